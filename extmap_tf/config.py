@@ -1,0 +1,468 @@
+"""One configuration for the whole line, from mock sky to map, read from and written to one TOML file.
+
+Each section is a frozen dataclass; a value that cannot be is refused with its place. Built-in configurations
+live in ``extmap_tf/configs`` and are named by their file's stem.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from extmap_tf.errors import ConfigError, MismatchError, require
+from extmap_tf.files import whole_file
+from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
+
+
+@dataclass(frozen=True)
+class Band:
+    """What the survey does to a star in one band.
+
+    The error at magnitude m is the root of the squares of `error_floor_mag` and of a sky-limited term that
+    reaches 0.1086 mag (signal to noise 10) at `snr10_mag`. The chance of a detection falls as a logistic
+    function, to one half at `half_complete_mag`, with scale `completeness_scale_mag`.
+    """
+
+    name: str
+    wavelength_um: float
+    error_floor_mag: float
+    snr10_mag: float
+    half_complete_mag: float
+    completeness_scale_mag: float
+
+    def __post_init__(self):
+        require(0.1 <= self.wavelength_um <= 30, "wavelength_um", "0.1 to 30", self)
+        require(0 <= self.error_floor_mag < 0.5, "error_floor_mag", "0 to below 0.5", self)
+        require(
+            0 < self.completeness_scale_mag <= 2,
+            "completeness_scale_mag",
+            "above 0, at most 2",
+            self,
+        )
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Which stars count, in real and mock tables alike.
+
+    Parameters
+    ----------
+    max_error_mag : float
+        Largest photometric error in either band.
+    bright_mag : float
+        Brightest magnitude in either band.
+    ph_qual_keep : str
+        Letters of the 2MASS photometric quality flag that are detections (Cutri et al. 2003, sec. 2.2.a);
+        upper limits (U) and failures (X, F, E) are never among them.
+    cc_flg_keep : str
+        Letters of the 2MASS contamination flag that are kept; empty keeps all.
+    """
+
+    max_error_mag: float = 0.15
+    bright_mag: float = 4.0
+    ph_qual_keep: str = "ABCD"
+    cc_flg_keep: str = ""
+
+    def __post_init__(self):
+        require(0 < self.max_error_mag <= 1, "max_error_mag", "above 0 and at most 1", self)
+        require(
+            self.ph_qual_keep and not set(self.ph_qual_keep) - set("ABCD"),
+            "ph_qual_keep",
+            "one or more of the letters ABCD (others are not detections)",
+            self,
+        )
+
+
+@dataclass(frozen=True)
+class SurveyConfig:
+    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`."""
+
+    name: str
+    blue: Band
+    red: Band
+    cuts: Cuts = Cuts()
+
+    def __post_init__(self):
+        require(
+            self.blue.wavelength_um < self.red.wavelength_um,
+            "blue",
+            "the band of the shorter wavelength",
+            self,
+        )
+
+
+@dataclass(frozen=True)
+class LawConfig:
+    """The extinction law that ties the bands together.
+
+    Parameters
+    ----------
+    model : str
+        A class of ``dust_extinction`` (G23, F19, CCM89, ...), or ``ratio`` to give `blue_over_red`.
+    rv : float
+        R(V), for the models that have it.
+    blue_over_red : float
+        A(blue)/A(red) for ``model = "ratio"``; 0 otherwise.
+    """
+
+    model: str = "G23"
+    rv: float = 3.1
+    blue_over_red: float = 0.0
+
+    def __post_init__(self):
+        if self.model == "ratio":
+            require(1 < self.blue_over_red <= 10, "blue_over_red", "above 1 and at most 10", self)
+        else:
+            require(self.blue_over_red == 0, "blue_over_red", 'left out unless model = "ratio"', self)
+
+
+@dataclass(frozen=True)
+class ProfilePrior:
+    """The distribution that training profiles are drawn from; equations in `extmap_tf.extinction.profiles`.
+
+    Parameters
+    ----------
+    total_min_mag, total_max_mag : float
+        Range of the total A(red), drawn log-uniformly.
+    spectral_index_min, spectral_index_max : float
+        Range of the power-law index of the log-density's power spectrum, P(k) ~ k^-index.
+    log_sigma_min, log_sigma_max : float
+        Range of the standard deviation of the natural logarithm of density along the sightline.
+    scale_height_min_kpc, scale_height_max_kpc : float
+        Range of the height over which the mean density falls by e away from the plane.
+    clouds_mean : float
+        Mean number (Poisson) of single clouds added to a profile.
+    cloud_fwhm_min_kpc, cloud_fwhm_max_kpc : float
+        Range of a cloud's extent (log-uniform).
+    cloud_fraction_max : float
+        All clouds together hold at most this share of the total, drawn uniformly from 0.
+    """
+
+    total_min_mag: float = 0.05
+    total_max_mag: float = 3.5
+    spectral_index_min: float = 1.0
+    spectral_index_max: float = 2.6
+    log_sigma_min: float = 0.5
+    log_sigma_max: float = 1.8
+    scale_height_min_kpc: float = 0.1
+    scale_height_max_kpc: float = 0.3
+    clouds_mean: float = 1.0
+    cloud_fwhm_min_kpc: float = 0.02
+    cloud_fwhm_max_kpc: float = 0.3
+    cloud_fraction_max: float = 0.8
+
+    def __post_init__(self):
+        for low, high in (
+            ("total_min_mag", "total_max_mag"),
+            ("spectral_index_min", "spectral_index_max"),
+            ("log_sigma_min", "log_sigma_max"),
+            ("scale_height_min_kpc", "scale_height_max_kpc"),
+            ("cloud_fwhm_min_kpc", "cloud_fwhm_max_kpc"),
+        ):
+            require(getattr(self, low) > 0, low, "above 0", self)
+            require(getattr(self, high) >= getattr(self, low), high, f"not below {low}", self)
+        require(self.total_max_mag <= 20, "total_max_mag", "at most 20", self)
+        require(0 <= self.clouds_mean <= 20, "clouds_mean", "0 to 20", self)
+        require(0 <= self.cloud_fraction_max <= 1, "cloud_fraction_max", "0 to 1", self)
+
+
+@dataclass(frozen=True)
+class MocksConfig:
+    """The mock sky and the training pairs drawn from it.
+
+    Parameters
+    ----------
+    l_deg, b_deg : tuple of float
+        The training sightlines are all pairs of these.
+    n_pairs : int
+        Training pairs over all sightlines and splits.
+    validation_fraction, test_fraction : float
+        Shares of the pairs; which pair goes where follows from a salted hash of its key.
+    split_salt : str
+        The salt.
+    pool_fields : float
+        A sightline's mock catalog covers so many fields; each pair draws one field's worth of it.
+    reference_step_deg : float
+        Spacing of the table of reference CMDs (without extinction) over the map's region.
+    """
+
+    l_deg: tuple[float, ...]
+    b_deg: tuple[float, ...]
+    n_pairs: int = 36000
+    validation_fraction: float = 0.05
+    test_fraction: float = 0.05
+    split_salt: str = "extmap"
+    pool_fields: float = 8.0
+    reference_step_deg: float = 2.5
+
+    def __post_init__(self):
+        require(len(self.l_deg) > 0, "l_deg", "one or more longitudes", self)
+        require(len(self.b_deg) > 0, "b_deg", "one or more latitudes", self)
+        require(all(0 <= l < 360 for l in self.l_deg), "l_deg", "from 0 to below 360", self)
+        require(all(-90 < b < 90 for b in self.b_deg), "b_deg", "between -90 and 90", self)
+        require(1 <= self.n_pairs <= 10**9, "n_pairs", "1 to 1e9", self)
+        for name in ("validation_fraction", "test_fraction"):
+            require(0 < getattr(self, name) < 0.5, name, "between 0 and 0.5", self)
+        require(1 <= self.pool_fields <= 1000, "pool_fields", "1 to 1000", self)
+        require(self.reference_step_deg > 0, "reference_step_deg", "above 0", self)
+
+    def sightlines_deg(self):
+        """The training sightlines: tuple of (l, b)."""
+        return tuple((l, b) for b in self.b_deg for l in self.l_deg)
+
+
+PRESETS = ("strided", "cornu2022")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network; the presets are described in `extmap_tf.model.networks`.
+
+    Parameters
+    ----------
+    preset : {"strided", "cornu2022"}
+    """
+
+    preset: str = "strided"
+
+    def __post_init__(self):
+        require(self.preset in PRESETS, "preset", f"one of {', '.join(PRESETS)}", self)
+
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is trained.
+
+    Parameters
+    ----------
+    batch_size : int
+        Pairs per step, over all replicas together.
+    epochs : int
+        Most passes over the training pairs.
+    patience_epochs : int
+        Stop when the validation loss has not fallen for so many epochs.
+    learning_rate : float
+        Peak of the schedule: a linear rise over `warmup_fraction` of all steps, then a cosine fall to 1 %.
+    warmup_fraction : float
+    weight_decay : float
+        Decoupled weight decay (AdamW).
+    precision : {"float32", "mixed_bfloat16", "mixed_float16"}
+    shuffle_buffer : int
+        Examples held in memory for shuffling.
+    """
+
+    batch_size: int = 256
+    epochs: int = 20
+    patience_epochs: int = 10
+    learning_rate: float = 1e-3
+    warmup_fraction: float = 0.05
+    weight_decay: float = 1e-4
+    precision: str = "float32"
+    shuffle_buffer: int = 8192
+
+    def __post_init__(self):
+        require(1 <= self.batch_size <= 65536, "batch_size", "1 to 65536", self)
+        require(1 <= self.epochs <= 100000, "epochs", "1 to 100000", self)
+        require(self.patience_epochs >= 1, "patience_epochs", "1 or more", self)
+        require(0 < self.learning_rate < 1, "learning_rate", "between 0 and 1", self)
+        require(0 <= self.warmup_fraction < 1, "warmup_fraction", "from 0 to below 1", self)
+        require(0 <= self.weight_decay < 1, "weight_decay", "from 0 to below 1", self)
+        require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self)
+        require(self.shuffle_buffer >= 1, "shuffle_buffer", "1 or more", self)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what the records, the model and the map contain."""
+
+    name: str
+    survey: SurveyConfig
+    sightlines: SightlineGrid
+    mocks: MocksConfig
+    seed: int = 1
+    cmd: CmdGrid = CmdGrid()
+    distance: DistanceGrid = DistanceGrid()
+    law: LawConfig = LawConfig()
+    profiles: ProfilePrior = ProfilePrior()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self):
+        require(0 <= self.seed < 2**63, "seed", "0 to below 2^63", self)
+
+    @classmethod
+    def named(cls, name):
+        """The built-in configuration `name`."""
+        source = resources.files("extmap_tf") / "configs" / f"{name}.toml"
+        if name not in builtin_names():
+            raise ConfigError(f"no built-in configuration {name!r}; there are: {', '.join(builtin_names())}")
+        return cls.from_toml(source.read_text(), f"built-in configuration {name}")
+
+    @classmethod
+    def load(cls, name_or_path):
+        """A built-in configuration by name, or one from a TOML file."""
+        if str(name_or_path) in builtin_names():
+            return cls.named(str(name_or_path))
+        path = Path(name_or_path)
+        try:
+            return cls.from_toml(path.read_text(), str(path))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{path}: no such file, nor a built-in configuration ({', '.join(builtin_names())})"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as a TOML text: {error}") from None
+
+    @classmethod
+    def from_toml(cls, text, place="configuration"):
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{place}: not valid TOML: {error}") from None
+        return cls.from_dict(data, place)
+
+    @classmethod
+    def from_dict(cls, data, place="configuration"):
+        """Build from nested dicts; unknown keys, wrong types and impossible values raise ConfigError."""
+        return _build(cls, data, place, "")
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+    def to_toml(self):
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def write(self, path, overwrite=False):
+        """Write the configuration to a TOML file."""
+        with whole_file(path, overwrite=overwrite) as stream:
+            stream.write(self.to_toml())
+
+    def replace(self, **dotted):
+        """A copy with other values, given by dotted name: ``replace(**{"mocks.n_pairs": 100})``."""
+        data = self.to_dict()
+        for name, value in dotted.items():
+            *sections, key = name.split(".")
+            target = data
+            for section in sections:
+                target = target.get(section)
+                if not isinstance(target, dict):
+                    raise ConfigError(f"--set {name}: no section {section!r} in the configuration")
+            if key not in target:
+                raise ConfigError(f"--set {name}: unknown key {key!r}; known: {', '.join(sorted(target))}")
+            target[key] = value
+        return self.from_dict(data, "--set" if dotted else "configuration")
+
+    @property
+    def digest(self):
+        """Identifies the whole configuration (12 hexadecimal digits)."""
+        return digest_of(self.to_dict())
+
+    @property
+    def observation(self):
+        """The part that decides how stars become a CMD: a model needs it equal to that of its records."""
+        return {
+            "cmd": dataclasses.asdict(self.cmd),
+            "field_deg": self.sightlines.field_deg,
+            "survey": dataclasses.asdict(self.survey),
+        }
+
+    @property
+    def target(self):
+        """The part that decides what a profile means."""
+        return {"distance": dataclasses.asdict(self.distance), "law": dataclasses.asdict(self.law)}
+
+
+def builtin_names():
+    """Names of the built-in configurations."""
+    folder = resources.files("extmap_tf") / "configs"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def digest_of(value):
+    """12 hexadecimal digits that identify a JSON-able value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def require_same(part, first, first_name, second, second_name):
+    """Raise MismatchError, naming both and the first value that differs, unless two parts are equal.
+
+    Parameters
+    ----------
+    part : str
+        What is compared, for the message.
+    first, second : dict
+        Nested dicts of values.
+    first_name, second_name : str
+        Where they come from.
+    """
+    difference = _first_difference(_plain(first), _plain(second), "")
+    if difference:
+        key, a, b = difference
+        raise MismatchError(
+            f"{part} differs: {first_name} ({digest_of(first)}) has {key} = {a!r}, "
+            f"{second_name} ({digest_of(second)}) has {b!r}; make both with one configuration"
+        )
+
+
+def _plain(value):
+    return json.loads(json.dumps(value))
+
+
+def _first_difference(a, b, key):
+    if isinstance(a, dict) and isinstance(b, dict):
+        for name in sorted(a.keys() | b.keys()):
+            found = _first_difference(a.get(name), b.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return None
+    return None if a == b else (key, a, b)
+
+
+def _build(cls, data, place, section):
+    where = f"{place}: [{section}]" if section else place
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} must be a table, got: {data!r}")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, spec in known.items():
+        if key in data:
+            values[key] = _convert(hints[key], data[key], place, f"{section}.{key}" if section else key)
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: missing key {key!r}")
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _convert(hint, value, place, key):
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, place, key)
+    if isinstance(hint, types.GenericAlias):
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place}: {key} must be a list, got: {value!r}")
+        return tuple(_convert(item, v, place, key) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{place}: {key} must be of type {hint.__name__}, got: {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{place}: {key} must be finite, got: {value!r}")
+    return value

@@ -1,0 +1,271 @@
+"""The grids everything is measured on: colour-magnitude, distance, sky.
+
+All intervals include their lower end and exclude their upper end.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from extmap_tf.errors import require
+
+# Catalogs give magnitudes to 0.001, so a star often falls on a pixel's edge. This tolerance, in pixels,
+# puts it above the edge in 32-bit and 64-bit arithmetic alike: numpy and a served TensorFlow graph agree.
+EDGE_TOLERANCE = 1e-4
+
+# Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
+FIELD_TOLERANCE_DEG = 1e-9
+
+
+@dataclass(frozen=True)
+class CmdGrid:
+    """Pixels of a colour-magnitude diagram (CMD): counts are [n_mag, n_color], both axes ascending.
+
+    Parameters
+    ----------
+    color_min_mag, color_max_mag : float
+        Lower (inclusive) and upper (exclusive) limit of the colour J - Ks.
+    mag_min_mag, mag_max_mag : float
+        Lower (inclusive) and upper (exclusive) limit of the magnitude Ks.
+    n_color, n_mag : int
+        Pixels along each axis.
+    """
+
+    color_min_mag: float = -0.5
+    color_max_mag: float = 5.9
+    mag_min_mag: float = 5.6
+    mag_max_mag: float = 15.2
+    n_color: int = 64
+    n_mag: int = 64
+
+    def __post_init__(self):
+        require(self.color_max_mag > self.color_min_mag, "color_max_mag", "above color_min_mag", self)
+        require(self.mag_max_mag > self.mag_min_mag, "mag_max_mag", "above mag_min_mag", self)
+        require(8 <= self.n_color <= 1024, "n_color", "8 to 1024", self)
+        require(8 <= self.n_mag <= 1024, "n_mag", "8 to 1024", self)
+
+    @property
+    def shape(self):
+        return (self.n_mag, self.n_color)
+
+    @property
+    def n_pixels(self):
+        return self.n_mag * self.n_color
+
+    @property
+    def color_edges_mag(self):
+        """Edges of the colour pixels [n_color + 1]."""
+        return np.linspace(self.color_min_mag, self.color_max_mag, self.n_color + 1)
+
+    @property
+    def mag_edges_mag(self):
+        """Edges of the magnitude pixels [n_mag + 1]."""
+        return np.linspace(self.mag_min_mag, self.mag_max_mag, self.n_mag + 1)
+
+
+@dataclass(frozen=True)
+class DistanceGrid:
+    """Equal bins of heliocentric distance, from 0 to `max_kpc`.
+
+    Parameters
+    ----------
+    step_kpc : float
+        Length of a bin. The differential extinction is constant inside one.
+    n_distances : int
+        Number of bins.
+    """
+
+    step_kpc: float = 0.1
+    n_distances: int = 100
+
+    def __post_init__(self):
+        require(0 < self.step_kpc <= 10, "step_kpc", "above 0 and at most 10", self)
+        require(2 <= self.n_distances <= 10000, "n_distances", "2 to 10000", self)
+
+    @property
+    def max_kpc(self):
+        return self.step_kpc * self.n_distances
+
+    @property
+    def edges_kpc(self):
+        """Edges of the bins [n_distances + 1], from 0."""
+        return self.step_kpc * np.arange(self.n_distances + 1)
+
+    @property
+    def outer_kpc(self):
+        """Outer edges [n_distances]: where the cumulative extinction is given."""
+        return self.edges_kpc[1:]
+
+    @property
+    def centers_kpc(self):
+        """Centres [n_distances]: where the differential extinction is given."""
+        return self.step_kpc * (np.arange(self.n_distances) + 0.5)
+
+
+@dataclass(frozen=True)
+class SightlineGrid:
+    """A regular grid of square fields in Galactic coordinates, both ends of each range included.
+
+    A field of side `field_deg` is centred on (l, b) and holds the stars with
+    |(l* - l) cos b| and |b* - b| below half a side (lower edges inclusive). Fields overlap where
+    `field_deg` exceeds `step_deg`.
+
+    Parameters
+    ----------
+    l_min_deg, l_max_deg : float
+        First and last Galactic longitude; `l_max_deg` may exceed 360 for a range across l = 0.
+    b_min_deg, b_max_deg : float
+        First and last Galactic latitude.
+    step_deg : float
+        Spacing in l and in b.
+    field_deg : float
+        Side of a field.
+    """
+
+    l_min_deg: float
+    l_max_deg: float
+    b_min_deg: float
+    b_max_deg: float
+    step_deg: float = 0.5
+    field_deg: float = 0.5
+
+    def __post_init__(self):
+        require(0 <= self.l_min_deg < 360, "l_min_deg", "from 0 to below 360", self)
+        require(self.l_min_deg <= self.l_max_deg, "l_max_deg", "not below l_min_deg", self)
+        require(self.b_min_deg <= self.b_max_deg, "b_max_deg", "not below b_min_deg", self)
+        require(self.b_min_deg > -85, "b_min_deg", "above -85 (fields are squares in l, b)", self)
+        require(self.b_max_deg < 85, "b_max_deg", "below 85 (fields are squares in l, b)", self)
+        require(0.01 <= self.step_deg <= 30, "step_deg", "0.01 to 30", self)
+        require(0.01 <= self.field_deg <= 10, "field_deg", "0.01 to 10", self)
+        require(
+            self.l_max_deg - self.l_min_deg <= 360 - self.step_deg + 1e-9,
+            "l_max_deg",
+            "at most l_min_deg + 360 - step_deg: a sightline is in the grid once",
+            self,
+        )
+        for low, high in (("l_min_deg", "l_max_deg"), ("b_min_deg", "b_max_deg")):
+            steps = (getattr(self, high) - getattr(self, low)) / self.step_deg
+            require(
+                abs(steps - round(steps)) < 1e-6,
+                high,
+                "a whole number of steps from the first",
+                self,
+            )
+
+    @property
+    def n_l(self):
+        return round((self.l_max_deg - self.l_min_deg) / self.step_deg) + 1
+
+    @property
+    def n_b(self):
+        return round((self.b_max_deg - self.b_min_deg) / self.step_deg) + 1
+
+    @property
+    def shape(self):
+        """(n_b, n_l), the order of sky images."""
+        return (self.n_b, self.n_l)
+
+    @property
+    def n_sightlines(self):
+        return self.n_b * self.n_l
+
+    @property
+    def area_deg2(self):
+        """Solid angle of one field."""
+        return self.field_deg**2
+
+    @cached_property
+    def l_deg(self):
+        """Longitudes along the grid [n_l], ascending; those past 360 are not wrapped."""
+        return self.l_min_deg + self.step_deg * np.arange(self.n_l)
+
+    @cached_property
+    def b_deg(self):
+        """Latitudes along the grid [n_b], ascending."""
+        return self.b_min_deg + self.step_deg * np.arange(self.n_b)
+
+    def centers_deg(self):
+        """Centres of all fields: (l, b), each [n_sightlines], l wrapped to [0, 360), l varying fastest."""
+        b, l = np.meshgrid(self.b_deg, self.l_deg, indexing="ij")
+        return np.mod(l.ravel(), 360.0), b.ravel()
+
+    def fields_of(self, l_deg, b_deg):
+        """Which fields each position lies in.
+
+        The cost per position depends on how many fields overlap, not on how many there are.
+
+        Parameters
+        ----------
+        l_deg, b_deg : array_like [n]
+            Galactic coordinates.
+
+        Returns
+        -------
+        position, sightline : ndarray of int64 [n_matches]
+            Index of the position and of the field; a position occurs once for each field it is in.
+        """
+        l_offset = np.mod(np.asarray(l_deg, float) - self.l_min_deg, 360.0)
+        b_offset = np.asarray(b_deg, float) - self.b_min_deg
+        half = 0.5 * self.field_deg
+        cos_b = np.cos(np.radians(self.b_deg))
+        positions, sightlines = [], []
+        for i_b, near_b in _candidates(b_offset, half, self.step_deg, self.n_b, half):
+            half_l = half / cos_b[i_b]
+            # Fields at either end of the grid may reach across the seam of l_offset at 0 = 360.
+            for turn in (0.0, 360.0, -360.0):
+                x = l_offset[near_b] - turn
+                inside = (x >= -half_l.max(initial=0) - 1e-6) & (
+                    x <= self.l_max_deg - self.l_min_deg + half_l.max(initial=0) + 1e-6
+                )
+                if not inside.any():
+                    continue
+                rows, row_b, row_half = near_b[inside], i_b[inside], half_l[inside]
+                for i_l, near_l in _candidates(x[inside], row_half, self.step_deg, self.n_l, row_half.max()):
+                    positions.append(rows[near_l])
+                    sightlines.append(row_b[near_l] * self.n_l + i_l)
+        if not positions:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return np.concatenate(positions), np.concatenate(sightlines)
+
+    def sightline_of(self, l_deg, b_deg):
+        """Index of the sightline whose centre is nearest in l and in b; -1 further than half a step outside.
+
+        Parameters
+        ----------
+        l_deg, b_deg : array_like [n]
+
+        Returns
+        -------
+        ndarray of int64 [n]
+        """
+        half = 0.5 * self.step_deg
+        l_offset = np.mod(np.asarray(l_deg, float) - self.l_min_deg + half, 360.0)
+        b_offset = np.asarray(b_deg, float) - self.b_min_deg + half
+        i_l = np.floor(l_offset / self.step_deg + FIELD_TOLERANCE_DEG)
+        i_b = np.floor(b_offset / self.step_deg + FIELD_TOLERANCE_DEG)
+        inside = (i_l >= 0) & (i_l < self.n_l) & (i_b >= 0) & (i_b < self.n_b)
+        with np.errstate(invalid="ignore"):
+            return np.where(inside, i_b * self.n_l + i_l, -1).astype(np.int64)
+
+
+def sightline_name(l_deg, b_deg):
+    """The name of a sightline, the same in records, tables and figures: ``l280.500b-03.250``."""
+    return f"l{l_deg % 360.0:07.3f}b{b_deg + 0.0:+07.3f}"
+
+
+def _candidates(offset, half, step, n, max_half):
+    """Yield (index, position) for every grid node within [-half, half) of each offset."""
+    first = np.ceil((offset - half) / step - FIELD_TOLERANCE_DEG)
+    for extra in range(int(2 * max_half / step) + 2):
+        index = first + extra
+        from_center = offset - index * step
+        inside = (
+            (index >= 0)
+            & (index < n)
+            & (from_center >= -half - FIELD_TOLERANCE_DEG)
+            & (from_center < half - FIELD_TOLERANCE_DEG)
+        )
+        position = np.flatnonzero(inside)
+        if position.size:
+            yield index[position].astype(np.int64), position
