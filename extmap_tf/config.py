@@ -173,13 +173,48 @@ class ProfilePrior:
 
 
 @dataclass(frozen=True)
+class CatalogConfig:
+    """A Galaxy model's catalog in a file, in place of the built-in Galaxy.
+
+    Parameters
+    ----------
+    path : str
+        A table that `extmap_tf.catalogs.model_tables` can read (Besançon, TRILEGAL, ...).
+    l_deg, b_deg : float
+        The sightline.
+    area_deg2 : float
+        Solid angle that the catalog covers.
+    system : {"", "2mass", "johnson"}
+        Photometric system, where it does not follow from the file.
+    columns : tuple of str
+        "ROLE=NAME" for columns with unknown names; the roles are those of that reader.
+    """
+
+    path: str
+    l_deg: float
+    b_deg: float
+    area_deg2: float
+    system: str = ""
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        require(0 <= self.l_deg < 360, "l_deg", "from 0 to below 360", self)
+        require(-90 < self.b_deg < 90, "b_deg", "between -90 and 90", self)
+        require(self.area_deg2 > 0, "area_deg2", "above 0", self)
+        require(self.system in ("", "2mass", "johnson"), "system", "2mass or johnson, or left out", self)
+        require(all("=" in item for item in self.columns), "columns", "of the form ROLE=NAME", self)
+
+
+@dataclass(frozen=True)
 class MocksConfig:
     """The mock sky and the training pairs drawn from it.
 
     Parameters
     ----------
     l_deg, b_deg : tuple of float
-        The training sightlines are all pairs of these.
+        The training sightlines are all pairs of these, with stars of the built-in Galaxy.
+    catalogs : tuple of CatalogConfig
+        Catalogs of a Galaxy model to use instead, one per training sightline.
     n_pairs : int
         Training pairs over all sightlines and splits.
     validation_fraction, test_fraction : float
@@ -187,13 +222,14 @@ class MocksConfig:
     split_salt : str
         The salt.
     pool_fields : float
-        A sightline's mock catalog covers so many fields; each pair draws one field's worth of it.
+        A sightline's built-in mock catalog covers so many fields; each pair draws one field's worth of it.
     reference_step_deg : float
         Spacing of the table of reference CMDs (without extinction) over the map's region.
     """
 
-    l_deg: tuple[float, ...]
-    b_deg: tuple[float, ...]
+    l_deg: tuple[float, ...] = ()
+    b_deg: tuple[float, ...] = ()
+    catalogs: tuple[CatalogConfig, ...] = ()
     n_pairs: int = 36000
     validation_fraction: float = 0.05
     test_fraction: float = 0.05
@@ -202,8 +238,15 @@ class MocksConfig:
     reference_step_deg: float = 2.5
 
     def __post_init__(self):
-        require(len(self.l_deg) > 0, "l_deg", "one or more longitudes", self)
-        require(len(self.b_deg) > 0, "b_deg", "one or more latitudes", self)
+        if self.catalogs:
+            require(
+                not self.l_deg and not self.b_deg, "catalogs", "left out where l_deg, b_deg are given", self
+            )
+            positions = self.sightlines_deg()
+            require(len(set(positions)) == len(positions), "catalogs", "on different sightlines", self)
+        else:
+            require(len(self.l_deg) > 0, "l_deg", "one or more longitudes", self)
+            require(len(self.b_deg) > 0, "b_deg", "one or more latitudes", self)
         require(all(0 <= l < 360 for l in self.l_deg), "l_deg", "from 0 to below 360", self)
         require(all(-90 < b < 90 for b in self.b_deg), "b_deg", "between -90 and 90", self)
         require(1 <= self.n_pairs <= 10**9, "n_pairs", "1 to 1e9", self)
@@ -214,7 +257,51 @@ class MocksConfig:
 
     def sightlines_deg(self):
         """The training sightlines: tuple of (l, b)."""
+        if self.catalogs:
+            return tuple((catalog.l_deg, catalog.b_deg) for catalog in self.catalogs)
         return tuple((l, b) for b in self.b_deg for l in self.l_deg)
+
+
+@dataclass(frozen=True)
+class DustConfig:
+    """The known 3D dust of the mock observed sky; the formula is in `extmap_tf.extinction.dust`.
+
+    Parameters
+    ----------
+    local_mag_per_kpc : float
+        A(red) per kpc between the arms, in the plane, at the Sun's distance from the Galactic centre.
+    scale_length_kpc, scale_height_kpc : float
+        Of the exponential disc.
+    arm_contrast : float
+        Density on an arm's ridge over that between the arms, minus one.
+    arm_width_kpc : float
+        Standard deviation of the density across an arm.
+    pitch_deg : float
+        Pitch angle of the logarithmic arms.
+    clouds_per_deg2 : float
+        Mean number of clouds per square degree of sky.
+    cloud_mag_median : float
+        Median A(red) through a cloud's centre; the spread is a factor e^0.7.
+    cloud_radius_kpc : float
+        Median radius (standard deviation of the density) of a cloud.
+    """
+
+    local_mag_per_kpc: float = 0.06
+    scale_length_kpc: float = 4.0
+    scale_height_kpc: float = 0.12
+    arm_contrast: float = 4.0
+    arm_width_kpc: float = 0.25
+    pitch_deg: float = 12.0
+    clouds_per_deg2: float = 4.0
+    cloud_mag_median: float = 0.15
+    cloud_radius_kpc: float = 0.03
+
+    def __post_init__(self):
+        for name in ("scale_length_kpc", "scale_height_kpc", "arm_width_kpc", "cloud_radius_kpc"):
+            require(getattr(self, name) > 0, name, "above 0", self)
+        for name in ("local_mag_per_kpc", "arm_contrast", "clouds_per_deg2", "cloud_mag_median"):
+            require(getattr(self, name) >= 0, name, "0 or more", self)
+        require(0 < self.pitch_deg < 60, "pitch_deg", "above 0 and below 60", self)
 
 
 PRESETS = ("strided", "cornu2022")
@@ -293,6 +380,7 @@ class Config:
     distance: DistanceGrid = DistanceGrid()
     law: LawConfig = LawConfig()
     profiles: ProfilePrior = ProfilePrior()
+    dust: DustConfig = DustConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = field(default_factory=TrainingConfig)
 

@@ -190,6 +190,11 @@ class SightlineGrid:
         b, l = np.meshgrid(self.b_deg, self.l_deg, indexing="ij")
         return np.mod(l.ravel(), 360.0), b.ravel()
 
+    def center_deg(self, index):
+        """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
+        i_b, i_l = divmod(index, self.n_l)
+        return float(self.l_deg[i_l] % 360.0), float(self.b_deg[i_b])
+
     def fields_of(self, l_deg, b_deg):
         """Which fields each position lies in.
 

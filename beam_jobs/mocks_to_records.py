@@ -1,0 +1,168 @@
+"""Mock catalogs and random profiles -> TFRecords of training pairs.
+
+Only the numbers of the pairs are shuffled; each shard's pairs are made where the shard is written::
+
+    blocks of numbers -> BlockToShards -> group by shard -> PairsToShard -+
+    reference nodes -> NodeToReference -> gather -> WriteReference -------+-> WriteManifest
+"""
+
+import io
+
+import apache_beam as beam
+import numpy as np
+
+from beam_jobs import shards
+from beam_jobs.pipeline import progress_of_files, run, run_command, whole_folder
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.mocks import (
+    SPLITS,
+    pair_key,
+    place_of,
+    reference_cmd,
+    reference_nodes,
+    simulate_pair,
+    split_of,
+)
+from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
+
+NUMBERS_PER_BLOCK = 10_000
+
+
+def shard_counts(config, examples_per_shard=shards.EXAMPLES_PER_SHARD):
+    """How many shards each split gets: dict of str to int."""
+    mocks = config.mocks
+    shares = {"validation": mocks.validation_fraction, "test": mocks.test_fraction}
+    shares["train"] = 1.0 - sum(shares.values())
+    return {split: shards.n_shards_for(mocks.n_pairs * shares[split], examples_per_shard) for split in SPLITS}
+
+
+def block_to_shards(start, config, n_shards):
+    """Assign a block of pair numbers to shards.
+
+    Parameters
+    ----------
+    start : int
+        First number of the block.
+    config : extmap_tf.config.Config
+    n_shards : dict of str to int
+        As `shard_counts` gives them.
+
+    Returns
+    -------
+    list of ((str, int), list of int)
+        For each (split, shard) touched, the numbers of its pairs.
+    """
+    found = {}
+    for number in range(start, min(start + NUMBERS_PER_BLOCK, config.mocks.n_pairs)):
+        place = place_of(pair_key(config, number), config.mocks.split_salt)
+        split, within = split_of(place, config.mocks)
+        found.setdefault((split, int(within * n_shards[split])), []).append(number)
+    return sorted(found.items())
+
+
+def pairs_to_examples(numbers, config):
+    """Simulate pairs and serialize them.
+
+    Parameters
+    ----------
+    numbers : iterable of int
+    config : extmap_tf.config.Config
+
+    Returns
+    -------
+    list of bytes
+        In the order of the keys' hashes, which does not depend on how the pairs were grouped.
+    """
+    from extmap_tf.records.example import pair_to_example
+
+    salt = config.mocks.split_salt
+    placed = []
+    # Neighbouring numbers modulo the sightlines share a catalog: one sightline after the other keeps few alive.
+    n_sightlines = len(config.mocks.sightlines_deg())
+    for number in sorted(numbers, key=lambda number: (number % n_sightlines, number)):
+        key = pair_key(config, number)
+        example = pair_to_example(simulate_pair(config, number), key, config.seed)
+        placed.append((place_of(key, salt), key, example))
+    placed.sort()
+    for (_, key, _), (_, following, _) in zip(placed, placed[1:], strict=False):
+        if key == following:
+            raise DataError(f"pair {key} occurs twice: this is a defect, please report it")
+    return [example for _, _, example in placed]
+
+
+class PairsToShard(beam.DoFn):
+    """(split, shard), lists of numbers -> one written shard, as (split, FileEntry)."""
+
+    def __init__(self, config, folder, n_shards):
+        self._config, self._folder, self._n_shards = config, folder, n_shards
+
+    def process(self, element):
+        (split, index), blocks = element
+        examples = pairs_to_examples([number for block in blocks for number in block], self._config)
+        name = shards.shard_name(split, index, self._n_shards[split])
+        yield split, shards.write_shard(self._folder, name, examples)
+
+
+def write_reference_table(nodes, folder, config):
+    """Write the gathered ((l, b), CMD) as reference.fits; returns ("", FileEntry)."""
+    nodes = sorted(nodes, key=lambda node: node[0])
+    l_deg, b_deg = np.array([position for position, _ in nodes]).T
+    stream = io.BytesIO()
+    write_reference(stream, config, l_deg, b_deg, np.stack([cmd for _, cmd in nodes]))
+    return "", shards.write_bytes(folder, REFERENCE_NAME, stream.getvalue())
+
+
+def build(pipeline, config, folder, n_shards):
+    """Apply the job's transforms to a pipeline that writes into `folder`."""
+    blocks = range(0, config.mocks.n_pairs, NUMBERS_PER_BLOCK)
+    written = (
+        pipeline
+        | "Blocks" >> beam.Create(list(blocks))
+        | "BlockToShards" >> beam.FlatMap(block_to_shards, config, n_shards)
+        | "GroupByShard" >> beam.GroupByKey()
+        | "PairsToShard" >> beam.ParDo(PairsToShard(config, folder, n_shards))
+    )
+    reference = (
+        pipeline
+        | "Nodes" >> beam.Create(list(reference_nodes(config)))
+        | "SpreadNodes" >> beam.Reshuffle()
+        | "NodeToReference" >> beam.Map(lambda node: (node, reference_cmd(config, *node)))
+        | "GatherReference" >> beam.combiners.ToList()
+        | "WriteReference" >> beam.Map(write_reference_table, folder, config)
+    )
+    entries = (written, reference) | "Entries" >> beam.Flatten()
+    return entries | "WriteManifest" >> shards.WriteManifest(folder, "mocks", config, check=check_splits)
+
+
+def check_splits(manifest):
+    """Raise ConfigError for a split without pairs."""
+    for split in SPLITS:
+        if split not in manifest.splits or manifest.n_examples(split) == 0:
+            raise ConfigError(
+                f"mocks: no pair fell into the {split} split of {manifest.config.mocks.n_pairs}: make more pairs"
+            )
+
+
+def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=shards.EXAMPLES_PER_SHARD):
+    """Run the job.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    out : str
+        The records folder to make, on any of Beam's file systems.
+    overwrite : bool
+    beam_argv : sequence of str
+        Pipeline options of Beam.
+    examples_per_shard : int
+    """
+    n_shards = shard_counts(config, examples_per_shard)
+    with whole_folder(out, overwrite) as folder:
+        progress = progress_of_files(
+            folder, "[tv]*.tfrecord.gz", sum(n_shards.values()), f"mocks ({config.mocks.n_pairs} pairs)"
+        )
+        run(lambda pipeline: build(pipeline, config, folder, n_shards), list(beam_argv), progress)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command("records", "mocks"))

@@ -1,0 +1,235 @@
+"""Survey records and a SavedModel -> a 3D map file.
+
+Examples travel with their index, because inference does not keep their order::
+
+    shards -> ReadShard -> RunInference -> group by tile -> WriteTile
+    tiles -> one ExtinctionMap, written by the process that started the job
+"""
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
+
+from beam_jobs.pipeline import progress_of_files, run, run_command, scratch_folder
+from beam_jobs.shards import n_shards_for
+from extmap_tf import __version__
+from extmap_tf.errors import DataError
+from extmap_tf.extinction.law import blue_over_red
+from extmap_tf.files import refuse_existing
+from extmap_tf.map.provenance import Provenance
+from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.records.manifest import Records
+
+FIELDS_PER_TILE = 2048
+
+
+class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
+    """RunInference over the ``examples`` signature of a SavedModel.
+
+    Batches have one size: Beam's estimator of batch sizes settles on tiny ones, at a large cost.
+
+    Parameters
+    ----------
+    folder : str
+        A version folder.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self._folder = folder
+
+    def load_model(self):
+        from extmap_tf.model.scoring import Scorer
+
+        return Scorer(self._folder)
+
+    def run_inference(self, batch, model, inference_args=None):
+        densities = model.score_examples(batch)
+        return [PredictionResult(example, density) for example, density in zip(batch, densities, strict=True)]
+
+    def batch_elements_kwargs(self):
+        from extmap_tf.model.scoring import BATCH_SIZE
+
+        return {"min_batch_size": BATCH_SIZE, "max_batch_size": BATCH_SIZE}
+
+
+def read_shard(shard):
+    """(first index, path) of a shard -> (index, serialized example) of its fields."""
+    from extmap_tf.records.dataset import serialized_examples
+
+    first, path = shard
+    for offset, example in enumerate(serialized_examples([path]).as_numpy_iterator()):
+        yield first + offset, example
+
+
+def result_to_row(index, result):
+    """A prediction -> (tile, (index, density, star count, coverage))."""
+    import tensorflow as tf
+
+    features = tf.train.Example.FromString(result.example).features.feature
+    n_stars = features["n_stars"].int64_list.value[0]
+    coverage = features["coverage"].float_list.value[0]
+    return index // FIELDS_PER_TILE, (index, result.inference, n_stars, coverage)
+
+
+def write_tile(element, folder):
+    """Write one tile's rows as a NumPy archive; returns its name."""
+    tile, rows = element
+    index, density, n_stars, coverage = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+    name = f"tile-{tile:05d}.npz"
+    with FileSystems.create(
+        FileSystems.join(folder, name), compression_type=CompressionTypes.UNCOMPRESSED
+    ) as stream:
+        np.savez(stream, index=index, density=np.stack(density), n_stars=n_stars, coverage=coverage)
+    return name
+
+
+def tiles_to_map(streams, grid, distance, provenance):
+    """Put tiles together.
+
+    Parameters
+    ----------
+    streams : iterable of binary file objects
+        Tiles as `write_tile` writes them.
+    grid : extmap_tf.grids.SightlineGrid
+    distance : extmap_tf.grids.DistanceGrid
+    provenance : extmap_tf.map.provenance.Provenance
+
+    Returns
+    -------
+    ExtinctionMap
+
+    Raises
+    ------
+    DataError
+        A field of the grid is missing or there twice.
+    """
+    density = np.full((grid.n_sightlines, distance.n_distances), np.nan, np.float32)
+    n_stars = np.zeros(grid.n_sightlines, np.int64)
+    coverage = np.zeros(grid.n_sightlines, np.float32)
+    seen = np.zeros(grid.n_sightlines, np.int64)
+    for stream in streams:
+        with np.load(stream) as tile:
+            index = tile["index"]
+            density[index], n_stars[index] = tile["density"], tile["n_stars"]
+            coverage[index] = tile["coverage"]
+            np.add.at(seen, index, 1)
+    if (seen != 1).any():
+        raise DataError(
+            f"{np.count_nonzero(seen == 0)} of {grid.n_sightlines} fields are missing in the scored records "
+            f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
+        )
+    shape = grid.shape
+    return ExtinctionMap(
+        grid,
+        distance,
+        density.reshape(*shape, -1),
+        coverage.reshape(shape),
+        n_stars.reshape(shape),
+        provenance,
+    )
+
+
+def map_provenance(config, kind, card=None, model_name="", records_digest=""):
+    """What a map's file says about its making.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+        Of the stars: a survey's records, or a mock sky.
+    kind : {"estimate", "truth"}
+    card : extmap_tf.model.card.ModelCard, optional
+        Of the model of an estimate; its law is the map's.
+    """
+    law = card.config.law if card else config.law
+    return Provenance(
+        kind=kind,
+        band=config.survey.red.name,
+        blue_band=config.survey.blue.name,
+        law_model=law.model,
+        law_rv=law.rv,
+        blue_over_red=blue_over_red(law, config.survey),
+        survey=config.survey.name,
+        config_name=config.name,
+        config_digest=config.digest,
+        model_name=model_name,
+        model_digest=card.digest if card else "",
+        records_digest=records_digest,
+        software=f"extmap_tf {__version__}",
+    )
+
+
+def build(pipeline, shards, model_folder, folder):
+    """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
+    return (
+        pipeline
+        | "Shards" >> beam.Create(shards)
+        | "SpreadShards" >> beam.Reshuffle()
+        | "ReadShard" >> beam.FlatMap(read_shard)
+        | "RunInference" >> RunInference(KeyedModelHandler(SavedModelHandler(model_folder)))
+        | "ResultToRow" >> beam.MapTuple(result_to_row)
+        | "GroupByTile" >> beam.GroupByKey()
+        | "WriteTile" >> beam.Map(write_tile, folder)
+    )
+
+
+def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
+    """Run the job.
+
+    Parameters
+    ----------
+    records_path : path-like
+        Survey records.
+    model_path : path-like
+        A SavedModel's version folder, or its parent (the highest version is taken).
+    out : path-like
+        The map to make.
+    overwrite : bool
+    beam_argv : sequence of str
+        Pipeline options of Beam.
+
+    Returns
+    -------
+    ExtinctionMap
+        As written.
+    """
+    from extmap_tf.model.scoring import find_saved_model, require_fit
+    from extmap_tf.records.dataset import corruption_named
+
+    refuse_existing(out, overwrite)
+    records = Records.open(records_path)
+    if records.manifest.kind != "survey":
+        raise DataError(f"{records.path}: mock records are no map's; score 'records survey'")
+    model_folder, card = find_saved_model(model_path)
+    require_fit(card, str(model_folder), records)
+    shards, first = [], 0
+    for split in records.manifest.splits:
+        for entry in records.manifest.splits[split]:
+            shards.append((first, str(records.path / entry.name)))
+            first += entry.n_examples
+    grid = records.manifest.config.sightlines
+    n_tiles = n_shards_for(grid.n_sightlines, FIELDS_PER_TILE)
+    with scratch_folder(out) as folder:
+        progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
+        with corruption_named(records):
+            run(
+                lambda pipeline: build(pipeline, shards, str(model_folder), folder), list(beam_argv), progress
+            )
+        (match,) = FileSystems.match([FileSystems.join(folder, "tile-*.npz")])
+        streams = (FileSystems.open(metadata.path) for metadata in match.metadata_list)
+        provenance = map_provenance(
+            records.manifest.config,
+            "estimate",
+            card,
+            f"{card.config.network.preset}/{model_folder.name}",
+            records.manifest.config.digest,
+        )
+        result = tiles_to_map(streams, grid, card.config.distance, provenance)
+        result.write(out, overwrite=overwrite)
+    return result
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command("score"))

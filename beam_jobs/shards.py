@@ -1,0 +1,120 @@
+"""Writing records folders from a pipeline: shards, their entries, the manifest."""
+
+import math
+import os
+import tempfile
+import uuid
+
+import apache_beam as beam
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from extmap_tf.files import sha256_of
+from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
+
+EXAMPLES_PER_SHARD = 2048
+
+
+def n_shards_for(n_examples, examples_per_shard=EXAMPLES_PER_SHARD):
+    """How many shards hold so many examples."""
+    return max(1, math.ceil(n_examples / examples_per_shard))
+
+
+def shard_name(split, index, n_shards):
+    return f"{split}-{index:05d}-of-{n_shards:05d}.tfrecord.gz"
+
+
+def write_shard(folder, name, examples):
+    """Write serialized examples to one gzip TFRecord file on any of Beam's file systems.
+
+    Parameters
+    ----------
+    folder, name : str
+    examples : iterable of bytes
+
+    Returns
+    -------
+    FileEntry
+    """
+    import tensorflow as tf
+
+    options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
+    n_examples = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        local = os.path.join(scratch, name)
+        with tf.io.TFRecordWriter(local, options) as writer:
+            for example in examples:
+                writer.write(example)
+                n_examples += 1
+        return _publish(local, folder, name, n_examples)
+
+
+def write_bytes(folder, name, data):
+    """Write a small file that is not a shard, and return its FileEntry."""
+    with tempfile.TemporaryDirectory() as scratch:
+        local = os.path.join(scratch, name)
+        with open(local, "wb") as stream:
+            stream.write(data)
+        return _publish(local, folder, name, 0)
+
+
+class WriteManifest(beam.PTransform):
+    """Gather (split, FileEntry) of all shards and write the manifest, the last file of a folder.
+
+    Parameters
+    ----------
+    folder : str
+    kind : str
+    config : extmap_tf.config.Config
+    report : beam.pvalue.AsSingleton, optional
+        Side input: what was read and left out.
+    check : callable, optional
+        Called with the manifest before it is written; may raise.
+    """
+
+    def __init__(self, folder, kind, config, report=None, check=None):
+        super().__init__()
+        self._folder, self._kind, self._config = folder, kind, config
+        self._report, self._check = report, check
+
+    def expand(self, entries):
+        gathered = entries | "ToList" >> beam.combiners.ToList()
+        arguments = (self._folder, self._kind, self._config, self._check)
+        sides = () if self._report is None else (self._report,)
+        return gathered | "Write" >> beam.Map(write_manifest, *arguments, *sides)
+
+
+def write_manifest(entries, folder, kind, config, check=None, report=None):
+    """The manifest of a folder's (split, FileEntry) pairs; a split named "" is for other files."""
+    splits = {split: [] for split in ("train", "validation", "test", "all")}
+    others = []
+    for split, entry in entries:
+        (splits[split] if split else others).append(entry)
+    manifest = Manifest(
+        kind=kind,
+        config=config,
+        splits={
+            split: tuple(sorted(shards, key=lambda entry: entry.name))
+            for split, shards in splits.items()
+            if shards
+        },
+        others=tuple(sorted(others, key=lambda entry: entry.name)),
+        report=report or {},
+    )
+    if check:
+        check(manifest)
+    write_bytes(folder, MANIFEST_NAME, manifest.to_json().encode())
+
+
+def _publish(local, folder, name, n_examples):
+    with open(local, "rb") as stream:
+        digest = sha256_of(stream)
+        n_bytes = stream.tell()
+        stream.seek(0)
+        # A retried bundle may write the same shard twice: each under its own name, then renamed.
+        temporary = FileSystems.join(folder, f".{uuid.uuid4().hex[:8]}.{name}")
+        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as out:
+            while block := stream.read(1 << 20):
+                out.write(block)
+    FileSystems.rename([temporary], [FileSystems.join(folder, name)])
+    return FileEntry(name, n_bytes, digest, n_examples)

@@ -1,0 +1,225 @@
+"""Survey tables -> TFRecords of the CMD of every sightline of a grid.
+
+Rows are read, cut and counted in batches; what moves between workers are partial counts of fields, never
+stars::
+
+    tables -> CountTable -+-> partial counts -+-> AddPartialCounts -> FieldToExample -> FieldsToShard -+
+                          |   empty fields  --+                                                        |
+                          +-> row counts -> AddReports -------------------------> WriteManifest <------+
+"""
+
+import logging
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from beam_jobs import shards
+from beam_jobs.pipeline import progress_of_files, run, run_command, whole_folder
+from extmap_tf.catalogs.survey_tables import read_survey_table
+from extmap_tf.cmd import FieldCounts, add_partial_counts, batch_to_field_counts
+from extmap_tf.errors import DataError
+from extmap_tf.grids import sightline_name
+
+FIELDS_PER_SHARD = 1024
+SPLIT = "all"
+
+logger = logging.getLogger(__name__)
+
+
+def match_tables(patterns):
+    """Paths of the tables that file patterns name, on any of Beam's file systems.
+
+    Raises
+    ------
+    DataError
+        A pattern matches nothing.
+    """
+    paths = []
+    for match in FileSystems.match(list(patterns)):
+        if not match.metadata_list:
+            raise DataError(f"{match.pattern}: no such file")
+        paths.extend(metadata.path for metadata in match.metadata_list)
+    return sorted(set(paths))
+
+
+def table_to_field_counts(path, config, columns=None):
+    """Count one table's stars into the fields of the configuration's grid.
+
+    Parameters
+    ----------
+    path : str
+    config : extmap_tf.config.Config
+    columns : dict, optional
+        Column names, as `extmap_tf.catalogs.survey_tables.read_survey_table` takes them.
+
+    Yields
+    ------
+    ("field", (int, (slots, counts))) or ("report", dict)
+        Partial counts of a field, batch by batch, and at the end what became of the rows.
+    """
+    report = {"tables": 1, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        for batch in read_survey_table(stream, path, config.survey, columns=columns):
+            fields, n_in_no_field = batch_to_field_counts(batch, config.sightlines, config.cmd)
+            report["rows"] += batch.n_rows
+            report["in_no_field"] += n_in_no_field
+            report["counted"] += batch.n_stars - n_in_no_field
+            for reason, n in batch.rejected.items():
+                report["rejected"][reason] = report["rejected"].get(reason, 0) + n
+            for field in fields:
+                yield "field", field
+    logger.info("%s: %d rows, %d counted", path, report["rows"], report["counted"])
+    yield "report", report
+
+
+def add_reports(reports):
+    """Sum reports of several tables."""
+    total = {"tables": 0, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
+    for report in reports:
+        for key in ("tables", "rows", "in_no_field", "counted"):
+            total[key] += report[key]
+        for reason, n in report["rejected"].items():
+            total["rejected"][reason] = total["rejected"].get(reason, 0) + n
+    return total
+
+
+class CountTable(beam.DoFn):
+    """A table's path -> its partial counts; the report goes to the output ``report``."""
+
+    def __init__(self, config, columns):
+        self._config, self._columns = config, columns
+
+    def process(self, path):
+        for tag, value in table_to_field_counts(path, self._config, self._columns):
+            yield value if tag == "field" else beam.pvalue.TaggedOutput("report", value)
+
+
+class AddPartialCounts(beam.CombineFn):
+    """Sum the (slots, counts) of a field."""
+
+    def __init__(self, grid):
+        self._grid = grid
+
+    def create_accumulator(self):
+        return None
+
+    def add_input(self, accumulator, partial):
+        slot, count = partial
+        if accumulator is None:
+            accumulator = np.zeros(FieldCounts.n_slots(self._grid), np.int64)
+        accumulator[slot] += count
+        return accumulator
+
+    def merge_accumulators(self, accumulators):
+        filled = [accumulator for accumulator in accumulators if accumulator is not None]
+        return sum(filled[1:], filled[0].copy()) if filled else None
+
+    def extract_output(self, accumulator):
+        return add_partial_counts([], self._grid) if accumulator is None else FieldCounts(accumulator)
+
+
+def field_to_example(index, counts, config):
+    """Serialize one field of the grid: bytes."""
+    from extmap_tf.records.example import field_to_example
+
+    l_deg, b_deg = config.sightlines.center_deg(index)
+    return field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, config.cmd)
+
+
+class FieldsToShard(beam.DoFn):
+    """shard, (index, example) pairs -> one written shard, as (split, FileEntry); fields in the grid's order."""
+
+    def __init__(self, folder, n_shards):
+        self._folder, self._n_shards = folder, n_shards
+
+    def process(self, element):
+        index, fields = element
+        name = shards.shard_name(SPLIT, index, self._n_shards)
+        yield SPLIT, shards.write_shard(self._folder, name, (example for _, example in sorted(fields)))
+
+
+def build(pipeline, config, tables, columns, folder):
+    """Apply the job's transforms to a pipeline that writes into `folder`."""
+    n_sightlines = config.sightlines.n_sightlines
+    n_shards = shards.n_shards_for(n_sightlines, FIELDS_PER_SHARD)
+    counted = (
+        pipeline
+        | "Tables" >> beam.Create(tables)
+        | "SpreadTables" >> beam.Reshuffle()
+        | "CountTable" >> beam.ParDo(CountTable(config, columns)).with_outputs("report", main="fields")
+    )
+    no_stars = np.zeros(0, np.int32)
+    empty = (
+        pipeline
+        | "Blocks" >> beam.Create(list(range(0, n_sightlines, FIELDS_PER_SHARD)))
+        | "EmptyFields"
+        >> beam.FlatMap(
+            lambda start: [
+                (index, (no_stars, no_stars))
+                for index in range(start, min(start + FIELDS_PER_SHARD, n_sightlines))
+            ]
+        )
+    )
+    entries = (
+        (counted.fields, empty)
+        | "WithEmptyFields" >> beam.Flatten()
+        | "AddPartialCounts" >> beam.CombinePerKey(AddPartialCounts(config.cmd))
+        | "FieldToExample"
+        >> beam.MapTuple(
+            lambda index, counts: (
+                index // FIELDS_PER_SHARD,
+                (index, field_to_example(index, counts, config)),
+            )
+        )
+        | "GroupByShard" >> beam.GroupByKey()
+        | "FieldsToShard" >> beam.ParDo(FieldsToShard(folder, n_shards))
+    )
+    report = counted.report | "AddReports" >> beam.CombineGlobally(add_reports)
+    return entries | "WriteManifest" >> shards.WriteManifest(
+        folder, "survey", config, report=beam.pvalue.AsSingleton(report), check=check_not_empty
+    )
+
+
+def check_not_empty(manifest):
+    """Raise DataError if not one star was counted."""
+    report, grid = manifest.report, manifest.config.sightlines
+    if report["counted"] == 0:
+        raise DataError(
+            f"no star of the {report['tables']} table(s) was counted: {report['rows']} rows, "
+            f"{report['in_no_field']} outside l {grid.l_min_deg:g}..{grid.l_max_deg:g}, "
+            f"b {grid.b_min_deg:g}..{grid.b_max_deg:g}, rejected: {report['rejected'] or 'none'}"
+        )
+
+
+def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=()):
+    """Run the job.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    inputs : sequence of str
+        Tables, as paths or patterns.
+    out : str
+        The records folder to make, on any of Beam's file systems.
+    columns : dict, optional
+        Column names, see `table_to_field_counts`.
+    overwrite : bool
+    beam_argv : sequence of str
+        Pipeline options of Beam.
+    """
+    tables = match_tables(inputs)
+    n_shards = shards.n_shards_for(config.sightlines.n_sightlines, FIELDS_PER_SHARD)
+    with whole_folder(out, overwrite) as folder:
+        progress = progress_of_files(
+            folder,
+            "all-*.tfrecord.gz",
+            n_shards,
+            f"survey ({len(tables)} tables, {config.sightlines.n_sightlines} fields)",
+        )
+        run(lambda pipeline: build(pipeline, config, tables, columns, folder), list(beam_argv), progress)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command("records", "survey"))

@@ -1,0 +1,385 @@
+"""The command line, ``extmap-tf``. Heavy libraries are imported by the subcommand that needs them."""
+
+import argparse
+import contextlib
+import os
+import sys
+import tomllib
+
+from extmap_tf import __version__
+from extmap_tf.errors import ConfigError, DataError, ExtmapError
+
+_CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
+
+
+def main(argv=None):
+    """Run one subcommand.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        By default the process's own arguments.
+
+    Returns
+    -------
+    int
+        0; 1 after an error that was told in one line; 130 after an interrupt. Usage errors exit with 2.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and not args.beam:
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        args.run(args, rest) if args.beam else args.run(args)
+    except ExtmapError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+    except Exception as error:
+        if type(error).__module__.split(".")[0] == "tensorflow":
+            return _complain(f"TensorFlow: {str(error).splitlines()[0]}")
+        raise
+    return 0
+
+
+def _complain(error, status=1):
+    print(f"extmap-tf: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="extmap-tf", description="3D maps of the Milky Way's dust from star counts."
+    )
+    parser.add_argument("--version", action="version", version=f"extmap-tf {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name, run, text, group=commands, beam=False):
+        if beam:
+            text += " Further options go to Apache Beam (--runner, --direct_num_workers, ...)."
+        child = group.add_parser(name, help=text.split(". ")[0].rstrip("."), description=text)
+        child.set_defaults(run=run, beam=beam, parser=child)
+        return child
+
+    demo = add("demo", _demo, "The whole line on a mock sky: records, training, map, figures, errors.")
+    demo.add_argument("--out", required=True, help="folder to make")
+    demo.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    _add_config(demo, default="demo")
+
+    records = commands.add_parser(
+        "records", help="make TFRecords of CMDs", description="Make sharded TFRecords of CMDs."
+    ).add_subparsers(dest="what", required=True, metavar="WHAT")
+    mocks = add(
+        "mocks",
+        _records_mocks,
+        "Mock catalogs and random extinction profiles to training pairs.",
+        records,
+        beam=True,
+    )
+    _add_config(mocks)
+    _add_out(mocks, "records folder to make")
+    mocks.add_argument("--examples-per-shard", type=int, default=2048, help="default: %(default)s")
+    survey = add(
+        "survey", _records_survey, "Tables of a survey's stars to the CMD of every field.", records, beam=True
+    )
+    survey.add_argument("tables", nargs="+", help="2MASS tables (PSC, VizieR, IRSA, FITS, Parquet) or patterns")
+    _add_config(survey)
+    _add_out(survey, "records folder to make")
+    survey.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="a column with an unknown name; ROLE is l, b, ra, dec, blue, red, blue_error, red_error, ph_qual "
+        "or cc_flg; may be repeated",
+    )
+
+    train = add("train", _train, "Train a network on mock records, or go on with a training that was cut off.")
+    train.add_argument("--records", required=True, help="folder of 'records mocks'")
+    _add_config(train, required=False, extra="; by default that of the records")
+    train.add_argument("--out", required=True, help="training folder; an unfinished one is resumed")
+    train.add_argument("--overwrite", action="store_true", help="replace a finished model")
+    train.add_argument(
+        "--cpu-devices", type=int, default=0, metavar="N", help="mirror over N logical CPU devices (for tests)"
+    )
+
+    export = add("export", _export, "Export a trained model as a SavedModel in the next version folder.")
+    export.add_argument("--model", required=True, help="training folder")
+    export.add_argument("--out", required=True, help="folder of versions 1, 2, ...")
+
+    evaluate = add(
+        "evaluate", _evaluate, "Errors of a model on held-out mocks, or of a map against a known truth."
+    )
+    evaluate.add_argument("--model", help="SavedModel of 'export'")
+    evaluate.add_argument("--records", help="mock records")
+    evaluate.add_argument("--split", default="test", help="of the records (default: %(default)s)")
+    evaluate.add_argument("--map", help="map of 'score'")
+    evaluate.add_argument("--truth", help="true map, such as the demo's truth.fits")
+    evaluate.add_argument("--out", help="also write the errors to this JSON file")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+    score = add("score", _score, "Survey records and a SavedModel to a 3D map.", beam=True)
+    score.add_argument("--records", required=True, help="folder of 'records survey'")
+    score.add_argument("--model", required=True, help="SavedModel of 'export'")
+    _add_out(score, "map to make (FITS)")
+
+    query = add("query", _query, "Extinction at a position of a map.")
+    query.add_argument("map", help="map of 'score'")
+    query.add_argument("--l", type=float, metavar="DEG", help="Galactic longitude")
+    query.add_argument("--b", type=float, metavar="DEG", help="Galactic latitude")
+    query.add_argument("--ra", type=float, metavar="DEG", help="right ascension (ICRS), instead of --l")
+    query.add_argument("--dec", type=float, metavar="DEG", help="declination (ICRS), instead of --b")
+    query.add_argument("--distance", type=float, metavar="KPC", help="by default: the whole profile")
+    query.add_argument("--band", help="Ks (default), J or E(J-Ks)")
+    query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
+
+    plot = add("plot", _plot, "Figures of a map: face-on view, sky view, profiles.")
+    plot.add_argument("map", help="map of 'score'")
+    plot.add_argument("--out", required=True, help="folder for the figures")
+    plot.add_argument("--truth", help="true map to show beside it")
+    plot.add_argument(
+        "--sightline",
+        action="append",
+        default=[],
+        metavar="L,B",
+        help="profile to draw, in degrees; may be repeated",
+    )
+    plot.add_argument("--format", default="png", choices=["png", "pdf"])
+    plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
+
+    info = add("info", _info, "Describe records, a model or a map.")
+    info.add_argument("path", nargs="+")
+    info.add_argument("--verify", action="store_true", help="also check every checksum")
+    return parser
+
+
+def _add_config(parser, required=True, default=None, extra=""):
+    parser.add_argument(
+        "--config", required=required and default is None, default=default, help=_CONFIG_HELP + extra
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one value of it, for instance training.epochs=5; may be repeated",
+    )
+
+
+def _add_out(parser, what):
+    parser.add_argument("--out", required=True, help=what)
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing one when done")
+
+
+def _config(args, default=None):
+    from extmap_tf.config import Config
+
+    config = default if args.config is None else Config.load(args.config)
+    changes = {}
+    for change in args.set:
+        key, found, text = change.partition("=")
+        if not found:
+            raise ConfigError(f"--set needs KEY=VALUE, got: {change!r}")
+        try:
+            changes[key.strip()] = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = text
+    return config.replace(**changes) if changes else config
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence what TensorFlow's libraries write to descriptor 2 on import, before their log level is read."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _start_tensorflow():
+    with _quiet():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+def _start_beam():
+    import logging
+
+    _start_tensorflow()
+    import apache_beam  # noqa: F401
+
+    # Beam sets up the root logger on import.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+
+
+def _demo(args):
+    _start_beam()
+    from extmap_tf.demo import run_demo
+
+    run_demo(_config(args), args.out, overwrite=args.overwrite)
+
+
+def _records_mocks(args, beam_argv):
+    config = _config(args)
+    if args.examples_per_shard < 1:
+        raise ConfigError(f"--examples-per-shard must be 1 or more, got: {args.examples_per_shard}")
+    _start_beam()
+    from beam_jobs.mocks_to_records import make_records
+
+    make_records(config, args.out, args.overwrite, beam_argv, args.examples_per_shard)
+
+
+def _records_survey(args, beam_argv):
+    config = _config(args)
+    columns = {}
+    for item in args.column:
+        role, found, name = item.partition("=")
+        if not found:
+            raise ConfigError(f"--column needs ROLE=NAME, got: {item!r}")
+        columns[role.strip()] = name.strip()
+    _start_beam()
+    from beam_jobs.twomass_to_records import make_records
+
+    make_records(config, args.tables, args.out, columns or None, args.overwrite, beam_argv)
+    _print_report(args.out)
+
+
+def _train(args):
+    from extmap_tf.records.manifest import Records
+
+    records = Records.open(args.records)
+    config = _config(args, default=records.manifest.config)
+    if args.cpu_devices < 0:
+        raise ConfigError(f"--cpu-devices must be 0 or more, got: {args.cpu_devices}")
+    _start_tensorflow()
+    from extmap_tf.model.training import train
+
+    train(records, config, args.out, cpu_devices=args.cpu_devices, overwrite=args.overwrite)
+
+
+def _export(args):
+    _start_tensorflow()
+    from extmap_tf.model.export import export
+
+    print(export(args.model, args.out))
+
+
+def _evaluate(args):
+    by_model, by_map = (args.model, args.records), (args.map, args.truth)
+    if not (all(by_model) and not any(by_map)) and not (all(by_map) and not any(by_model)):
+        args.parser.error("give either --model and --records, or --map and --truth")
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map import metrics
+
+    if args.out:
+        refuse_existing(args.out, args.overwrite)
+    if args.model:
+        from extmap_tf.records.manifest import Records
+
+        records = Records.open(args.records)
+        _start_tensorflow()
+        from extmap_tf.model.scoring import evaluate_model
+
+        evaluation = evaluate_model(args.model, records, args.split)
+    else:
+        from extmap_tf.map.volume import ExtinctionMap
+
+        evaluation = metrics.compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
+    print(metrics.format_table(evaluation))
+    if args.out:
+        metrics.write_json(evaluation, args.out, overwrite=args.overwrite)
+
+
+def _score(args, beam_argv):
+    _start_beam()
+    from beam_jobs.score_to_map import make_map
+
+    make_map(args.records, args.model, args.out, args.overwrite, beam_argv)
+
+
+def _query(args):
+    galactic, equatorial = (args.l, args.b), (args.ra, args.dec)
+    given = [pair for pair in (galactic, equatorial) if None not in pair]
+    if len(given) != 1 or (args.l, args.b, args.ra, args.dec).count(None) != 2:
+        args.parser.error("give either --l and --b, or --ra and --dec")
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    from extmap_tf.map.provenance import Flag
+    from extmap_tf.map.volume import ExtinctionMap
+
+    volume = ExtinctionMap.read(args.map)
+    frame = "galactic" if given[0] is galactic else "icrs"
+    try:
+        coords = SkyCoord(*given[0], unit=u.deg, frame=frame)
+        if args.distance is not None:
+            coords = SkyCoord(*given[0], unit=u.deg, frame=frame, distance=args.distance * u.kpc)
+    except ValueError as error:
+        raise DataError(f"no such position: {error}") from None
+    values, flags = volume.query(coords, band=args.band, quantity=args.quantity, return_flags=True)
+    for flag in Flag:
+        if int(flags) & flag:
+            print(f"extmap-tf: note: {flag.meaning}", file=sys.stderr)
+    if args.distance is not None:
+        print(f"{values:.4f}")
+        return
+    at = volume.distance.outer_kpc if args.quantity == "cumulative" else volume.distance.centers_kpc
+    print(f"# distance / kpc   {args.quantity} / {values.unit}")
+    for distance_kpc, value in zip(at, values.value, strict=True):
+        print(f"{distance_kpc:10.3f} {value:10.4f}")
+
+
+def _plot(args):
+    from extmap_tf.map.figures import draw_all
+    from extmap_tf.map.volume import ExtinctionMap
+
+    sightlines = []
+    for text in args.sightline:
+        try:
+            l_deg, b_deg = map(float, text.split(","))
+        except ValueError:
+            raise ConfigError(f"--sightline needs L,B in degrees, got: {text!r}") from None
+        sightlines.append((l_deg, b_deg))
+    truth = ExtinctionMap.read(args.truth) if args.truth else None
+    paths = draw_all(
+        ExtinctionMap.read(args.map),
+        args.out,
+        truth=truth,
+        sightlines=sightlines or None,
+        suffix=args.format,
+        overwrite=args.overwrite,
+    )
+    for path in paths:
+        print(path)
+
+
+def _info(args):
+    from extmap_tf.info import describe
+
+    for path in args.path:
+        print("\n".join(describe(path, verify=args.verify)))
+
+
+def _print_report(path):
+    from extmap_tf.info import describe_report
+    from extmap_tf.records.manifest import Records
+
+    print("\n".join(describe_report(Records.open(path).manifest)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Extinction: the law between bands, profiles along a sightline, dust in space."""

@@ -1,0 +1,159 @@
+r"""A known distribution of dust in space: the truth of a mock sky.
+
+With R the distance from the Galactic centre, z the height above the plane and R0 = 8.15 kpc, A(red) per kpc is
+
+.. math::
+
+    \rho = \rho_0 \exp\left(-\frac{R - R_0}{h_R} - \frac{|z|}{h_z}\right)
+           \left[1 + c \max_k \exp\left(-\frac{\delta_k^2}{2 w^2}\right)\right] + \mathrm{clouds},
+
+where delta_k is the distance from logarithmic arm k, measured across it. The arms pass through the
+reference points (R, azimuth) of Reid et al. 2014 (ApJ 783, 130, table 2), with one pitch angle for all.
+Clouds are Gaussian balls strewn over the sky, denser where the smooth dust is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from extmap_tf.extinction.profiles import density_to_cumulative
+
+R0_KPC = 8.15
+
+ARMS = {
+    "Scutum": (5.0, 27.6),
+    "Sagittarius-Carina": (6.6, 25.6),
+    "Local": (8.4, 8.9),
+    "Perseus": (9.9, 14.2),
+    "Outer": (13.0, 18.6),
+}
+"""Arm name -> distance from the Galactic centre (kpc) and azimuth (deg, from the Sun, towards rotation)."""
+
+_SAMPLES_PER_BIN = 5
+
+
+@dataclass(frozen=True)
+class DustCube:
+    """Dust along a regular grid of fine sightlines.
+
+    Parameters
+    ----------
+    l_deg : ndarray [n_l]
+        Ascending, not wrapped.
+    b_deg : ndarray [n_b]
+    step_kpc : float
+    density : ndarray of float32 [n_b, n_l, n_distances]
+        A(red) per kpc in each distance bin.
+    """
+
+    l_deg: np.ndarray
+    b_deg: np.ndarray
+    step_kpc: float
+    density: np.ndarray
+
+    def cumulative_at(self, l_deg, b_deg, distance_kpc):
+        """A(red) of stars, linear between sightlines and inside distance bins, constant past the last.
+
+        Parameters
+        ----------
+        l_deg, b_deg, distance_kpc : ndarray [n_stars]
+
+        Returns
+        -------
+        ndarray of float32 [n_stars], mag
+        """
+        from scipy.ndimage import map_coordinates
+
+        edges = np.zeros((*self.density.shape[:2], self.density.shape[2] + 1), np.float32)
+        edges[..., 1:] = density_to_cumulative(self.density, self.step_kpc)
+        place = [
+            (np.asarray(b_deg) - self.b_deg[0]) / (self.b_deg[1] - self.b_deg[0]),
+            np.mod(np.asarray(l_deg) - self.l_deg[0], 360.0) / (self.l_deg[1] - self.l_deg[0]),
+            np.asarray(distance_kpc) / self.step_kpc,
+        ]
+        return map_coordinates(edges, place, order=1, mode="nearest")
+
+    def field_density(self, sightlines):
+        """The mean profile over each field of a grid: density [n_b, n_l, n_distances], mag / kpc."""
+        b, l = np.meshgrid(self.b_deg, self.l_deg, indexing="ij")
+        position, field = sightlines.fields_of(l.ravel(), b.ravel())
+        flat = self.density.reshape(-1, self.density.shape[2])
+        total = np.zeros((sightlines.n_sightlines, flat.shape[1]))
+        np.add.at(total, field, flat[position])
+        n = np.bincount(field, minlength=sightlines.n_sightlines)
+        return (total / n[:, None]).reshape(*sightlines.shape, -1)
+
+
+def draw_dust(dust, sightlines, distance, seed, margin_deg=1.0, spacing_deg=0.1):
+    """The dust over the region of a grid of sightlines.
+
+    Parameters
+    ----------
+    dust : extmap_tf.config.DustConfig
+    sightlines : extmap_tf.grids.SightlineGrid
+    distance : extmap_tf.grids.DistanceGrid
+    seed : int
+        Of the clouds.
+    margin_deg : float
+        Added around the outermost centres.
+    spacing_deg : float
+        Largest distance between fine sightlines.
+
+    Returns
+    -------
+    DustCube
+    """
+    l_deg = _fine(sightlines.l_min_deg, sightlines.l_max_deg, margin_deg, spacing_deg)
+    b_deg = _fine(sightlines.b_min_deg, sightlines.b_max_deg, margin_deg, spacing_deg)
+    fine_kpc = (np.arange(distance.n_distances * _SAMPLES_PER_BIN) + 0.5) * (
+        distance.step_kpc / _SAMPLES_PER_BIN
+    )
+    density = np.empty((b_deg.size, l_deg.size, fine_kpc.size), np.float32)
+    for row, b in enumerate(b_deg):
+        density[row] = smooth_density(dust, l_deg[:, None], b, fine_kpc)
+    _add_clouds(density, dust, l_deg, b_deg, fine_kpc, np.random.default_rng([seed, 4]))
+    binned = density.reshape(b_deg.size, l_deg.size, distance.n_distances, _SAMPLES_PER_BIN).mean(axis=-1)
+    return DustCube(l_deg, b_deg, distance.step_kpc, binned)
+
+
+def smooth_density(dust, l_deg, b_deg, distance_kpc):
+    """Disc and arms, without clouds: A(red) per kpc at positions that broadcast against one another."""
+    l, b = np.radians(l_deg), np.radians(b_deg)
+    x = R0_KPC - distance_kpc * np.cos(b) * np.cos(l)  # From the centre towards the Sun.
+    y = distance_kpc * np.cos(b) * np.sin(l)  # Towards rotation.
+    z = distance_kpc * np.sin(b)
+    radius, azimuth = np.hypot(x, y), np.arctan2(y, x)
+    tangent = np.tan(np.radians(dust.pitch_deg))
+    ridge = 0.0
+    for r_arm, azimuth_arm in ARMS.values():
+        turn = np.mod(azimuth - np.radians(azimuth_arm) + np.pi, 2 * np.pi) - np.pi
+        across = (radius - r_arm * np.exp(-turn * tangent)) * np.cos(np.radians(dust.pitch_deg))
+        ridge = np.maximum(ridge, np.exp(-0.5 * (across / dust.arm_width_kpc) ** 2))
+    disc = np.exp(-(radius - R0_KPC) / dust.scale_length_kpc - np.abs(z) / dust.scale_height_kpc)
+    return dust.local_mag_per_kpc * disc * (1.0 + dust.arm_contrast * ridge)
+
+
+def _add_clouds(density, dust, l_deg, b_deg, fine_kpc, rng):
+    """Add Gaussian balls to `density` in place; their places follow the smooth dust seen along each line."""
+    area = (l_deg[-1] - l_deg[0]) * (b_deg[-1] - b_deg[0])
+    for _ in range(rng.poisson(dust.clouds_per_deg2 * area)):
+        i_b, i_l = rng.integers(b_deg.size), rng.integers(l_deg.size)
+        chance = density[i_b, i_l] * fine_kpc  # As many far ones as keep the near sky from being empty.
+        d0 = rng.choice(fine_kpc, p=chance / chance.sum(dtype=float)) if chance.sum() > 0 else fine_kpc[0]
+        radius = dust.cloud_radius_kpc * np.exp(0.4 * rng.standard_normal())
+        peak = dust.cloud_mag_median * np.exp(0.7 * rng.standard_normal()) / (radius * np.sqrt(2 * np.pi))
+        reach = 4.0 * radius
+        near_d = np.flatnonzero(np.abs(fine_kpc - d0) < reach)
+        angle = np.degrees(reach / d0)
+        near_b = np.flatnonzero(np.abs(b_deg - b_deg[i_b]) < angle)
+        near_l = np.flatnonzero(np.abs(l_deg - l_deg[i_l]) < angle)
+        db = np.radians(b_deg[near_b] - b_deg[i_b])[:, None, None]
+        dl = (np.radians(l_deg[near_l] - l_deg[i_l]) * np.cos(np.radians(b_deg[i_b])))[None, :, None]
+        d = fine_kpc[near_d]
+        squared = (d - d0) ** 2 + d0**2 * (db**2 + dl**2)
+        density[np.ix_(near_b, near_l, near_d)] += peak * np.exp(-0.5 * squared / radius**2)
+
+
+def _fine(low, high, margin, spacing):
+    n = int(np.ceil((high - low + 2 * margin) / spacing)) + 1
+    return np.linspace(low - margin, high + margin, n)

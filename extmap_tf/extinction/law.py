@@ -1,0 +1,67 @@
+"""The extinction law: how the bands are tied together."""
+
+import math
+from functools import lru_cache
+
+from extmap_tf.errors import ConfigError
+
+
+@lru_cache(maxsize=32)
+def blue_over_red(law, survey):
+    """A(blue)/A(red), for instance A(J)/A(Ks), at the bands' wavelengths.
+
+    Parameters
+    ----------
+    law : extmap_tf.config.LawConfig
+    survey : extmap_tf.config.SurveyConfig
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ConfigError
+        ``dust_extinction`` has no such model, or the model does not cover a band.
+    """
+    if law.model == "ratio":
+        return law.blue_over_red
+    curve = a_over_av(law)
+    return curve(survey.blue.wavelength_um) / curve(survey.red.wavelength_um)
+
+
+@lru_cache(maxsize=32)
+def red_over_v(law, survey):
+    """A(red)/A(V), for instance A(Ks)/A(V); NaN for a law that is only a ratio of two bands."""
+    curve = a_over_av(law)
+    return curve(survey.red.wavelength_um) if curve else math.nan
+
+
+def a_over_av(law):
+    """The law as a function of wavelength in um that gives A/A(V); None for a ratio of two bands."""
+    if law.model == "ratio":
+        return None
+    import astropy.units as u
+    from dust_extinction import averages, parameter_averages
+
+    for module in (parameter_averages, averages):
+        cls = getattr(module, law.model, None)
+        if cls is not None and isinstance(cls, type):
+            break
+    else:
+        raise ConfigError(
+            f"law.model: no extinction law {law.model!r} in dust_extinction; "
+            "for instance G23, F19, CCM89, or ratio to give blue_over_red"
+        )
+    try:
+        model = cls(Rv=law.rv) if module is parameter_averages else cls()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"law: {law.model} cannot have rv = {law.rv}: {error}") from None
+
+    def curve(wavelength_um):
+        try:
+            return float(model(wavelength_um * u.um))
+        except ValueError as error:
+            raise ConfigError(f"law: {law.model} does not cover {wavelength_um} um: {error}") from None
+
+    return curve

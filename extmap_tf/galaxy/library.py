@@ -1,0 +1,168 @@
+"""The stellar content of each component: how many stars of which magnitudes a solar mass of it holds.
+
+The shipped table ``library.npz`` is made by `extmap_tf.galaxy.build_library`, which names the sources.
+"""
+
+import functools
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+
+from extmap_tf.errors import ConfigError
+
+# Companions are drawn uniformly in mass ratio from this to 1 (Raghavan et al. 2010, ApJS 190, 1, fig. 16: flat).
+LOWEST_MASS_RATIO = 0.1
+N_MASS_RATIOS = 8
+
+
+
+@dataclass(frozen=True)
+class Library:
+    """Pixels of (M_Ks, J-Ks) for each population.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Populations.
+    mag_edges_mag, color_edges_mag : ndarray [n_mag + 1], [n_color + 1]
+        Edges of the pixels, M_Ks and J-Ks.
+    stars_per_msun : ndarray [n_populations, n_mag, n_color]
+        Stars per solar mass of living stars.
+    offset_mag : dict of str to ndarray [n_mag, n_color]
+        M_band - M_Ks at each pixel's centre.
+    mass_msun : ndarray [n_mag, n_color]
+        Mean mass of a pixel's stars.
+    dwarf_mass_msun : ndarray [n_masses]
+    dwarf_mag : dict of str to ndarray [n_populations, n_masses]
+        Absolute magnitudes of unevolved stars: the companions in binaries.
+    """
+
+    names: tuple[str, ...]
+    mag_edges_mag: np.ndarray
+    color_edges_mag: np.ndarray
+    stars_per_msun: np.ndarray
+    offset_mag: dict[str, np.ndarray]
+    mass_msun: np.ndarray
+    dwarf_mass_msun: np.ndarray
+    dwarf_mag: dict[str, np.ndarray]
+
+
+@functools.cache
+def library():
+    """The shipped library, read once."""
+    with (resources.files("extmap_tf.galaxy") / "library.npz").open("rb") as stream, np.load(stream) as data:
+        mag_edges = data["mag_edges_mag"].astype(float)
+        color_edges = data["color_edges_mag"].astype(float)
+        j_ks = np.broadcast_to(0.5 * (color_edges[1:] + color_edges[:-1]), data["mass_msun"].shape)
+        offset = {"Ks": np.zeros_like(j_ks), "J": j_ks}
+        dwarf_ks, dwarf_j_ks, dwarf_h_ks = np.moveaxis(data["dwarf_sequence_mag"].astype(float), -1, 0)
+        return Library(
+            names=tuple(str(name) for name in data["names"]),
+            mag_edges_mag=mag_edges,
+            color_edges_mag=color_edges,
+            stars_per_msun=data["stars_per_msun"],
+            offset_mag=offset | {"H": data["h_ks_mag"].astype(float)},
+            mass_msun=data["mass_msun"].astype(float),
+            dwarf_mass_msun=data["dwarf_mass_msun"].astype(float),
+            dwarf_mag={"Ks": dwarf_ks, "J": dwarf_ks + dwarf_j_ks, "H": dwarf_ks + dwarf_h_ks},
+        )
+
+
+@dataclass(frozen=True)
+class BandTable:
+    """Stars per solar mass in pixels of (M_red, blue - red), laid out for drawing.
+
+    The pixels of a population are sorted from bright to faint. Pixel i of population p covers the range
+    `cumulative[p][i]` to ``[i + 1]`` of stars per solar mass.
+
+    Parameters
+    ----------
+    mag_step_mag, color_step_mag : float
+        Size of a pixel.
+    mag_edges_mag : ndarray [n_mag + 1]
+    brighter : ndarray [n_populations, n_mag + 1]
+        Stars per solar mass brighter than each edge.
+    cumulative : tuple of ndarray [n_pixels + 1]
+    mag_mag, color_mag : tuple of ndarray of float32 [n_pixels]
+        Lower corner of each pixel.
+    """
+
+    mag_step_mag: float
+    color_step_mag: float
+    mag_edges_mag: np.ndarray
+    brighter: np.ndarray
+    cumulative: tuple[np.ndarray, ...]
+    mag_mag: tuple[np.ndarray, ...]
+    color_mag: tuple[np.ndarray, ...]
+
+
+@functools.cache
+def band_table(blue, red, binary_fraction=0.0):
+    """The library in the bands `blue` and `red`.
+
+    Parameters
+    ----------
+    blue, red : str
+        Two of the bands J, H, Ks.
+    binary_fraction : float
+        Share of the systems that have an unresolved companion.
+
+    Returns
+    -------
+    BandTable
+
+    Raises
+    ------
+    ConfigError
+        A band is unknown, or both are the same.
+    """
+    source = library()
+    for band in (blue, red):
+        if band not in source.offset_mag:
+            raise ConfigError(f"bands must be two of {', '.join(source.offset_mag)}, got: {band!r}")
+    if blue == red:
+        raise ConfigError(f"bands must be two different ones, got: {blue!r} twice")
+    mag_step = float(np.diff(source.mag_edges_mag).mean())
+    color_step = float(np.diff(source.color_edges_mag).mean())
+    mag_ks = 0.5 * (source.mag_edges_mag[1:] + source.mag_edges_mag[:-1])[:, None]
+    mag_min, mag_max, color_min, color_max = -14.0, 17.0, -3.0, 9.0
+    n_mag, n_color = round((mag_max - mag_min) / mag_step), round((color_max - color_min) / color_step)
+    mag_edges = np.linspace(mag_min, mag_max, n_mag + 1)
+    brighter, cumulative, mags, colors = [], [], [], []
+    for i, stars in enumerate(source.stars_per_msun):
+        used = stars > 0
+        n_stars = stars[used].astype(float)
+        mass = source.mass_msun[used]
+        single = {band: (mag_ks + source.offset_mag[band])[used] for band in (blue, red)}
+        systems = [(n_stars * (1 - binary_fraction), single[blue], single[red])]
+        if binary_fraction > 0:
+            systems += _binaries(source, i, n_stars * binary_fraction, single, mass, blue, red)
+            ratio = 0.5 * (1 + LOWEST_MASS_RATIO)
+            systems = [(n / (1 + binary_fraction * ratio), b, r) for n, b, r in systems]
+        n, mag_blue, mag_red = (np.concatenate(column) for column in zip(*systems, strict=True))
+        row = np.floor((mag_red - mag_min) / mag_step + 1e-3).astype(int)
+        column = np.floor((mag_blue - mag_red - color_min) / color_step + 1e-3).astype(int)
+        row, column = np.clip(row, 0, n_mag - 1), np.clip(column, 0, n_color - 1)
+        pixels = np.bincount(row * n_color + column, n, minlength=n_mag * n_color)
+        occupied = np.flatnonzero(pixels)
+        brighter.append(np.append(0, np.cumsum(pixels.reshape(n_mag, n_color).sum(1))))
+        cumulative.append(np.append(0, np.cumsum(pixels[occupied])))
+        mags.append((mag_min + mag_step * (occupied // n_color)).astype(np.float32))
+        colors.append((color_min + color_step * (occupied % n_color)).astype(np.float32))
+    return BandTable(
+        mag_step, color_step, mag_edges, np.array(brighter), tuple(cumulative), tuple(mags), tuple(colors)
+    )
+
+
+def _binaries(source, population, n_stars, single, mass, blue, red):
+    """One (number, blue, red) for each mass ratio."""
+    ratios = LOWEST_MASS_RATIO + (1 - LOWEST_MASS_RATIO) * (np.arange(N_MASS_RATIOS) + 0.5) / N_MASS_RATIOS
+    systems = []
+    for ratio in ratios:
+        together = {}
+        for band in (blue, red):
+            companion = np.interp(mass * ratio, source.dwarf_mass_msun, source.dwarf_mag[band][population])
+            together[band] = -2.5 * np.log10(10 ** (-0.4 * single[band]) + 10 ** (-0.4 * companion))
+        systems.append((n_stars / N_MASS_RATIOS, together[blue], together[red]))
+    return systems

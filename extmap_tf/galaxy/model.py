@@ -1,0 +1,236 @@
+"""A Galaxy model of the Besançon class: components of stars, counted and drawn along any sightline."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from extmap_tf.catalogs.stars import MockCatalog
+from extmap_tf.errors import ConfigError, DataError, require
+from extmap_tf.galaxy.laws.base import DensityLaw
+from extmap_tf.galaxy.laws.bulge import TriaxialBulge
+from extmap_tf.galaxy.laws.spheroid import Spheroid
+from extmap_tf.galaxy.laws.spiral_disc import SpiralDisc
+from extmap_tf.galaxy.laws.thick_disc import ThickDisc
+from extmap_tf.galaxy.laws.thin_disc import ThinDisc, YoungDisc
+from extmap_tf.galaxy.library import band_table, library
+
+# Distance cells are equal steps of distance modulus; inside one, the density is constant.
+MODULUS_MIN_MAG, MODULUS_STEP_MAG = -2.0, 0.02
+
+
+@dataclass(frozen=True)
+class Component:
+    """Stars of one origin.
+
+    Parameters
+    ----------
+    name : str
+    population : str
+        Name of its stars in the library.
+    law : DensityLaw
+    density_msun_pc3 : float
+        Mass density of living stars at the law's reference point (the Sun; for the bulge, the centre).
+    """
+
+    name: str
+    population: str
+    law: DensityLaw
+    density_msun_pc3: float
+
+    def __post_init__(self):
+        require(0 < self.density_msun_pc3 < np.inf, "density_msun_pc3", "above 0", self)
+
+
+# Local mass densities and axis ratios: Robin et al. 2003, A&A 409, 523, table 2.
+_DISC = (
+    ("thin1", 0.003999, 0.0140),
+    ("thin2", 0.007902, 0.0268),
+    ("thin3", 0.006224, 0.0375),
+    ("thin4", 0.004020, 0.0551),
+    ("thin5", 0.005814, 0.0696),
+    ("thin6", 0.004928, 0.0785),
+    ("thin7", 0.006590, 0.0791),
+)
+
+
+def besancon_components(spiral_arms=False):
+    """The components of Robin et al. 2003.
+
+    Parameters
+    ----------
+    spiral_arms : bool
+        Whether the stars younger than 0.15 Gyr are gathered in spiral arms.
+    """
+    young = SpiralDisc() if spiral_arms else YoungDisc()
+    laws = [young] + [ThinDisc(axis_ratio=axis_ratio) for _, _, axis_ratio in _DISC[1:]]
+    disc = [Component(name, name, law, rho) for (name, rho, _), law in zip(_DISC, laws, strict=True)]
+    return (
+        *disc,
+        Component("thick", "thick", ThickDisc(), 1.34e-3),
+        Component("spheroid", "spheroid", Spheroid(), 9.32e-6),
+        Component("bulge", "bulge", TriaxialBulge(), 4.1),
+    )
+
+
+@dataclass(frozen=True)
+class Galaxy:
+    """A model of the Galaxy's stars.
+
+    Parameters
+    ----------
+    components : tuple of Component
+        By default those of the Besançon model of 2003.
+    binary_fraction : float
+        Share of the systems that have an unresolved companion, which adds to their light. 0: none, as in
+        that model.
+    max_kpc : float
+        Distance beyond which there are no stars.
+    """
+
+    components: tuple[Component, ...] = field(default_factory=besancon_components)
+    binary_fraction: float = 0.0
+    max_kpc: float = 50.0
+
+    def __post_init__(self):
+        require(len(self.components) > 0, "components", "one or more", self)
+        require(0 <= self.binary_fraction <= 1, "binary_fraction", "0 to 1", self)
+        require(0.1 <= self.max_kpc <= 500, "max_kpc", "0.1 to 500", self)
+
+    def mass_density(self, l_deg, b_deg, distance_kpc):
+        """Mass density of living stars.
+
+        Parameters
+        ----------
+        l_deg, b_deg : float
+        distance_kpc : ndarray [n_distances]
+
+        Returns
+        -------
+        ndarray [n_components, n_distances]
+            Solar masses per cubic parsec.
+        """
+        l, b = np.radians(l_deg), np.radians(b_deg)
+        toward = distance_kpc * np.cos(b) * np.cos(l)
+        y = distance_kpc * np.cos(b) * np.sin(l)
+        up = distance_kpc * np.sin(b)
+        return np.array(
+            [
+                c.density_msun_pc3
+                * c.law.relative_density(c.law.sun_kpc - toward, y, c.law.sun_height_kpc + up)
+                for c in self.components
+            ]
+        )
+
+    def expected_counts(self, l_deg, b_deg, limits_mag, band="Ks"):
+        """Expected number of stars per square degree brighter than each limit, without extinction.
+
+        Parameters
+        ----------
+        l_deg, b_deg : float
+            The sightline.
+        limits_mag : array_like [n_limits]
+            Apparent magnitudes.
+        band : str
+
+        Returns
+        -------
+        ndarray [n_components, n_limits]
+            Sum over the first axis for all stars.
+        """
+        _check_sightline(l_deg, b_deg)
+        table = band_table("J" if band != "J" else "Ks", band, float(self.binary_fraction))
+        modulus, _, mass = self._cells(l_deg, b_deg)
+        limits = np.atleast_1d(np.asarray(limits_mag, float))
+        counts = np.zeros((len(self.components), len(limits)))
+        faintest = limits - 0.5 * (modulus[:-1] + modulus[1:])[:, None]
+        for i, component in enumerate(self.components):
+            brighter = table.brighter[library().names.index(component.population)]
+            counts[i] = mass[i] @ np.interp(faintest, table.mag_edges_mag, brighter)
+        return counts
+
+    def draw(self, l_deg, b_deg, area_deg2, limit_mag, rng, bands=("J", "Ks")):
+        """Draw the stars of one field, without extinction.
+
+        Their number is Poisson-distributed; all are taken to lie on the field's central sightline.
+
+        Parameters
+        ----------
+        l_deg, b_deg : float
+            Galactic coordinates of the sightline.
+        area_deg2 : float
+            Solid angle.
+        limit_mag : float
+            Stars with apparent magnitude in ``bands[1]`` below this limit are drawn.
+        rng : numpy.random.Generator
+            The same state gives the same stars.
+        bands : (str, str)
+            The blue and the red band.
+
+        Returns
+        -------
+        MockCatalog
+            The stars in random order.
+
+        Raises
+        ------
+        DataError
+            An argument is out of its range.
+        ConfigError
+            A band is unknown.
+        """
+        _check_sightline(l_deg, b_deg)
+        if not (np.isfinite(area_deg2) and 0 < area_deg2 <= 41253):
+            raise DataError(f"area_deg2 must be above 0 and at most the whole sky, got: {area_deg2!r}")
+        if not np.isfinite(limit_mag):
+            raise DataError(f"limit_mag must be a finite magnitude, got: {limit_mag!r}")
+        if len(bands) != 2:
+            raise ConfigError(f"bands must be two, the blue and the red one, got: {bands!r}")
+        table = band_table(*bands, float(self.binary_fraction))
+        modulus, edges_kpc, mass = self._cells(l_deg, b_deg)
+        # Draw to the end of the limit's magnitude pixel in the nearest part of each cell; the rest is cut below.
+        row = np.ceil((limit_mag - modulus[:-1] - table.mag_edges_mag[0]) / table.mag_step_mag)
+        row = np.clip(row.astype(int), 0, len(table.mag_edges_mag) - 1)
+        parts = []
+        for i, component in enumerate(self.components):
+            population = library().names.index(component.population)
+            reach = table.brighter[population][row]
+            n_stars = rng.poisson(mass[i] * reach * area_deg2)
+            cell = np.repeat(np.arange(len(n_stars)), n_stars)
+            pixel = (
+                np.searchsorted(table.cumulative[population], rng.random(len(cell)) * reach[cell], "right")
+                - 1
+            )
+            pixel = np.minimum(pixel, len(table.mag_mag[population]) - 1)
+            uniform = rng.random((3, len(cell)), np.float32)
+            red = table.mag_mag[population][pixel] + np.float32(table.mag_step_mag) * uniform[0]
+            color = table.color_mag[population][pixel] + np.float32(table.color_step_mag) * uniform[1]
+            red += (modulus[cell] + MODULUS_STEP_MAG * uniform[2]).astype(np.float32)
+            distance = (edges_kpc[cell] + np.diff(edges_kpc)[cell] * uniform[2]).astype(np.float32)
+            keep = red < limit_mag
+            parts.append((distance[keep], color[keep] + red[keep], red[keep]))
+        distance, blue, red = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        order = rng.permutation(len(distance))
+        return MockCatalog(
+            l_deg=float(l_deg),
+            b_deg=float(b_deg),
+            area_deg2=float(area_deg2),
+            distance_kpc=distance[order],
+            blue_mag=blue[order],
+            red_mag=red[order],
+            source=f"extmap_tf.galaxy ({', '.join(bands)}; binary fraction {self.binary_fraction:g})",
+        )
+
+    def _cells(self, l_deg, b_deg):
+        """Edges of the distance cells, in modulus and kpc [n + 1], and the mass per deg2 [n_components, n]."""
+        n = int(np.ceil((5 * np.log10(self.max_kpc) + 10 - MODULUS_MIN_MAG) / MODULUS_STEP_MAG - 1e-9))
+        modulus = MODULUS_MIN_MAG + MODULUS_STEP_MAG * np.arange(n + 1)
+        edges = 10 ** (0.2 * modulus - 2)
+        volume_pc3 = np.diff((edges * 1000) ** 3) / 3 * np.radians(1) ** 2
+        return modulus, edges, self.mass_density(l_deg, b_deg, 0.5 * (edges[1:] + edges[:-1])) * volume_pc3
+
+
+def _check_sightline(l_deg, b_deg):
+    if not np.isfinite(l_deg):
+        raise DataError(f"l_deg must be finite, got: {l_deg!r}")
+    if not -90 <= b_deg <= 90:
+        raise DataError(f"b_deg must be -90 to 90, got: {b_deg!r}")

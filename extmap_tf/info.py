@@ -1,0 +1,96 @@
+"""Plain words about any file this software writes."""
+
+from pathlib import Path
+
+from extmap_tf.config import digest_of
+from extmap_tf.errors import DataError
+from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
+
+
+def describe(path, verify=False):
+    """Lines of text about records, a training folder, a SavedModel or a map.
+
+    Parameters
+    ----------
+    path : path-like
+    verify : bool
+        Also check every checksum; DataError names what is damaged.
+
+    Raises
+    ------
+    DataError
+        Nothing there, or nothing of ours.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_file():
+        from extmap_tf.map.volume import ExtinctionMap
+
+        return [str(path), *ExtinctionMap.read(path, verify=verify).describe()]
+    if (path / MANIFEST_NAME).exists():
+        records = Records.open(path)
+        if verify:
+            records.verify()
+        return [str(path), *_describe_records(records)]
+    if (path / CARD_NAME).exists():
+        return [str(path), *_describe_model(ModelCard.read(path), "training folder")]
+    for card in sorted(path.glob(f"**/assets.extra/{CARD_NAME}")):
+        folder = card.parent.parent
+        return [str(folder), *_describe_model(ModelCard.from_json(card.read_text(), str(card)), "SavedModel")]
+    raise DataError(f"{path}: neither records, nor a model, nor a map of extmap_tf")
+
+
+def describe_report(manifest):
+    """What became of the rows of the tables behind survey records."""
+    report = manifest.report
+    lines = [
+        _line("rows", f"{report['rows']:,} in {report['tables']} table(s)"),
+        _line("counted", f"{report['counted']:,} stars in the grid's fields"),
+        _line("elsewhere", f"{report['in_no_field']:,} good stars in none of the fields"),
+    ]
+    for reason, n in sorted(report["rejected"].items(), key=lambda item: -item[1]):
+        lines.append(_line("left out", f"{n:,}: {reason}"))
+    return lines
+
+
+def _describe_records(records):
+    manifest, config = records.manifest, records.manifest.config
+    lines = [_line("records", {"mocks": "training pairs", "survey": "fields of a survey"}[manifest.kind])]
+    for split, shards in manifest.splits.items():
+        lines.append(
+            _line(split, f"{manifest.n_examples(split):,} examples in {len(shards)} shard(s)")
+        )
+    lines += [_line(name, text) for name, text in contents(config, manifest.kind).items()]
+    if manifest.kind == "survey":
+        lines += describe_report(manifest)
+    lines += _describe_config(config)
+    return [*lines, _line("software", f"extmap_tf {manifest.software_version}")]
+
+
+def _describe_model(card, what):
+    config = card.config
+    training = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in card.training.items())
+    return [
+        _line("model", f"{what}, {config.network.preset}, {card.n_weights:,} weights, digest {card.digest}"),
+        _line("training", training),
+        _line("records", card.records_digest),
+        *_describe_config(config),
+        _line("software", f"extmap_tf {card.software_version}"),
+    ]
+
+
+def _describe_config(config):
+    survey, law = config.survey, config.law
+    return [
+        _line("configuration", f"{config.name} ({config.digest}), seed {config.seed}"),
+        _line("observation", f"{survey.name}, fields of {config.sightlines.field_deg:g} deg "
+              f"({digest_of(config.observation)})"),
+        _line("law", f"{law.model}, R(V) = {law.rv:g}"),
+        _line("distance", f"{config.distance.n_distances} bins of {config.distance.step_kpc:g} kpc"),
+    ]
+
+
+def _line(name, text):
+    return f"{name:<14} {text}"

@@ -1,0 +1,414 @@
+"""Pictures of a map. Each function returns a matplotlib `Figure`; `save` writes it as PNG or PDF.
+
+Estimate and truth side by side share one colour scale. Grey is where there is no profile.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import whole_file
+from extmap_tf.map.provenance import Flag
+from extmap_tf.map.volume import profiles_at
+
+FORMATS = ("png", "pdf")
+STEPS = (1, 2, 5, 10)
+
+# Okabe & Ito's colours, told apart with any colour vision.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+ESTIMATE, TRUTH = COLORS[0], "#555555"
+MISSING = "#CFCFCF"
+
+# The brightest half percent of cells do not set the colour scale.
+TOP_PERCENTILE = 99.5
+
+# A sector narrower than this is a diagonal sliver unless it is turned into the frame.
+NARROW_DEG = 40.0
+
+
+def save(figure, path, overwrite=False, dpi=200):
+    """Write a figure, as PNG or PDF by the suffix of `path`; the same figure gives the same bytes.
+
+    Raises
+    ------
+    ConfigError
+        Another suffix.
+    DataError
+        The file exists and `overwrite` is false.
+    """
+    suffix = Path(path).suffix.lower().lstrip(".")
+    if suffix not in FORMATS:
+        raise ConfigError(f"a figure's file name must end in .png or .pdf, got: {path}")
+    metadata = {"CreationDate": None} if suffix == "pdf" else {}
+    with whole_file(path, "wb", overwrite=overwrite) as stream:
+        figure.savefig(stream, format=suffix, dpi=dpi, bbox_inches="tight", metadata=metadata)
+
+
+def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None):
+    """The density seen from above the plane, averaged over the latitudes at each longitude and distance.
+
+    A cell is drawn at its heliocentric distance d along the sightline, (d cos l, d sin l): circles are of one
+    distance at every latitude. The Galactic centre is to the right; a narrow sector is turned to lie along
+    the frame instead, and its axes say so.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    b_max_deg : float, optional
+        Only sightlines with abs(b) up to this.
+    z_max_kpc : float, optional
+        Only bins whose centre is up to this far from the plane through the Sun.
+    truth : ExtinctionMap, optional
+        Drawn beside, on the same colour scale.
+    """
+    means = [_plane_mean(one, b_max_deg, z_max_kpc) for one in _panels(volume, truth)]
+    norm, extend = _scale(means)
+    l_edges = _edges(volume.grid.l_deg, volume.grid.step_deg)
+    l_right = 0.5 * (l_edges[0] + l_edges[-1]) if np.ptp(l_edges) < NARROW_DEG else 0.0
+    x, y = volume.distance.edges_kpc * _direction(l_edges, l_right)[..., None]
+    reach = max(np.ptp(x), np.ptp(y))
+    arrow = 0.12 * reach * _direction(0.0, l_right)
+    # Room for the labels around: at the outer edge, and at the tip of the arrow.
+    ends = np.array([[x.min(), y.min()], [x.max(), y.max()], [0.0, 0.0], 1.6 * arrow])
+    margin = np.array([0.11, 0.09]) * reach
+    left, low = ends.min(axis=0) - margin
+    right, high = ends.max(axis=0) + margin
+    figure, axes = _frames(len(means), (right - left) / (high - low), area_in2=30.0)
+    for axis, mean, title in zip(axes, means, _titles(volume, truth), strict=True):
+        mesh = axis.pcolormesh(x, y, mean, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
+        axis.set(aspect="equal", xlim=(left, right), ylim=(low, high), title=title)
+        _draw_polar_marks(axis, volume, l_right, arrow, reach)
+    if l_right:
+        _outer_labels(axes, f"distance along l = {l_right % 360:g}° (kpc)", "across, towards larger l (kpc)")
+    else:
+        _outer_labels(axes, "x (kpc), towards the Galactic centre", "y (kpc), towards l = 90°")
+    _colorbar(figure, mesh, axes, f"mean density of A({volume.provenance.band}) (mag/kpc)", extend)
+    return figure
+
+
+def sky(volume, d_max_kpc=None, truth=None, slices_kpc=None):
+    """Extinction on the sky, l increasing to the left.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    d_max_kpc : float, optional
+        Integrate from the Sun to here; to the last distance if left out.
+    truth : ExtinctionMap, optional
+        Drawn beside, on the same colour scale.
+    slices_kpc : sequence of float, optional
+        Edges of slices of distance, ascending, instead of `d_max_kpc`; one row or panel each.
+    """
+    edges = (0.0, volume.distance.max_kpc if d_max_kpc is None else d_max_kpc)
+    edges = np.asarray(edges if slices_kpc is None else slices_kpc, float)
+    last = volume.distance.max_kpc * (1.0 + 1e-9)
+    if len(edges) < 2 or edges[0] < 0 or edges[-1] > last or not (np.diff(edges) > 0).all():
+        raise ConfigError(
+            f"distances of a sky view must ascend within 0 to {volume.distance.max_kpc:g} kpc, "
+            f"got: {edges.tolist()}"
+        )
+    layers, titles = [], []
+    for i in range(len(edges) - 1):
+        for one, title in zip(_panels(volume, truth), _titles(volume, truth), strict=True):
+            at_edges = profiles_at(one.cumulative, one.distance, edges[i : i + 2])
+            layers.append(at_edges[..., 1] - at_edges[..., 0])
+            titles.append(f"{title}, {edges[i]:.3g} to {edges[i + 1]:.3g} kpc")
+    norm, extend = _scale(layers)
+    grid = volume.grid
+    l_edges, b_edges = _edges(grid.l_deg, grid.step_deg), _edges(grid.b_deg, grid.step_deg)
+    stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
+    shape = np.ptp(l_edges) / np.ptp(b_edges) / stretch
+    figure, axes = _frames(
+        len(layers), shape, area_in2=16.0, n_columns=_sky_columns(len(layers), shape, truth)
+    )
+    for axis, layer, title in zip(axes, layers, titles, strict=True):
+        mesh = axis.pcolormesh(l_edges, b_edges, layer, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
+        axis.set(aspect=stretch, xlim=(l_edges[-1], l_edges[0]), title=title)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
+        axis.xaxis.set_major_locator(MaxNLocator(8 if shape > 1.5 else 5, steps=STEPS))
+        axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+    _outer_labels(axes, "Galactic longitude l (deg)", "b (deg)")
+    _colorbar(figure, mesh, axes, f"A({volume.provenance.band}) (mag)", extend)
+    return figure
+
+
+def profiles(volume, sightlines, truth=None):
+    """Cumulative extinction and density against distance, one row a sightline.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    sightlines : sequence of (float, float)
+        (l, b) in degrees; the nearest sightlines of the map are drawn.
+    truth : ExtinctionMap, optional
+    """
+    if not len(sightlines):
+        raise ConfigError("profiles need one or more sightlines (l, b), got: none")
+    n = len(sightlines)
+    figure = Figure(figsize=(9.0, 0.8 + 2.0 * n), layout="constrained")
+    axes = figure.subplots(n, 2, sharex=True, squeeze=False)
+    band = volume.provenance.band
+    shown = {}
+    for (l, b), (left, right) in zip(sightlines, axes, strict=True):
+        curves = [(volume, ESTIMATE, volume.provenance.kind, 1.6, 3)]
+        if truth is not None:
+            curves.append((truth, TRUTH, "truth", 2.6, 2))
+        for one, color, label, width, order in curves:
+            line = _draw_profile(left, right, one, l, b, label, color=color, linewidth=width, zorder=order)
+            if line is not None:
+                shown[label] = line
+        left.set_title(f"l = {l:g}°, b = {b:+g}°", loc="left", fontsize="medium")
+        left.set_ylabel(f"A({band}) (mag)")
+        right.set_ylabel(f"density of A({band}) (mag/kpc)" if n == 1 else "density (mag/kpc)")
+        for axis in (left, right):
+            axis.set_xlim(0.0, volume.distance.max_kpc)
+            axis.set_ylim(bottom=0.0)
+            axis.grid(alpha=0.25)
+    figure.legend(
+        handles=shown.values(), labels=shown.keys(), loc="outside upper center", ncols=2, frameon=False
+    )
+    for axis in axes[-1]:
+        axis.set_xlabel("distance (kpc)")
+    return figure
+
+
+def cmds(counts, grid, titles):
+    """Colour-magnitude diagrams, bright stars up, on one logarithmic colour scale; empty pixels are white.
+
+    Parameters
+    ----------
+    counts : array_like [n_cmds, n_mag, n_color]
+        Stars per pixel.
+    grid : CmdGrid
+    titles : sequence of str [n_cmds]
+    """
+    counts = np.asarray(counts, float)
+    if counts.ndim != 3 or counts.shape[1:] != grid.shape or len(titles) != len(counts) or not len(counts):
+        raise DataError(
+            f"counts must be [n_cmds, {grid.n_mag}, {grid.n_color}] with as many titles, "
+            f"got: {counts.shape} and {len(titles)} titles"
+        )
+    filled = counts[counts > 0]
+    low = filled.min() if filled.size else 1.0
+    norm = LogNorm(low, max(filled.max() if filled.size else 1.0, 2.0 * low))
+    figure, axes = _frames(len(counts), 0.9, area_in2=12.0, n_columns=_balanced(len(counts)))
+    for axis, image, title in zip(axes, counts, titles, strict=True):
+        mesh = axis.pcolormesh(
+            grid.color_edges_mag,
+            grid.mag_edges_mag,
+            np.ma.masked_less_equal(image, 0.0),
+            norm=norm,
+            cmap="viridis",
+            rasterized=True,
+        )
+        axis.set(ylim=(grid.mag_max_mag, grid.mag_min_mag), title=title)
+    _outer_labels(axes, "J − Ks (mag)", "Ks (mag)")
+    _colorbar(figure, mesh, axes, "stars per pixel")
+    return figure
+
+
+def errors_against_distance(rows):
+    """Mean absolute and root-mean-square error, bias and relative error against distance.
+
+    Parameters
+    ----------
+    rows : sequence of extmap_tf.map.metrics.DistanceErrors
+        One line for each group among them.
+    """
+    if not rows:
+        raise DataError("no errors to draw: give one or more rows of profile_errors")
+    figure = Figure(figsize=(11.0, 3.8), layout="constrained")
+    size, bias, relative = figure.subplots(1, 3)
+    groups = list(dict.fromkeys(row.group for row in rows))
+    for i, group in enumerate(groups):
+        chosen = [row for row in rows if row.group == group]
+        distance_kpc = [row.distance_kpc for row in chosen]
+        style = {"color": COLORS[i % len(COLORS)], "marker": "os^Dvpx"[i % 7], "markersize": 5}
+        size.plot(distance_kpc, [row.mean_absolute_error_mag for row in chosen], label=group, **style)
+        size.plot(distance_kpc, [row.rmse_mag for row in chosen], linestyle="--", alpha=0.7, **style)
+        bias.plot(distance_kpc, [row.bias_mag for row in chosen], **style)
+        relative.plot(distance_kpc, [100 * row.relative_error for row in chosen], **style)
+    size.plot([], [], color="black", label="mean |error|")
+    size.plot([], [], color="black", linestyle="--", alpha=0.7, label="rms error")
+    bias.axhline(0.0, color="black", linewidth=0.8)
+    size.set_ylabel("error of the cumulative extinction (mag)")
+    bias.set_ylabel("bias: mean of estimate − truth (mag)")
+    relative.set_ylabel("mean |error| / mean truth (%)")
+    for axis in (size, bias, relative):
+        axis.set_xlabel("distance (kpc)")
+        axis.set_xlim(left=0.0)
+        axis.grid(alpha=0.25)
+    for axis in (size, relative):
+        axis.set_ylim(0.0, 1.08 * axis.dataLim.ymax)
+    figure.legend(loc="outside upper center", ncols=min(len(groups) + 2, 4), frameon=False)
+    return figure
+
+
+def _panels(volume, truth):
+    if truth is None:
+        return [volume]
+    if truth.grid != volume.grid or truth.distance != volume.distance:
+        raise DataError(
+            "maps drawn side by side must have the same grids: compare_maps says which value differs"
+        )
+    return [volume, truth]
+
+
+def _titles(volume, truth):
+    return [volume.provenance.kind] if truth is None else [volume.provenance.kind, truth.provenance.kind]
+
+
+def _plane_mean(volume, b_max_deg, z_max_kpc):
+    """Mean density [n_l, n_distances] over the latitudes asked for; NaN where there is none."""
+    b_deg = volume.grid.b_deg
+    z_kpc = np.sin(np.radians(b_deg))[:, None] * volume.distance.centers_kpc
+    chosen = np.ones(z_kpc.shape, bool)
+    if b_max_deg is not None:
+        chosen &= np.abs(b_deg)[:, None] <= b_max_deg + 1e-9
+    if z_max_kpc is not None:
+        chosen &= np.abs(z_kpc) <= z_max_kpc
+    if not chosen.any():
+        raise ConfigError(
+            f"no sightline within b_max_deg = {b_max_deg}, z_max_kpc = {z_max_kpc}: the map has b "
+            f"{b_deg[0]:g} to {b_deg[-1]:g} deg; widen them"
+        )
+    counted = chosen[:, None, :] & np.isfinite(volume.density)
+    number = counted.sum(axis=0)
+    total = np.where(counted, volume.density, 0.0).sum(axis=0, dtype=float)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _draw_polar_marks(axis, volume, l_right, arrow, reach_kpc):
+    """Distance circles, longitudes, the Sun and the direction of the Galactic centre."""
+    max_kpc = volume.distance.max_kpc
+    l_edges = _edges(volume.grid.l_deg, volume.grid.step_deg)
+    low, high = l_edges[0], l_edges[-1]
+    around = _direction(np.linspace(low, high, 361), l_right)
+    closed = high - low > 359.0
+    # Beside the sector's edge; a full circle has none, and l = 225 is away from every other label.
+    start, beside = (225.0, 225.0) if closed else (low, low - 90.0)
+    for radius in MaxNLocator(5, steps=STEPS).tick_values(0.0, max_kpc):
+        if 0 < radius <= max_kpc * (1 + 1e-9):
+            axis.plot(*radius * around, color="black", linewidth=0.5, alpha=0.5)
+            _label(axis, f"{radius:g} kpc", radius * _direction(start, l_right), _direction(beside, l_right))
+    apart = max((high - low) / 6.5, math.degrees(0.08 * reach_kpc / max_kpc))
+    step = next((s for s in (1, 2, 5, 10, 15, 30, 45) if s >= apart), 60)
+    for l in np.arange(math.ceil(low / step), math.floor(high / step + 1e-9) + 1) * step:
+        toward = _direction(l, l_right)
+        axis.plot(*np.outer(toward, [0.0, max_kpc]), color="black", linewidth=0.5, alpha=0.25)
+        if l - low < 360.0 - 0.5 * step:
+            _label(axis, f"l = {l % 360:g}°", max_kpc * toward, toward)
+    style = {"arrowstyle": "-|>", "color": "black", "shrinkA": 5, "shrinkB": 0}
+    style["path_effects"] = [withStroke(linewidth=3.0, foreground="white")]
+    axis.annotate("", arrow, (0.0, 0.0), arrowprops=style)
+    _label(axis, "Galactic\ncentre", arrow, arrow / np.hypot(*arrow))
+    axis.plot(0.0, 0.0, marker="o", color="#E69F00", markeredgecolor="black", markersize=7, zorder=7)
+    # Beside the Sun, where neither the sector nor the arrow is.
+    away = -(around[:, 180] + arrow / np.hypot(*arrow))
+    _label(axis, "Sun", (0.0, 0.0), away / max(np.hypot(*away), 1e-6))
+
+
+def _label(axis, text, place, toward):
+    """Text beside `place`, shifted in the direction `toward`."""
+    horizontal = "left" if toward[0] > 0.5 else "right" if toward[0] < -0.5 else "center"
+    vertical = "bottom" if toward[1] > 0.5 else "top" if toward[1] < -0.5 else "center"
+    box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+    shift = 6.0 * np.asarray(toward)
+    axis.annotate(
+        text,
+        place,
+        shift,
+        textcoords="offset points",
+        ha=horizontal,
+        va=vertical,
+        fontsize=8,
+        bbox=box,
+        zorder=6,
+    )
+
+
+def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
+    """Draw one map's profile and return its line, or say why there is none."""
+    cumulative, flag = volume.query_gal(l_deg, b_deg, return_flags=True)
+    if not np.isfinite(cumulative.value).all():
+        why = next((bit.meaning for bit in Flag if flag & bit.value), "no data")
+        right.text(0.97, 0.9, f"{label}: {why}", transform=right.transAxes, ha="right", va="top")
+        return None
+    edges = volume.distance.edges_kpc
+    density = volume.query_gal(l_deg, b_deg, quantity="density").value
+    right.stairs(density, edges, baseline=None, **style)
+    return left.plot(edges, np.append(0.0, cumulative.value), **style)[0]
+
+
+def _direction(l_deg, l_right_deg):
+    """Unit vectors [2, ...] of longitudes in a view with `l_right_deg` to the right."""
+    angle = np.radians(np.asarray(l_deg) - l_right_deg)
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+def _edges(centers, step):
+    return np.append(centers - 0.5 * step, centers[-1] + 0.5 * step)
+
+
+def _scale(layers):
+    """One linear colour scale from 0 for all layers, and whether values exceed it."""
+    values = np.concatenate([layer[np.isfinite(layer)] for layer in layers])
+    top = np.percentile(values, TOP_PERCENTILE) if values.size else 0.0
+    extend = "max" if values.size and values.max() > top else "neither"
+    return Normalize(0.0, top if top > 0 else 1.0), extend
+
+
+def _cmap(name):
+    return colormaps[name].with_extremes(bad=MISSING)
+
+
+def _frames(n, shape, area_in2, n_columns=None):
+    """A figure of `n` panels of width / height `shape`, `area_in2` square inches each or less if many."""
+    if n_columns is None:
+        n_columns = 1 if shape > 1.4 else n
+    n_rows = math.ceil(n / n_columns)
+    area_in2 = area_in2 / max(1.0, n / 3.0)
+    width, height = math.sqrt(area_in2 * shape), math.sqrt(area_in2 / shape)
+    figure = Figure(
+        figsize=(1.6 + n_columns * (width + 0.7), 0.4 + n_rows * (height + 0.8)), layout="compressed"
+    )
+    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in axes[n:]:
+        spare.remove()
+    return figure, axes[:n]
+
+
+def _sky_columns(n, shape, truth):
+    if truth is not None and n > 2:
+        return 2
+    return 1 if shape > 1.4 else _balanced(n)
+
+
+def _balanced(n):
+    """Columns for `n` panels: at most 4, rows of nearly equal length."""
+    return math.ceil(n / math.ceil(n / 4))
+
+
+def _outer_labels(axes, x_label, y_label):
+    """Label the axes at the outside of a grid of panels only."""
+    for i, axis in enumerate(axes):
+        place = axis.get_subplotspec()
+        n_columns = place.get_gridspec().ncols
+        if i + n_columns >= len(axes):
+            axis.set_xlabel(x_label)
+            axis.tick_params(labelbottom=True)
+        if place.is_first_col():
+            axis.set_ylabel(y_label)
+
+
+def _colorbar(figure, mesh, axes, label, extend="neither"):
+    # The bar keeps its width, about a quarter of an inch, on tall figures too.
+    aspect = max(12.0, 4.0 * figure.get_figheight())
+    figure.colorbar(mesh, ax=list(axes), label=label, extend=extend, aspect=aspect, extendfrac=0.03, pad=0.02)

@@ -1,0 +1,211 @@
+"""The FITS file of a map: which images, which keywords, which world coordinates."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import whole_file
+from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
+
+FORMAT_VERSION = 1
+
+
+# Image -> (attribute of ExtinctionMap, BUNIT, QUANTITY).
+_IMAGES = {
+    "CUMULATIVE": ("cumulative", "mag", "A({band}) from the Sun to the outer edge of the bin"),
+    "DENSITY": ("density", "mag/kpc", "A({band}) per kpc inside the bin"),
+    "COVERAGE": ("coverage", "", "fraction of the field that has data"),
+    "NSTARS": ("n_stars", "", "stars in the field"),
+    "FLAG": ("flag", "", "sum of the bits that apply; 0 is good"),
+}
+_CUBES = ("CUMULATIVE", "DENSITY")
+
+_PROVENANCE_KEYWORDS = {
+    "KIND": ("kind", "estimate by a model, or truth of a mock sky"),
+    "BAND": ("band", "band of the extinction"),
+    "BLUEBAND": ("blue_band", "the other band"),
+    "LAW": ("law_model", "extinction law"),
+    "LAWRV": ("law_rv", "R(V) of the law"),
+    "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND)"),
+    "SURVEY": ("survey", "whose stars"),
+    "CONFIG": ("config_name", "configuration"),
+    "CONFDIG": ("config_digest", "digest of the configuration"),
+    "MODEL": ("model_name", "model"),
+    "MODELDIG": ("model_digest", "digest of the model"),
+    "RECDIG": ("records_digest", "digest of the training records"),
+    "SOFTWARE": ("software", "made by"),
+}
+_SIGHTLINE_KEYWORDS = {
+    "LMIN": ("l_min_deg", "[deg] first longitude"),
+    "LMAX": ("l_max_deg", "[deg] last longitude (may exceed 360)"),
+    "BMIN": ("b_min_deg", "[deg] first latitude"),
+    "BMAX": ("b_max_deg", "[deg] last latitude"),
+    "SKYSTEP": ("step_deg", "[deg] between sightlines"),
+    "FIELD": ("field_deg", "[deg] side of a field"),
+}
+_DISTANCE_KEYWORDS = {
+    "DSTEP": ("step_kpc", "[kpc] length of a distance bin"),
+    "NDIST": ("n_distances", "distance bins, from 0"),
+}
+
+
+def write_layers(path, layers, grid, distance, provenance, min_coverage, overwrite=False):
+    """Write the layers of a map to a FITS file; see `extmap_tf.map.volume.ExtinctionMap.write`.
+
+    Parameters
+    ----------
+    layers : dict of str to ndarray
+        ``cumulative``, ``density`` [n_b, n_l, n_distances]; ``coverage``, ``n_stars``, ``flag`` [n_b, n_l].
+    """
+    shared = [fits.Card("EXTMAPV", FORMAT_VERSION, "version of this layout of an extmap_tf map")]
+    for owner, keywords in (
+        (provenance, _PROVENANCE_KEYWORDS),
+        (grid, _SIGHTLINE_KEYWORDS),
+        (distance, _DISTANCE_KEYWORDS),
+    ):
+        shared += [_card(key, getattr(owner, name), text) for key, (name, text) in keywords.items()]
+    shared.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for name, (attribute, unit, quantity) in _IMAGES.items():
+        layer = np.flip(layers[attribute], axis=1)
+        hdu = fits.ImageHDU(
+            np.ascontiguousarray(np.moveaxis(layer, -1, 0) if name in _CUBES else layer), name=name
+        )
+        hdu.header.extend(_wcs_cards(grid, distance, name), end=True)
+        if unit:
+            hdu.header["BUNIT"] = (unit, "unit of the pixels")
+        hdu.header["QUANTITY"] = quantity.format(band=provenance.band)
+        hdus.append(hdu)
+    for flag in SIGHTLINE_FLAGS:
+        hdus["FLAG"].header[f"BIT{flag.value}"] = (flag.name, flag.meaning)
+    hdus.update_extend()
+    for hdu in hdus:
+        hdu.header.extend(shared, end=True)
+        # A fixed comment: astropy's own holds the time, and the same map must give the same bytes.
+        hdu.add_checksum(when="FITS checksum convention")
+    with whole_file(path, "wb", overwrite=overwrite) as stream:
+        hdus.writeto(stream)
+
+
+def read_layers(path, verify=False):
+    """Open the layers of a map; see `extmap_tf.map.volume.ExtinctionMap.read`.
+
+    Returns
+    -------
+    layers : dict of str to ndarray
+        As for `write_layers`: views of the memory-mapped file.
+    grid, distance, provenance, min_coverage
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(9) != b"SIMPLE  =":
+                raise DataError(f"{path}: not a FITS file (or compressed: unpack it first)")
+        with warnings.catch_warnings():
+            # What astropy only warns of on opening (a file cut short) is refused below.
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(path, memmap=True) as hdus:
+                return _layers_of(path, hdus, verify)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; give the path of a map") from None
+    except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as a map, make it again: {reason}") from None
+
+
+def _layers_of(path, hdus, verify):
+    size = path.stat().st_size
+    for hdu in hdus:
+        place = hdu.fileinfo()
+        if place["datLoc"] + place["datSpan"] > size:
+            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
+    header = hdus[0].header
+    version = header.get("EXTMAPV")
+    if version is None:
+        raise DataError(f"{path}: a FITS file, but no map of extmap_tf (no keyword EXTMAPV); give a map")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: layout {version}, but this program reads {FORMAT_VERSION}; update extmap_tf"
+        )
+    for name in _IMAGES:
+        if name not in hdus:
+            raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
+    if verify:
+        for hdu in hdus:
+            if not (hdu.verify_datasum() and hdu.verify_checksum()):
+                raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
+    grid = _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
+    distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
+    provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
+    layers = {}
+    for name, (attribute, _, _) in _IMAGES.items():
+        expected = (distance.n_distances, *grid.shape) if name in _CUBES else grid.shape
+        if hdus[name].shape != expected:
+            raise DataError(f"{path}: {name} must be {expected} by its grids, got: {hdus[name].shape}")
+        _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, name), name)
+        data = np.asarray(hdus[name].data)
+        layers[attribute] = np.flip(np.moveaxis(data, 0, -1) if name in _CUBES else data, axis=1)
+    return layers, grid, distance, provenance, float(header["MINCOVER"])
+
+
+def _card(keyword, value, comment):
+    if isinstance(value, float):
+        # astropy cuts numbers at 20 characters; the grids must come back exactly.
+        text = repr(float(value)).upper()
+        return fits.Card.fromstring(f"{keyword:<8}= {text:>20} / {comment}")
+    return fits.Card(keyword, value, comment)
+
+
+def _from_header(cls, header, keywords):
+    hints = {spec.name: spec.type for spec in dataclasses.fields(cls)}
+    return cls(**{name: hints[name](header[keyword]) for keyword, (name, _) in keywords.items()})
+
+
+def _wcs_cards(grid, distance, image):
+    """World coordinates of an image: plate carrée on the sky, l descending, distance along the third axis."""
+    column = grid.n_l // 2
+    # A CAR projection is linear in l and b only around a reference point on the equator: CRVAL2 is 0.
+    cards = [
+        _card("WCSAXES", 3 if image in _CUBES else 2, "axes of the world coordinates"),
+        _card("CTYPE1", "GLON-CAR", "Galactic longitude, plate carree"),
+        _card("CUNIT1", "deg", "unit of longitude"),
+        _card("CRPIX1", float(column + 1), "column of CRVAL1 (the first is 1)"),
+        _card(
+            "CRVAL1", float(grid.l_deg[grid.n_l - 1 - column] % 360.0), "[deg] longitude of the column CRPIX1"
+        ),
+        _card("CDELT1", -float(grid.step_deg), "[deg] longitude increases to the left"),
+        _card("CTYPE2", "GLAT-CAR", "Galactic latitude, plate carree"),
+        _card("CUNIT2", "deg", "unit of latitude"),
+        _card("CRPIX2", float(1.0 - grid.b_min_deg / grid.step_deg), "row of b = 0 (the first is 1)"),
+        _card("CRVAL2", 0.0, "[deg] latitude of the row CRPIX2"),
+        _card("CDELT2", float(grid.step_deg), "[deg] step in latitude"),
+        _card("LONPOLE", 0.0, "[deg] native longitude of the pole"),
+        _card("LATPOLE", 90.0, "[deg] native latitude of the pole"),
+    ]
+    if image in _CUBES:
+        cumulative = image == "CUMULATIVE"
+        first = distance.outer_kpc[0] if cumulative else distance.centers_kpc[0]
+        what = "outer edge" if cumulative else "centre"
+        cards += [
+            _card("CTYPE3", "DIST", f"heliocentric distance: {what} of the bin"),
+            _card("CUNIT3", "kpc", "unit of distance"),
+            _card("CRPIX3", 1.0, "plane of CRVAL3 (the first is 1)"),
+            _card("CRVAL3", float(first), f"[kpc] {what} of the first bin"),
+            _card("CDELT3", float(distance.step_kpc), "[kpc] length of a bin"),
+        ]
+    return cards
+
+
+def _require_wcs(path, header, cards, image):
+    for card in cards:
+        if header.get(card.keyword) != card.value:
+            raise DataError(
+                f"{path}: {card.keyword} of {image} must be {card.value!r} by its grids (an image cut "
+                f"out?), got: {header.get(card.keyword)!r}"
+            )

@@ -1,0 +1,1 @@
+"""The network: layers, losses, training, export and scoring with TensorFlow."""

@@ -1,0 +1,112 @@
+"""The card of a model: everything a user, a server or a map must know about it, as JSON beside the weights."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from extmap_tf import __version__
+from extmap_tf.config import Config, digest_of
+from extmap_tf.errors import DataError
+from extmap_tf.extinction.law import blue_over_red, red_over_v
+from extmap_tf.files import whole_file
+
+CARD_NAME = "model.json"
+FORMAT = "extmap_tf model"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a trained model is.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+        Of the records that the model was trained on, with the network and training as they were.
+    records_digest : str
+        Digest of those records' configuration.
+    n_weights : int
+        Trainable weights.
+    training : dict
+        Epochs, best epoch, final losses, pairs, seconds.
+    software_version : str
+    """
+
+    config: Config
+    records_digest: str
+    n_weights: int
+    training: dict = field(default_factory=dict)
+    software_version: str = __version__
+
+    @property
+    def digest(self):
+        """Identifies this training: configuration and outcome."""
+        return digest_of({"config": self.config.to_dict(), "training": self.training})
+
+    def to_json(self):
+        survey, law = self.config.survey, self.config.law
+        header = {
+            "format": FORMAT,
+            "software_version": self.software_version,
+            "model_digest": self.digest,
+            "config_name": self.config.name,
+            "config_digest": self.config.digest,
+            "records_digest": self.records_digest,
+            "observation_digest": digest_of(self.config.observation),
+            "target_digest": digest_of(self.config.target),
+            "quantity": f"A({survey.red.name}): density in mag / kpc per bin, cumulative in mag at outer edges",
+            "law": {
+                "model": law.model,
+                "rv": law.rv,
+                f"A({survey.blue.name})/A({survey.red.name})": blue_over_red(law, survey),
+                f"A({survey.red.name})/A(V)": _none_if_nan(red_over_v(law, survey)),
+            },
+            "preset": self.config.network.preset,
+            "n_weights": self.n_weights,
+            "training": self.training,
+        }
+        return json.dumps(header | {"config": self.config.to_dict()}, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text, place):
+        try:
+            data = json.loads(text)
+            if data.get("format") != FORMAT:
+                raise DataError(f"{place}: not the card of an {FORMAT}")
+            return cls(
+                config=Config.from_dict(data["config"], place),
+                records_digest=data["records_digest"],
+                n_weights=data["n_weights"],
+                training=data["training"],
+                software_version=data["software_version"],
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{place}: damaged model card ({error})") from None
+
+    def write(self, folder, overwrite=False):
+        with whole_file(Path(folder) / CARD_NAME, overwrite=overwrite) as stream:
+            stream.write(self.to_json())
+
+    @classmethod
+    def read(cls, folder):
+        """The card in a training folder.
+
+        Raises
+        ------
+        DataError
+            There is none: not a model, or a training that has not finished.
+        """
+        path = Path(folder) / CARD_NAME
+        if not path.is_file():
+            raise DataError(
+                f"{folder}: no {CARD_NAME}: not a trained model, or its training has not finished "
+                "('extmap-tf train' goes on with it)"
+            )
+        return cls.from_json(path.read_text(), str(path))
+
+    def replace(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+
+def _none_if_nan(value):
+    return None if value != value else value

@@ -1,0 +1,151 @@
+"""Layers that carry the method inside the model: normalisation, the reference CMD, positive profiles.
+
+They use `keras.ops` only, so that a model trains on any Keras backend and exports to standard operations.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+_PACKAGE = "extmap_tf"
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class ReferenceCmd(keras.layers.Layer):
+    """The CMD to expect without extinction at a position, interpolated in a table of nodes.
+
+    Inputs are l_deg [batch] and b_deg [batch], the output is log(1 + counts) [batch, n_mag, n_color].
+    Between the nodes the values are those of a radial basis function r, the chord on the unit sphere, plus a
+    constant: smooth, exact at the nodes, and the same for a regular grid and scattered sightlines.
+
+    Parameters
+    ----------
+    n_nodes : int
+    shape : (int, int)
+        (n_mag, n_color).
+    """
+
+    def __init__(self, n_nodes, shape, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(trainable=False, **kwargs)
+        self.n_nodes, self.shape = n_nodes, tuple(shape)
+
+    def build(self, *_):
+        n_pixels = self.shape[0] * self.shape[1]
+        self.nodes = self.add_weight(shape=(self.n_nodes, 3), name="nodes", initializer="zeros")
+        # Rows: the coefficients of each basis function, then of the constant.
+        self.coefficients = self.add_weight(
+            shape=(self.n_nodes + 1, n_pixels), name="coefficients", initializer="zeros"
+        )
+        self.built = True
+
+    def set_nodes(self, l_deg, b_deg, counts):
+        """Fill the table.
+
+        Parameters
+        ----------
+        l_deg, b_deg : ndarray [n_nodes]
+            Distinct positions.
+        counts : ndarray [n_nodes, n_mag, n_color]
+            Expected stars per pixel and field.
+        """
+        n = self.n_nodes
+        nodes = _unit_vectors_numpy(l_deg, b_deg)
+        system = np.ones((n + 1, n + 1))
+        system[:n, :n] = np.linalg.norm(nodes[:, None] - nodes, axis=-1)
+        system[n, n] = 0.0
+        values = np.zeros((n + 1, self.shape[0] * self.shape[1]))
+        values[:n] = np.log1p(np.asarray(counts, np.float64)).reshape(n, -1)
+        self.nodes.assign(nodes)
+        self.coefficients.assign(np.linalg.solve(system, values))
+
+    def call(self, l_deg, b_deg):
+        positions = _unit_vectors(l_deg, b_deg)  # [batch, 3]
+        difference = ops.expand_dims(positions, 1) - ops.expand_dims(self.nodes, 0)  # [batch, n_nodes, 3]
+        squared = ops.sum(ops.square(difference), axis=-1)
+        basis = ops.sqrt(ops.maximum(squared, 1e-20))
+        basis = ops.concatenate([basis, ops.ones_like(basis[:, :1])], axis=1)
+        values = ops.maximum(ops.matmul(basis, self.coefficients), 0.0)
+        return ops.reshape(values, (-1, *self.shape))
+
+    def compute_output_shape(self, l_deg_shape, b_deg_shape=None):
+        return (l_deg_shape[0], *self.shape)
+
+    def get_config(self):
+        return super().get_config() | {"n_nodes": self.n_nodes, "shape": list(self.shape)}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class CmdChannels(keras.layers.Layer):
+    """Raw counts and the reference to the network's input [batch, n_mag, n_color, 2].
+
+    Counts become log(1 + counts), the reference comes so already; both lie near 0 to 5. Counts below zero,
+    which only a foreign client could send, are taken as zero.
+    """
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+
+    def call(self, counts, reference):
+        counts = ops.log1p(ops.maximum(ops.cast(counts, "float32"), 0.0))
+        return ops.stack([counts, reference], axis=-1)
+
+    def compute_output_shape(self, counts_shape, reference_shape=None):
+        return (*counts_shape, 2)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class PositiveDensity(keras.layers.Layer):
+    """Activations to a differential extinction that cannot be negative: ``scale * softplus(x)``, mag / kpc.
+
+    The scale is the mean density of the training profiles, bin by bin, so that a fresh network starts there.
+    """
+
+    def __init__(self, n_distances, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(trainable=False, **kwargs)
+        self.n_distances = n_distances
+
+    def build(self, *_):
+        self.scale = self.add_weight(shape=(self.n_distances,), name="scale", initializer="ones")
+        self.built = True
+
+    def set_mean_density(self, density):
+        """Take the mean density [n_distances] of the training profiles, mag / kpc."""
+        self.scale.assign(np.maximum(density, 1e-6) / np.log(2.0))
+
+    def call(self, x):
+        return ops.softplus(x) * self.scale
+
+    def get_config(self):
+        return super().get_config() | {"n_distances": self.n_distances}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class FirstDistances(keras.layers.Layer):
+    """The first `n_distances` of a wider output, as they are."""
+
+    def __init__(self, n_distances, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.n_distances = n_distances
+
+    def call(self, x):
+        return x[:, : self.n_distances]
+
+    def compute_output_shape(self, shape):
+        return (shape[0], self.n_distances)
+
+    def get_config(self):
+        return super().get_config() | {"n_distances": self.n_distances}
+
+
+def _unit_vectors(l_deg, b_deg):
+    l, b = l_deg * (np.pi / 180.0), b_deg * (np.pi / 180.0)
+    return ops.stack([ops.cos(l) * ops.cos(b), ops.sin(l) * ops.cos(b), ops.sin(b)], axis=-1)
+
+
+def _unit_vectors_numpy(l_deg, b_deg):
+    l, b = np.radians(np.asarray(l_deg, float)), np.radians(np.asarray(b_deg, float))
+    return np.stack([np.cos(l) * np.cos(b), np.sin(l) * np.cos(b), np.sin(b)], axis=-1)

@@ -1,0 +1,93 @@
+"""Networks: CMD -> differential extinction profile.
+
+Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch]; the reference CMD and every
+normalisation are inside. The output is the density [batch, n_distances] in mag / kpc.
+
+``cornu2022``
+    The published network, [C5x5.12-P2-{D3072}x2-D2048-D128] (Cornu et al. 2022, sec. 4): one 5x5
+    convolution with 12 filters, 2x2 max-pooling, dense layers of 3072, 3072 and 2048, and 128 linear
+    outputs, of which the first n_distances are used (more outputs where the grid has more distances).
+    Linear outputs can be negative.
+``strided``
+    Four 3x3 convolutions with stride 2 and 32, 64, 128, 192 filters, two dense layers of 768, and
+    increments through softplus, which cannot be negative.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from extmap_tf.model.layers import CmdChannels, FirstDistances, PositiveDensity, ReferenceCmd
+
+
+def build_network(config, n_nodes, seed):
+    """Build the network of a configuration, not yet trained.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    n_nodes : int
+        Nodes of the reference table, which `fill_tables` fills.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    keras.Model
+    """
+    keras.utils.set_random_seed(seed % 2**32)
+    shape = config.cmd.shape
+    inputs = {
+        "counts": keras.Input(shape, name="counts", dtype="float32"),
+        "l_deg": keras.Input((), name="l_deg", dtype="float32"),
+        "b_deg": keras.Input((), name="b_deg", dtype="float32"),
+    }
+    reference = ReferenceCmd(n_nodes, shape, name="reference")(inputs["l_deg"], inputs["b_deg"])
+    channels = CmdChannels(name="channels")(inputs["counts"], reference)
+    body = {"cornu2022": _cornu2022, "strided": _strided}[config.network.preset]
+    outputs = body(channels, config.distance.n_distances)
+    return keras.Model(inputs, outputs, name=config.network.preset)
+
+
+def fill_tables(model, reference, mean_density):
+    """Give a fresh network what it must know before training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_network`.
+    reference : (ndarray, ndarray, ndarray)
+        l_deg, b_deg and counts of the reference CMDs, see `Records.reference`.
+    mean_density : ndarray [n_distances]
+        Mean of the training profiles, mag / kpc.
+    """
+    model.get_layer("reference").set_nodes(*reference)
+    for layer in model.layers:
+        if isinstance(layer, PositiveDensity):
+            layer.set_mean_density(mean_density)
+
+
+def n_weights(model):
+    """Number of trainable weights."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def _cornu2022(x, n_distances):
+    x = layers.Conv2D(12, 5, padding="same", activation="relu")(x)
+    x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)
+    for units in (3072, 3072, 2048):
+        x = layers.Dense(units, activation="relu")(x)
+    x = layers.Dense(max(128, n_distances), dtype="float32", name="profile")(x)
+    return FirstDistances(n_distances, name="density")(x)
+
+
+def _strided(x, n_distances):
+    for filters in (32, 64, 128, 192):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="gelu")(x)
+    x = layers.Flatten()(x)
+    for units in (768, 768):
+        x = layers.Dense(units, activation="gelu")(x)
+    x = layers.Dense(n_distances, dtype="float32", name="profile")(x)
+    return PositiveDensity(n_distances, name="density")(x)

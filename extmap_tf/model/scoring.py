@@ -1,0 +1,89 @@
+"""Batch scoring with an exported SavedModel."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from extmap_tf.config import require_same
+from extmap_tf.errors import DataError
+from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.model.export import EXTRA, versions
+
+BATCH_SIZE = 512
+
+
+def find_saved_model(path):
+    """The version folder to use: `path` itself, or the highest version in it.
+
+    Returns
+    -------
+    folder : pathlib.Path
+    card : extmap_tf.model.card.ModelCard
+
+    Raises
+    ------
+    DataError
+        No SavedModel there, or one without a card of ours.
+    """
+    path = Path(path)
+    folder = path if (path / "saved_model.pb").is_file() else None
+    if folder is None and (numbers := versions(path)):
+        folder = path / str(numbers[-1])
+    if folder is None or not (folder / "saved_model.pb").is_file():
+        raise DataError(f"{path}: no SavedModel there (make one with 'extmap-tf export')")
+    card = folder / EXTRA / CARD_NAME
+    if not card.is_file():
+        raise DataError(f"{folder}: no {EXTRA}/{CARD_NAME}: not a SavedModel of 'extmap-tf export'")
+    return folder, ModelCard.from_json(card.read_text(), str(card))
+
+
+def require_fit(card, model_name, records):
+    """Raise MismatchError unless a model was trained for CMDs like those of the records."""
+    require_same(
+        "observation",
+        card.config.observation,
+        f"model {model_name}",
+        records.manifest.config.observation,
+        f"records {records.path}",
+    )
+
+
+class Scorer:
+    """A loaded SavedModel.
+
+    Parameters
+    ----------
+    folder : path-like
+        A version folder.
+    """
+
+    def __init__(self, folder):
+        try:
+            self._loaded = tf.saved_model.load(str(folder))
+            self._examples = self._loaded.signatures["examples"]
+            self._counts = self._loaded.signatures["serving_default"]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise DataError(
+                f"{folder}: cannot be loaded as a SavedModel: {str(error).splitlines()[0]}"
+            ) from None
+
+    def score_examples(self, serialized):
+        """Profiles of a batch of serialized examples.
+
+        Parameters
+        ----------
+        serialized : sequence of bytes [batch]
+
+        Returns
+        -------
+        ndarray of float32 [batch, n_distances]
+            Density, mag / kpc.
+        """
+        return self._examples(examples=tf.constant(list(serialized)))["density"].numpy()
+
+    def score_counts(self, counts, l_deg, b_deg):
+        """Profiles of CMD images [batch, n_mag, n_color] at positions [batch]; as `score_examples`."""
+        arrays = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
+        tensors = {name: tf.constant(np.asarray(array, np.float32)) for name, array in arrays.items()}
+        return self._counts(**tensors)["density"].numpy()

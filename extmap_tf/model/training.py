@@ -1,0 +1,283 @@
+"""Training: Keras under a distribution strategy, with checkpoints and exact resume."""
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from extmap_tf.config import require_same
+from extmap_tf.errors import ConfigError, DataError, ExtmapError
+from extmap_tf.files import whole_file, whole_path
+from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.model.networks import build_network, fill_tables, n_weights
+from extmap_tf.model.objective import CumulativeError, ProfileLoss, WarmupCosine
+from extmap_tf.records.dataset import (
+    corruption_named,
+    evaluation_dataset,
+    steps_per_epoch,
+    training_dataset,
+)
+
+MODEL_NAME = "model.keras"
+_CHECKPOINTS = "checkpoints"
+_MEAN_OVER = 4096
+
+
+def strategy_for(cpu_devices=0):
+    """All GPUs where there are any, else the plain strategy; or `cpu_devices` logical CPU devices.
+
+    Logical CPU devices exercise the same code as several GPUs; they are for tests, not for speed.
+    """
+    if cpu_devices:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_devices
+            )
+        except RuntimeError:
+            if len(tf.config.list_logical_devices("CPU")) < cpu_devices:
+                raise ConfigError(
+                    "--cpu-devices must be chosen before TensorFlow starts; begin a new process"
+                ) from None
+        return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(cpu_devices)])
+    if tf.config.list_physical_devices("GPU"):
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+@dataclass
+class State:
+    """Where a training stands after an epoch; written with each checkpoint."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    seconds: float = 0.0
+    history: list = field(default_factory=list)
+
+
+def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
+    """Train a network on records, or go on with a training that was cut off.
+
+    Parameters
+    ----------
+    records : extmap_tf.records.manifest.Records
+        Of kind "mocks".
+    config : extmap_tf.config.Config
+        Its grids, survey, law and field must be those of the records; network and training are its own.
+    out : path-like
+        Folder for ``model.keras``, ``model.json``, ``config.toml``, ``logs/`` and, until the end, checkpoints.
+    cpu_devices : int
+        See `strategy_for`.
+    overwrite : bool
+        Replace a finished model. An unfinished training in `out` is resumed, after the last whole epoch, with
+        the result that an unbroken one would have had.
+    echo : callable, optional
+        Takes a line of progress; by default they go to standard error.
+
+    Returns
+    -------
+    ModelCard
+    """
+    echo = echo or (lambda line: print(line, file=sys.stderr, flush=True))
+    if records.manifest.kind != "mocks":
+        raise DataError(f"{records.path}: survey records carry no profiles; train on 'records mocks'")
+    made_with = records.manifest.config
+    names = ("the configuration", f"records {records.path}")
+    require_same("observation", config.observation, names[0], made_with.observation, names[1])
+    require_same("profile target", config.target, names[0], made_with.target, names[1])
+
+    out = Path(out)
+    state, checkpoint = _last_checkpoint(out, config, overwrite)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CARD_NAME).unlink(missing_ok=True)
+    config.write(out / "config.toml", overwrite=True)
+    previous_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.training.precision)
+    try:
+        with corruption_named(records):
+            return _fit(records, config, out, strategy_for(cpu_devices), state, checkpoint, echo)
+    finally:
+        keras.config.set_dtype_policy(previous_policy)
+
+
+def _fit(records, config, out, strategy, state, checkpoint, echo):
+    training, step_kpc = config.training, config.distance.step_kpc
+    steps = steps_per_epoch(records, training)
+    with strategy.scope():
+        if checkpoint:
+            model = keras.models.load_model(checkpoint)
+            echo(f"going on after epoch {state.epoch} of {training.epochs}")
+        else:
+            reference = records.reference()
+            model = build_network(config, len(reference[0]), config.seed)
+            fill_tables(model, reference, mean_density(records))
+            schedule = WarmupCosine(
+                training.learning_rate,
+                round(training.warmup_fraction * steps * training.epochs),
+                steps * training.epochs,
+            )
+            model.compile(
+                optimizer=keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
+                loss=ProfileLoss(step_kpc),
+                metrics=[CumulativeError(step_kpc)],
+                jit_compile=False,
+            )
+    weights = n_weights(model)
+    echo(
+        f"training {config.network.preset} ({weights:,} weights) on "
+        f"{records.manifest.n_examples('train'):,} pairs, {strategy.num_replicas_in_sync} replica(s), "
+        f"{training.precision}, batches of {training.batch_size}"
+    )
+    keeper = Keeper(out, config, state, steps * training.batch_size, echo)
+    if state.epoch < training.epochs and not keeper.exhausted():
+        model.fit(
+            training_dataset(records, training, config.seed, first_epoch=state.epoch),
+            validation_data=evaluation_dataset(records, "validation"),
+            initial_epoch=state.epoch,
+            epochs=training.epochs,
+            steps_per_epoch=steps,
+            callbacks=[
+                keras.callbacks.TensorBoard(str(out / "logs"), write_graph=False),
+                keras.callbacks.TerminateOnNaN(),
+                keeper,
+            ],
+            shuffle=False,
+            verbose=0,
+        )
+    if not state.best_epoch:
+        raise ExtmapError(
+            f"{out}: the loss was not a number in the first epoch: choose a smaller training.learning_rate"
+        )
+    with whole_path(out / MODEL_NAME, overwrite=True) as temporary:
+        shutil.copyfile(keeper.best_path(state.best_epoch), temporary)
+    best = state.history[state.best_epoch - 1]
+    card = ModelCard(
+        config=config,
+        records_digest=records.manifest.config.digest,
+        n_weights=weights,
+        training={
+            "epochs": state.epoch,
+            "best_epoch": state.best_epoch,
+            "train_pairs": records.manifest.n_examples("train"),
+            "images_seen": state.epoch * steps * training.batch_size,
+            "validation_loss": best["val_loss"],
+            "validation_cumulative_mae_mag": best["val_cumulative_mae_mag"],
+            "replicas": strategy.num_replicas_in_sync,
+        },
+    )
+    card.write(out, overwrite=True)
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    echo(f"best epoch {state.best_epoch} of {state.epoch}: validation loss {best['val_loss']:.4f}")
+    return card
+
+
+class Keeper(keras.callbacks.Callback):
+    """Checkpoints, the best model, early stopping, the CSV log and a line of progress, epoch by epoch.
+
+    A checkpoint holds the model with its optimizer and the `State`; it appears whole, then the one before is
+    removed, so that a kill at any moment leaves one to go on from.
+    """
+
+    def __init__(self, out, config, state, images_per_epoch, echo):
+        super().__init__()
+        self._out, self._config, self._state, self._echo = Path(out), config, state, echo
+        self._images_per_epoch = images_per_epoch
+        self._started = None
+
+    def best_path(self, epoch):
+        return self._out / _CHECKPOINTS / f"best-{epoch:05d}.keras"
+
+    def exhausted(self):
+        """Whether patience has run out."""
+        return self._state.epoch - self._state.best_epoch >= self._config.training.patience_epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        state, training = self._state, self._config.training
+        seconds = time.monotonic() - self._started
+        if not np.isfinite(logs["loss"]):
+            raise ExtmapError(
+                f"{self._out}: the loss is not a number in epoch {epoch + 1}: choose a smaller "
+                "training.learning_rate and go on from the last checkpoint"
+            )
+        state.epoch = epoch + 1
+        state.seconds += seconds
+        state.history.append({"epoch": state.epoch} | {k: float(v) for k, v in logs.items()})
+        if logs["val_loss"] < state.best_loss:
+            state.best_loss, state.best_epoch = float(logs["val_loss"]), state.epoch
+        self._save()
+        left = (training.epochs - state.epoch) * state.seconds / state.epoch
+        self._echo(
+            f"epoch {state.epoch}/{training.epochs}  loss {logs['loss']:.4f}  validation "
+            f"{logs['val_loss']:.4f}  |dA| {logs['val_cumulative_mae_mag']:.4f} mag  "
+            f"{self._images_per_epoch / seconds:,.0f} images/s  {left:.0f} s left"
+        )
+        if self.exhausted() and state.epoch < training.epochs:
+            self._echo(f"no better for {training.patience_epochs} epochs: stopping")
+            self.model.stop_training = True
+
+    def _save(self):
+        state = self._state
+        folder = self._out / _CHECKPOINTS
+        current = folder / f"epoch-{state.epoch:05d}"
+        with whole_path(current, overwrite=True) as temporary:
+            temporary.mkdir()
+            self.model.save(temporary / MODEL_NAME)
+            (temporary / "state.json").write_text(
+                json.dumps({"config_digest": self._config.digest, "state": asdict(state)})
+            )
+            if state.best_epoch == state.epoch:
+                with whole_path(self.best_path(state.epoch), overwrite=True) as best:
+                    shutil.copyfile(temporary / MODEL_NAME, best)
+        for old in folder.iterdir():
+            if old not in (current, self.best_path(state.best_epoch)):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        with whole_file(self._out / "logs" / "training.csv", overwrite=True) as stream:
+            columns = list(state.history[0])
+            stream.write(",".join(columns) + "\n")
+            for row in state.history:
+                stream.write(",".join(f"{row[name]:.8g}" for name in columns) + "\n")
+
+
+def mean_density(records):
+    """Mean training profile [n_distances], mag / kpc, over the first few thousand pairs."""
+    total, n = 0.0, 0
+    for _, density in evaluation_dataset(records, "train"):
+        total = total + density.numpy().sum(axis=0)
+        n += len(density)
+        if n >= _MEAN_OVER:
+            break
+    return total / n
+
+
+def _last_checkpoint(out, config, overwrite):
+    """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
+    checkpoints = sorted((out / _CHECKPOINTS).glob("epoch-*/state.json"))
+    if (out / CARD_NAME).exists():
+        if not overwrite:
+            raise DataError(f"{out} holds a finished model: choose another name or give --overwrite")
+        return State(), None
+    if not checkpoints:
+        if out.exists() and not overwrite and any(out.iterdir()) and not (out / "config.toml").exists():
+            raise DataError(f"{out} exists and is no training folder: choose another name")
+        return State(), None
+    last = checkpoints[-1]
+    data = json.loads(last.read_text())
+    if data["config_digest"] != config.digest:
+        if overwrite:
+            shutil.rmtree(out / _CHECKPOINTS)
+            return State(), None
+        raise DataError(
+            f"{out} holds an unfinished training of configuration {data['config_digest']}, not "
+            f"{config.digest}: choose another name or give --overwrite"
+        )
+    return State(**data["state"]), last.parent / MODEL_NAME

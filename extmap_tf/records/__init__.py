@@ -1,0 +1,1 @@
+"""Records: sharded TFRecords of CMDs and profiles, the manifest beside them, and the tf.data over them."""

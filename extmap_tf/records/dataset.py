@@ -1,0 +1,105 @@
+"""Records as a tf.data.Dataset."""
+
+import contextlib
+
+import tensorflow as tf
+
+from extmap_tf.errors import DataError
+from extmap_tf.records.example import parse_examples
+
+COMPRESSION = "GZIP"
+_READERS = 4
+
+
+def dataset_options():
+    """Fixed parallelism, order and sharding.
+
+    Autotuning is off: its teardown can block an iterator for a second. Auto-sharding is off: under a
+    single-host strategy every replica takes its share of each batch.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options
+
+
+def serialized_examples(paths):
+    """The examples of some shards, in order, unparsed."""
+    return tf.data.TFRecordDataset(paths, compression_type=COMPRESSION, buffer_size=1 << 20)
+
+
+def training_dataset(records, training, seed, first_epoch=0):
+    """Endless batches for training; what an epoch holds depends on the seed and its number alone.
+
+    Parameters
+    ----------
+    records : extmap_tf.records.manifest.Records
+    training : extmap_tf.config.TrainingConfig
+    seed : int
+    first_epoch : int
+        Number of the epoch to begin with, so that a resumed training sees what an unbroken one would.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of (inputs, density [batch, n_distances]); `steps_per_epoch` batches make an epoch.
+    """
+    config = records.manifest.config
+    paths = records.shard_paths("train")
+    steps = steps_per_epoch(records, training)
+
+    def epoch(number):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.constant(paths), seed=tf.stack([tf.cast(seed % 2**31, tf.int64), number])
+        )
+        examples = tf.data.Dataset.from_tensor_slices(order).interleave(
+            serialized_examples, cycle_length=_READERS, num_parallel_calls=_READERS, deterministic=True
+        )
+        examples = examples.shuffle(training.shuffle_buffer, seed=seed + number)
+        return examples.batch(training.batch_size, drop_remainder=True).take(steps)
+
+    epochs = tf.data.Dataset.counter(start=first_epoch).flat_map(epoch)
+    return _parsed(epochs, config).with_options(dataset_options())
+
+
+def steps_per_epoch(records, training):
+    """Full batches in one pass over the training split."""
+    n = records.manifest.n_examples("train")
+    steps = n // training.batch_size
+    if steps == 0:
+        raise DataError(
+            f"{records.path}: {n} training pairs do not fill one batch of {training.batch_size}; "
+            "make more pairs or choose a smaller training.batch_size"
+        )
+    return steps
+
+
+def evaluation_dataset(records, split, batch_size=512):
+    """One ordered pass over a split of mock records, of (inputs, density)."""
+    examples = serialized_examples(records.shard_paths(split)).batch(batch_size)
+    n_batches = -(-records.manifest.n_examples(split) // batch_size)
+    examples = examples.apply(tf.data.experimental.assert_cardinality(n_batches))
+    return _parsed(examples, records.manifest.config).with_options(dataset_options())
+
+
+def model_inputs(parsed):
+    """The part of a parsed example that a network sees."""
+    return {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
+
+
+@contextlib.contextmanager
+def corruption_named(records):
+    """Turn TensorFlow's data-loss errors into one that names the damaged shard."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        records.verify()
+        raise DataError(f"{records.path}: cannot be read: {error.message.splitlines()[0]}") from None
+
+
+def _parsed(batches, config):
+    def parse(serialized):
+        parsed = parse_examples(serialized, config, "mocks")
+        return model_inputs(parsed), parsed["density"]
+
+    return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)

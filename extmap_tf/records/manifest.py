@@ -1,0 +1,259 @@
+"""The manifest of a records folder: what the shards beside it hold.
+
+A folder without a manifest is not a finished one; the manifest is written last.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from extmap_tf import __version__
+from extmap_tf.config import Config, digest_of
+from extmap_tf.errors import DataError
+from extmap_tf.files import sha256_of
+
+MANIFEST_NAME = "manifest.json"
+REFERENCE_NAME = "reference.fits"
+FORMAT = "extmap_tf records"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the folder; `n_examples` is 0 for one that is not a shard."""
+
+    name: str
+    n_bytes: int
+    sha256: str
+    n_examples: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a records folder holds.
+
+    Parameters
+    ----------
+    kind : {"mocks", "survey"}
+        Mocks carry profiles, survey records do not.
+    config : extmap_tf.config.Config
+    splits : dict of str to tuple of FileEntry
+        Shards in order; the examples of a split, shard after shard, do not depend on the number of shards.
+    others : tuple of FileEntry
+        Further files, such as the reference CMDs.
+    report : dict
+        What was read and left out, with reasons.
+    software_version : str
+    """
+
+    kind: str
+    config: Config
+    splits: dict[str, tuple[FileEntry, ...]]
+    others: tuple[FileEntry, ...] = ()
+    report: dict = field(default_factory=dict)
+    software_version: str = __version__
+
+    def n_examples(self, split):
+        return sum(shard.n_examples for shard in self.splits[split])
+
+    def to_json(self):
+        config = self.config
+        header = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "kind": self.kind,
+            "software_version": self.software_version,
+            "config_name": config.name,
+            "config_digest": config.digest,
+            "observation_digest": digest_of(config.observation),
+            "target_digest": digest_of(config.target),
+            "contents": contents(config, self.kind),
+            "n_examples": {split: self.n_examples(split) for split in self.splits},
+        }
+        body = {
+            "splits": {name: [dataclasses.asdict(s) for s in shards] for name, shards in self.splits.items()},
+            "others": [dataclasses.asdict(entry) for entry in self.others],
+            "report": self.report,
+            "config": config.to_dict(),
+        }
+        return json.dumps(header | body, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text, place):
+        """Parse a manifest; `place` names it in errors."""
+        try:
+            data = json.loads(text)
+            if data.get("format") != FORMAT:
+                raise DataError(f"{place}: not a manifest of {FORMAT}")
+            if data["format_version"] != FORMAT_VERSION:
+                raise DataError(
+                    f"{place}: format version {data['format_version']}, this software reads {FORMAT_VERSION}"
+                )
+            config = Config.from_dict(data["config"], place)
+            manifest = cls(
+                kind=data["kind"],
+                config=config,
+                splits={
+                    name: tuple(FileEntry(**shard) for shard in shards)
+                    for name, shards in data["splits"].items()
+                },
+                others=tuple(FileEntry(**entry) for entry in data["others"]),
+                report=data["report"],
+                software_version=data["software_version"],
+            )
+            stated = data["config_digest"]
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{place}: damaged manifest ({error}); make the records again") from None
+        if stated != config.digest:
+            raise DataError(
+                f"{place}: the manifest states digest {stated}, its configuration has {config.digest}; "
+                "it was edited or belongs to other software: make the records again"
+            )
+        return manifest
+
+
+def contents(config, kind):
+    """Plain statements of what an example's features are."""
+    survey = config.survey
+    stated = {
+        "counts": f"stars per pixel, uint16 little-endian, [{config.cmd.n_mag}, {config.cmd.n_color}] = "
+        f"[{survey.red.name}, {survey.blue.name} - {survey.red.name}], both ascending",
+        "l_deg, b_deg": "Galactic coordinates of the field's centre, degrees",
+        "n_stars, n_outside": "stars inside and outside the CMD",
+    }
+    if kind == "mocks":
+        stated["density"] = (
+            f"A({survey.red.name}) per kpc in each of {config.distance.n_distances} bins of "
+            f"{config.distance.step_kpc} kpc, mag / kpc, law {config.law.model}"
+        )
+    else:
+        stated["coverage"] = "share of the field's cells that hold a star"
+    return stated
+
+
+@dataclass(frozen=True)
+class Records:
+    """A finished records folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    manifest : Manifest
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path):
+        """Open a folder: the manifest is read, and every file must be there with its stated size.
+
+        Raises
+        ------
+        DataError
+            No folder, no manifest, or a file that is missing or of another size.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise DataError(f"{path}: no such records folder")
+        place = path / MANIFEST_NAME
+        if not place.is_file():
+            raise DataError(
+                f"{path}: no {MANIFEST_NAME}, so these are no finished records; make them with "
+                "'extmap-tf records'"
+            )
+        records = cls(path, Manifest.from_json(place.read_text(), str(place)))
+        for entry in records.entries():
+            file = path / entry.name
+            if not file.is_file():
+                raise DataError(f"{file}: missing, though the manifest lists it; make the records again")
+            if file.stat().st_size != entry.n_bytes:
+                raise DataError(
+                    f"{file}: {file.stat().st_size} bytes, the manifest says {entry.n_bytes}: truncated or "
+                    "changed; make the records again"
+                )
+        return records
+
+    def entries(self):
+        """All files of the folder but the manifest."""
+        shards = [shard for split in self.manifest.splits.values() for shard in split]
+        return (*shards, *self.manifest.others)
+
+    def verify(self):
+        """Check every file's SHA-256; DataError names the first that differs."""
+        for entry in self.entries():
+            with open(self.path / entry.name, "rb") as stream:
+                found = sha256_of(stream)
+            if found != entry.sha256:
+                raise DataError(
+                    f"{self.path / entry.name}: corrupted (SHA-256 {found[:12]}..., the manifest says "
+                    f"{entry.sha256[:12]}...); make the records again"
+                )
+
+    def shard_paths(self, split):
+        """Paths of a split's shards, in order."""
+        if split not in self.manifest.splits:
+            raise DataError(f"{self.path}: no split {split!r}; there are: {', '.join(self.manifest.splits)}")
+        return [str(self.path / shard.name) for shard in self.manifest.splits[split]]
+
+    def reference(self):
+        """The reference CMDs: (l_deg [n], b_deg [n], counts [n, n_mag, n_color])."""
+        from astropy.io import fits
+
+        path = self.path / REFERENCE_NAME
+        try:
+            with fits.open(path, memmap=False) as hdus:
+                table = hdus["NODES"].data
+                return (
+                    table["l_deg"].astype(np.float64),
+                    table["b_deg"].astype(np.float64),
+                    hdus["REFERENCE"].data.astype(np.float32),
+                )
+        except (OSError, KeyError) as error:
+            raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def write_reference(stream, config, l_deg, b_deg, counts):
+    """Write the table of reference CMDs as FITS.
+
+    Parameters
+    ----------
+    stream : binary file object
+    config : extmap_tf.config.Config
+    l_deg, b_deg : array_like [n_nodes]
+    counts : ndarray of float32 [n_nodes, n_mag, n_color]
+        Expected stars per pixel and field, without extinction.
+    """
+    from astropy.io import fits
+
+    image = fits.ImageHDU(np.asarray(counts, np.float32), name="REFERENCE")
+    grid, survey = config.cmd, config.survey
+    image.header["BUNIT"] = ("count", "expected stars per pixel and field, A = 0")
+    for axis, name, low, width in (
+        (1, f"{survey.blue.name}-{survey.red.name}", grid.color_min_mag, np.diff(grid.color_edges_mag)[0]),
+        (2, survey.red.name, grid.mag_min_mag, np.diff(grid.mag_edges_mag)[0]),
+    ):
+        image.header[f"CTYPE{axis}"] = name
+        image.header[f"CUNIT{axis}"] = "mag"
+        image.header[f"CRPIX{axis}"] = 0.5
+        image.header[f"CRVAL{axis}"] = low
+        image.header[f"CDELT{axis}"] = width
+    image.header["CTYPE3"] = ("NODE", "row of NODES")
+    nodes = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("l_deg", "D", unit="deg", array=np.asarray(l_deg, float)),
+            fits.Column("b_deg", "D", unit="deg", array=np.asarray(b_deg, float)),
+        ],
+        name="NODES",
+    )
+    primary = fits.PrimaryHDU()
+    primary.header["CONTENT"] = "reference CMDs"
+    primary.header["SURVEY"] = survey.name
+    primary.header["FIELDDEG"] = (config.sightlines.field_deg, "side of a field, deg")
+    primary.header["CONFIG"] = (config.name, "configuration")
+    primary.header["CFGDIG"] = (config.digest, "configuration digest")
+    primary.header["SOFTVER"] = (__version__, "extmap_tf version")
+    fits.HDUList([primary, image, nodes]).writeto(stream, checksum=True)
