@@ -14,9 +14,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from beam_jobs.pipeline import progress_of_files, run, run_command, scratch_folder
 from beam_jobs.shards import n_shards_for
-from extmap_tf import __version__
 from extmap_tf.errors import DataError
-from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import refuse_existing
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
@@ -132,35 +130,6 @@ def tiles_to_map(streams, grid, distance, provenance):
     )
 
 
-def map_provenance(config, kind, card=None, model_name="", records_digest=""):
-    """What a map's file says about its making.
-
-    Parameters
-    ----------
-    config : extmap_tf.config.Config
-        Of the stars: a survey's records, or a mock sky.
-    kind : {"estimate", "truth"}
-    card : extmap_tf.model.card.ModelCard, optional
-        Of the model of an estimate; its law is the map's.
-    """
-    law = card.config.law if card else config.law
-    return Provenance(
-        kind=kind,
-        band=config.survey.red.name,
-        blue_band=config.survey.blue.name,
-        law_model=law.model,
-        law_rv=law.rv,
-        blue_over_red=blue_over_red(law, config.survey),
-        survey=config.survey.name,
-        config_name=config.name,
-        config_digest=config.digest,
-        model_name=model_name,
-        model_digest=card.digest if card else "",
-        records_digest=records_digest,
-        software=f"extmap_tf {__version__}",
-    )
-
-
 def build(pipeline, shards, model_folder, folder):
     """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
     return (
@@ -219,12 +188,13 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
             )
         (match,) = FileSystems.match([FileSystems.join(folder, "tile-*.npz")])
         streams = (FileSystems.open(metadata.path) for metadata in match.metadata_list)
-        provenance = map_provenance(
+        provenance = Provenance.of(
             records.manifest.config,
             "estimate",
-            card,
-            f"{card.config.network.preset}/{model_folder.name}",
-            records.manifest.config.digest,
+            law=card.config.law,
+            model_name=f"{card.config.network.preset}/{model_folder.name}",
+            model_digest=card.digest,
+            records_digest=card.records_digest,
         )
         result = tiles_to_map(streams, grid, card.config.distance, provenance)
         result.write(out, overwrite=overwrite)

@@ -89,7 +89,9 @@ def _parser():
     survey = add(
         "survey", _records_survey, "Tables of a survey's stars to the CMD of every field.", records, beam=True
     )
-    survey.add_argument("tables", nargs="+", help="2MASS tables (PSC, VizieR, IRSA, FITS, Parquet) or patterns")
+    survey.add_argument(
+        "tables", nargs="+", help="2MASS tables (PSC, VizieR, IRSA, FITS, Parquet) or patterns"
+    )
     _add_config(survey)
     _add_out(survey, "records folder to make")
     survey.add_argument(
@@ -101,13 +103,19 @@ def _parser():
         "or cc_flg; may be repeated",
     )
 
-    train = add("train", _train, "Train a network on mock records, or go on with a training that was cut off.")
+    train = add(
+        "train", _train, "Train a network on mock records, or go on with a training that was cut off."
+    )
     train.add_argument("--records", required=True, help="folder of 'records mocks'")
     _add_config(train, required=False, extra="; by default that of the records")
     train.add_argument("--out", required=True, help="training folder; an unfinished one is resumed")
     train.add_argument("--overwrite", action="store_true", help="replace a finished model")
     train.add_argument(
-        "--cpu-devices", type=int, default=0, metavar="N", help="mirror over N logical CPU devices (for tests)"
+        "--cpu-devices",
+        type=int,
+        default=0,
+        metavar="N",
+        help="mirror over N logical CPU devices (for tests)",
     )
 
     export = add("export", _export, "Export a trained model as a SavedModel in the next version folder.")
@@ -299,9 +307,10 @@ def _evaluate(args):
         from extmap_tf.map.volume import ExtinctionMap
 
         evaluation = metrics.compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
-    print(metrics.format_table(evaluation))
+    print(metrics.format_table([*evaluation.overall, *evaluation.by_total, *evaluation.by_stars]))
     if args.out:
-        metrics.write_json(evaluation, args.out, overwrite=args.overwrite)
+        about = {"software_version": __version__, "of": [str(name) for name in (*by_model, *by_map) if name]}
+        metrics.write_json(about | evaluation.to_dict(), args.out, overwrite=args.overwrite)
 
 
 def _score(args, beam_argv):
@@ -344,7 +353,7 @@ def _query(args):
 
 
 def _plot(args):
-    from extmap_tf.map.figures import draw_all
+    from extmap_tf.map.gallery import draw_all
     from extmap_tf.map.volume import ExtinctionMap
 
     sightlines = []

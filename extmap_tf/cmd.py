@@ -113,11 +113,12 @@ def batch_to_field_counts(batch, sightlines, grid):
     flat = np.concatenate([field * n_slots + pixel, field * n_slots + grid.n_pixels + 1 + cell])
     slot, count = np.unique(flat, return_counts=True)
     touched, start = np.unique(slot // n_slots, return_index=True)
-    parts = zip(np.split(slot % n_slots, start[1:]), np.split(count, start[1:]), strict=True)
-    return [
-        (int(index), (s.astype(np.int32), c.astype(np.int32)))
-        for index, (s, c) in zip(touched, parts, strict=True)
-    ], n_in_no_field
+    end = np.append(start, slot.size)[1:]
+    fields = [
+        (int(index), ((slot[i:j] % n_slots).astype(np.int32), count[i:j].astype(np.int32)))
+        for index, i, j in zip(touched, start, end, strict=True)
+    ]
+    return fields, n_in_no_field
 
 
 def add_partial_counts(partials, grid):

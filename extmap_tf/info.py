@@ -59,9 +59,7 @@ def _describe_records(records):
     manifest, config = records.manifest, records.manifest.config
     lines = [_line("records", {"mocks": "training pairs", "survey": "fields of a survey"}[manifest.kind])]
     for split, shards in manifest.splits.items():
-        lines.append(
-            _line(split, f"{manifest.n_examples(split):,} examples in {len(shards)} shard(s)")
-        )
+        lines.append(_line(split, f"{manifest.n_examples(split):,} examples in {len(shards)} shard(s)"))
     lines += [_line(name, text) for name, text in contents(config, manifest.kind).items()]
     if manifest.kind == "survey":
         lines += describe_report(manifest)
@@ -85,8 +83,10 @@ def _describe_config(config):
     survey, law = config.survey, config.law
     return [
         _line("configuration", f"{config.name} ({config.digest}), seed {config.seed}"),
-        _line("observation", f"{survey.name}, fields of {config.sightlines.field_deg:g} deg "
-              f"({digest_of(config.observation)})"),
+        _line(
+            "observation",
+            f"{survey.name}, fields of {config.sightlines.field_deg:g} deg ({digest_of(config.observation)})",
+        ),
         _line("law", f"{law.model}, R(V) = {law.rv:g}"),
         _line("distance", f"{config.distance.n_distances} bins of {config.distance.step_kpc:g} kpc"),
     ]

@@ -1,4 +1,6 @@
-"""Make ``library.npz``, the stellar content of each component: ``python -m extmap_tf.galaxy.build_library OUT``.
+"""Make ``library.npz``, the stellar content of each component.
+
+Command: ``python -m extmap_tf.galaxy.build_library OUT.npz``.
 
 Needs the package cosmic-popsynth (single-star evolution of Hurley, Pols & Tout 2000, MNRAS 315, 543), which
 nothing else here does, and two published tables that are read from a folder of reference data.
@@ -8,15 +10,16 @@ the pixels of (M_Ks, J-Ks), weighted by the time spent there and by the initial 
 
 Sources
 -------
-Ages, metallicities, IMFs : Robin et al. 2003, A&A 409, 523, tables 1 and 2; the model's own listing of 2003-12.
+Ages, metallicities, IMFs : Robin et al. 2003, A&A 409, 523, tables 1 and 2; the model's
+    own listing of 2003-12.
 Dwarfs : colours and bolometric corrections of Pecaut & Mamajek 2013, ApJS 208, 9 (version 2022.04.16).
 Giants : BC_K of Buzzoni et al. 2010, MNRAS 403, 1592; J-K of Alonso et al. 1999, A&AS 140, 261, brought to
     2MASS with Ramirez & Melendez 2005, ApJ 626, 446; J-H and Gaia colours, and the temperature of the giant
     branch, from two MIST 1.2 isochrones (Choi et al. 2016, ApJ 823, 102).
 
-The giants' temperatures in the tracks as cosmic-popsynth (3.6.2 to 4.3.3) gives them do not fall steadily with
-metallicity (at 50 Lsun and 1 Msun: 4623 K at Z = 0.002, 5449 K at 0.005, 3894 K at 0.02). So luminosities and
-lifetimes come from the tracks, and the giants' temperatures from the isochrones.
+The giants' temperatures in the tracks as cosmic-popsynth (3.6.2 and 4.3.3) gives them do not fall steadily
+with metallicity (at 50 Lsun and 1 Msun: 4623 K at Z = 0.002, 5449 K at 0.005, 3894 K at 0.02). So
+luminosities and lifetimes come from the tracks, and the giants' temperatures from the isochrones.
 """
 
 import argparse
@@ -38,6 +41,8 @@ SUBSTEPS = 4
 
 # The red clump is hotter than the giant branch at its luminosity: 9 Gyr, [Fe/H] -0.32 of MIST 1.2.
 CLUMP_LOG_T = 0.0246
+# The tracks' clump lies at M_Ks = -1.73, the observed one at -1.61 (Laney et al. 2012, MNRAS 419, 1637).
+CLUMP_LOG_L = -0.05
 
 # The tracks' solar metallicity is that of Pols et al. 1998, and their range ends at 0.03.
 Z_SUN, Z_MIN, Z_MAX = 0.02, 1e-4, 0.03
@@ -111,19 +116,21 @@ class Colors:
     @classmethod
     def read(cls, folder):
         names = ("mist_9gyr_feh-0.32.iso.cmd", "mist_10gyr_feh-0.50.iso.cmd")
-        return cls(_read_dwarfs(folder), *(_read_giants(Path(folder) / "isochrones" / name) for name in names))
+        return cls(
+            _read_dwarfs(folder), *(_read_giants(Path(folder) / "isochrones" / name) for name in names)
+        )
 
     def giant_log_t(self, log_l, mass, feh):
         """Temperature of the giant branch.
 
-        Linear in [Fe/H], with the slope between the two isochrones; T ~ mass^0.15 at one luminosity, from
-        R ~ mass^-0.3 (Hurley et al. 2000, eq. 46).
+        Linear in [Fe/H], with the slope between the two isochrones. T ~ mass^0.08 at one luminosity, which
+        puts the clump of 2 Gyr at J-Ks = 0.6. Never cooler than 2900 K, or 3500 K for supergiants.
         """
         rich = _line(log_l, self.giant["log_l"], self.giant["log_t"])
         poor = _line(log_l, self.poorer_giant["log_l"], self.poorer_giant["log_t"])
         slope = (rich - poor).mean() / (self.giant["feh"] - self.poorer_giant["feh"])
-        log_t = rich + slope * (feh - self.giant["feh"]) + 0.15 * np.log10(mass / self.giant["mass"])
-        return np.maximum(log_t, np.log10(2900))
+        log_t = rich + slope * (feh - self.giant["feh"]) + 0.08 * np.log10(mass / self.giant["mass"])
+        return np.maximum(log_t, np.log10(np.where(mass > 8, 3500, 2900)))
 
     def magnitudes(self, log_l, log_t, mass):
         """M_Ks and the colours band - Ks of the other bands, each as `log_l`; solar units and kelvin."""
@@ -136,14 +143,13 @@ class Colors:
         bc_giant = -6.75 * (log_t - np.log10(9500))
         mag_ks = m_bol - (1 - giant) * bc_dwarf - giant * bc_giant
         colors = {}
-        for name in ("j_ks", "j_h", "g_ks", "bp_rp"):
+        for name in ("j_ks", *MEAN_COLORS):
             dwarf = np.interp(log_t, self.dwarf["log_t"], self.dwarf[name])
-            table = (
-                _giant_j_ks(log_t)
-                if name == "j_ks"
-                else np.interp(log_t, self.giant["log_t"], self.giant[name])
-            )
-            colors[name] = (1 - giant) * dwarf + giant * table
+            if name == "j_ks":
+                evolved = _giant_j_ks(log_t)
+            else:
+                evolved = np.interp(-log_t, -self.giant["log_t"], self.giant[name])
+            colors[name] = (1 - giant) * dwarf + giant * evolved
         return mag_ks, colors
 
 
@@ -332,7 +338,7 @@ def cool_giants(steps, feh, colors):
     out[low] = branch[low] + blue
     loop = helium & ~low & np.isfinite(moved[track])
     out[loop] = (log_t + moved[track])[loop]
-    return steps | {"log_t": out}
+    return steps | {"log_t": out, "log_l": steps["log_l"] + np.where(low, CLUMP_LOG_L, 0.0)}
 
 
 def samples(steps):
@@ -429,7 +435,7 @@ def build(colors):
 
 def _metallicity_share(population, feh):
     weight = np.exp(-0.5 * ((FEH - population.feh) / population.feh_sd) ** 2) * np.gradient(FEH)
-    return float(weight[FEH == feh][0] / weight.sum())
+    return float(weight[feh == FEH][0] / weight.sum())
 
 
 def _smoothed(stars):

@@ -11,10 +11,9 @@ import numpy as np
 
 from extmap_tf.errors import ConfigError
 
-# Companions are drawn uniformly in mass ratio from this to 1 (Raghavan et al. 2010, ApJS 190, 1, fig. 16: flat).
+# Companions' mass ratios are uniform from this to 1: Raghavan et al. 2010, ApJS 190, 1, fig. 16, roughly.
 LOWEST_MASS_RATIO = 0.1
 N_MASS_RATIOS = 8
-
 
 
 @dataclass(frozen=True)

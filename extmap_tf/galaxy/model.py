@@ -38,6 +38,7 @@ class Component:
     density_msun_pc3: float
 
     def __post_init__(self):
+        require(self.population in library().names, "population", f"one of {library().names}", self)
         require(0 < self.density_msun_pc3 < np.inf, "density_msun_pc3", "above 0", self)
 
 
@@ -187,7 +188,7 @@ class Galaxy:
             raise ConfigError(f"bands must be two, the blue and the red one, got: {bands!r}")
         table = band_table(*bands, float(self.binary_fraction))
         modulus, edges_kpc, mass = self._cells(l_deg, b_deg)
-        # Draw to the end of the limit's magnitude pixel in the nearest part of each cell; the rest is cut below.
+        # Draw to the end of the limit's magnitude pixel at the near side of each cell; the rest is cut below.
         row = np.ceil((limit_mag - modulus[:-1] - table.mag_edges_mag[0]) / table.mag_step_mag)
         row = np.clip(row.astype(int), 0, len(table.mag_edges_mag) - 1)
         parts = []
@@ -221,7 +222,7 @@ class Galaxy:
         )
 
     def _cells(self, l_deg, b_deg):
-        """Edges of the distance cells, in modulus and kpc [n + 1], and the mass per deg2 [n_components, n]."""
+        """Edges of the cells, in modulus and kpc [n + 1], and their mass per deg2 [n_components, n]."""
         n = int(np.ceil((5 * np.log10(self.max_kpc) + 10 - MODULUS_MIN_MAG) / MODULUS_STEP_MAG - 1e-9))
         modulus = MODULUS_MIN_MAG + MODULUS_STEP_MAG * np.arange(n + 1)
         edges = 10 ** (0.2 * modulus - 2)

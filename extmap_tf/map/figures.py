@@ -77,7 +77,7 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None):
     arrow = 0.12 * reach * _direction(0.0, l_right)
     # Room for the labels around: at the outer edge, and at the tip of the arrow.
     ends = np.array([[x.min(), y.min()], [x.max(), y.max()], [0.0, 0.0], 1.6 * arrow])
-    margin = np.array([0.11, 0.09]) * reach
+    margin = np.array([0.13, 0.09]) * reach
     left, low = ends.min(axis=0) - margin
     right, high = ends.max(axis=0) + margin
     figure, axes = _frames(len(means), (right - left) / (high - low), area_in2=30.0)
@@ -164,16 +164,16 @@ def profiles(volume, sightlines, truth=None):
             line = _draw_profile(left, right, one, l, b, label, color=color, linewidth=width, zorder=order)
             if line is not None:
                 shown[label] = line
-        left.set_title(f"l = {l:g}°, b = {b:+g}°", loc="left", fontsize="medium")
+        left.set_title(f"l = {l:g}°, b = {b:g}°", loc="left", fontsize="medium")
         left.set_ylabel(f"A({band}) (mag)")
         right.set_ylabel(f"density of A({band}) (mag/kpc)" if n == 1 else "density (mag/kpc)")
         for axis in (left, right):
             axis.set_xlim(0.0, volume.distance.max_kpc)
             axis.set_ylim(bottom=0.0)
             axis.grid(alpha=0.25)
-    figure.legend(
-        handles=shown.values(), labels=shown.keys(), loc="outside upper center", ncols=2, frameon=False
-    )
+    if shown:
+        names, lines = list(shown), list(shown.values())
+        figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)
     for axis in axes[-1]:
         axis.set_xlabel("distance (kpc)")
     return figure

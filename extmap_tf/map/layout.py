@@ -114,17 +114,12 @@ def read_layers(path, verify=False):
                 return _layers_of(path, hdus, verify)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; give the path of a map") from None
-    except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError, ConfigError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as a map, make it again: {reason}") from None
 
 
 def _layers_of(path, hdus, verify):
-    size = path.stat().st_size
-    for hdu in hdus:
-        place = hdu.fileinfo()
-        if place["datLoc"] + place["datSpan"] > size:
-            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
     header = hdus[0].header
     version = header.get("EXTMAPV")
     if version is None:
@@ -133,6 +128,13 @@ def _layers_of(path, hdus, verify):
         raise DataError(
             f"{path}: layout {version}, but this program reads {FORMAT_VERSION}; update extmap_tf"
         )
+    size = path.stat().st_size
+    for number, hdu in enumerate(hdus):
+        if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):
+            raise DataError(f"{path}: part {number} is no image (damaged, or no map); fetch or make it again")
+        place = hdu.fileinfo()
+        if place["datLoc"] + place["datSpan"] > size:
+            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
     for name in _IMAGES:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")

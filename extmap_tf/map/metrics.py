@@ -9,6 +9,7 @@ import numpy as np
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import whole_file
 from extmap_tf.map.volume import profiles_at
 
 DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
@@ -51,8 +52,8 @@ class DistanceErrors:
 
 
 @dataclass(frozen=True)
-class MapErrors:
-    """Errors of an estimated map against the true one: lists of `DistanceErrors`.
+class Evaluation:
+    """Errors of estimated profiles against the true ones: lists of `DistanceErrors`.
 
     Parameters
     ----------
@@ -179,7 +180,7 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
 
     Returns
     -------
-    MapErrors
+    Evaluation
 
     Raises
     ------
@@ -187,16 +188,45 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
         The grids or the bands differ; the message names both values.
     """
     require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
-    grid = estimate_map.distance
-    truth = truth_map.cumulative.reshape(-1, grid.n_distances)
-    estimate = estimate_map.cumulative.reshape(-1, grid.n_distances)
-    band = truth_map.provenance.band
-    n_stars = estimate_map.n_stars.ravel()
-    return MapErrors(
-        overall=profile_errors(truth, estimate, grid, distances_kpc),
-        by_total=errors_by_total(truth, estimate, grid, band, distances_kpc=distances_kpc),
-        by_stars=errors_by_stars(truth, estimate, grid, n_stars, distances_kpc=distances_kpc),
+    return evaluate(
+        truth_map.cumulative.reshape(-1, truth_map.distance.n_distances),
+        estimate_map.cumulative.reshape(-1, estimate_map.distance.n_distances),
+        estimate_map.n_stars.ravel(),
+        estimate_map.distance,
+        truth_map.provenance.band,
+        distances_kpc,
     )
+
+
+def evaluate(truth, estimate, n_stars, distance_grid, band="Ks", distances_kpc=DISTANCES_KPC):
+    """Errors over all sightlines, and by classes of total extinction and of star count.
+
+    Parameters
+    ----------
+    truth, estimate : array_like [n_sightlines, n_distances]
+        Cumulative extinction at the bins' outer edges, mag.
+    n_stars : array_like [n_sightlines]
+    distance_grid : DistanceGrid
+    band : str
+        Of the extinction, for the names of the groups.
+    distances_kpc : sequence of float
+
+    Returns
+    -------
+    Evaluation
+    """
+    return Evaluation(
+        overall=profile_errors(truth, estimate, distance_grid, distances_kpc),
+        by_total=errors_by_total(truth, estimate, distance_grid, band, distances_kpc=distances_kpc),
+        by_stars=errors_by_stars(truth, estimate, distance_grid, n_stars, distances_kpc=distances_kpc),
+    )
+
+
+def write_json(about, path, overwrite=False):
+    """Write a dict to a JSON file, whole or not at all."""
+    with whole_file(path, overwrite=overwrite) as stream:
+        json.dump(about, stream, indent=1, ensure_ascii=False)
+        stream.write("\n")
 
 
 def format_table(rows):

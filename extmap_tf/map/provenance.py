@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from extmap_tf import __version__
 from extmap_tf.errors import require
 from extmap_tf.extinction.law import blue_over_red
+from extmap_tf.extinction.law import blue_over_red
 
 KINDS = ("estimate", "truth")
 
@@ -36,7 +37,7 @@ class Flag(enum.IntFlag):
 _MEANINGS = {
     Flag.NO_STARS: "no star in the field",
     Flag.LOW_COVERAGE: "field covered less than the minimum",
-    Flag.NO_PROFILE: "no profile was made",
+    Flag.NO_PROFILE: "no profile, although there are data",
     Flag.OUTSIDE_SKY: "outside the sky grid",
     Flag.BEYOND_LAST_DISTANCE: "beyond the last distance",
     Flag.NOT_A_NUMBER: "position or distance is NaN",
@@ -95,22 +96,25 @@ class Provenance:
                 require(ok, spec.name, "printable ASCII without blanks at its ends (FITS headers)", self)
 
     @classmethod
-    def of(cls, config, kind, **names):
+    def of(cls, config, kind, law=None, **names):
         """Provenance of a map made for `config`.
 
         Parameters
         ----------
         config : extmap_tf.config.Config
         kind : {"estimate", "truth"}
+        law : extmap_tf.config.LawConfig, optional
+            That of the model, where it is not the configuration's.
         names : str
             ``model_name``, ``model_digest``, ``records_digest``.
         """
+        law = law or config.law
         return cls(
             kind=kind,
             survey=config.survey.name,
-            law_model=config.law.model,
-            law_rv=config.law.rv,
-            blue_over_red=float(blue_over_red(config.law, config.survey)),
+            law_model=law.model,
+            law_rv=law.rv,
+            blue_over_red=float(blue_over_red(law, config.survey)),
             config_name=config.name,
             config_digest=config.digest,
             band=config.survey.red.name,

@@ -108,10 +108,11 @@ class ExtinctionMap:
             )
         if not 0 <= min_coverage <= 1:
             raise ConfigError(f"min_coverage must be 0 to 1, got: {min_coverage!r}")
-        flag = np.where(np.isfinite(density).all(axis=-1), 0, Flag.NO_PROFILE.value).astype(np.uint8)
+        flag = np.zeros(grid.shape, np.uint8)
         if provenance.kind == "estimate":
             flag[n_stars == 0] |= Flag.NO_STARS.value
             flag[coverage < min_coverage] |= Flag.LOW_COVERAGE.value
+        flag[(flag == 0) & ~np.isfinite(density).all(axis=-1)] = Flag.NO_PROFILE.value
         density[flag != 0] = np.nan
         self._hold(
             grid,

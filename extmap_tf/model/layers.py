@@ -26,8 +26,7 @@ class ReferenceCmd(keras.layers.Layer):
     """
 
     def __init__(self, n_nodes, shape, **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
         self.n_nodes, self.shape = n_nodes, tuple(shape)
 
     def build(self, *_):
@@ -84,8 +83,7 @@ class CmdChannels(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
+        super().__init__(**({"dtype": "float32"} | kwargs))
 
     def call(self, counts, reference):
         counts = ops.log1p(ops.maximum(ops.cast(counts, "float32"), 0.0))
@@ -103,8 +101,7 @@ class PositiveDensity(keras.layers.Layer):
     """
 
     def __init__(self, n_distances, **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
         self.n_distances = n_distances
 
     def build(self, *_):
@@ -127,8 +124,7 @@ class FirstDistances(keras.layers.Layer):
     """The first `n_distances` of a wider output, as they are."""
 
     def __init__(self, n_distances, **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
+        super().__init__(**({"dtype": "float32"} | kwargs))
         self.n_distances = n_distances
 
     def call(self, x):

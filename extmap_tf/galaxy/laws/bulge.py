@@ -5,8 +5,8 @@
 times exp(-[(r - cutoff) / 0.5 kpc]^2 / 2) where r = sqrt(X^2 + Y^2) exceeds `cutoff_kpc`. X is the bar's long
 axis, whose near end lies at positive longitude, `angle_deg` from the line from the centre to the Sun.
 
-Constants of Robin et al. 2003, A&A 409, 523, table 5. Their tilts of 3.5 and 1.3 deg out of the plane are left
-out. The relative density is 1 at the centre.
+Constants of Robin et al. 2003, A&A 409, 523, table 5. Their tilts of 3.5 and 1.3 deg out of the plane are
+left out. The relative density is 1 at the centre.
 """
 
 from dataclasses import dataclass

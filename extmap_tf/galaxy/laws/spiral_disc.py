@@ -3,8 +3,8 @@
     rho = rho_young [1 + contrast sum_i exp(-(s_i / arm_width)^2 / 2)]
 
 s_i is the distance from arm i, measured across it: equal logarithmic spirals, trailing, of pitch angle p, so
-that along an arm ln R falls by tan(p) per radian of Galactic rotation. Four arms of pitch 13 deg: Vallee 2015,
-MNRAS 450, 4277. The phase is set by the line of sight tangent to one arm, Carina, at l = 283 deg
+that along an arm ln R falls by tan(p) per radian of Galactic rotation. Four arms of pitch 13 deg: Vallee
+2015, MNRAS 450, 4277. The phase is set by the line of sight tangent to one arm, Carina, at l = 283 deg
 (Bronfman 1992; Vallee 2014, ApJS 215, 1).
 """
 
@@ -56,9 +56,9 @@ class SpiralDisc(YoungDisc):
     def tangent_point(self):
         """(radius in kpc, azimuth in rad) where the line of sight at `tangent_deg` touches the arm."""
         pitch, l = np.radians(self.pitch_deg), np.radians(self.tangent_deg)
-        # At the point of contact, the angle Sun-point-centre is 90 deg + pitch: the arm opens away from us.
+        # At the point of contact the angle Sun-point-centre is 90 deg - pitch: the arm opens away from us.
         at_sun = 2 * np.pi - l
-        at_point = np.pi / 2 + pitch
+        at_point = np.pi / 2 - pitch
         at_center = np.pi - at_sun - at_point
         return self.sun_kpc * np.sin(at_sun) / np.sin(at_point), -at_center
 

@@ -1,0 +1,122 @@
+"""The whole line on a mock sky: what a user runs first.
+
+The observed sky is a table of stars behind a known 3D dust distribution that the training never sees; it goes
+through the same readers, records and scoring as real data.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from extmap_tf import __version__
+from extmap_tf.extinction.dust import draw_dust
+from extmap_tf.files import refuse_existing, whole_path
+from extmap_tf.map import gallery, metrics
+from extmap_tf.map.provenance import Provenance
+from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.mocksky import write_sky
+
+
+def run_demo(config, out, overwrite=False):
+    """Records, training, export, a mock observed sky, its map, figures and errors against the truth.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    out : path-like
+        Folder to make; it appears when everything is done.
+    overwrite : bool
+
+    Returns
+    -------
+    extmap_tf.map.metrics.Evaluation
+    """
+    refuse_existing(out, overwrite)
+    with whole_path(out, overwrite) as folder:
+        evaluation = _run(config, Path(folder), Path(out))
+    _say(f"done: {out}/map.fits, {out}/figures/, {out}/summary.json")
+    return evaluation
+
+
+def _run(config, folder, out):
+    # Beam and TensorFlow load here, so that importing this module stays light.
+    from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
+    from extmap_tf.model.export import export
+    from extmap_tf.model.training import train
+    from extmap_tf.records.manifest import Records
+
+    start = time.monotonic()
+    seconds = {}
+
+    def done(step):
+        seconds[step] = round(time.monotonic() - start - sum(seconds.values()), 1)
+
+    folder.mkdir(parents=True)
+    config.write(folder / "config.toml")
+    grid = config.sightlines
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+
+    _say(f"1/6  mock catalogs of {len(config.mocks.sightlines_deg())} sightlines to training pairs")
+    mocks_to_records.make_records(config, str(folder / "mocks"), beam_argv=workers)
+    done("mocks")
+
+    _say("2/6  training")
+    card = train(Records.open(folder / "mocks"), config, folder / "training", echo=_say)
+    done("training")
+
+    _say("3/6  export")
+    model = export(folder / "training", folder / "model")
+    done("export")
+
+    _say("4/6  a mock sky behind known dust, observed")
+    dust = draw_dust(config.dust, grid, config.distance, config.seed)
+    n_rows = write_sky(config, dust, folder / "sky.parquet", _progress)
+    truth = ExtinctionMap(
+        grid,
+        config.distance,
+        dust.field_density(grid),
+        np.ones(grid.shape),
+        np.zeros(grid.shape, int),
+        Provenance.of(config, "truth"),
+    )
+    truth.write(folder / "truth.fits")
+    _say(f"     {n_rows:,} stars")
+    twomass_to_records.make_records(config, [str(folder / "sky.parquet")], str(folder / "survey"))
+    done("sky")
+
+    _say("5/6  map")
+    volume = score_to_map.make_map(folder / "survey", folder / "model", folder / "map.fits")
+    done("map")
+
+    _say("6/6  figures and errors")
+    gallery.draw_all(volume, folder / "figures", truth=truth)
+    evaluation = metrics.compare_maps(volume, truth)
+    done("figures")
+    summary = {
+        "software_version": __version__,
+        "config_name": config.name,
+        "config_digest": config.digest,
+        "model_digest": card.digest,
+        "quantity": f"cumulative A({config.survey.red.name}), mag",
+        "law": config.law.model,
+        "stars": n_rows,
+        "sightlines": grid.n_sightlines,
+        "seconds": seconds,
+        "training": card.training,
+        "errors": evaluation.to_dict(),
+    }
+    metrics.write_json(summary, folder / "summary.json")
+    _say(f"Errors of the cumulative A({config.survey.red.name}) of the map against the known truth:")
+    print(metrics.format_table(evaluation.overall), flush=True)
+    return evaluation
+
+
+def _progress(tiles):
+    return tqdm(tiles, desc="sky", unit="tile", mininterval=1.0)
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,64 @@
+"""The standard set of figures of a map."""
+
+from pathlib import Path
+
+import numpy as np
+
+from extmap_tf.errors import DataError
+from extmap_tf.files import refuse_existing
+from extmap_tf.map import figures
+from extmap_tf.map.metrics import compare_maps
+
+
+def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False):
+    """Draw the face-on view, the sky view and profiles, with the truth beside them where it is given.
+
+    Parameters
+    ----------
+    volume : extmap_tf.map.volume.ExtinctionMap
+    out : path-like
+        Folder for the figures; made if needed.
+    truth : ExtinctionMap, optional
+        Of the same grids; then errors against distance are drawn too.
+    sightlines : sequence of (float, float), optional
+        (l, b) in degrees of the profiles to draw; by default six spread over the map.
+    suffix : {"png", "pdf"}
+    overwrite : bool
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Raises
+    ------
+    DataError
+        A figure exists already, no sightline has a profile, or a chosen one is outside the map.
+    """
+    out = Path(out)
+    chosen = sightlines or spread_sightlines(volume)
+    for l_deg, b_deg in chosen:
+        if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
+            raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
+    drawings = {
+        "face_on": lambda: figures.face_on(volume, truth=truth),
+        "sky": lambda: figures.sky(volume, truth=truth),
+        "profiles": lambda: figures.profiles(volume, chosen, truth=truth),
+    }
+    if truth is not None:
+        drawings["errors"] = lambda: figures.errors_against_distance(compare_maps(volume, truth).overall)
+    paths = {name: out / f"{name}.{suffix}" for name in drawings}
+    for path in paths.values():
+        refuse_existing(path, overwrite)
+    for name, path in paths.items():
+        figures.save(drawings[name](), path, overwrite=overwrite)
+    return list(paths.values())
+
+
+def spread_sightlines(volume, n=6):
+    """(l, b) of `n` sightlines with a profile, evenly spaced in the order of their total extinction."""
+    i_b, i_l = np.nonzero(volume.flag == 0)
+    if not i_b.size:
+        raise DataError("no sightline of the map has a profile: nothing to draw")
+    order = np.argsort(volume.cumulative[i_b, i_l, -1], kind="stable")
+    picked = order[np.linspace(0, order.size - 1, min(n, order.size)).round().astype(int)]
+    return [(float(volume.grid.l_deg[i_l[k]] % 360.0), float(volume.grid.b_deg[i_b[k]])) for k in picked]

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from extmap_tf.config import Config, DustConfig
+from extmap_tf.extinction.dust import draw_dust, smooth_density
+from extmap_tf.grids import DistanceGrid, SightlineGrid
+
+SKY = SightlineGrid(281, 283, -1, 1, 0.5, 0.5)
+GRID = DistanceGrid(0.1, 80)
+
+
+def test_same_seed_same_dust_and_other_clouds_with_another():
+    dust = Config.named("demo").dust
+    first, again, other = (draw_dust(dust, SKY, GRID, seed).density for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first >= 0).all()
+
+
+def test_smooth_dust_falls_away_from_the_plane_with_the_scale_height():
+    dust = DustConfig(arm_contrast=0.0)
+    d_kpc = 1.0
+    b = np.degrees(np.arcsin(0.12))
+    ratio = smooth_density(dust, 90.0, b, d_kpc) / smooth_density(dust, 90.0, 0.0, d_kpc)
+    assert ratio == pytest.approx(np.exp(-0.12 / dust.scale_height_kpc), rel=0.01)
+
+
+def test_the_carina_arm_stands_out_along_its_tangent():
+    dust = DustConfig()
+    l_deg, d_kpc = np.arange(275, 295, 0.5)[:, None], np.arange(0.05, 8, 0.1)
+    plain = smooth_density(DustConfig(arm_contrast=0.0), l_deg, 0.0, d_kpc)
+    contrast = smooth_density(dust, l_deg, 0.0, d_kpc) / plain
+    assert contrast.max() == pytest.approx(1 + dust.arm_contrast, rel=0.01)
+    assert contrast.min() < 1.1
+    # The longest way inside the arm is where the line of sight touches it: about l = 282 (Carina).
+    tangent = l_deg[np.argmax((contrast > 3).sum(axis=1)), 0]
+    assert 278 <= tangent <= 290
+
+
+def test_stars_behind_all_dust_see_the_whole_column():
+    cube = draw_dust(DustConfig(), SKY, GRID, 1)
+    l, b = cube.l_deg[10], cube.b_deg[12]
+    total = cube.density[12, 10].sum() * GRID.step_kpc
+    at = cube.cumulative_at(np.array([l, l, l]), np.array([b, b, b]), np.array([0.0, 8.0, 50.0]))
+    np.testing.assert_allclose(at, [0.0, total, total], rtol=1e-4, atol=1e-6)
+
+
+def test_a_fields_truth_is_the_mean_over_the_field():
+    cube = draw_dust(DustConfig(), SKY, GRID, 1)
+    truth = cube.field_density(SKY)
+    assert truth.shape == (*SKY.shape, 80)
+    l, b = np.meshgrid(cube.l_deg, cube.b_deg)
+    l0, b0 = SKY.l_deg[2], SKY.b_deg[1]
+    inside = (np.abs((l - l0) * np.cos(np.radians(b0))) < 0.25) & (np.abs(b - b0) < 0.25)
+    np.testing.assert_allclose(truth[1, 2], cube.density[inside].mean(axis=0), rtol=0.1)

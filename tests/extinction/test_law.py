@@ -1,0 +1,44 @@
+import dataclasses
+
+import pytest
+
+from extmap_tf.config import Config, LawConfig
+from extmap_tf.errors import ConfigError
+from extmap_tf.extinction.law import a_over_av, blue_over_red, red_over_v
+
+SURVEY = Config.named("demo").survey
+
+
+@pytest.mark.parametrize(
+    ("law", "low", "high"),
+    [
+        # Published J to Ks ratios: Cardelli et al. 1989 table 3 gives 0.282 / 0.114; newer near-infrared laws
+        # are steeper (Decleir et al. 2022).
+        (LawConfig("CCM89"), 2.40, 2.53),
+        (LawConfig("G23"), 2.4, 2.8),
+        (LawConfig("D22"), 2.5, 2.9),
+    ],
+)
+def test_ratio_is_that_of_the_published_law(law, low, high):
+    assert low < blue_over_red(law, SURVEY) < high
+    assert 0.05 < red_over_v(law, SURVEY) < 0.15
+
+
+def test_a_stated_ratio_is_taken_as_it_is_and_knows_no_visual_band():
+    law = LawConfig("ratio", blue_over_red=3.1)
+    assert blue_over_red(law, SURVEY) == 3.1
+    assert red_over_v(law, SURVEY) != red_over_v(law, SURVEY)
+    assert a_over_av(law) is None
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (LawConfig("Nobody99"), "no extinction law 'Nobody99'"),
+        (LawConfig("G23", rv=99.0), "cannot have rv = 99"),
+        (LawConfig("RL85"), "cannot|cover|no extinction"),
+    ],
+)
+def test_impossible_laws_are_refused(law, message):
+    with pytest.raises(ConfigError, match=message):
+        blue_over_red(law, dataclasses.replace(SURVEY, red=dataclasses.replace(SURVEY.red, wavelength_um=29)))

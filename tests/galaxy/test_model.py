@@ -1,0 +1,179 @@
+"""Counting and drawing stars."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.galaxy import Galaxy, besancon_components
+from extmap_tf.galaxy.library import band_table, library
+
+
+def draw(galaxy=None, l_deg=280.0, b_deg=-2.0, area_deg2=1.0, limit_mag=14.0, seed=1, **more):
+    return (galaxy or Galaxy()).draw(l_deg, b_deg, area_deg2, limit_mag, np.random.default_rng(seed), **more)
+
+
+def test_same_seed_gives_the_same_stars():
+    first, second, other = draw(seed=1), draw(seed=1), draw(seed=2)
+    for name in ("distance_kpc", "blue_mag", "red_mag"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert other.n_stars != first.n_stars or (other.red_mag != first.red_mag).any()
+
+
+def test_catalog_states_what_was_drawn():
+    catalog = draw()
+    assert (catalog.l_deg, catalog.b_deg, catalog.area_deg2) == (280.0, -2.0, 1.0)
+    for name in ("distance_kpc", "blue_mag", "red_mag"):
+        column = getattr(catalog, name)
+        assert column.dtype == np.float32
+        assert column.shape == (catalog.n_stars,)
+        assert np.isfinite(column).all()
+    assert (catalog.distance_kpc > 0).all()
+    assert catalog.red_mag.max() < 14.0
+
+
+@pytest.mark.parametrize(("l_deg", "b_deg"), [(280, -2), (0, 0), (180, 60), (75.5, 90), (359.9, -90)])
+def test_number_drawn_is_the_number_expected(l_deg, b_deg):
+    galaxy = Galaxy()
+    limits = np.array([10.0, 12.0, 13.5, 14.03])
+    area = 5e4 / galaxy.expected_counts(l_deg, b_deg, 14.03).sum()
+    catalog = draw(galaxy, l_deg, b_deg, area, 14.03)
+    expected = galaxy.expected_counts(l_deg, b_deg, limits).sum(0) * area
+    drawn = [(catalog.red_mag < limit).sum() for limit in limits]
+    # 5 standard deviations of a Poisson number, and 0.5 % for the cells' width.
+    assert (np.abs(drawn - expected) < 5 * np.sqrt(expected) + 0.005 * expected).all()
+
+
+def test_number_of_stars_is_poisson_distributed():
+    galaxy = Galaxy()
+    numbers = [draw(galaxy, area_deg2=0.005, limit_mag=12.0, seed=seed).n_stars for seed in range(400)]
+    # The ratio of variance to mean of 400 Poisson numbers is 1 with standard deviation sqrt(2 / 400) = 0.07.
+    assert np.var(numbers) / np.mean(numbers) == pytest.approx(1.0, abs=0.28)
+
+
+def test_distances_follow_the_density():
+    galaxy = Galaxy()
+    catalog = draw(galaxy, area_deg2=4.0, limit_mag=15.0)
+    # The same limit at every distance: stars brighter than M_Ks = 0 are complete within 10 kpc.
+    edges = np.arange(1.0, 10.0, 0.5)
+    modulus = 5 * np.log10(catalog.distance_kpc) + 10
+    counts, _ = np.histogram(catalog.distance_kpc[catalog.red_mag - modulus < 0], edges)
+    fine = np.linspace(1.0, 9.5, 1701)
+    middle = 0.5 * (fine[1:] + fine[:-1])
+    table = band_table("J", "Ks")
+    giants = [np.interp(0.0, table.mag_edges_mag, row) for row in table.brighter]
+    per_msun = np.array([giants[library().names.index(c.population)] for c in galaxy.components])
+    per_kpc = per_msun @ galaxy.mass_density(280.0, -2.0, middle) * middle**2
+    expected = np.histogram(middle, edges, weights=per_kpc)[0]
+    expected *= counts.sum() / expected.sum()
+    assert ((counts - expected) ** 2 / expected).mean() < 2.0
+
+
+def test_distances_and_magnitudes_show_no_grid():
+    catalog = draw(area_deg2=20.0, limit_mag=14.5)
+    # Finer than any cell of the model; a comb would leave some bins empty and fill others.
+    for values in (
+        catalog.red_mag[(catalog.red_mag > 13) & (catalog.red_mag < 14)],
+        catalog.distance_kpc[(catalog.distance_kpc > 3) & (catalog.distance_kpc < 4)],
+    ):
+        counts, edges = np.histogram(values, 400)
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        smooth = np.polyval(np.polyfit(middle - middle.mean(), counts, 3), middle - middle.mean())
+        assert ((counts - smooth) ** 2 / smooth).mean() == pytest.approx(1.0, abs=0.35)
+
+
+def test_any_slice_is_a_fair_sample():
+    catalog = draw(area_deg2=2.0)
+    half = catalog.n_stars // 2
+    for column in (catalog.distance_kpc, catalog.red_mag, catalog.blue_mag - catalog.red_mag):
+        error = column.std() * np.sqrt(4 / catalog.n_stars)
+        assert abs(column[:half].mean() - column[half:].mean()) < 5 * error
+
+
+def test_red_clump_is_seen_at_its_distance():
+    catalog = draw(l_deg=280, b_deg=0, area_deg2=4.0, limit_mag=13.0)
+    modulus = 5 * np.log10(catalog.distance_kpc) + 10
+    mag_ks, color = catalog.red_mag - modulus, catalog.blue_mag - catalog.red_mag
+    giants = mag_ks[(color > 0.5) & (color < 0.75) & (mag_ks < 0)]
+    counts, edges = np.histogram(giants, np.arange(-3.0, 0.01, 0.1))
+    assert edges[counts.argmax()] + 0.05 == pytest.approx(-1.61, abs=0.1)
+
+
+def test_other_bands_give_their_own_limit_and_colour():
+    ks, h = draw(area_deg2=2.0), draw(area_deg2=2.0, bands=("J", "H"))
+    assert h.red_mag.max() < 14
+    assert h.n_stars < ks.n_stars
+    assert 0.1 < np.median(h.blue_mag - h.red_mag) < np.median(ks.blue_mag - ks.red_mag)
+
+
+def test_binaries_brighten_systems():
+    single, double = Galaxy(), Galaxy(binary_fraction=0.5)
+    assert draw(double).n_stars != draw(single).n_stars
+    # Near the main sequence, a share of the stars moves up: fewer faint systems for each bright one.
+    ratio = [g.expected_counts(280, 20, [14.0]).sum() for g in (single, double)]
+    assert 0.75 < ratio[1] / ratio[0] < 1.05
+
+
+def test_spiral_arm_adds_young_stars_at_its_tangent():
+    smooth, arms = Galaxy(), Galaxy(components=besancon_components(spiral_arms=True))
+    distance = np.linspace(0.01, 12, 1200)
+    excess = arms.mass_density(283, 0, distance)[0] / smooth.mass_density(283, 0, distance)[0]
+    assert 3.0 < distance[excess.argmax()] < 5.0
+    np.testing.assert_array_equal(
+        arms.mass_density(283, 0, distance)[1:], smooth.mass_density(283, 0, distance)[1:]
+    )
+
+
+def test_stars_reach_beyond_25_kpc():
+    catalog = draw(l_deg=90, b_deg=45, area_deg2=50.0, limit_mag=16.0)
+    assert catalog.distance_kpc.max() > 25
+
+
+def test_galaxy_survives_pickling():
+    galaxy = Galaxy(binary_fraction=0.3)
+    copy = pickle.loads(pickle.dumps(galaxy))
+    assert copy == galaxy
+    np.testing.assert_array_equal(draw(copy).red_mag, draw(galaxy).red_mag)
+
+
+def test_galaxy_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Galaxy().binary_fraction = 0.1
+
+
+def test_field_too_bright_for_any_star_is_empty():
+    assert draw(limit_mag=-20.0).n_stars == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"l_deg": np.nan},
+        {"b_deg": 90.1},
+        {"b_deg": np.nan},
+        {"area_deg2": 0.0},
+        {"area_deg2": np.inf},
+        {"limit_mag": np.nan},
+    ],
+)
+def test_impossible_field_is_refused(wrong):
+    with pytest.raises(DataError, match=f"{next(iter(wrong))} .*got: "):
+        draw(**wrong)
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ConfigError, match=r"bands .*got: "):
+        draw(bands=("J",))
+    with pytest.raises(ConfigError, match=r"bands .*got: 'K'"):
+        draw(bands=("J", "K"))
+    with pytest.raises(ConfigError, match=r"binary_fraction .*got: 1.5"):
+        Galaxy(binary_fraction=1.5)
+    with pytest.raises(ConfigError, match=r"components .*got: "):
+        Galaxy(components=())
+    component = besancon_components()[0]
+    with pytest.raises(ConfigError, match=r"population .*got: 'dwarf'"):
+        dataclasses.replace(component, population="dwarf")
+    with pytest.raises(ConfigError, match=r"density_msun_pc3 .*got: -1"):
+        dataclasses.replace(component, density_msun_pc3=-1)

@@ -1,0 +1,314 @@
+import math
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extmap_tf.config import Config
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.map.layout import _card
+from extmap_tf.map.provenance import Flag, Provenance
+from extmap_tf.map.volume import ExtinctionMap
+
+LAYERS = ("density", "cumulative", "coverage", "n_stars", "flag")
+
+
+@pytest.fixture
+def path(volume, tmp_path):
+    volume.write(tmp_path / "map.fits")
+    return tmp_path / "map.fits"
+
+
+def assert_same(first, second):
+    assert first.grid == second.grid
+    assert first.distance == second.distance
+    assert first.provenance == second.provenance
+    assert first.min_coverage == second.min_coverage
+    for name in LAYERS:
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+
+
+def test_file_gives_back_the_map_exactly(volume, path):
+    assert_same(ExtinctionMap.read(path, verify=True), volume)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        SightlineGrid(206.0, 216.0, -20.5, -18.5, 0.25, 0.25),
+        SightlineGrid(355.0, 365.0, 2.0, 4.0, 1.0, 0.5),
+        SightlineGrid(0.0, 350.0, -10.0, 10.0, 10.0, 2.0),
+        SightlineGrid(1.1, 1.1, 0.3, 0.3),
+        SightlineGrid(10.1, 10.7, -5.551115123125783e-17, 0.6, 0.1, 0.3),
+    ],
+)
+def test_any_grid_comes_back_exactly(make_map, grid, tmp_path):
+    made = make_map(grid, DistanceGrid(0.05, 7), holes=False)
+    made.write(tmp_path / "map.fits")
+    assert_same(ExtinctionMap.read(tmp_path / "map.fits"), made)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@settings(max_examples=100, deadline=None)
+def test_header_numbers_are_exact(value):
+    assert fits.Header.fromstring(fits.Header([_card("KEY", value, "text")]).tostring())["KEY"] == value
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        SightlineGrid(257.0, 303.0, -5.0, 5.0, 0.5, 0.5),
+        SightlineGrid(206.0, 216.0, -20.5, -18.5, 0.25, 0.25),
+        SightlineGrid(355.0, 365.0, 40.0, 44.0, 1.0, 0.5),
+        SightlineGrid(0.0, 350.0, -80.0, 80.0, 10.0, 2.0),
+    ],
+)
+@pytest.mark.parametrize("image", ["CUMULATIVE", "DENSITY"])
+def test_pixels_are_where_the_wcs_says(make_map, grid, image, tmp_path):
+    made = make_map(grid, DistanceGrid(0.1, 5), holes=False)
+    made.write(tmp_path / "map.fits")
+    with fits.open(tmp_path / "map.fits") as hdus:
+        data, wcs = hdus[image].data.copy(), WCS(hdus[image].header)
+    k, j, i = np.indices(data.shape)
+    sky, distance = wcs.pixel_to_world(i, j, k)
+    assert sky.frame.name == "galactic"
+    assert wcs.wcs.cdelt[0] < 0
+    i_b = np.round((sky.b.deg - grid.b_min_deg) / grid.step_deg).astype(int)
+    i_l = np.round(np.mod(sky.l.deg - grid.l_min_deg + 1e-6, 360.0) / grid.step_deg).astype(int)
+    np.testing.assert_allclose(sky.b.deg, grid.b_deg[i_b], atol=1e-9)
+    np.testing.assert_allclose(np.mod(sky.l.deg - grid.l_deg[i_l] + 180.0, 360.0), 180.0, atol=1e-9)
+    expected = made.distance.outer_kpc if image == "CUMULATIVE" else made.distance.centers_kpc
+    np.testing.assert_allclose(distance.to_value(u.kpc), expected[k], atol=1e-9)
+    np.testing.assert_array_equal(data, getattr(made, image.lower())[i_b, i_l, k])
+
+
+def test_query_agrees_with_the_pixel_the_wcs_finds(volume, path):
+    position = SkyCoord(258.13 * u.deg, 0.6 * u.deg, frame="galactic")
+    with fits.open(path) as hdus:
+        i, j = WCS(hdus["NSTARS"].header).world_to_array_index(position)
+        profile = hdus["CUMULATIVE"].data[:, i, j]
+    np.testing.assert_array_equal(volume.query(position).value, profile)
+
+
+def test_every_part_says_what_it_is(volume, path):
+    with fits.open(path) as hdus:
+        assert [hdu.name for hdu in hdus[1:]] == ["CUMULATIVE", "DENSITY", "COVERAGE", "NSTARS", "FLAG"]
+        for hdu in hdus:
+            assert hdu.header["KIND"] == "estimate"
+            assert hdu.header["BAND"] == "Ks"
+            assert hdu.header["BLUERED"] == 2.61
+            assert hdu.header["CONFDIG"] == "0123456789ab"
+            assert hdu.header["MODELDIG"] == "aaaaaaaaaaaa"
+            assert hdu.header.comments["CONFDIG"]
+            assert hdu.verify_checksum() == 1
+            assert hdu.verify_datasum() == 1
+        assert hdus["CUMULATIVE"].header["BUNIT"] == "mag"
+        assert hdus["DENSITY"].header["BUNIT"] == "mag/kpc"
+        assert hdus["FLAG"].header["BIT1"] == "NO_STARS"
+        assert hdus["DENSITY"].header["CUNIT3"] == "kpc"
+
+
+def test_long_names_survive_the_header(make_map, tmp_path):
+    made = make_map(model_name="m" * 150, config_name="it's / a 'name' & more" * 4)
+    made.write(tmp_path / "map.fits")
+    assert ExtinctionMap.read(tmp_path / "map.fits").provenance == made.provenance
+
+
+def test_same_map_gives_same_bytes(volume, make_map, path, tmp_path):
+    make_map().write(tmp_path / "again.fits")
+    assert (tmp_path / "again.fits").read_bytes() == path.read_bytes()
+
+
+def test_existing_file_is_kept_unless_told(volume, make_map, path):
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="--overwrite"):
+        make_map(seed=2).write(path)
+    assert path.read_bytes() == before
+    make_map(seed=2).write(path, overwrite=True)
+    assert_same(ExtinctionMap.read(path), make_map(seed=2))
+
+
+def test_arrays_stay_in_the_file_and_cannot_be_changed(path):
+    opened = ExtinctionMap.read(path)
+    base = opened.cumulative
+    while getattr(base, "base", None) is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert not opened.cumulative.flags.owndata
+    assert not opened.density.flags.writeable
+    assert "mmap" in str(type(base)).lower()
+
+
+def test_map_from_a_file_is_pickled_as_its_path(path, volume):
+    opened = ExtinctionMap.read(path)
+    pickled = pickle.dumps(opened)
+    assert len(pickled) < 1000
+    assert_same(pickle.loads(pickled), volume)
+
+
+def test_map_in_memory_is_pickled_whole(volume):
+    assert_same(pickle.loads(pickle.dumps(volume)), volume)
+
+
+def test_every_truncation_is_refused(path, tmp_path):
+    whole = path.read_bytes()
+    short = tmp_path / "short.fits"
+    for size in [9, 100, 2879, *range(0, len(whole), 2880), *range(1, len(whole), 3111), len(whole) - 1]:
+        short.write_bytes(whole[:size])
+        with pytest.raises(DataError) as caught:
+            ExtinctionMap.read(short)
+        assert str(short) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_damage_is_found_on_asking(path):
+    data = bytearray(path.read_bytes())
+    with fits.open(path) as hdus:
+        place = hdus["DENSITY"].fileinfo()["datLoc"]
+    data[place + 6] ^= 1
+    path.write_bytes(data)
+    ExtinctionMap.read(path)
+    with pytest.raises(DataError, match="damaged, the checksum of DENSITY"):
+        ExtinctionMap.read(path, verify=True)
+
+
+def test_scrambled_headers_are_read_or_refused_in_one_line(path):
+    whole, rng, refusals = path.read_bytes(), np.random.default_rng(5), []
+    for _ in range(80):
+        data = bytearray(whole)
+        for place in rng.integers(0, 3 * 2880, 3):
+            data[place] = rng.integers(32, 256)
+        path.write_bytes(data)
+        try:
+            ExtinctionMap.read(path)
+        except DataError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 20
+    assert not any("\n" in words for words in refusals)
+
+
+def test_foreign_files_are_refused_in_one_line(tmp_path):
+    text, image, missing = tmp_path / "text.fits", tmp_path / "image.fits", tmp_path / "missing.fits"
+    text.write_text("l,b,distance\n1,2,3\n")
+    fits.writeto(image, np.zeros((3, 4)))
+    table = tmp_path / "table.fits"
+    fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(table)
+    for bad, words in (
+        (text, "not a FITS file"),
+        (image, "no map of extmap_tf"),
+        (table, "no map of extmap_tf"),
+        (missing, "no such file"),
+        (tmp_path, "cannot be read"),
+    ):
+        with pytest.raises(DataError, match=words) as caught:
+            ExtinctionMap.read(bad)
+        assert str(bad) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "keyword", "value", "words"),
+    [
+        ("DENSITY", "CRPIX1", 3.0, "CRPIX1 of DENSITY"),
+        ("PRIMARY", "SKYSTEP", 0.0, "step_deg"),
+        ("PRIMARY", "NDIST", 11, "CUMULATIVE must be"),
+        ("PRIMARY", "LMIN", None, "LMIN"),
+        ("PRIMARY", "KIND", "guess", "kind"),
+        ("PRIMARY", "EXTMAPV", 99, "update extmap_tf"),
+    ],
+)
+def test_edited_headers_are_refused(path, image, keyword, value, words):
+    with fits.open(path, mode="update") as hdus:
+        if value is None:
+            del hdus[image].header[keyword]
+        else:
+            hdus[image].header[keyword] = value
+    with pytest.raises(DataError, match=words) as caught:
+        ExtinctionMap.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_failed_write_leaves_nothing(volume, tmp_path, monkeypatch):
+    monkeypatch.setattr(fits.HDUList, "writeto", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        volume.write(tmp_path / "new" / "map.fits")
+    assert list((tmp_path / "new").iterdir()) == []
+    shutil.rmtree(tmp_path / "new")
+
+
+def test_sightlines_without_data_are_nan_and_flagged(volume):
+    assert volume.flag[1, 2] == Flag.NO_STARS
+    assert volume.flag[0, 0] == Flag.LOW_COVERAGE
+    assert np.count_nonzero(volume.flag) == 2
+    assert np.isnan(volume.density[volume.flag != 0]).all()
+    assert np.isfinite(volume.cumulative[volume.flag == 0]).all()
+
+
+def test_truth_needs_no_stars(make_map):
+    assert (make_map(kind="truth").flag == 0).all()
+
+
+def test_unmade_profile_is_flagged(volume):
+    density = np.array(volume.density)
+    density[:] = 1.0
+    density[2, 3, 5] = np.inf
+    made = ExtinctionMap(
+        volume.grid, volume.distance, density, np.ones(volume.grid.shape), volume.n_stars, volume.provenance
+    )
+    assert made.flag[2, 3] == Flag.NO_PROFILE
+    assert np.isnan(made.density[2, 3]).all()
+
+
+def test_arrays_that_cannot_be_are_refused(volume):
+    good = {
+        "density": np.ones((*volume.grid.shape, 12)),
+        "coverage": np.ones(volume.grid.shape),
+        "n_stars": np.ones(volume.grid.shape, int),
+    }
+    for name, bad in (
+        ("density", np.ones((2, 3, 4))),
+        ("coverage", np.full(volume.grid.shape, 1.5)),
+        ("coverage", np.full(volume.grid.shape, np.nan)),
+        ("n_stars", np.ones(volume.grid.shape)),
+        ("n_stars", np.full(volume.grid.shape, -1)),
+    ):
+        with pytest.raises(DataError, match=f"{name} of a map"):
+            ExtinctionMap(volume.grid, volume.distance, provenance=volume.provenance, **{**good, name: bad})
+
+
+def test_provenance_follows_the_configuration():
+    config = Config.named("carina")
+    origin = Provenance.of(config, "truth")
+    assert origin.config_digest == config.digest
+    assert (origin.band, origin.blue_band, origin.survey) == ("Ks", "J", "2MASS")
+    assert 2.0 < origin.blue_over_red < 4.0
+    assert origin.model_name == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kind", "guess"),
+        ("blue_over_red", 0.4),
+        ("law_rv", math.nan),
+        ("survey", "2MASS é"),
+        ("survey", "two\nlines"),
+        ("survey", " 2MASS"),
+    ],
+)
+def test_impossible_provenance_is_refused(make_provenance, name, value):
+    with pytest.raises(ConfigError, match=name):
+        make_provenance(**{name: value})
+
+
+def test_description_says_what_is_there_and_what_is_missing(volume):
+    text = "\n".join(volume.describe())
+    for words in ("A(Ks)", "J, E(J-Ks)", "7 x 5", "33 of 35", "no star", "0123456789ab", "G23", "1.2 kpc"):
+        assert words in text

@@ -1,0 +1,70 @@
+"""Imports point one way only: science, then TensorFlow, and Beam only in the jobs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import beam_jobs
+import extmap_tf
+
+ROOT = Path(extmap_tf.__file__).parent
+# Each module or package may import those on its own line and above.
+LAYERS = [
+    ["errors"],
+    ["files"],
+    ["grids"],
+    ["config"],
+    ["extinction", "survey", "galaxy", "catalogs"],
+    ["cmd"],
+    ["mocks", "mocksky"],
+    ["records"],
+    ["map"],
+    ["model"],
+    ["info", "demo"],
+    ["cli"],
+    ["__main__"],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+WITH_TENSORFLOW = {"records/example.py", "records/dataset.py", "model"}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def modules():
+    return sorted(path for path in ROOT.rglob("*.py") if path.name != "__init__.py" or path.parent != ROOT)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_stands_before_it(path):
+    place = path.relative_to(ROOT)
+    own = place.parts[0].removesuffix(".py")
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "extmap_tf" and len(parts) > 1 and parts[1] in RANK:
+            assert RANK[parts[1]] <= RANK[own], f"{place} imports {name}"
+        if parts[0] in ("tensorflow", "keras"):
+            allowed = str(place) in WITH_TENSORFLOW or own in WITH_TENSORFLOW or own == "cli"
+            assert allowed, f"{place} imports {name}"
+        if parts[0] in ("apache_beam", "beam_jobs"):
+            assert own in ("cli", "demo"), f"{place} imports {name}"
+
+
+def test_every_module_has_its_layer():
+    found = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in modules()}
+    assert found == set(RANK)
+
+
+def test_jobs_import_no_tensorflow_at_the_top():
+    for path in Path(beam_jobs.__file__).parent.glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                assert not any(name.startswith(("tensorflow", "keras")) for name in names), path
