@@ -1,4 +1,4 @@
 """Apache Beam jobs: options, thin transforms, graphs. The numerics are functions of `extmap_tf`.
 
-Each job is a module to run, ``python -m beam_jobs.<job>``, and the command line's subcommand of the same work.
+Each job is a module to run, ``python -m beam_jobs.<job>``, and a subcommand of ``extmap-tf``.
 """

@@ -7,6 +7,7 @@ Only the numbers of the pairs are shuffled; each shard's pairs are made where th
 """
 
 import io
+from itertools import pairwise
 
 import apache_beam as beam
 import numpy as np
@@ -23,6 +24,7 @@ from extmap_tf.mocks import (
     simulate_pair,
     split_of,
 )
+from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
 
 NUMBERS_PER_BLOCK = 10_000
@@ -73,18 +75,19 @@ def pairs_to_examples(numbers, config):
     list of bytes
         In the order of the keys' hashes, which does not depend on how the pairs were grouped.
     """
+    start_tensorflow()
     from extmap_tf.records.example import pair_to_example
 
     salt = config.mocks.split_salt
     placed = []
-    # Neighbouring numbers modulo the sightlines share a catalog: one sightline after the other keeps few alive.
+    # Numbers that are equal modulo the sightlines share a catalog: one after the other keeps few alive.
     n_sightlines = len(config.mocks.sightlines_deg())
     for number in sorted(numbers, key=lambda number: (number % n_sightlines, number)):
         key = pair_key(config, number)
         example = pair_to_example(simulate_pair(config, number), key, config.seed)
         placed.append((place_of(key, salt), key, example))
     placed.sort()
-    for (_, key, _), (_, following, _) in zip(placed, placed[1:], strict=False):
+    for (_, key, _), (_, following, _) in pairwise(placed):
         if key == following:
             raise DataError(f"pair {key} occurs twice: this is a defect, please report it")
     return [example for _, _, example in placed]
@@ -139,7 +142,7 @@ def check_splits(manifest):
     for split in SPLITS:
         if split not in manifest.splits or manifest.n_examples(split) == 0:
             raise ConfigError(
-                f"mocks: no pair fell into the {split} split of {manifest.config.mocks.n_pairs}: make more pairs"
+                f"mocks: none of {manifest.config.mocks.n_pairs} pairs fell into the {split} split: make more"
             )
 
 

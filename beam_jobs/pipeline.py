@@ -10,8 +10,11 @@ import uuid
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.job import utils as job_utils
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
 from tqdm import tqdm
 
 from extmap_tf import errors
@@ -62,10 +65,7 @@ def run(build, argv, progress=None):
     options = pipeline_options(argv)
     runner = None
     if options.view_as(StandardOptions).runner in LOCAL_RUNNERS:
-        runner = FnApiRunner()
-        # Workers log every step, and a failing one its traceback; the error itself is reported below.
-        worker = options.view_as(WorkerOptions)
-        worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "CRITICAL"
+        runner = _local_runner()
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
@@ -146,8 +146,17 @@ def run_command(*words):
     return main([*words, *sys.argv[1:]])
 
 
+def _local_runner():
+    """FnApiRunner whose worker processes keep to errors; what a failing one raised is reported by `run`."""
+    quiet = {"beam:option:default_sdk_harness_log_level:v1": "CRITICAL"}
+    info = beam_provision_api_pb2.ProvisionInfo(
+        retrieval_token="unused", pipeline_options=job_utils.dict_to_struct(quiet)
+    )
+    return FnApiRunner(provision_info=ExtendedProvisionInfo(info))
+
+
 def _users_error(error):
-    """The ExtmapError that a worker raised, however the runner wrapped it; else the error itself in a line."""
+    """The ExtmapError that a worker raised, however the runner wrapped it; else the error in a line."""
     if isinstance(error, errors.ExtmapError):
         return type(error)(str(error).split(" [while running")[0])
     found = re.findall(r"^extmap_tf\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)

@@ -18,6 +18,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.files import refuse_existing
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 
 FIELDS_PER_TILE = 2048
@@ -39,6 +40,7 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
         self._folder = folder
 
     def load_model(self):
+        start_tensorflow()
         from extmap_tf.model.scoring import Scorer
 
         return Scorer(self._folder)
@@ -55,6 +57,7 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
 
 def read_shard(shard):
     """(first index, path) of a shard -> (index, serialized example) of its fields."""
+    start_tensorflow()
     from extmap_tf.records.dataset import serialized_examples
 
     first, path = shard

@@ -10,6 +10,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from extmap_tf.files import sha256_of
+from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
 
 EXAMPLES_PER_SHARD = 2048
@@ -36,6 +37,7 @@ def write_shard(folder, name, examples):
     -------
     FileEntry
     """
+    start_tensorflow()
     import tensorflow as tf
 
     options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)

@@ -21,6 +21,7 @@ from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.cmd import FieldCounts, add_partial_counts, batch_to_field_counts
 from extmap_tf.errors import DataError
 from extmap_tf.grids import sightline_name
+from extmap_tf.quiet import start_tensorflow
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
@@ -64,10 +65,10 @@ def table_to_field_counts(path, config, columns=None):
         for batch in read_survey_table(stream, path, config.survey, columns=columns):
             fields, n_in_no_field = batch_to_field_counts(batch, config.sightlines, config.cmd)
             report["rows"] += batch.n_rows
-            report["in_no_field"] += n_in_no_field
-            report["counted"] += batch.n_stars - n_in_no_field
+            report["in_no_field"] += int(n_in_no_field)
+            report["counted"] += batch.n_stars - int(n_in_no_field)
             for reason, n in batch.rejected.items():
-                report["rejected"][reason] = report["rejected"].get(reason, 0) + n
+                report["rejected"][reason] = report["rejected"].get(reason, 0) + int(n)
             for field in fields:
                 yield "field", field
     logger.info("%s: %d rows, %d counted", path, report["rows"], report["counted"])
@@ -122,14 +123,15 @@ class AddPartialCounts(beam.CombineFn):
 
 def field_to_example(index, counts, config):
     """Serialize one field of the grid: bytes."""
-    from extmap_tf.records.example import field_to_example
+    start_tensorflow()
+    from extmap_tf.records.example import field_to_example as serialize
 
     l_deg, b_deg = config.sightlines.center_deg(index)
-    return field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, config.cmd)
+    return serialize(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, config.cmd)
 
 
 class FieldsToShard(beam.DoFn):
-    """shard, (index, example) pairs -> one written shard, as (split, FileEntry); fields in the grid's order."""
+    """shard, (index, example) pairs -> one written shard, as (split, FileEntry); in the grid's order."""
 
     def __init__(self, folder, n_shards):
         self._folder, self._n_shards = folder, n_shards

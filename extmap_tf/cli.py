@@ -1,13 +1,13 @@
 """The command line, ``extmap-tf``. Heavy libraries are imported by the subcommand that needs them."""
 
 import argparse
-import contextlib
 import os
 import sys
 import tomllib
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
+from extmap_tf.quiet import start_tensorflow
 
 _CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
 
@@ -89,9 +89,7 @@ def _parser():
     survey = add(
         "survey", _records_survey, "Tables of a survey's stars to the CMD of every field.", records, beam=True
     )
-    survey.add_argument(
-        "tables", nargs="+", help="2MASS tables (PSC, VizieR, IRSA, FITS, Parquet) or patterns"
-    )
+    survey.add_argument("tables", nargs="+", help="tables of 2MASS (PSC, VizieR, IRSA, FITS, Parquet)")
     _add_config(survey)
     _add_out(survey, "records folder to make")
     survey.add_argument(
@@ -99,8 +97,8 @@ def _parser():
         action="append",
         default=[],
         metavar="ROLE=NAME",
-        help="a column with an unknown name; ROLE is l, b, ra, dec, blue, red, blue_error, red_error, ph_qual "
-        "or cc_flg; may be repeated",
+        help="a column with an unknown name; ROLE is l, b, ra, dec, blue, red, blue_error, red_error, "
+        "ph_qual or cc_flg; may be repeated",
     )
 
     train = add(
@@ -202,36 +200,14 @@ def _config(args, default=None):
     return config.replace(**changes) if changes else config
 
 
-@contextlib.contextmanager
-def _quiet():
-    """Silence what TensorFlow's libraries write to descriptor 2 on import, before their log level is read."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
-def _start_tensorflow():
-    with _quiet():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-
-
 def _start_beam():
     import logging
 
-    _start_tensorflow()
+    start_tensorflow()
     import apache_beam  # noqa: F401
 
     # Beam sets up the root logger on import.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
 
 
 def _demo(args):
@@ -273,14 +249,14 @@ def _train(args):
     config = _config(args, default=records.manifest.config)
     if args.cpu_devices < 0:
         raise ConfigError(f"--cpu-devices must be 0 or more, got: {args.cpu_devices}")
-    _start_tensorflow()
+    start_tensorflow()
     from extmap_tf.model.training import train
 
     train(records, config, args.out, cpu_devices=args.cpu_devices, overwrite=args.overwrite)
 
 
 def _export(args):
-    _start_tensorflow()
+    start_tensorflow()
     from extmap_tf.model.export import export
 
     print(export(args.model, args.out))
@@ -299,7 +275,7 @@ def _evaluate(args):
         from extmap_tf.records.manifest import Records
 
         records = Records.open(args.records)
-        _start_tensorflow()
+        start_tensorflow()
         from extmap_tf.model.scoring import evaluate_model
 
         evaluation = evaluate_model(args.model, records, args.split)

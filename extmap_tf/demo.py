@@ -68,7 +68,7 @@ def _run(config, folder, out):
     done("training")
 
     _say("3/6  export")
-    model = export(folder / "training", folder / "model")
+    export(folder / "training", folder / "model")
     done("export")
 
     _say("4/6  a mock sky behind known dust, observed")

@@ -83,7 +83,7 @@ def split_of(place, mocks):
 
 @lru_cache(maxsize=64)
 def sightline_catalog(config, l_deg, b_deg, purpose=_CATALOG):
-    """The mock catalog of a sightline, from the configured file or the built-in Galaxy; the same everywhere."""
+    """The mock catalog of a sightline, from the configured file or the built-in Galaxy; always the same."""
     for source in config.mocks.catalogs:
         if (source.l_deg, source.b_deg) == (l_deg, b_deg):
             catalog, _ = read_model_catalog(

@@ -1,6 +1,7 @@
 r"""A known distribution of dust in space: the truth of a mock sky.
 
-With R the distance from the Galactic centre, z the height above the plane and R0 = 8.15 kpc, A(red) per kpc is
+With R the distance from the Galactic centre, z the height above the plane and R0 = 8.15 kpc, A(red) per
+kpc is
 
 .. math::
 

@@ -70,7 +70,7 @@ def gaussian_random_field(n, index, rng):
     modes = np.zeros(n + 1, complex)
     modes[1:] = amplitude * (rng.standard_normal(n) + 1j * rng.standard_normal(n))
     field = np.fft.irfft(modes, 2 * n)[:n]
-    # Variance of irfft: every k below the last counts twice, half of it in each of the two draws; the last once.
+    # In irfft every k below the last counts twice, with both of its draws; the last once, with one.
     power = np.sum(amplitude[:-1] ** 2) * 4.0 + amplitude[-1] ** 2
     return field * (2 * n) / np.sqrt(power)
 

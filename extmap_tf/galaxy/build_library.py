@@ -3,7 +3,8 @@
 Command: ``python -m extmap_tf.galaxy.build_library OUT.npz``.
 
 Needs the package cosmic-popsynth (single-star evolution of Hurley, Pols & Tout 2000, MNRAS 315, 543), which
-nothing else here does, and two published tables that are read from a folder of reference data.
+nothing else here does (made with 4.3.3), and three published tables that are read from a folder of reference
+data. It takes about 4 minutes.
 
 The stars of an age bin are found without isochrones: each track's timesteps inside the bin are counted into
 the pixels of (M_Ks, J-Ks), weighted by the time spent there and by the initial mass function (IMF).
@@ -14,8 +15,8 @@ Ages, metallicities, IMFs : Robin et al. 2003, A&A 409, 523, tables 1 and 2; the
     own listing of 2003-12.
 Dwarfs : colours and bolometric corrections of Pecaut & Mamajek 2013, ApJS 208, 9 (version 2022.04.16).
 Giants : BC_K of Buzzoni et al. 2010, MNRAS 403, 1592; J-K of Alonso et al. 1999, A&AS 140, 261, brought to
-    2MASS with Ramirez & Melendez 2005, ApJ 626, 446; J-H and Gaia colours, and the temperature of the giant
-    branch, from two MIST 1.2 isochrones (Choi et al. 2016, ApJ 823, 102).
+    2MASS with Ramirez & Melendez 2005, ApJ 626, 446; H-Ks and the temperature of the giant branch from two
+    MIST 1.2 isochrones (Choi et al. 2016, ApJ 823, 102).
 
 The giants' temperatures in the tracks as cosmic-popsynth (3.6.2 and 4.3.3) gives them do not fall steadily
 with metallicity (at 50 Lsun and 1 Msun: 4623 K at Z = 0.002, 5449 K at 0.005, 3894 K at 0.02). So
@@ -23,8 +24,10 @@ luminosities and lifetimes come from the tracks, and the giants' temperatures fr
 """
 
 import argparse
+import contextlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -49,9 +52,6 @@ Z_SUN, Z_MIN, Z_MAX = 0.02, 1e-4, 0.03
 FEH = np.array(
     [-2.3, -2.1, -1.9, -1.7, -1.5, -1.3, -1.1, -0.9, -0.7, -0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2]
 )
-
-
-MEAN_COLORS = ("h_ks", "g_ks", "bp_ks", "rp_ks")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def main():
         "--data",
         type=Path,
         default=Path(os.environ.get("EXTMAP_SHARED_DATA", "../shared/data")),
-        help="folder with colours/dwarfs_mamajek_2022.txt and isochrones/mist_9gyr_feh-0.32.iso.cmd",
+        help="folder with colours/dwarfs_mamajek_2022.txt and isochrones/mist_*.iso.cmd",
     )
     parser.add_argument("--overwrite", action="store_true")
     args = parser.parse_args()
@@ -107,7 +107,7 @@ def main():
 
 @dataclass(frozen=True)
 class Colors:
-    """From luminosity, temperature and gravity to 2MASS and Gaia magnitudes."""
+    """From luminosity, temperature and gravity to 2MASS magnitudes."""
 
     dwarf: dict[str, np.ndarray]
     giant: dict[str, np.ndarray]
@@ -127,13 +127,16 @@ class Colors:
         puts the clump of 2 Gyr at J-Ks = 0.6. Never cooler than 2900 K, or 3500 K for supergiants.
         """
         rich = _line(log_l, self.giant["log_l"], self.giant["log_t"])
-        poor = _line(log_l, self.poorer_giant["log_l"], self.poorer_giant["log_t"])
-        slope = (rich - poor).mean() / (self.giant["feh"] - self.poorer_giant["feh"])
+        common = np.linspace(1.0, 3.0, 21)
+        apart = [
+            np.interp(common, iso["log_l"], iso["log_t"]).mean() for iso in (self.giant, self.poorer_giant)
+        ]
+        slope = (apart[0] - apart[1]) / (self.giant["feh"] - self.poorer_giant["feh"])
         log_t = rich + slope * (feh - self.giant["feh"]) + 0.08 * np.log10(mass / self.giant["mass"])
         return np.maximum(log_t, np.log10(np.where(mass > 8, 3500, 2900)))
 
     def magnitudes(self, log_l, log_t, mass):
-        """M_Ks and the colours band - Ks of the other bands, each as `log_l`; solar units and kelvin."""
+        """M_Ks and the colours j_ks and h_ks, each as `log_l`; solar units and kelvin."""
         log_g = 4.438 + np.log10(mass) + 4 * (log_t - np.log10(5772)) - log_l
         # Above 5500 K the colours hardly know the gravity.
         cool = np.clip((np.log10(6000) - log_t) / np.log10(6000 / 5500), 0, 1)
@@ -143,7 +146,7 @@ class Colors:
         bc_giant = -6.75 * (log_t - np.log10(9500))
         mag_ks = m_bol - (1 - giant) * bc_dwarf - giant * bc_giant
         colors = {}
-        for name in ("j_ks", *MEAN_COLORS):
+        for name in ("j_ks", "h_ks"):
             dwarf = np.interp(log_t, self.dwarf["log_t"], self.dwarf[name])
             if name == "j_ks":
                 evolved = _giant_j_ks(log_t)
@@ -182,9 +185,6 @@ def _read_dwarfs(folder):
         "bc_ks": column("Mbol") - column("M_Ks"),
         "j_ks": column("J-H") + column("H-Ks"),
         "h_ks": column("H-Ks"),
-        "g_ks": column("G-V") + column("V-Ks"),
-        "bp_ks": column("G-V") + column("V-Ks") - column("G-Rp") + column("Bp-Rp"),
-        "rp_ks": column("G-V") + column("V-Ks") - column("G-Rp"),
     }
     keep = (log_t > np.log10(2400)) & (log_t < np.log10(33500))
     order = np.argsort(log_t[keep])
@@ -220,9 +220,6 @@ def _read_giants(path):
         "log_l": column["log_L"],
         "log_t": column["log_Teff"],
         "h_ks": column["2MASS_H"] - ks,
-        "g_ks": column["Gaia_G_EDR3"] - ks,
-        "bp_ks": column["Gaia_BP_EDR3"] - ks,
-        "rp_ks": column["Gaia_RP_EDR3"] - ks,
     }
     out = {name: value[order] for name, value in values.items()}
     return out | {"feh": column["[Fe/H]_init"][0], "mass": np.median(column["initial_mass"])}
@@ -280,15 +277,17 @@ def evolve(feh, mass):
         kstar2=np.full(n, 15),
         metallicity=np.full(n, z),
     )
-    _, steps, _, _ = Evolve.evolve(
-        initialbinarytable=table,
-        BSEDict=options,
-        SSEDict={"stellar_engine": "sse"},
-        dtp=0.0,
-        pool=SerialPool(),
-        randomseed=1,
-        bcm_columns=["tphys", "kstar_1", "mass_1", "lum_1", "teff_1"],
-    )
+    # The Fortran code writes a log into the working folder.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        _, steps, _, _ = Evolve.evolve(
+            initialbinarytable=table,
+            BSEDict=options,
+            SSEDict={"stellar_engine": "sse"},
+            dtp=0.0,
+            pool=SerialPool(),
+            randomseed=1,
+            bcm_columns=["tphys", "kstar_1", "mass_1", "lum_1", "teff_1"],
+        )
     return {
         "track": steps["bin_num"].to_numpy().astype(int),
         "age_gyr": steps["tphys"].to_numpy() * 1e-3,
@@ -368,7 +367,7 @@ def samples(steps):
 
 
 def imf_integral(imf, low, high):
-    """Integral of dN/dm from `low` to `high`, continuous, dN/dm = 1 at 1 Msun's first power law."""
+    """Integral of dN/dm from `low` to `high`, continuous; the first power law is m^-alpha itself."""
     total = np.zeros_like(low)
     scale = 1.0
     for i, (start, alpha) in enumerate(imf):
@@ -387,7 +386,7 @@ def build(colors):
     shape = (len(MAG_EDGES) - 1, len(COLOR_EDGES) - 1)
     stars = np.zeros((len(POPULATIONS), *shape))
     living = np.zeros(len(POPULATIONS))
-    names = (*MEAN_COLORS, "mass")
+    names = ("h_ks", "mass")
     sums = {name: np.zeros(shape) for name in names}
     weight_sum = np.zeros(shape)
     dwarf_mass = np.geomspace(0.08, 3.0, 60)
@@ -426,7 +425,7 @@ def build(colors):
         "mag_edges_mag": MAG_EDGES.astype(np.float32),
         "color_edges_mag": COLOR_EDGES.astype(np.float32),
         "stars_per_msun": _short(stars),
-        **{f"{name}_mag": means[name].astype(np.float16) for name in MEAN_COLORS},
+        "h_ks_mag": means["h_ks"].astype(np.float16),
         "mass_msun": means["mass"].astype(np.float16),
         "dwarf_mass_msun": dwarf_mass.astype(np.float32),
         "dwarf_sequence_mag": sequence.astype(np.float32),

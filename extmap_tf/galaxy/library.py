@@ -162,6 +162,8 @@ def _binaries(source, population, n_stars, single, mass, blue, red):
         together = {}
         for band in (blue, red):
             companion = np.interp(mass * ratio, source.dwarf_mass_msun, source.dwarf_mag[band][population])
+            # Pixels hold mean masses; a companion is never the brighter of the two.
+            companion = np.maximum(companion, single[band])
             together[band] = -2.5 * np.log10(10 ** (-0.4 * single[band]) + 10 ** (-0.4 * companion))
         systems.append((n_stars / N_MASS_RATIOS, together[blue], together[red]))
     return systems

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 from dataclasses import dataclass
 

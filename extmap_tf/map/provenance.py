@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from extmap_tf import __version__
 from extmap_tf.errors import require
 from extmap_tf.extinction.law import blue_over_red
-from extmap_tf.extinction.law import blue_over_red
 
 KINDS = ("estimate", "truth")
 

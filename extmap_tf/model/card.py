@@ -1,4 +1,4 @@
-"""The card of a model: everything a user, a server or a map must know about it, as JSON beside the weights."""
+"""The card of a model: all that a user, a server or a map must know of it, as JSON beside the weights."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ class ModelCard:
             "records_digest": self.records_digest,
             "observation_digest": digest_of(self.config.observation),
             "target_digest": digest_of(self.config.target),
-            "quantity": f"A({survey.red.name}): density in mag / kpc per bin, cumulative in mag at outer edges",
+            "quantity": f"A({survey.red.name}): density in mag / kpc, cumulative in mag at outer edges",
             "law": {
                 "model": law.model,
                 "rv": law.rv,

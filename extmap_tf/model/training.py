@@ -27,6 +27,7 @@ from extmap_tf.records.dataset import (
 MODEL_NAME = "model.keras"
 _CHECKPOINTS = "checkpoints"
 _MEAN_OVER = 4096
+_EVALUATION_BATCH = 512
 
 
 def strategy_for(cpu_devices=0):
@@ -72,7 +73,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     config : extmap_tf.config.Config
         Its grids, survey, law and field must be those of the records; network and training are its own.
     out : path-like
-        Folder for ``model.keras``, ``model.json``, ``config.toml``, ``logs/`` and, until the end, checkpoints.
+        Folder for ``model.keras``, ``model.json``, ``config.toml``, ``logs/`` and, until done, checkpoints.
     cpu_devices : int
         See `strategy_for`.
     overwrite : bool
@@ -129,17 +130,21 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
                 metrics=[CumulativeError(step_kpc)],
                 jit_compile=False,
             )
-    weights = n_weights(model)
+    weights, replicas = n_weights(model), strategy.num_replicas_in_sync
     echo(
         f"training {config.network.preset} ({weights:,} weights) on "
-        f"{records.manifest.n_examples('train'):,} pairs, {strategy.num_replicas_in_sync} replica(s), "
+        f"{records.manifest.n_examples('train'):,} pairs, {replicas} replica(s), "
         f"{training.precision}, batches of {training.batch_size}"
     )
     keeper = Keeper(out, config, state, steps * training.batch_size, echo)
+    # Keras builds a mirrored model's evaluation from its first batch, which must divide among the replicas.
+    batch_size = (
+        max(1, min(_EVALUATION_BATCH, records.manifest.n_examples("validation")) // replicas) * replicas
+    )
     if state.epoch < training.epochs and not keeper.exhausted():
         model.fit(
             training_dataset(records, training, config.seed, first_epoch=state.epoch),
-            validation_data=evaluation_dataset(records, "validation"),
+            validation_data=evaluation_dataset(records, "validation", batch_size),
             initial_epoch=state.epoch,
             epochs=training.epochs,
             steps_per_epoch=steps,
@@ -169,7 +174,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             "images_seen": state.epoch * steps * training.batch_size,
             "validation_loss": best["val_loss"],
             "validation_cumulative_mae_mag": best["val_cumulative_mae_mag"],
-            "replicas": strategy.num_replicas_in_sync,
+            "replicas": replicas,
         },
     )
     card.write(out, overwrite=True)

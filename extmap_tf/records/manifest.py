@@ -256,4 +256,4 @@ def write_reference(stream, config, l_deg, b_deg, counts):
     primary.header["CONFIG"] = (config.name, "configuration")
     primary.header["CFGDIG"] = (config.digest, "configuration digest")
     primary.header["SOFTVER"] = (__version__, "extmap_tf version")
-    fits.HDUList([primary, image, nodes]).writeto(stream, checksum=True)
+    fits.HDUList([primary, image, nodes]).writeto(stream)

@@ -59,10 +59,7 @@ def test_a_cloud_holds_its_share_where_it_is():
     )
     density = np.array([draw_density(prior, GRID, 0.0, np.random.default_rng(s)) for s in range(200)])
     cloudless = np.array(
-        [
-            draw_density(ProfilePrior(clouds_mean=0.0), GRID, 0.0, np.random.default_rng(s))
-            for s in range(200)
-        ]
+        [draw_density(ProfilePrior(clouds_mean=0.0), GRID, 0.0, np.random.default_rng(s)) for s in range(200)]
     )
     peak = (density.max(axis=1) / density.mean(axis=1)).mean()
     assert peak > (cloudless.max(axis=1) / cloudless.mean(axis=1)).mean()

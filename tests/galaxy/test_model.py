@@ -108,6 +108,19 @@ def test_other_bands_give_their_own_limit_and_colour():
     assert 0.1 < np.median(h.blue_mag - h.red_mag) < np.median(ks.blue_mag - ks.red_mag)
 
 
+def test_star_counts_agree_with_the_besancon_model(shared_data):
+    # The whole check is tests/benchmarks/galaxy_counts.py. Theirs are drawn numbers, hence the noise term.
+    table = np.loadtxt(shared_data / "besancon" / "k_counts_av0.txt", skiprows=1)
+    limits = np.arange(11, 17)
+    galaxy = Galaxy()
+    places = {(l, b): 0.15 for l in (240, 270, 310) for b in (-8, -2, 4)}
+    places |= {(90, 20): 0.25, (180, -40): 0.25, (0, 80): 0.25, (50, 6): 0.25}
+    for (l, b), tolerance in places.items():
+        theirs = table[(table[:, 0] == l) & (table[:, 1] == b)][0, limits - 1]
+        ratio = galaxy.expected_counts(l, b, limits).sum(0) / theirs
+        assert (np.abs(ratio - 1) < tolerance + 2 / np.sqrt(theirs)).all(), (l, b, ratio.round(2))
+
+
 def test_binaries_brighten_systems():
     single, double = Galaxy(), Galaxy(binary_fraction=0.5)
     assert draw(double).n_stars != draw(single).n_stars
@@ -177,3 +190,17 @@ def test_impossible_settings_are_refused():
         dataclasses.replace(component, population="dwarf")
     with pytest.raises(ConfigError, match=r"density_msun_pc3 .*got: -1"):
         dataclasses.replace(component, density_msun_pc3=-1)
+
+
+def test_high_latitude_field_resembles_trilegal(shared_data):
+    # Another model altogether (Girardi et al. 2005). Its M dwarfs are bluer than the observed sequence by
+    # 0.08 mag, so only the blue edge of the diagram, the turn-off of the old stars, is compared.
+    table = np.genfromtxt(shared_data / "trilegal" / "starfield.csv", delimiter=",", names=True)
+    red, color = table["Ks_mag"] - 0.01, table["J_mag"] - table["Ks_mag"] - 0.02
+    ours = draw(l_deg=120.57, b_deg=-55.26, area_deg2=10.0, limit_mag=16.0)
+    assert ours.n_stars / 10 == pytest.approx((red < 16).sum(), rel=0.3)
+    for limit in (13, 14, 15):
+        near = (red > limit) & (red < limit + 1)
+        near_ours = (ours.red_mag > limit) & (ours.red_mag < limit + 1)
+        edge = np.percentile((ours.blue_mag - ours.red_mag)[near_ours], 10)
+        assert edge == pytest.approx(np.percentile(color[near], 10), abs=0.07)

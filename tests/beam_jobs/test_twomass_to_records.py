@@ -1,0 +1,169 @@
+import gzip
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that
+
+from beam_jobs import twomass_to_records as job
+from extmap_tf.cmd import add_partial_counts, stars_to_cmd
+from extmap_tf.errors import DataError
+from extmap_tf.grids import sightline_name
+from extmap_tf.records.dataset import serialized_examples
+from extmap_tf.records.manifest import Records
+
+
+def fields_of(path):
+    """{name: features} of survey records."""
+    records = Records.open(path)
+    examples = [
+        tf.train.Example.FromString(text).features.feature
+        for text in serialized_examples(records.shard_paths("all")).as_numpy_iterator()
+    ]
+    return {features["sightline"].bytes_list.value[0].decode(): features for features in examples}
+
+
+def counts_of(features):
+    return np.frombuffer(features["counts"].bytes_list.value[0], "<u2").reshape(64, 64)
+
+
+def test_every_fields_cmd_is_that_of_its_stars(tiny_config, observed_sky, survey_records):
+    table = pq.read_table(observed_sky[0])
+    l, b, j, k = (table[name].to_numpy() for name in ("glon", "glat", "j_m", "k_m"))
+    fields = fields_of(survey_records)
+    assert len(fields) == tiny_config.sightlines.n_sightlines
+    centers = zip(*tiny_config.sightlines.centers_deg(), strict=True)
+    assert list(fields) == [sightline_name(l0, b0) for l0, b0 in centers]
+    for features in fields.values():
+        l0, b0 = features["l_deg"].float_list.value[0], features["b_deg"].float_list.value[0]
+        half = 0.5 * tiny_config.sightlines.field_deg
+        inside = (np.abs((l - l0) * np.cos(np.radians(b0))) < half) & (np.abs(b - b0) < half)
+        np.testing.assert_array_equal(
+            counts_of(features), stars_to_cmd(j[inside], k[inside], tiny_config.cmd)
+        )
+        assert features["coverage"].float_list.value[0] == 1.0
+
+
+def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed_sky, survey_records):
+    partials, reports = {}, []
+    for tag, value in job.table_to_field_counts(str(observed_sky[0]), tiny_config):
+        if tag == "report":
+            reports.append(value)
+        else:
+            partials.setdefault(value[0], []).append(value[1])
+    for index, features in enumerate(fields_of(survey_records).values()):
+        expected = add_partial_counts(partials.get(index, []), tiny_config.cmd)
+        np.testing.assert_array_equal(counts_of(features), expected.cmd(tiny_config.cmd))
+        assert features["n_outside"].int64_list.value[0] == expected.n_outside(tiny_config.cmd)
+    report = Records.open(survey_records).manifest.report
+    assert report == job.add_reports(reports)
+    assert report["rows"] == report["counted"] + report["in_no_field"] + sum(report["rejected"].values())
+
+
+def test_add_partial_counts_twin_agrees(tiny_config):
+    rng = np.random.default_rng(0)
+    grid = tiny_config.cmd
+    partials = [
+        (index, (np.unique(rng.integers(0, 4096, 30)).astype(np.int32),) * 2) for index in (3, 5, 3, 3)
+    ]
+    expected = {
+        key: add_partial_counts([part for index, part in partials if index == key], grid) for key in (3, 5)
+    }
+
+    def check(found):
+        assert sorted(key for key, _ in found) == [3, 5]
+        for key, counts in found:
+            np.testing.assert_array_equal(counts.slots, expected[key].slots)
+
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        assert_that(pipeline | beam.Create(partials) | beam.CombinePerKey(job.AddPartialCounts(grid)), check)
+
+
+def test_parts_of_a_table_give_the_records_of_the_whole(tiny_config, observed_sky, survey_records, tmp_path):
+    table = pq.read_table(observed_sky[0])
+    cut = table.num_rows // 3
+    pq.write_table(table.slice(0, cut), tmp_path / "part1.parquet")
+    pq.write_table(table.slice(cut), tmp_path / "part2.parquet")
+    out = tmp_path / "records"
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    job.make_records(tiny_config, [str(tmp_path / "part*.parquet")], str(out), beam_argv=workers)
+    for whole, part in zip(
+        Records.open(survey_records).manifest.splits["all"],
+        Records.open(out).manifest.splits["all"],
+        strict=True,
+    ):
+        assert whole.sha256 == part.sha256
+
+
+def write_csv(path, rows, header="RAJ2000,DEJ2000,GLON,GLAT,Jmag,e_Jmag,Kmag,e_Kmag,Qflg"):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return str(path)
+
+
+ROW = "0,0,284.05,-0.95,{},0.02,{},0.02,{}"
+
+
+def test_upper_limits_and_missing_magnitudes_are_no_detections(tiny_config, tmp_path):
+    rows = [
+        ROW.format(12.5, 12.0, "AAA"),
+        ROW.format(12.5, 12.0, "UAA"),
+        ROW.format(12.5, 12.0, "AAU"),
+        ROW.format("", 12.0, "AAA"),
+        ROW.format("nan", 12.0, "AAA"),
+    ]
+    out = tmp_path / "records"
+    job.make_records(tiny_config, [write_csv(tmp_path / "a.csv", rows)], str(out))
+    report = Records.open(out).manifest.report
+    assert report["rows"] == 5
+    assert report["counted"] == 1
+    assert sum(report["rejected"].values()) == 4
+    assert max(counts_of(f).sum() for f in fields_of(out).values()) == 1
+
+
+def test_sightlines_without_stars_are_there_and_empty(tiny_config, tmp_path):
+    out = tmp_path / "records"
+    job.make_records(tiny_config, [write_csv(tmp_path / "a.csv", [ROW.format(12.5, 12.0, "AAA")])], str(out))
+    fields = fields_of(out)
+    assert len(fields) == tiny_config.sightlines.n_sightlines
+    empty = [f for f in fields.values() if counts_of(f).sum() == 0]
+    assert empty
+    assert all(f["coverage"].float_list.value[0] == 0.0 for f in empty)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: [write_csv(p / "a.csv", ["1,2"], "GLON,GLAT")], r"a\.csv: .*no column for"),
+        (
+            lambda p: [write_csv(p / "a.csv", [ROW.format(12, 11, "AAA").replace("284", "100")])],
+            r"no star of the 1 table\(s\) was counted: 1 rows, 1 outside l 284\.\.284\.2",
+        ),
+        (
+            lambda p: [write_csv(p / "a.csv", [ROW.format(12, 11, "AAU")])],
+            r"no star .* rejected: \{'Ks upper limit': 1\}",
+        ),
+        (lambda p: [str(p / "nothing*.csv")], r"nothing\*\.csv: no such file"),
+        (lambda p: [truncated_gzip(p / "a.csv.gz")], r"a\.csv\.gz.*truncated"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(tiny_config, tmp_path, make, message):
+    inputs = make(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(DataError, match=message) as caught:
+        job.make_records(tiny_config, inputs, str(tmp_path / "records"))
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def truncated_gzip(path):
+    whole = gzip.compress(
+        "\n".join(
+            ["GLON,GLAT,Jmag,e_Jmag,Kmag,e_Kmag,Qflg"]
+            + [f"284.{i % 1000:03d},-0.9,12.{i},0.02,11.{i},0.02,AAA" for i in range(20000)]
+        ).encode()
+    )
+    path.write_bytes(whole[: len(whole) // 2])
+    return str(path)

@@ -1,0 +1,67 @@
+"""The parts of the library's script that need no stellar tracks."""
+
+import numpy as np
+import pytest
+
+from extmap_tf.errors import DataError
+from extmap_tf.galaxy.build_library import (
+    DISC_IMF,
+    Colors,
+    cool_giants,
+    imf_integral,
+    mass_grid,
+    samples,
+)
+
+
+@pytest.fixture(scope="module")
+def colors(shared_data):
+    return Colors.read(shared_data)
+
+
+def test_sun_has_its_magnitude_and_colour(colors):
+    # Willmer 2018, ApJS 236, 47: M_Ks = 3.27, M_J - M_Ks = 0.40, M_H - M_Ks = 0.05 (2MASS, Vega).
+    mag_ks, color = colors.magnitudes(np.array([0.0]), np.log10([5772.0]), np.array([1.0]))
+    assert mag_ks[0] == pytest.approx(3.27, abs=0.05)
+    assert color["j_ks"][0] == pytest.approx(0.40, abs=0.05)
+    assert color["h_ks"][0] == pytest.approx(0.05, abs=0.03)
+
+
+def test_giant_branch_cools_with_luminosity_and_metallicity(colors):
+    log_l = np.linspace(0.8, 3.4, 27)
+    temperatures = [colors.giant_log_t(log_l, 1.0, feh) for feh in (-1.0, -0.5, 0.0)]
+    assert all((np.diff(log_t) < 0).all() for log_t in temperatures)
+    assert (temperatures[0] > temperatures[1]).all()
+    assert (temperatures[1] > temperatures[2]).all()
+
+
+def test_imf_integral_matches_numerical_integration():
+    m = np.geomspace(0.1, 20, 200001)
+    density = np.where(m < 1, m**-1.6, m**-3.0)
+    expected = np.trapezoid(density, m)
+    assert imf_integral(DISC_IMF, np.array([0.1]), np.array([20.0]))[0] == pytest.approx(expected, rel=1e-6)
+    edges = mass_grid()
+    parts = imf_integral(DISC_IMF, edges[:-1], edges[1:])
+    assert parts.sum() == pytest.approx(imf_integral(DISC_IMF, edges[:1], edges[-1:])[0])
+
+
+def test_samples_cover_a_life_until_its_remnant(colors):
+    steps = {
+        "track": np.zeros(6, int),
+        "age_gyr": np.array([0.0, 4.0, 8.0, 9.0, 10.0, 11.0]),
+        "mass": np.array([1.0, 1.0, 1.0, 1.0, 0.9, 0.6]),
+        "log_l": np.array([0.0, 0.1, 0.3, 0.8, 2.0, -3.0]),
+        "log_t": np.log10([5800.0, 5900.0, 5700.0, 5000.0, 4200.0, 6000.0]),
+        "kind": np.array([1, 1, 2, 3, 3, 11]),
+    }
+    point = samples(cool_giants(steps, 0.0, colors))
+    assert (point["to_gyr"] - point["from_gyr"]).sum() == pytest.approx(11.0)
+    # The step onto the remnant holds the giant's state; nothing is as faint as the remnant.
+    assert point["log_l"].min() >= 0.0
+    giant = point["from_gyr"] >= 10.0
+    np.testing.assert_allclose(point["log_t"][giant], colors.giant_log_t(2.0, 0.9, 0.0))
+
+
+def test_missing_table_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"dwarfs_mamajek_2022.txt: cannot be read"):
+        Colors.read(tmp_path)

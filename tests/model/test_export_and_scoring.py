@@ -1,0 +1,142 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.model.card import ModelCard
+from extmap_tf.model.export import export, load_trained, versions
+from extmap_tf.model.scoring import Scorer, evaluate_model, find_saved_model, require_fit
+from extmap_tf.records.dataset import evaluation_dataset, serialized_examples
+from extmap_tf.records.manifest import Records
+
+
+@pytest.fixture(scope="module")
+def scorer(saved_model):
+    return Scorer(saved_model / "1")
+
+
+@pytest.fixture(scope="module")
+def batch(mock_records):
+    inputs, density = next(iter(evaluation_dataset(Records.open(mock_records), "test")))
+    return {name: value.numpy() for name, value in inputs.items()}, density.numpy()
+
+
+def test_the_saved_model_equals_the_keras_model(trained, scorer, batch):
+    model, _ = load_trained(trained)
+    inputs, _ = batch
+    expected = np.asarray(model(inputs))
+    np.testing.assert_allclose(scorer.score_counts(**inputs), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_examples_give_what_their_counts_give(scorer, batch, mock_records):
+    records = Records.open(mock_records)
+    serialized = list(serialized_examples(records.shard_paths("test")).as_numpy_iterator())
+    inputs, _ = batch
+    np.testing.assert_allclose(
+        scorer.score_examples(serialized), scorer.score_counts(**inputs), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer, batch, tmp_path):
+    inputs, _ = batch
+    np.savez(tmp_path / "in.npz", **inputs)
+    code = (
+        "import sys, json, numpy as np, tensorflow as tf\n"
+        "sys.modules['extmap_tf'] = sys.modules['keras'] = None\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "data = np.load(sys.argv[2])\n"
+        "out = model.signatures['serving_default'](**{k: tf.constant(v) for k, v in data.items()})\n"
+        "card = json.loads(model.signatures['metadata']()['card'].numpy()[0])\n"
+        "np.savez(sys.argv[3], digest=card['config_digest'], **{k: v.numpy() for k, v in out.items()})\n"
+    )
+    paths = [str(saved_model / "1"), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
+    subprocess.run([sys.executable, "-c", code, *paths], check=True, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    out = np.load(tmp_path / "out.npz")
+    density = scorer.score_counts(**inputs)
+    np.testing.assert_array_equal(out["density"], density)
+    config = ModelCard.from_json(
+        (saved_model / "1" / "assets.extra" / "model.json").read_text(), "card"
+    ).config
+    assert out["digest"] == config.digest
+    step_kpc = config.distance.step_kpc
+    np.testing.assert_allclose(out["cumulative"], np.cumsum(density, axis=1) * step_kpc, rtol=1e-5)
+    np.testing.assert_allclose(out["distance_kpc"][0], config.distance.outer_kpc, rtol=1e-6)
+    assert out["distance_kpc"].shape == density.shape
+
+
+def test_every_version_is_kept(trained, tmp_path):
+    out = tmp_path / "saved"
+    assert export(trained, out) == out / "1"
+    before = (out / "1" / "saved_model.pb").read_bytes()
+    assert export(trained, out) == out / "2"
+    assert versions(out) == [1, 2]
+    assert (out / "1" / "saved_model.pb").read_bytes() == before
+    assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
+    assert find_saved_model(out)[0] == out / "2"
+
+
+def test_a_mixed_precision_model_is_served_in_float32(trained, tmp_path, batch):
+    # The trained weights are float32 in any policy; only the arithmetic differs.
+    model, card = load_trained(trained)
+    config = card.config.replace(**{"training.precision": "mixed_bfloat16"})
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "model.keras").write_bytes((trained / "model.keras").read_bytes())
+    card.replace(config=config).write(tmp_path / "t")
+    version = export(tmp_path / "t", tmp_path / "saved")
+    served = Scorer(version).score_counts(**batch[0])
+    np.testing.assert_allclose(served, np.asarray(model(batch[0])), rtol=1e-5, atol=1e-7)
+
+
+def test_evaluation_is_that_of_the_scored_profiles(saved_model, scorer, batch, mock_records, tiny_config):
+    inputs, density = batch
+    evaluation = evaluate_model(saved_model, Records.open(mock_records))
+    step_kpc = tiny_config.distance.step_kpc
+    error = (np.cumsum(scorer.score_counts(**inputs), axis=1) - np.cumsum(density, axis=1)) * step_kpc
+    by_distance = {row.distance_kpc: row for row in evaluation.overall}
+    assert by_distance[2.0].n == len(density)
+    assert by_distance[2.0].mean_absolute_error_mag == pytest.approx(np.abs(error[:, 19]).mean(), rel=1e-4)
+    assert by_distance[2.0].bias_mag == pytest.approx(error[:, 19].mean(), rel=1e-3, abs=1e-6)
+    assert 5.0 not in by_distance
+
+
+def test_a_model_for_other_cmds_is_refused_by_name(saved_model, mock_records, tiny_config):
+    _, card = find_saved_model(saved_model)
+    other = card.replace(config=tiny_config.replace(**{"survey.cuts.max_error_mag": 0.1}))
+    with pytest.raises(MismatchError) as caught:
+        require_fit(other, "model m", Records.open(mock_records))
+    for part in ("model m", str(mock_records), "survey.cuts.max_error_mag", "0.1", "0.15"):
+        assert part in str(caught.value)
+
+
+def test_what_is_no_model_is_refused_in_a_line(tmp_path, trained, saved_model):
+    with pytest.raises(DataError, match="no SavedModel there"):
+        find_saved_model(tmp_path)
+    with pytest.raises(DataError, match=r"no model\.json: not a trained model"):
+        load_trained(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"no assets\.extra/model\.json"):
+        find_saved_model(tmp_path)
+    with pytest.raises(DataError, match="cannot be loaded as a SavedModel") as caught:
+        Scorer(tmp_path)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "model.json").write_bytes((trained / "model.json").read_bytes())
+    (tmp_path / "model.keras").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"model\.keras: cannot be loaded") as caught:
+        load_trained(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_card_is_refused_in_a_line(trained):
+    text = (trained / "model.json").read_text()
+    for bad in ("{", json.dumps({"format": "else"}), text.replace('"records_digest"', '"r"')):
+        with pytest.raises(DataError, match="card"):
+            ModelCard.from_json(bad, "card of x")
+
+
+def test_wrong_shapes_get_tensorflows_own_error(scorer):
+    with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
+        scorer.score_counts(np.zeros((1, 32, 64)), [0.0], [0.0])

@@ -1,0 +1,205 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from extmap_tf.errors import DataError, ExtmapError, MismatchError
+from extmap_tf.model.card import ModelCard
+from extmap_tf.model.export import load_trained
+from extmap_tf.model.objective import ProfileLoss
+from extmap_tf.model.training import mean_density, train
+from extmap_tf.records.dataset import evaluation_dataset, training_dataset
+from extmap_tf.records.manifest import Records
+
+SILENT = {"echo": lambda line: None}
+
+
+def log_of(folder):
+    return list(csv.DictReader((folder / "logs" / "training.csv").read_text().splitlines()))
+
+
+def weights_of(folder):
+    return load_trained(folder)[0].get_weights()
+
+
+def assert_same_weights(first, second, rtol=0.0):
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+def test_a_training_leaves_model_card_configuration_and_logs(trained, tiny_config):
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "config.toml",
+        "logs",
+        "model.json",
+        "model.keras",
+    ]
+    card = ModelCard.read(trained)
+    assert card.config == tiny_config
+    assert card.training["epochs"] == 3
+    rows = log_of(trained)
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert card.training["validation_loss"] == pytest.approx(
+        min(float(row["val_loss"]) for row in rows), rel=1e-6
+    )
+    assert list((trained / "logs" / "train").glob("events.*"))
+    stated = json.loads((trained / "model.json").read_text())
+    assert stated["config_digest"] == tiny_config.digest
+    assert stated["model_digest"] == card.digest
+
+
+def test_same_seed_same_model(trained, mock_records, tmp_path):
+    records = Records.open(mock_records)
+    train(records, records.manifest.config, tmp_path / "again", **SILENT)
+    assert_same_weights(trained, tmp_path / "again", rtol=1e-6)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_model(trained, mock_records, tmp_path):
+    records, lines = Records.open(mock_records), []
+
+    class Stop(Exception):
+        pass
+
+    def stop_after_two(line):
+        lines.append(line)
+        if line.startswith("epoch 2/"):
+            raise Stop
+
+    out = tmp_path / "training"
+    with pytest.raises(Stop):
+        train(records, records.manifest.config, out, echo=stop_after_two)
+    assert not (out / "model.json").exists()
+    train(records, records.manifest.config, out, echo=lines.append)
+    assert "going on after epoch 2 of 3" in lines
+    assert sum(line.startswith("epoch ") for line in lines) == 3
+    assert_same_weights(trained, out, rtol=1e-6)
+    assert (out / "logs" / "training.csv").read_text() == (trained / "logs" / "training.csv").read_text()
+
+
+def test_a_killed_process_can_be_gone_on_with(mock_records, tmp_path):
+    out = tmp_path / "training"
+    command = [sys.executable, "-m", "extmap_tf", "train", "--records", str(mock_records), "--out", str(out)]
+    command += ["--set", "training.epochs=200", "--set", "training.patience_epochs=200"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("checkpoints/epoch-*/state.json")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "no checkpoint within two minutes"
+            time.sleep(0.1)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    records, lines = Records.open(mock_records), []
+    config = records.manifest.config.replace(**{"training.epochs": 200, "training.patience_epochs": 200})
+
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        lines.append(line)
+        if line.startswith("epoch "):
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(records, config, out, echo=stop)
+    assert lines[0].startswith("going on after epoch ")
+
+
+def test_patience_ends_a_training_early_and_keeps_the_best(mock_records, tmp_path):
+    records, lines = Records.open(mock_records), []
+    config = records.manifest.config.replace(
+        **{"training.epochs": 30, "training.patience_epochs": 1, "training.learning_rate": 0.02}
+    )
+    card = train(records, config, tmp_path / "t", echo=lines.append)
+    assert card.training["epochs"] < 30
+    assert card.training["best_epoch"] == card.training["epochs"] - 1
+    assert any("stopping" in line for line in lines)
+    losses = [float(row["val_loss"]) for row in log_of(tmp_path / "t")]
+    assert min(losses) == pytest.approx(losses[card.training["best_epoch"] - 1])
+
+
+def test_an_epoch_depends_on_its_number_alone(mock_records, tiny_config):
+    records = Records.open(mock_records)
+
+    def epoch(first, skip):
+        batches = training_dataset(records, tiny_config.training, 1, first_epoch=first)
+        steps = records.manifest.n_examples("train") // tiny_config.training.batch_size
+        return [density.numpy() for _, density in batches.skip(skip * steps).take(steps)]
+
+    for a, b in zip(epoch(2, 0), epoch(0, 2), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(epoch(0, 0), epoch(1, 0), strict=True))
+
+
+def test_evaluation_is_one_ordered_pass(mock_records):
+    records = Records.open(mock_records)
+    densities = [density.numpy() for _, density in evaluation_dataset(records, "train", batch_size=50)]
+    assert sum(map(len, densities)) == records.manifest.n_examples("train")
+    np.testing.assert_allclose(mean_density(records), np.concatenate(densities).mean(axis=0), rtol=1e-5)
+
+
+def test_mirrored_over_two_cpu_devices_gives_the_losses_of_one(trained, mock_records, tmp_path):
+    out = tmp_path / "mirrored"
+    command = [sys.executable, "-m", "extmap_tf", "train", "--records", str(mock_records), "--out", str(out)]
+    done = subprocess.run([*command, "--cpu-devices", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 replica(s)" in done.stderr
+    losses, expected = ([float(row["loss"]) for row in log_of(folder)] for folder in (out, trained))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16"])
+def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(mock_records, tmp_path, precision):
+    records = Records.open(mock_records)
+    config = records.manifest.config.replace(**{"training.precision": precision, "training.epochs": 1})
+    card = train(records, config, tmp_path / "t", **SILENT)
+    assert np.isfinite(card.training["validation_loss"])
+    assert keras.config.dtype_policy().name == "float32"
+    model, _ = load_trained(tmp_path / "t")
+    assert model.get_layer("density").compute_dtype == "float32"
+
+
+def test_a_finished_model_is_kept_unless_told_otherwise(trained, mock_records):
+    records = Records.open(mock_records)
+    before = (trained / "model.keras").stat().st_mtime_ns
+    with pytest.raises(DataError, match="holds a finished model"):
+        train(records, records.manifest.config, trained, **SILENT)
+    assert (trained / "model.keras").stat().st_mtime_ns == before
+
+
+def test_records_of_another_configuration_are_refused_by_name(mock_records, tmp_path):
+    records = Records.open(mock_records)
+    for key, value in (("cmd.mag_max_mag", 15.0), ("distance.step_kpc", 0.2), ("law.model", "F19")):
+        config = records.manifest.config.replace(**{key: value})
+        with pytest.raises(MismatchError) as caught:
+            train(records, config, tmp_path / "t", **SILENT)
+        assert key in str(caught.value)
+        assert str(mock_records) in str(caught.value)
+    assert not (tmp_path / "t").exists()
+
+
+def test_survey_records_and_too_few_pairs_are_refused(survey_records, mock_records, tmp_path):
+    survey = Records.open(survey_records)
+    with pytest.raises(DataError, match="survey records carry no profiles"):
+        train(survey, survey.manifest.config, tmp_path / "t", **SILENT)
+    records = Records.open(mock_records)
+    config = records.manifest.config.replace(**{"training.batch_size": 1000})
+    with pytest.raises(DataError, match="do not fill one batch of 1000"):
+        train(records, config, tmp_path / "t", **SILENT)
+
+
+def test_a_diverging_training_says_so(mock_records, tmp_path, monkeypatch):
+    records = Records.open(mock_records)
+    monkeypatch.setattr(ProfileLoss, "call", lambda self, y_true, y_pred: y_pred[:, 0] * float("nan"))
+    with pytest.raises(ExtmapError, match=r"loss is not a number in epoch 1: choose a smaller training\.lea"):
+        train(records, records.manifest.config, tmp_path / "t", **SILENT)
+    assert not (tmp_path / "t" / "model.json").exists()
