@@ -25,6 +25,7 @@ from extmap_tf.quiet import start_tensorflow
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
+_ROWS_PER_LINE = 2_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,9 @@ def table_to_field_counts(path, config, columns=None):
                 report["rejected"][reason] = report["rejected"].get(reason, 0) + int(n)
             for field in fields:
                 yield "field", field
-    logger.info("%s: %d rows, %d counted", path, report["rows"], report["counted"])
+            if report["rows"] // _ROWS_PER_LINE > (report["rows"] - batch.n_rows) // _ROWS_PER_LINE:
+                logger.info("%s: %s rows so far", path, f"{report['rows']:,}")
+    logger.info("%s: %s rows, %s counted", path, f"{report['rows']:,}", f"{report['counted']:,}")
     yield "report", report
 
 

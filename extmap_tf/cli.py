@@ -208,6 +208,7 @@ def _start_beam():
 
     # Beam sets up the root logger on import.
     logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
+    logging.getLogger("beam_jobs").setLevel(logging.INFO)
 
 
 def _demo(args):

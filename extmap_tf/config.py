@@ -223,6 +223,9 @@ class MocksConfig:
         The salt.
     pool_fields : float
         A sightline's built-in mock catalog covers so many fields; each pair draws one field's worth of it.
+    count_scale_sigma : float
+        Standard deviation of the natural logarithm of a factor on the number of stars, drawn for each pair:
+        no Galaxy model has the true star counts.
     reference_step_deg : float
         Spacing of the table of reference CMDs (without extinction) over the map's region.
     """
@@ -235,6 +238,7 @@ class MocksConfig:
     test_fraction: float = 0.05
     split_salt: str = "extmap"
     pool_fields: float = 8.0
+    count_scale_sigma: float = 0.05
     reference_step_deg: float = 2.5
 
     def __post_init__(self):
@@ -253,6 +257,7 @@ class MocksConfig:
         for name in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, name) < 0.5, name, "between 0 and 0.5", self)
         require(1 <= self.pool_fields <= 1000, "pool_fields", "1 to 1000", self)
+        require(0 <= self.count_scale_sigma <= 1, "count_scale_sigma", "0 to 1", self)
         require(self.reference_step_deg > 0, "reference_step_deg", "above 0", self)
 
     def sightlines_deg(self):

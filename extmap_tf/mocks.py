@@ -132,9 +132,24 @@ def dim_and_count(catalog, density, config, rng):
     return stars_to_cmd(blue_mag, red_mag, config.cmd)
 
 
-def one_field(catalog, area_deg2, rng):
-    """One field's worth of a catalog: a Poisson number of its stars, taken as a random slice."""
-    n = min(int(rng.poisson(catalog.n_stars * area_deg2 / catalog.area_deg2)), catalog.n_stars)
+def one_field(catalog, area_deg2, count_scale, rng):
+    """One field's worth of a catalog: a Poisson number of its stars, taken as a random slice.
+
+    Parameters
+    ----------
+    catalog : extmap_tf.catalogs.stars.MockCatalog
+    area_deg2 : float
+        Of the field.
+    count_scale : float
+        Factor on the expected number of stars.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    extmap_tf.catalogs.stars.MockCatalog
+    """
+    expected = count_scale * catalog.n_stars * area_deg2 / catalog.area_deg2
+    n = min(int(rng.poisson(expected)), catalog.n_stars)
     start = int(rng.integers(catalog.n_stars - n + 1))
     part = slice(start, start + n)
     return type(catalog)(
@@ -164,7 +179,9 @@ def simulate_pair(config, number):
     l_deg, b_deg = _sightline(config, number)
     rng = np.random.default_rng([config.seed, _PAIR, number])
     density = draw_density(config.profiles, config.distance, b_deg, rng)
-    catalog = one_field(sightline_catalog(config, l_deg, b_deg), config.sightlines.area_deg2, rng)
+    count_scale = np.exp(config.mocks.count_scale_sigma * rng.standard_normal())
+    pool = sightline_catalog(config, l_deg, b_deg)
+    catalog = one_field(pool, config.sightlines.area_deg2, count_scale, rng)
     return Pair(number, l_deg, b_deg, dim_and_count(catalog, density, config, rng), density)
 
 

@@ -1,0 +1,119 @@
+"""How the map of Orion A compares with the reddening of the same stars.
+
+Command::
+
+    python tests/benchmarks/orion.py orion/map.fits ORION_TABLE --figure orion.png
+
+The excess of a field is the median J - Ks of its stars, less that of the table's clearest tenth of fields; it
+knows nothing of distances, models or networks. Only fields of a 30-arcmin grid are compared, so that no star
+counts twice.
+"""
+
+import argparse
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from extmap_tf.catalogs.survey_tables import read_survey_table
+from extmap_tf.config import Config
+from extmap_tf.files import whole_path
+from extmap_tf.grids import SightlineGrid
+from extmap_tf.map.volume import ExtinctionMap, profiles_at
+
+CLOUD_KPC = (0.30, 0.55)
+STEP_DEG = 0.5
+
+
+def color_excess(table, config, grid):
+    """Median J - Ks of each field's stars less that of the clearest tenth, mag [n_sightlines]."""
+    with open(table, "rb") as stream:
+        batches = list(read_survey_table(stream, str(table), config.survey))
+    l, b, blue, red = (
+        np.concatenate([getattr(batch, name) for batch in batches])
+        for name in ("l_deg", "b_deg", "blue_mag", "red_mag")
+    )
+    star, field = grid.fields_of(l, b)
+    color = (blue - red)[star]
+    median = np.full(grid.n_sightlines, np.nan)
+    for index in np.unique(field):
+        median[index] = np.median(color[field == index])
+    return median - np.nanquantile(median, 0.1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("map")
+    parser.add_argument("table")
+    parser.add_argument("--config", default="orion")
+    parser.add_argument("--figure")
+    args = parser.parse_args()
+
+    volume, config = ExtinctionMap.read(args.map), Config.load(args.config)
+    whole = config.sightlines
+    n_l = int((whole.l_max_deg - whole.l_min_deg) / STEP_DEG)
+    n_b = int((whole.b_max_deg - whole.b_min_deg) / STEP_DEG)
+    grid = SightlineGrid(
+        whole.l_min_deg,
+        whole.l_min_deg + n_l * STEP_DEG,
+        whole.b_min_deg,
+        whole.b_min_deg + n_b * STEP_DEG,
+        STEP_DEG,
+        whole.field_deg,
+    )
+    excess = color_excess(args.table, config, grid)
+    index = volume.grid.sightline_of(*grid.centers_deg())
+    i_b, i_l = np.divmod(index, volume.grid.n_l)
+    cumulative = volume.cumulative[i_b, i_l]
+    good = np.isfinite(cumulative[:, -1]) & np.isfinite(excess)
+    excess, cumulative = excess[good], cumulative[good]
+    total = cumulative[:, -1]
+    near, far = profiles_at(cumulative, volume.distance, CLOUD_KPC).T
+    clean = excess < np.quantile(excess, 0.1)
+    cloud = excess > np.quantile(excess, 0.75)
+    share = (far - near) / total
+    half_kpc = np.array(
+        [np.interp(0.5 * a[-1], [0, *a], [0, *volume.distance.outer_kpc]) for a in cumulative]
+    )
+
+    rho = spearmanr(total, excess).statistic
+    print(f"fields                                     {good.sum()}")
+    print(f"Spearman, total A(Ks) and E(J-Ks) excess   {rho:.3f}")
+    print(f"total A(Ks), clearest tenth                median {np.median(total[clean]):.3f} mag")
+    print(f"total A(Ks), reddest quarter               median {np.median(total[cloud]):.3f} mag")
+    print(
+        f"share of it between {CLOUD_KPC[0]:g} and {CLOUD_KPC[1]:g} kpc       "
+        f"median {np.median(share[cloud]):.2f}, 16-84 % "
+        f"{np.quantile(share[cloud], 0.16):.2f}-{np.quantile(share[cloud], 0.84):.2f}"
+    )
+    print(
+        f"distance of half of it, kpc                median {np.median(half_kpc[cloud]):.3f}, 16-84 % "
+        f"{np.quantile(half_kpc[cloud], 0.16):.3f}-{np.quantile(half_kpc[cloud], 0.84):.3f}"
+    )
+    if args.figure:
+        figure = draw(volume, excess, total, cumulative, cloud, clean)
+        with whole_path(args.figure, overwrite=True) as path:
+            figure.savefig(path, dpi=130)
+
+
+def draw(volume, excess, total, cumulative, cloud, clean):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.scatter(excess, total, s=18, color="0.35")
+    left.scatter(excess[cloud], total[cloud], s=18, color="C3", label="reddest quarter")
+    left.scatter(excess[clean], total[clean], s=18, color="C0", label="clearest tenth")
+    left.set_xlabel("excess of the median J - Ks / mag")
+    left.set_ylabel("total A(Ks) of the map / mag")
+    left.legend(frameon=False)
+    for chosen, color in ((clean, "C0"), (cloud, "C3")):
+        right.plot(volume.distance.outer_kpc, cumulative[chosen].T, color=color, lw=0.7, alpha=0.7)
+    right.axvspan(*CLOUD_KPC, color="0.9", zorder=0)
+    right.set_xlim(0, 1.2)
+    right.set_xlabel("distance / kpc")
+    right.set_ylabel("cumulative A(Ks) / mag")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
