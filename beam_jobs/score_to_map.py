@@ -58,11 +58,12 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
 def read_shard(shard):
     """(first index, path) of a shard -> (index, serialized example) of its fields."""
     start_tensorflow()
-    from extmap_tf.records.dataset import serialized_examples
+    from extmap_tf.records.dataset import corruption_named, serialized_examples
 
     first, path = shard
-    for offset, example in enumerate(serialized_examples([path]).as_numpy_iterator()):
-        yield first + offset, example
+    with corruption_named(path):
+        for offset, example in enumerate(serialized_examples([path]).as_numpy_iterator()):
+            yield first + offset, example
 
 
 def result_to_row(index, result):
@@ -87,12 +88,12 @@ def write_tile(element, folder):
     return name
 
 
-def tiles_to_map(streams, grid, distance, provenance):
+def tiles_to_map(paths, grid, distance, provenance):
     """Put tiles together.
 
     Parameters
     ----------
-    streams : iterable of binary file objects
+    paths : iterable of str
         Tiles as `write_tile` writes them.
     grid : extmap_tf.grids.SightlineGrid
     distance : extmap_tf.grids.DistanceGrid
@@ -111,8 +112,9 @@ def tiles_to_map(streams, grid, distance, provenance):
     n_stars = np.zeros(grid.n_sightlines, np.int64)
     coverage = np.zeros(grid.n_sightlines, np.float32)
     seen = np.zeros(grid.n_sightlines, np.int64)
-    for stream in streams:
-        with np.load(stream) as tile:
+    for path in paths:
+        stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        with stream, np.load(stream) as tile:
             index = tile["index"]
             density[index], n_stars[index] = tile["density"], tile["n_stars"]
             coverage[index] = tile["coverage"]
@@ -168,7 +170,6 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
         As written.
     """
     from extmap_tf.model.scoring import find_saved_model, require_fit
-    from extmap_tf.records.dataset import corruption_named
 
     refuse_existing(out, overwrite)
     records = Records.open(records_path)
@@ -185,12 +186,9 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
     n_tiles = n_shards_for(grid.n_sightlines, FIELDS_PER_TILE)
     with scratch_folder(out) as folder:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
-        with corruption_named(records):
-            run(
-                lambda pipeline: build(pipeline, shards, str(model_folder), folder), list(beam_argv), progress
-            )
+        run(lambda pipeline: build(pipeline, shards, str(model_folder), folder), list(beam_argv), progress)
         (match,) = FileSystems.match([FileSystems.join(folder, "tile-*.npz")])
-        streams = (FileSystems.open(metadata.path) for metadata in match.metadata_list)
+        tiles = [metadata.path for metadata in match.metadata_list]
         provenance = Provenance.of(
             records.manifest.config,
             "estimate",
@@ -199,7 +197,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
             model_digest=card.digest,
             records_digest=card.records_digest,
         )
-        result = tiles_to_map(streams, grid, card.config.distance, provenance)
+        result = tiles_to_map(tiles, grid, card.config.distance, provenance)
         result.write(out, overwrite=overwrite)
     return result
 

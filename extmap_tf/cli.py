@@ -310,10 +310,9 @@ def _query(args):
 
     volume = ExtinctionMap.read(args.map)
     frame = "galactic" if given[0] is galactic else "icrs"
+    place = {} if args.distance is None else {"distance": args.distance * u.kpc}
     try:
-        coords = SkyCoord(*given[0], unit=u.deg, frame=frame)
-        if args.distance is not None:
-            coords = SkyCoord(*given[0], unit=u.deg, frame=frame, distance=args.distance * u.kpc)
+        coords = SkyCoord(*(angle * u.deg for angle in given[0]), frame=frame, **place)
     except ValueError as error:
         raise DataError(f"no such position: {error}") from None
     values, flags = volume.query(coords, band=args.band, quantity=args.quantity, return_flags=True)

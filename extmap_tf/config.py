@@ -291,15 +291,15 @@ class DustConfig:
         Median radius (standard deviation of the density) of a cloud.
     """
 
-    local_mag_per_kpc: float = 0.06
+    local_mag_per_kpc: float = 0.035
     scale_length_kpc: float = 4.0
     scale_height_kpc: float = 0.12
-    arm_contrast: float = 4.0
-    arm_width_kpc: float = 0.25
+    arm_contrast: float = 6.0
+    arm_width_kpc: float = 0.3
     pitch_deg: float = 12.0
-    clouds_per_deg2: float = 4.0
-    cloud_mag_median: float = 0.15
-    cloud_radius_kpc: float = 0.03
+    clouds_per_deg2: float = 2.0
+    cloud_mag_median: float = 0.1
+    cloud_radius_kpc: float = 0.05
 
     def __post_init__(self):
         for name in ("scale_length_kpc", "scale_height_kpc", "arm_width_kpc", "cloud_radius_kpc"):
@@ -309,7 +309,7 @@ class DustConfig:
         require(0 < self.pitch_deg < 60, "pitch_deg", "above 0 and below 60", self)
 
 
-PRESETS = ("strided", "cornu2022")
+PRESETS = ("dense", "cornu2022")
 
 
 @dataclass(frozen=True)
@@ -318,10 +318,10 @@ class NetworkConfig:
 
     Parameters
     ----------
-    preset : {"strided", "cornu2022"}
+    preset : {"dense", "cornu2022"}
     """
 
-    preset: str = "strided"
+    preset: str = "dense"
 
     def __post_init__(self):
         require(self.preset in PRESETS, "preset", f"one of {', '.join(PRESETS)}", self)

@@ -41,7 +41,9 @@ def fails(capsys, *argv):
 def map_file(tiny_config, saved_model, survey_records, tmp_path_factory):
     """A map of the tiny survey records, made by the command."""
     out = tmp_path_factory.mktemp("map") / "map.fits"
-    assert main(["score", "--records", str(survey_records), "--model", str(saved_model), "--out", str(out)]) == 0
+    assert (
+        main(["score", "--records", str(survey_records), "--model", str(saved_model), "--out", str(out)]) == 0
+    )
     return out
 
 
@@ -205,9 +207,7 @@ def test_a_corrupted_shard_stops_scoring_by_name_and_leaves_no_map(
     data = bytearray(shard.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 64] = os.urandom(64)
     shard.write_bytes(data)
-    line = fails(
-        capsys, "score", "--records", rotten, "--model", saved_model, "--out", tmp_path / "map.fits"
-    )
+    line = fails(capsys, "score", "--records", rotten, "--model", saved_model, "--out", tmp_path / "map.fits")
     assert f"{shard}: corrupted" in line
     assert [path.name for path in tmp_path.iterdir()] == ["rotten"]
 
@@ -220,9 +220,7 @@ def test_a_model_for_other_fields_is_refused_by_both_names(saved_model, survey_r
 
     manifest["config_digest"] = Config.from_dict(manifest["config"]).digest
     (other / "manifest.json").write_text(json.dumps(manifest))
-    line = fails(
-        capsys, "score", "--records", other, "--model", saved_model, "--out", tmp_path / "map.fits"
-    )
+    line = fails(capsys, "score", "--records", other, "--model", saved_model, "--out", tmp_path / "map.fits")
     for part in (str(saved_model), str(other), "field_deg", "0.1", "0.2"):
         assert part in line
     assert not (tmp_path / "map.fits").exists()

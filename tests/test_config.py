@@ -59,7 +59,7 @@ def test_bad_toml_is_refused_with_its_place(text, message):
         ("training.epochs", 0, r"\[training\]: epochs must be"),
         ("training.epochs", 2.5, r"training\.epochs must be of type int"),
         ("training.learning_rate", float("nan"), r"training\.learning_rate must be finite"),
-        ("network.preset", "resnet", r"preset must be one of strided, cornu2022"),
+        ("network.preset", "resnet", r"preset must be one of dense, cornu2022"),
         ("mocks.l_deg", [1.0, 400.0], r"\[mocks\]: l_deg must be"),
         ("mocks.l_deg", [], r"\[mocks\]: l_deg must be one or more"),
         ("law.model", "ratio", r"\[law\]: blue_over_red must be"),

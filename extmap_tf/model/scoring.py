@@ -119,7 +119,7 @@ def evaluate_model(path, records, split="test"):
     )
     scorer = Scorer(folder)
     truth, estimate, n_stars = [], [], []
-    with corruption_named(records):
+    with corruption_named(records.path, records):
         for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
             arrays = (inputs[name].numpy() for name in ("counts", "l_deg", "b_deg"))
             estimate.append(scorer.score_counts(*arrays))

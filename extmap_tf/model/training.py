@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.ndimage import gaussian_filter1d
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
@@ -27,6 +28,7 @@ from extmap_tf.records.dataset import (
 MODEL_NAME = "model.keras"
 _CHECKPOINTS = "checkpoints"
 _MEAN_OVER = 4096
+_SMOOTH_BINS = 3.0
 _EVALUATION_BATCH = 512
 
 
@@ -102,7 +104,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.training.precision)
     try:
-        with corruption_named(records):
+        with corruption_named(records.path, records):
             return _fit(records, config, out, strategy_for(cpu_devices), state, checkpoint, echo)
     finally:
         keras.config.set_dtype_policy(previous_policy)
@@ -254,14 +256,17 @@ class Keeper(keras.callbacks.Callback):
 
 
 def mean_density(records):
-    """Mean training profile [n_distances], mag / kpc, over the first few thousand pairs."""
+    """Mean training profile [n_distances], mag / kpc, over the first few thousand pairs, smoothed.
+
+    It scales the network's outputs, so that what noise it has would stand in every profile.
+    """
     total, n = 0.0, 0
     for _, density in evaluation_dataset(records, "train"):
         total = total + density.numpy().sum(axis=0)
         n += len(density)
         if n >= _MEAN_OVER:
             break
-    return total / n
+    return gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest")
 
 
 def _last_checkpoint(out, config, overwrite):

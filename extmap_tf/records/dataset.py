@@ -88,13 +88,23 @@ def model_inputs(parsed):
 
 
 @contextlib.contextmanager
-def corruption_named(records):
-    """Turn TensorFlow's data-loss errors into one that names the damaged shard."""
+def corruption_named(path, records=None):
+    """Turn TensorFlow's errors on damaged records into one that names the file.
+
+    Parameters
+    ----------
+    path : path-like
+        What is read, for the message.
+    records : extmap_tf.records.manifest.Records, optional
+        Where `path` is a whole folder: its checksums tell which file it is.
+    """
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        records.verify()
-        raise DataError(f"{records.path}: cannot be read: {error.message.splitlines()[0]}") from None
+        if records:
+            records.verify()
+        reason = error.message.splitlines()[0]
+        raise DataError(f"{path}: corrupted ({reason}); make the records again") from None
 
 
 def _parsed(batches, config):

@@ -144,7 +144,14 @@ def test_evaluation_is_one_ordered_pass(mock_records):
     records = Records.open(mock_records)
     densities = [density.numpy() for _, density in evaluation_dataset(records, "train", batch_size=50)]
     assert sum(map(len, densities)) == records.manifest.n_examples("train")
-    np.testing.assert_allclose(mean_density(records), np.concatenate(densities).mean(axis=0), rtol=1e-5)
+
+
+def test_the_mean_profile_is_smooth_and_keeps_the_total(mock_records):
+    records = Records.open(mock_records)
+    mean = np.concatenate([d.numpy() for _, d in evaluation_dataset(records, "train")]).mean(axis=0)
+    smooth = mean_density(records)
+    assert smooth.sum() == pytest.approx(mean.sum(), rel=0.05)
+    assert np.abs(np.diff(smooth)).mean() < 0.5 * np.abs(np.diff(mean)).mean()
 
 
 def test_mirrored_over_two_cpu_devices_gives_the_losses_of_one(trained, mock_records, tmp_path):
