@@ -140,8 +140,11 @@ class ProfilePrior:
         Mean number (Poisson) of single clouds added to a profile.
     cloud_fwhm_min_kpc, cloud_fwhm_max_kpc : float
         Range of a cloud's extent (log-uniform).
-    cloud_fraction_max : float
-        All clouds together hold at most this share of the total, drawn uniformly from 0.
+    cloud_fraction_min, cloud_fraction_max : float
+        Range of the share of the total that all clouds together hold, where there are any.
+    patchiness_max : float
+        Dust is not even across a field. Each star's extinction is its profile's times a log-normal factor of
+        mean one; the standard deviation of its logarithm is drawn uniformly from 0 to this, for each pair.
     """
 
     total_min_mag: float = 0.05
@@ -155,7 +158,9 @@ class ProfilePrior:
     clouds_mean: float = 1.0
     cloud_fwhm_min_kpc: float = 0.02
     cloud_fwhm_max_kpc: float = 0.3
+    cloud_fraction_min: float = 0.0
     cloud_fraction_max: float = 0.8
+    patchiness_max: float = 0.4
 
     def __post_init__(self):
         for low, high in (
@@ -169,7 +174,14 @@ class ProfilePrior:
             require(getattr(self, high) >= getattr(self, low), high, f"not below {low}", self)
         require(self.total_max_mag <= 20, "total_max_mag", "at most 20", self)
         require(0 <= self.clouds_mean <= 20, "clouds_mean", "0 to 20", self)
-        require(0 <= self.cloud_fraction_max <= 1, "cloud_fraction_max", "0 to 1", self)
+        require(0 <= self.cloud_fraction_min <= 1, "cloud_fraction_min", "0 to 1", self)
+        require(
+            self.cloud_fraction_min <= self.cloud_fraction_max <= 1,
+            "cloud_fraction_max",
+            "from cloud_fraction_min to 1",
+            self,
+        )
+        require(0 <= self.patchiness_max <= 3, "patchiness_max", "0 to 3", self)
 
 
 @dataclass(frozen=True)

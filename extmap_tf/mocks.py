@@ -109,7 +109,7 @@ def sightline_catalog(config, l_deg, b_deg, purpose=_CATALOG):
     )
 
 
-def dim_and_count(catalog, density, config, rng):
+def dim_and_count(catalog, density, config, rng, patchiness=0.0):
     """Dim every star by the extinction at its distance, observe it, and count the survivors.
 
     Parameters
@@ -119,12 +119,18 @@ def dim_and_count(catalog, density, config, rng):
         A(red) per kpc.
     config : extmap_tf.config.Config
     rng : numpy.random.Generator
+    patchiness : float
+        Standard deviation of the natural logarithm of the column across the field; the profile is the mean.
+        Columns through clouds are log-normal at first (Kainulainen et al. 2009, A&A 508, L35).
 
     Returns
     -------
     ndarray of int64 [n_mag, n_color]
     """
     a_red = cumulative_at(density, config.distance.step_kpc, catalog.distance_kpc)
+    if patchiness:
+        normal = rng.standard_normal(catalog.n_stars, dtype=np.float32)
+        a_red = a_red * np.exp(np.float32(patchiness) * normal - np.float32(0.5 * patchiness**2))
     ratio = np.float32(blue_over_red(config.law, config.survey))
     _, blue_mag, red_mag = observe(
         catalog.blue_mag + ratio * a_red, catalog.red_mag + a_red, config.survey, rng
@@ -182,7 +188,9 @@ def simulate_pair(config, number):
     count_scale = np.exp(config.mocks.count_scale_sigma * rng.standard_normal())
     pool = sightline_catalog(config, l_deg, b_deg)
     catalog = one_field(pool, config.sightlines.area_deg2, count_scale, rng)
-    return Pair(number, l_deg, b_deg, dim_and_count(catalog, density, config, rng), density)
+    patchiness = rng.uniform(0.0, config.profiles.patchiness_max)
+    counts = dim_and_count(catalog, density, config, rng, patchiness)
+    return Pair(number, l_deg, b_deg, counts, density)
 
 
 def reference_nodes(config):

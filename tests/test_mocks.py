@@ -39,6 +39,25 @@ def test_dust_reddens_dims_and_removes_stars(tiny_config):
     assert (dusty.sum(axis=0) @ color) / dusty.sum() > (clear.sum(axis=0) @ color) / clear.sum() + 3
 
 
+def test_patchy_dust_has_the_same_mean_and_spreads_the_colours(tiny_config):
+    catalog = mocks.sightline_catalog(tiny_config.replace(**{"sightlines.field_deg": 0.5}), 284.0, -1.0)
+    density = np.full(40, 0.03, np.float32)
+    even, patchy = (
+        mocks.dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), patchiness)
+        for patchiness in (0.0, 0.8)
+    )
+    color = np.arange(64)
+    # Stars so bright that extinction of this strength removes none.
+    even, patchy = even[:34].sum(axis=0), patchy[:34].sum(axis=0)
+    mean = [(counts @ color) / counts.sum() for counts in (even, patchy)]
+    spread = [
+        np.sqrt(counts @ (color - m) ** 2 / counts.sum())
+        for counts, m in zip((even, patchy), mean, strict=True)
+    ]
+    assert mean[1] == pytest.approx(mean[0], abs=0.3)
+    assert spread[1] > spread[0] + 0.1
+
+
 def test_a_pairs_cmd_holds_every_star_that_was_observed_inside(tiny_config):
     catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0)
     no_dust = np.zeros(40, np.float32)

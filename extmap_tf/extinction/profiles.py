@@ -40,7 +40,7 @@ def draw_density(prior, distance, b_deg, rng):
     index = rng.uniform(prior.spectral_index_min, prior.spectral_index_max)
     sigma = rng.uniform(prior.log_sigma_min, prior.log_sigma_max)
     height = rng.uniform(prior.scale_height_min_kpc, prior.scale_height_max_kpc)
-    fraction = rng.uniform(0.0, prior.cloud_fraction_max)
+    fraction = rng.uniform(prior.cloud_fraction_min, prior.cloud_fraction_max)
     n_clouds = rng.poisson(prior.clouds_mean)
 
     d = distance.centers_kpc

@@ -26,7 +26,7 @@ def test_smooth_dust_falls_away_from_the_plane_with_the_scale_height():
 
 
 def test_the_carina_arm_stands_out_along_its_tangent():
-    dust = DustConfig()
+    dust = DustConfig(arm_contrast=4.0, arm_width_kpc=0.25)
     l_deg, d_kpc = np.arange(275, 295, 0.5)[:, None], np.arange(0.05, 8, 0.1)
     plain = smooth_density(DustConfig(arm_contrast=0.0), l_deg, 0.0, d_kpc)
     contrast = smooth_density(dust, l_deg, 0.0, d_kpc) / plain
