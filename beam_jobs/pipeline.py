@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from extmap_tf import errors
 from extmap_tf.errors import DataError
+from extmap_tf.records.manifest import MANIFEST_NAME
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 
@@ -89,7 +90,7 @@ def scratch_folder(path):
 
 
 @contextlib.contextmanager
-def whole_folder(path, overwrite=False):
+def whole_folder(path, overwrite=False, marker=MANIFEST_NAME):
     """A scratch folder that takes the name `path` when the block ends well.
 
     Parameters
@@ -98,10 +99,16 @@ def whole_folder(path, overwrite=False):
         The folder to make.
     overwrite : bool
         Whether an existing folder may be replaced; it is kept until the new one is complete.
+    marker : str
+        Only a folder that holds this file, or nothing, is replaced: any other is somebody's own.
     """
     path = str(path).rstrip("/")
-    if FileSystems.exists(path) and not overwrite:
-        raise DataError(f"{path} exists already: choose another name or give --overwrite")
+    if FileSystems.exists(path):
+        if not overwrite:
+            raise DataError(f"{path} exists already: choose another name or give --overwrite")
+        (inside,) = FileSystems.match([FileSystems.join(path, "*")])
+        if not FileSystems.exists(FileSystems.join(path, marker)) and inside.metadata_list:
+            raise DataError(f"{path} was not made by this command: choose another name")
     with scratch_folder(path) as temporary:
         yield temporary
         if FileSystems.exists(path):

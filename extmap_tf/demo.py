@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from extmap_tf import __version__
 from extmap_tf.extinction.dust import draw_dust
-from extmap_tf.files import refuse_existing, whole_path
+from extmap_tf.files import whole_path
 from extmap_tf.map import gallery, metrics
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
@@ -34,8 +34,7 @@ def run_demo(config, out, overwrite=False):
     -------
     extmap_tf.map.metrics.Evaluation
     """
-    refuse_existing(out, overwrite)
-    with whole_path(out, overwrite) as folder:
+    with whole_path(out, overwrite, folder_with="summary.json") as folder:
         evaluation = _run(config, Path(folder), Path(out))
     _say(f"done: {out}/map.fits, {out}/figures/, {out}/summary.json")
     return evaluation

@@ -34,10 +34,13 @@ def whole_file(path, mode="w", overwrite=False):
 
 
 @contextlib.contextmanager
-def whole_path(path, overwrite=False):
-    """As `whole_file`, for a file or folder that other code makes at the yielded path."""
+def whole_path(path, overwrite=False, folder_with=None):
+    """As `whole_file`, for a file or folder that other code makes at the yielded path.
+
+    `folder_with` is as in `refuse_existing`.
+    """
     path = Path(path)
-    refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite, folder_with)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.incomplete{path.suffix}")
     try:
@@ -47,10 +50,27 @@ def whole_path(path, overwrite=False):
         _remove(temporary)
 
 
-def refuse_existing(path, overwrite=False):
-    """Raise DataError if `path` exists and may not be replaced."""
-    if not overwrite and os.path.lexists(path):
+def refuse_existing(path, overwrite=False, folder_with=None):
+    """Raise DataError if `path` exists and may not be replaced.
+
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+    folder_with : str, optional
+        For a folder to make: a file that marks one of the same kind. A folder without it is somebody's own
+        and is never replaced unless it is empty; without `folder_with`, no folder is.
+    """
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
         raise DataError(f"{path} exists already: choose another name or give --overwrite")
+    if os.path.isdir(path):
+        own = folder_with and os.path.exists(os.path.join(path, folder_with))
+        if not own and (folder_with is None or os.listdir(path)):
+            raise DataError(f"{path} is a folder that this command did not make: choose another name")
+    elif folder_with:
+        raise DataError(f"{path} is a file, not a folder to replace: choose another name")
 
 
 def _take_place(temporary, path):

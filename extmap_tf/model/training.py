@@ -97,10 +97,9 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     require_same("profile target", config.target, names[0], made_with.target, names[1])
 
     out = Path(out)
+    steps_per_epoch(records, config.training)
     state, checkpoint = _last_checkpoint(out, config, overwrite)
     out.mkdir(parents=True, exist_ok=True)
-    (out / CARD_NAME).unlink(missing_ok=True)
-    config.write(out / "config.toml", overwrite=True)
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.training.precision)
     try:
@@ -179,6 +178,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             "replicas": replicas,
         },
     )
+    config.write(out / "config.toml", overwrite=True)
     card.write(out, overwrite=True)
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     echo(f"best epoch {state.best_epoch} of {state.epoch}: validation loss {best['val_loss']:.4f}")
@@ -236,7 +236,7 @@ class Keeper(keras.callbacks.Callback):
         state = self._state
         folder = self._out / _CHECKPOINTS
         current = folder / f"epoch-{state.epoch:05d}"
-        with whole_path(current, overwrite=True) as temporary:
+        with whole_path(current, overwrite=True, folder_with="state.json") as temporary:
             temporary.mkdir()
             self.model.save(temporary / MODEL_NAME)
             (temporary / "state.json").write_text(
@@ -271,14 +271,18 @@ def mean_density(records):
 
 def _last_checkpoint(out, config, overwrite):
     """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
+    finished = (out / CARD_NAME).exists()
+    if finished and not overwrite:
+        raise DataError(f"{out} holds a finished model: choose another name or give --overwrite")
+    started = finished or (out / _CHECKPOINTS).is_dir()
+    if (
+        out.exists()
+        and not started
+        and (not out.is_dir() or {path.name for path in out.iterdir()} - {"logs"})
+    ):
+        raise DataError(f"{out} exists and is no training folder: choose another name")
     checkpoints = sorted((out / _CHECKPOINTS).glob("epoch-*/state.json"))
-    if (out / CARD_NAME).exists():
-        if not overwrite:
-            raise DataError(f"{out} holds a finished model: choose another name or give --overwrite")
-        return State(), None
     if not checkpoints:
-        if out.exists() and not overwrite and any(out.iterdir()) and not (out / "config.toml").exists():
-            raise DataError(f"{out} exists and is no training folder: choose another name")
         return State(), None
     last = checkpoints[-1]
     data = json.loads(last.read_text())

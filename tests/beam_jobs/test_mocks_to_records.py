@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import apache_beam as beam
 import numpy as np
@@ -107,22 +108,29 @@ def test_an_existing_folder_is_kept_unless_told_otherwise(tiny_config, tmp_path)
 
 def test_a_failed_run_leaves_nothing_and_loses_nothing(tiny_config, mock_records, tmp_path):
     out = tmp_path / "records"
-    out.mkdir()
-    (out / "precious.txt").write_text("x")
+    shutil.copytree(mock_records, out)
     few = tiny_config.replace(**{"mocks.n_pairs": 2})
     with pytest.raises(ConfigError, match=r"^mocks: none of 2 pairs fell into the \w+ split"):
         job.make_records(few, str(out), overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
-    assert (out / "precious.txt").read_text() == "x"
+    Records.open(out).verify()
 
 
-def test_overwrite_replaces_the_folder_when_done(tiny_config, tmp_path):
+def test_overwrite_replaces_records_when_done(tiny_config, mock_records, tmp_path):
+    out = tmp_path / "records"
+    shutil.copytree(mock_records, out)
+    job.make_records(tiny_config.replace(**{"mocks.n_pairs": 60}), str(out), overwrite=True)
+    assert sum(Records.open(out).manifest.n_examples(split) for split in mocks.SPLITS) == 60
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_overwrite_never_replaces_a_folder_of_somebodys_own(tiny_config, tmp_path):
     out = tmp_path / "records"
     out.mkdir()
-    (out / "old.txt").write_text("x")
-    job.make_records(tiny_config.replace(**{"mocks.n_pairs": 60}), str(out), overwrite=True)
-    assert not (out / "old.txt").exists()
-    assert sum(Records.open(out).manifest.n_examples(split) for split in mocks.SPLITS) == 60
+    (out / "thesis.txt").write_text("x")
+    with pytest.raises(DataError, match="was not made by this command"):
+        job.make_records(tiny_config, str(out), overwrite=True)
+    assert (out / "thesis.txt").read_text() == "x"
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,3 +211,27 @@ def test_a_diverging_training_says_so(mock_records, tmp_path, monkeypatch):
     with pytest.raises(ExtmapError, match=r"loss is not a number in epoch 1: choose a smaller training\.lea"):
         train(records, records.manifest.config, tmp_path / "t", **SILENT)
     assert not (tmp_path / "t" / "model.json").exists()
+
+
+def test_an_overwrite_that_fails_keeps_the_finished_model(trained, mock_records, tmp_path, monkeypatch):
+    out = tmp_path / "t"
+    shutil.copytree(trained, out)
+    before = {name: (out / name).read_bytes() for name in ("model.keras", "model.json", "config.toml")}
+    records = Records.open(mock_records)
+    config = records.manifest.config
+    with pytest.raises(DataError, match="do not fill one batch"):
+        train(records, config.replace(**{"training.batch_size": 5000}), out, overwrite=True, **SILENT)
+    monkeypatch.setattr(ProfileLoss, "call", lambda self, y_true, y_pred: y_pred[:, 0] * float("nan"))
+    with pytest.raises(ExtmapError, match="not a number"):
+        train(records, config, out, overwrite=True, **SILENT)
+    for name, data in before.items():
+        assert (out / name).read_bytes() == data
+
+
+def test_a_folder_of_somebodys_own_is_never_trained_into(mock_records, tmp_path):
+    (tmp_path / "thesis.txt").write_text("x")
+    records = Records.open(mock_records)
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match="is no training folder"):
+            train(records, records.manifest.config, tmp_path, overwrite=overwrite, **SILENT)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

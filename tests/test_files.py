@@ -1,0 +1,48 @@
+import pytest
+
+from extmap_tf.errors import DataError
+from extmap_tf.files import whole_file, whole_path
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with whole_file(path, overwrite=True) as stream:
+            stream.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="did not make"), whole_file(tmp_path / "folder", overwrite=True):
+        pass
+    assert (tmp_path / "folder").is_dir()
+
+
+@pytest.mark.parametrize(("inside", "replaced"), [([], True), (["mark"], True), (["thesis.txt"], False)])
+def test_a_folder_takes_the_place_of_its_own_kind_only(tmp_path, inside, replaced):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in inside:
+        (out / name).write_text("old")
+
+    def replace():
+        with whole_path(out, overwrite=True, folder_with="mark") as temporary:
+            temporary.mkdir()
+            (temporary / "mark").write_text("new")
+
+    if replaced:
+        replace()
+        assert (out / "mark").read_text() == "new"
+    else:
+        with pytest.raises(DataError, match="did not make"):
+            replace()
+        assert (out / "thesis.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
