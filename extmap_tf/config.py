@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from extmap_tf.errors import ConfigError, MismatchError, require
+from extmap_tf.errors import ConfigError, DataError, MismatchError, require
 from extmap_tf.files import whole_file
 from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
 
@@ -439,6 +439,29 @@ class Config:
     def from_dict(cls, data, place="configuration"):
         """Build from nested dicts; unknown keys, wrong types and impossible values raise ConfigError."""
         return _build(cls, data, place, "")
+
+    @classmethod
+    def from_stated(cls, data, place):
+        """The configuration inside a manifest or a card, whose stated digest must be its own.
+
+        Parameters
+        ----------
+        data : dict
+            With ``config`` and ``config_digest``.
+        place : str
+
+        Raises
+        ------
+        DataError
+            The digests differ.
+        """
+        config, stated = cls.from_dict(data["config"], place), data["config_digest"]
+        if stated != config.digest:
+            raise DataError(
+                f"{place}: states digest {stated}, its configuration has {config.digest}; it was edited or "
+                "belongs to other software: make it again"
+            )
+        return config
 
     def to_dict(self):
         return dataclasses.asdict(self)

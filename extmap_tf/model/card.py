@@ -74,7 +74,7 @@ class ModelCard:
             if data.get("format") != FORMAT:
                 raise DataError(f"{place}: not the card of an {FORMAT}")
             return cls(
-                config=Config.from_dict(data["config"], place),
+                config=Config.from_stated(data, place),
                 records_digest=data["records_digest"],
                 n_weights=data["n_weights"],
                 training=data["training"],

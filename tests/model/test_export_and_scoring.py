@@ -140,3 +140,10 @@ def test_a_damaged_card_is_refused_in_a_line(trained):
 def test_wrong_shapes_get_tensorflows_own_error(scorer):
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
         scorer.score_counts(np.zeros((1, 32, 64)), [0.0], [0.0])
+
+
+def test_an_edited_law_in_a_card_is_refused(trained):
+    text = (trained / "model.json").read_text()
+    assert '"model": "G23"' in text
+    with pytest.raises(DataError, match=r"card of x: states digest \w+, its configuration has \w+"):
+        ModelCard.from_json(text.replace('"model": "G23"', '"model": "F19"'), "card of x")
