@@ -90,24 +90,23 @@ def scratch_folder(path):
 
 
 @contextlib.contextmanager
-def whole_folder(path, overwrite=False, marker=MANIFEST_NAME):
-    """A scratch folder that takes the name `path` when the block ends well.
+def whole_folder(path, overwrite=False):
+    """A scratch folder for records that takes the name `path` when the block ends well.
 
     Parameters
     ----------
     path : str
         The folder to make.
     overwrite : bool
-        Whether an existing folder may be replaced; it is kept until the new one is complete.
-    marker : str
-        Only a folder that holds this file, or nothing, is replaced: any other is somebody's own.
+        Whether existing records, or an empty folder, may be replaced; they are kept until the new ones are
+        complete. Any other folder is somebody's own.
     """
     path = str(path).rstrip("/")
     if FileSystems.exists(path):
         if not overwrite:
             raise DataError(f"{path} exists already: choose another name or give --overwrite")
         (inside,) = FileSystems.match([FileSystems.join(path, "*")])
-        if not FileSystems.exists(FileSystems.join(path, marker)) and inside.metadata_list:
+        if not FileSystems.exists(FileSystems.join(path, MANIFEST_NAME)) and inside.metadata_list:
             raise DataError(f"{path} was not made by this command: choose another name")
     with scratch_folder(path) as temporary:
         yield temporary

@@ -6,7 +6,6 @@ through the same readers, records and scoring as real data.
 
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -35,12 +34,12 @@ def run_demo(config, out, overwrite=False):
     extmap_tf.map.metrics.Evaluation
     """
     with whole_path(out, overwrite, folder_with="summary.json") as folder:
-        evaluation = _run(config, Path(folder), Path(out))
+        evaluation = _run(config, folder)
     _say(f"done: {out}/map.fits, {out}/figures/, {out}/summary.json")
     return evaluation
 
 
-def _run(config, folder, out):
+def _run(config, folder):
     # Beam and TensorFlow load here, so that importing this module stays light.
     from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
     from extmap_tf.model.export import export

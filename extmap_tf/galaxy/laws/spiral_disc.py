@@ -9,7 +9,6 @@ that along an arm ln R falls by tan(p) per radian of Galactic rotation. Four arm
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -37,9 +36,6 @@ class SpiralDisc(YoungDisc):
     arm_width_kpc: float = 0.35
     contrast: float = 2.0
     tangent_deg: float = 283.0
-
-    mirror_z: ClassVar[bool] = False
-    axisymmetric: ClassVar[bool] = False
 
     def arms(self, x_kpc, y_kpc):
         """Sum over the arms of their cross-section, 1 on a crest."""
