@@ -16,12 +16,27 @@ from beam_jobs.pipeline import progress_of_files, run, run_command, scratch_fold
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import DataError
 from extmap_tf.files import refuse_existing
+from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 
 FIELDS_PER_TILE = 2048
+
+# Output of the SavedModel -> layer of the map.
+LAYERS = {
+    "density_median": "density",
+    "extinction_median": "cumulative",
+    "extinction_mean": "cumulative_mean",
+    "extinction_std": "cumulative_std",
+    "extinction_percentiles": "cumulative_percentiles",
+    "density_mean": "density_mean",
+    "density_std": "density_std",
+    "density_percentiles": "density_percentiles",
+    "reliable_distance_kpc": "reliable_distance_kpc",
+    "outlier": "outlier",
+}
 
 
 class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
@@ -46,8 +61,15 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
         return Scorer(self._folder)
 
     def run_inference(self, batch, model, inference_args=None):
-        densities = model.score_examples(batch)
-        return [PredictionResult(example, density) for example, density in zip(batch, densities, strict=True)]
+        outputs = model.score_examples(batch)
+        missing = sorted(LAYERS.keys() - outputs.keys())
+        if missing:
+            raise DataError(f"{self._folder}: a SavedModel without {', '.join(missing)}: export it again")
+        layers = {layer: outputs[name] for name, layer in LAYERS.items()}
+        return [
+            PredictionResult(example, {name: values[i] for name, values in layers.items()})
+            for i, example in enumerate(batch)
+        ]
 
     def batch_elements_kwargs(self):
         from extmap_tf.model.scoring import BATCH_SIZE
@@ -67,24 +89,25 @@ def read_shard(shard):
 
 
 def result_to_row(index, result):
-    """A prediction -> (tile, (index, density, star count, coverage))."""
+    """A prediction -> (tile, (index, dict of the field's values))."""
     import tensorflow as tf
 
     features = tf.train.Example.FromString(result.example).features.feature
     n_stars = features["n_stars"].int64_list.value[0]
     coverage = features["coverage"].float_list.value[0]
-    return index // FIELDS_PER_TILE, (index, result.inference, n_stars, coverage)
+    return index // FIELDS_PER_TILE, (index, {"n_stars": n_stars, "coverage": coverage, **result.inference})
 
 
 def write_tile(element, folder):
     """Write one tile's rows as a NumPy archive; returns its name."""
     tile, rows = element
-    index, density, n_stars, coverage = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+    index, fields = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+    layers = {name: np.stack([field[name] for field in fields]) for name in fields[0]}
     name = f"tile-{tile:05d}.npz"
     with FileSystems.create(
         FileSystems.join(folder, name), compression_type=CompressionTypes.UNCOMPRESSED
     ) as stream:
-        np.savez(stream, index=index, density=np.stack(density), n_stars=n_stars, coverage=coverage)
+        np.savez(stream, index=index, **layers)
     return name
 
 
@@ -108,31 +131,26 @@ def tiles_to_map(paths, grid, distance, provenance):
     DataError
         A field of the grid is missing or there twice.
     """
-    density = np.full((grid.n_sightlines, distance.n_distances), np.nan, np.float32)
-    n_stars = np.zeros(grid.n_sightlines, np.int64)
-    coverage = np.zeros(grid.n_sightlines, np.float32)
+    layers = {}
     seen = np.zeros(grid.n_sightlines, np.int64)
     for path in paths:
         stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         with stream, np.load(stream) as tile:
             index = tile["index"]
-            density[index], n_stars[index] = tile["density"], tile["n_stars"]
-            coverage[index] = tile["coverage"]
             np.add.at(seen, index, 1)
+            for name in set(tile.files) - {"index"}:
+                part = tile[name]
+                if name not in layers:
+                    layers[name] = np.zeros((grid.n_sightlines, *part.shape[1:]), part.dtype)
+                layers[name][index] = part
     if (seen != 1).any():
         raise DataError(
             f"{np.count_nonzero(seen == 0)} of {grid.n_sightlines} fields are missing in the scored records "
             f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
         )
-    shape = grid.shape
-    return ExtinctionMap(
-        grid,
-        distance,
-        density.reshape(*shape, -1),
-        coverage.reshape(shape),
-        n_stars.reshape(shape),
-        provenance,
-    )
+    layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
+    about = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
+    return ExtinctionMap(grid, distance, provenance=provenance, distribution=Distribution(**layers), **about)
 
 
 def build(pipeline, shards, model_folder, folder):

@@ -56,7 +56,7 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
 
 def spread_sightlines(volume, n=6):
     """(l, b) of `n` sightlines with a profile, evenly spaced in the order of their total extinction."""
-    i_b, i_l = np.nonzero(volume.flag == 0)
+    i_b, i_l = np.nonzero(volume.has_profile)
     if not i_b.size:
         raise DataError("no sightline of the map has a profile: nothing to draw")
     order = np.argsort(volume.cumulative[i_b, i_l, -1], kind="stable")

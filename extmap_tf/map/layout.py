@@ -13,18 +13,40 @@ from extmap_tf.files import whole_file
 from extmap_tf.grids import DistanceGrid, SightlineGrid
 from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-
-# Image -> (attribute of ExtinctionMap, BUNIT, QUANTITY).
-_IMAGES = {
-    "CUMULATIVE": ("cumulative", "mag", "A({band}) from the Sun to the outer edge of the bin"),
-    "DENSITY": ("density", "mag/kpc", "A({band}) per kpc inside the bin"),
-    "COVERAGE": ("coverage", "", "fraction of the field that has data"),
-    "NSTARS": ("n_stars", "", "stars in the field"),
-    "FLAG": ("flag", "", "sum of the bits that apply; 0 is good"),
+# Image -> (attribute of ExtinctionMap, further axes than the sky's two, BUNIT, QUANTITY). What has "edge"
+# among its axes is given at the outer edges of the distance bins; what has "bin", inside them.
+_ALWAYS = {
+    "CUMULATIVE": ("cumulative", ("edge",), "mag", "A({band}) from the Sun to the outer edge of the bin"),
+    "DENSITY": ("density", ("bin",), "mag/kpc", "A({band}) per kpc inside the bin"),
+    "COVERAGE": ("coverage", (), "", "fraction of the field that has data"),
+    "NSTARS": ("n_stars", (), "", "stars in the field"),
+    "FLAG": ("flag", (), "", "sum of the bits that apply; 0 is good"),
 }
-_CUBES = ("CUMULATIVE", "DENSITY")
+_OF_A_DISTRIBUTION = {
+    "CUMULATIVE_MEAN": ("cumulative_mean", ("edge",), "mag", "mean of CUMULATIVE"),
+    "CUMULATIVE_STD": ("cumulative_std", ("edge",), "mag", "standard deviation of CUMULATIVE"),
+    "CUMULATIVE_PERCENTILES": (
+        "cumulative_percentiles",
+        ("percentile", "edge"),
+        "mag",
+        "percentiles of CUMULATIVE",
+    ),
+    "DENSITY_MEAN": ("density_mean", ("bin",), "mag/kpc", "mean of DENSITY"),
+    "DENSITY_STD": ("density_std", ("bin",), "mag/kpc", "standard deviation of DENSITY"),
+    "DENSITY_PERCENTILES": (
+        "density_percentiles",
+        ("percentile", "bin"),
+        "mag/kpc",
+        "percentiles of DENSITY",
+    ),
+    "RELIABLE_DISTANCE": ("reliable_distance_kpc", (), "kpc", "how far the profile can be relied on"),
+}
+_OF_SAMPLES = {
+    "SAMPLES": ("cumulative_samples", ("sample", "edge"), "mag", "equally likely profiles of CUMULATIVE"),
+}
+_MEDIANS = {"CUMULATIVE": "median of ", "DENSITY": "median of "}
 
 _PROVENANCE_KEYWORDS = {
     "KIND": ("kind", "estimate by a model, or truth of a mock sky"),
@@ -33,6 +55,8 @@ _PROVENANCE_KEYWORDS = {
     "LAW": ("law_model", "extinction law"),
     "LAWRV": ("law_rv", "R(V) of the law"),
     "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND)"),
+    "BANDUM": ("band_um", "[um] wavelength of BAND"),
+    "BLUEUM": ("blue_band_um", "[um] wavelength of BLUEBAND"),
     "SURVEY": ("survey", "whose stars"),
     "CONFIG": ("config_name", "configuration"),
     "CONFDIG": ("config_digest", "digest of the configuration"),
@@ -55,14 +79,18 @@ _DISTANCE_KEYWORDS = {
 }
 
 
-def write_layers(path, layers, grid, distance, provenance, min_coverage, overwrite=False):
+def write_layers(path, layers, grid, distance, provenance, min_coverage, percentiles, overwrite=False):
     """Write the layers of a map to a FITS file; see `extmap_tf.map.volume.ExtinctionMap.write`.
 
     Parameters
     ----------
     layers : dict of str to ndarray
-        ``cumulative``, ``density`` [n_b, n_l, n_distances]; ``coverage``, ``n_stars``, ``flag`` [n_b, n_l].
+        By name of attribute: [n_b, n_l], followed by an axis of percentiles or samples if it has one, and by
+        distances if it has them.
+    percentiles : tuple of float
+        Empty for a map without a distribution.
     """
+    n_samples = layers["cumulative_samples"].shape[2] if "cumulative_samples" in layers else 0
     shared = [fits.Card("EXTMAPV", FORMAT_VERSION, "version of this layout of an extmap_tf map")]
     for owner, keywords in (
         (provenance, _PROVENANCE_KEYWORDS),
@@ -71,16 +99,18 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, overwri
     ):
         shared += [_card(key, getattr(owner, name), text) for key, (name, text) in keywords.items()]
     shared.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
+    shared.append(_card("NPERC", len(percentiles), "percentiles in this file"))
+    shared += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
+    shared.append(_card("NSAMPLES", n_samples, "samples of each profile in this file"))
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, (attribute, unit, quantity) in _IMAGES.items():
+    for name, (attribute, axes, unit, quantity) in _images(percentiles, n_samples).items():
         layer = np.flip(layers[attribute], axis=1)
-        hdu = fits.ImageHDU(
-            np.ascontiguousarray(np.moveaxis(layer, -1, 0) if name in _CUBES else layer), name=name
-        )
-        hdu.header.extend(_wcs_cards(grid, distance, name), end=True)
+        hdu = fits.ImageHDU(np.ascontiguousarray(_sky_last(layer)), name=name)
+        hdu.header.extend(_wcs_cards(grid, distance, axes), end=True)
         if unit:
             hdu.header["BUNIT"] = (unit, "unit of the pixels")
-        hdu.header["QUANTITY"] = quantity.format(band=provenance.band)
+        median = _MEDIANS.get(name, "") if percentiles else ""
+        hdu.header["QUANTITY"] = median + quantity.format(band=provenance.band)
         hdus.append(hdu)
     for flag in SIGHTLINE_FLAGS:
         hdus["FLAG"].header[f"BIT{flag.value}"] = (flag.name, flag.meaning)
@@ -100,7 +130,7 @@ def read_layers(path, verify=False):
     -------
     layers : dict of str to ndarray
         As for `write_layers`: views of the memory-mapped file.
-    grid, distance, provenance, min_coverage
+    grid, distance, provenance, min_coverage, percentiles
     """
     path = Path(path)
     try:
@@ -135,7 +165,9 @@ def _layers_of(path, hdus, verify):
         place = hdu.fileinfo()
         if place["datLoc"] + place["datSpan"] > size:
             raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
-    for name in _IMAGES:
+    percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))
+    images = _images(percentiles, header["NSAMPLES"])
+    for name in images:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
     if verify:
@@ -145,15 +177,38 @@ def _layers_of(path, hdus, verify):
     grid = _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
     distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
     provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
+    lengths = {
+        "edge": distance.n_distances,
+        "bin": distance.n_distances,
+        "percentile": len(percentiles),
+        "sample": header["NSAMPLES"],
+    }
     layers = {}
-    for name, (attribute, _, _) in _IMAGES.items():
-        expected = (distance.n_distances, *grid.shape) if name in _CUBES else grid.shape
+    for name, (attribute, axes, _, _) in images.items():
+        expected = (*(lengths[axis] for axis in axes), *grid.shape)
         if hdus[name].shape != expected:
             raise DataError(f"{path}: {name} must be {expected} by its grids, got: {hdus[name].shape}")
-        _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, name), name)
-        data = np.asarray(hdus[name].data)
-        layers[attribute] = np.flip(np.moveaxis(data, 0, -1) if name in _CUBES else data, axis=1)
-    return layers, grid, distance, provenance, float(header["MINCOVER"])
+        _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, axes), name)
+        layers[attribute] = np.flip(_sky_first(np.asarray(hdus[name].data)), axis=1)
+    return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
+
+
+def _images(percentiles, n_samples):
+    images = dict(_ALWAYS)
+    if percentiles:
+        images |= _OF_A_DISTRIBUTION
+    if n_samples:
+        images |= _OF_SAMPLES
+    return images
+
+
+def _sky_last(layer):
+    """[n_b, n_l, ...] -> [..., n_b, n_l], the order of FITS images."""
+    return np.moveaxis(layer, (0, 1), (-2, -1))
+
+
+def _sky_first(data):
+    return np.moveaxis(data, (-2, -1), (0, 1))
 
 
 def _card(keyword, value, comment):
@@ -169,12 +224,12 @@ def _from_header(cls, header, keywords):
     return cls(**{name: hints[name](header[keyword]) for keyword, (name, _) in keywords.items()})
 
 
-def _wcs_cards(grid, distance, image):
-    """World coordinates of an image: plate carrée on the sky, l descending, distance along the third axis."""
+def _wcs_cards(grid, distance, axes):
+    """World coordinates of an image: plate carrée on the sky, l descending; distance, if any, is third."""
     column = grid.n_l // 2
     # A CAR projection is linear in l and b only around a reference point on the equator: CRVAL2 is 0.
     cards = [
-        _card("WCSAXES", 3 if image in _CUBES else 2, "axes of the world coordinates"),
+        _card("WCSAXES", 2 + len(axes), "axes of the world coordinates"),
         _card("CTYPE1", "GLON-CAR", "Galactic longitude, plate carree"),
         _card("CUNIT1", "deg", "unit of longitude"),
         _card("CRPIX1", float(column + 1), "column of CRVAL1 (the first is 1)"),
@@ -190,16 +245,23 @@ def _wcs_cards(grid, distance, image):
         _card("LONPOLE", 0.0, "[deg] native longitude of the pole"),
         _card("LATPOLE", 90.0, "[deg] native latitude of the pole"),
     ]
-    if image in _CUBES:
-        cumulative = image == "CUMULATIVE"
-        first = distance.outer_kpc[0] if cumulative else distance.centers_kpc[0]
-        what = "outer edge" if cumulative else "centre"
+    if axes:
+        first = distance.outer_kpc[0] if axes[-1] == "edge" else distance.centers_kpc[0]
+        what = "outer edge" if axes[-1] == "edge" else "centre"
         cards += [
             _card("CTYPE3", "DIST", f"heliocentric distance: {what} of the bin"),
             _card("CUNIT3", "kpc", "unit of distance"),
             _card("CRPIX3", 1.0, "plane of CRVAL3 (the first is 1)"),
             _card("CRVAL3", float(first), f"[kpc] {what} of the first bin"),
             _card("CDELT3", float(distance.step_kpc), "[kpc] length of a bin"),
+        ]
+    if len(axes) > 1:
+        what = "number i of the percentile PERCi" if axes[0] == "percentile" else "number of the sample"
+        cards += [
+            _card("CTYPE4", axes[0].upper(), what),
+            _card("CRPIX4", 1.0, "the first"),
+            _card("CRVAL4", 1.0, "has the number 1"),
+            _card("CDELT4", 1.0, "and the next one more"),
         ]
     return cards
 

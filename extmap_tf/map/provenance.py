@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from extmap_tf import __version__
+from extmap_tf.config import LawConfig
 from extmap_tf.errors import require
 from extmap_tf.extinction.law import blue_over_red
 
@@ -13,19 +14,25 @@ KINDS = ("estimate", "truth")
 
 
 class Flag(enum.IntFlag):
-    """Why a sightline has no profile (the first three, also in the file), or what a query could not do.
+    """What is wrong with a sightline or a queried position; the first seven are also in the file.
 
     ``NO_STARS``, ``LOW_COVERAGE`` and ``NO_PROFILE`` come with NaN, as do ``OUTSIDE_SKY`` and
     ``NOT_A_NUMBER``. With ``BEYOND_LAST_DISTANCE`` the cumulative extinction is a lower limit and the density
-    is NaN.
+    is NaN. The others warn of a value that is given: the field is unlike those that the model was trained
+    on, or the position is beyond the distance to which its sightline is reliable.
     """
 
     NO_STARS = 1
     LOW_COVERAGE = 2
     NO_PROFILE = 4
-    OUTSIDE_SKY = 8
-    BEYOND_LAST_DISTANCE = 16
-    NOT_A_NUMBER = 32
+    FEW_STARS = 8
+    ODD_STAR_COUNT = 16
+    ODD_COLORS = 32
+    ODD_PLACE = 64
+    OUTSIDE_SKY = 256
+    BEYOND_LAST_DISTANCE = 512
+    NOT_A_NUMBER = 1024
+    BEYOND_RELIABLE_DISTANCE = 2048
 
     @property
     def meaning(self):
@@ -37,11 +44,21 @@ _MEANINGS = {
     Flag.NO_STARS: "no star in the field",
     Flag.LOW_COVERAGE: "field covered less than the minimum",
     Flag.NO_PROFILE: "no profile, although there are data",
+    Flag.FEW_STARS: "too few stars for the model",
+    Flag.ODD_STAR_COUNT: "star count unlike the training mocks",
+    Flag.ODD_COLORS: "colours unlike the training mocks",
+    Flag.ODD_PLACE: "position outside the model's region",
     Flag.OUTSIDE_SKY: "outside the sky grid",
     Flag.BEYOND_LAST_DISTANCE: "beyond the last distance",
     Flag.NOT_A_NUMBER: "position or distance is NaN",
+    Flag.BEYOND_RELIABLE_DISTANCE: "beyond the reliable distance",
 }
-SIGHTLINE_FLAGS = (Flag.NO_STARS, Flag.LOW_COVERAGE, Flag.NO_PROFILE)
+EMPTY_FLAGS = Flag.NO_STARS | Flag.LOW_COVERAGE | Flag.NO_PROFILE
+SIGHTLINE_FLAGS = tuple(flag for flag in Flag if flag < Flag.OUTSIDE_SKY)
+
+# The model's bits 1, 2, 4, 8 for an unusual diagram, in this order, are these flags.
+OUTLIER_FLAGS = (Flag.FEW_STARS, Flag.ODD_STAR_COUNT, Flag.ODD_COLORS, Flag.ODD_PLACE)
+OUTLIER_SHIFT = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class Provenance:
         The extinction law, as in `extmap_tf.config.LawConfig`.
     blue_over_red : float
         A(`blue_band`)/A(`band`) of that law.
+    band_um, blue_band_um : float
+        Wavelengths of the two bands.
     config_name, config_digest : str
         The configuration it was made for.
     model_name, model_digest, records_digest : str
@@ -73,6 +92,8 @@ class Provenance:
     law_model: str
     law_rv: float
     blue_over_red: float
+    band_um: float
+    blue_band_um: float
     config_name: str
     config_digest: str
     model_name: str = ""
@@ -86,6 +107,7 @@ class Provenance:
         require(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self)
         require(math.isfinite(self.law_rv), "law_rv", "finite", self)
         require(1 < self.blue_over_red <= 20, "blue_over_red", "above 1 and at most 20", self)
+        require(0.1 <= self.blue_band_um < self.band_um <= 30, "band_um", "blue_band_um to 30", self)
         require(self.band, "band", "the name of a band", self)
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
@@ -116,10 +138,18 @@ class Provenance:
             blue_over_red=float(blue_over_red(law, config.survey)),
             config_name=config.name,
             config_digest=config.digest,
+            band_um=config.survey.red.wavelength_um,
+            blue_band_um=config.survey.blue.wavelength_um,
             band=config.survey.red.name,
             blue_band=config.survey.blue.name,
             **names,
         )
+
+    @property
+    def law(self):
+        """The extinction law as a `LawConfig`."""
+        ratio = self.blue_over_red if self.law_model == "ratio" else 0.0
+        return LawConfig(self.law_model, self.law_rv, ratio)
 
     def to_dict(self):
         return dataclasses.asdict(self)

@@ -1,6 +1,8 @@
 """The 3D extinction map: extinction profiles on a grid of sightlines, and its queries."""
 
 from pathlib import Path
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -13,11 +15,13 @@ from astropy.coordinates import (
 )
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.extinction.bands import as_law, extinction_ratio
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.map import layout
-from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Flag
+from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_FLAGS, OUTLIER_SHIFT, SIGHTLINE_FLAGS, Flag
 
 QUANTITIES = ("cumulative", "density")
+MODES = ("median", "mean", "std", "percentile", "samples", "random_sample")
 SKY_MODES = ("nearest", "linear")
 
 # Catalogs give distances in decimals, and 0.7 / 0.1 is below 7. This tolerance, in bins, puts a distance that
@@ -61,7 +65,7 @@ class ExtinctionMap:
     grid : SightlineGrid
     distance : DistanceGrid
     density : array_like [n_b, n_l, n_distances]
-        mag/kpc in ``provenance.band``, both sky axes ascending.
+        mag/kpc in ``provenance.band``, both sky axes ascending; the median where there is a distribution.
     coverage : array_like [n_b, n_l]
         Fraction of each field that the survey's data cover, 0 to 1.
     n_stars : array_like of int [n_b, n_l]
@@ -70,13 +74,27 @@ class ExtinctionMap:
     min_coverage : float
         An estimate with less coverage, or without a star, becomes NaN and is flagged. A truth is known
         without stars: it is NaN only where `density` is.
+    distribution : Distribution, optional
+        How sure the profiles are. A truth has none.
+    outlier : array_like of int [n_b, n_l], optional
+        The model's bits for fields unlike those it was trained on: 1 too few stars, 2 star count, 4 colours,
+        8 position; 0 elsewhere. They become flags.
 
     Attributes
     ----------
     density, cumulative : ndarray of float32 [n_b, n_l, n_distances]
-        mag/kpc inside the bins, mag at their outer edges; NaN where `flag` is not 0.
+        mag/kpc inside the bins, mag at their outer edges; NaN where `has_profile` is false.
     flag : ndarray of uint8 [n_b, n_l]
         Bits of `Flag`.
+    percentiles : tuple of float
+        In percent; empty without a distribution.
+    cumulative_mean, cumulative_std, density_mean, density_std : ndarray of float32
+        [n_b, n_l, n_distances]; with a distribution only, as are the next two.
+    cumulative_percentiles, density_percentiles : ndarray of float32
+        [n_b, n_l, n_percentiles, n_distances].
+    reliable_distance_kpc : ndarray of float32 [n_b, n_l]
+    cumulative_samples : ndarray of float32 [n_b, n_l, n_samples, n_distances]
+        Only if the distribution has samples.
     path : Path or None
         The file it was read from.
 
@@ -86,14 +104,27 @@ class ExtinctionMap:
         An array does not have the grids' shape or has impossible values.
     """
 
-    def __init__(self, grid, distance, density, coverage, n_stars, provenance, min_coverage=0.5):
+    def __init__(
+        self,
+        grid,
+        distance,
+        density,
+        coverage,
+        n_stars,
+        provenance,
+        min_coverage=0.5,
+        distribution=None,
+        outlier=None,
+    ):
         density = np.array(density, np.float32)
         coverage = np.array(coverage, np.float32)
         n_stars = np.array(n_stars)
+        outlier = np.zeros(grid.shape, np.uint8) if outlier is None else np.array(outlier)
         for name, layer, shape in (
             ("density", density, (*grid.shape, distance.n_distances)),
             ("coverage", coverage, grid.shape),
             ("n_stars", n_stars, grid.shape),
+            ("outlier", outlier, grid.shape),
         ):
             if layer.shape != shape:
                 raise DataError(
@@ -102,65 +133,92 @@ class ExtinctionMap:
         if not ((coverage >= 0) & (coverage <= 1)).all():
             worst = coverage[~((coverage >= 0) & (coverage <= 1))][0]
             raise DataError(f"coverage of a map must be 0 to 1, got: {worst}")
-        if n_stars.dtype.kind not in "iu" or not ((n_stars >= 0) & (n_stars < 2**31)).all():
-            raise DataError(
-                f"n_stars of a map must be whole numbers from 0 to 2^31 - 1, got: {n_stars.dtype}"
-            )
+        for name, layer, end, most in (
+            ("n_stars", n_stars, 2**31, "2^31 - 1"),
+            ("outlier", outlier, 1 << len(OUTLIER_FLAGS), "15"),
+        ):
+            if layer.dtype.kind not in "iu" or not ((layer >= 0) & (layer < end)).all():
+                raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
         if not 0 <= min_coverage <= 1:
             raise ConfigError(f"min_coverage must be 0 to 1, got: {min_coverage!r}")
+        layers = {"density": density}
+        if distribution is not None:
+            layers |= distribution.layers(grid.shape, distance.n_distances)
         flag = np.zeros(grid.shape, np.uint8)
         if provenance.kind == "estimate":
             flag[n_stars == 0] |= Flag.NO_STARS.value
             flag[coverage < min_coverage] |= Flag.LOW_COVERAGE.value
-        flag[(flag == 0) & ~np.isfinite(density).all(axis=-1)] = Flag.NO_PROFILE.value
-        density[flag != 0] = np.nan
+        finite = np.all(
+            [np.isfinite(layer).reshape(*grid.shape, -1).all(axis=-1) for layer in layers.values()], axis=0
+        )
+        flag[(flag == 0) & ~finite] = Flag.NO_PROFILE.value
+        for layer in layers.values():
+            layer[flag != 0] = np.nan
+        flag |= (outlier << OUTLIER_SHIFT).astype(np.uint8)
+        if "cumulative" not in layers:
+            layers["cumulative"] = self._to_cumulative(density, distance)
+        if "density_samples" in layers:
+            layers["cumulative_samples"] = self._to_cumulative(layers.pop("density_samples"), distance)
         self._hold(
             grid,
             distance,
             provenance,
             float(min_coverage),
-            density=density,
-            cumulative=density_to_cumulative(density.astype(float), distance.step_kpc).astype(np.float32),
+            () if distribution is None else tuple(distribution.percentiles),
             coverage=coverage,
             n_stars=n_stars.astype(np.int32),
             flag=flag,
+            **layers,
         )
 
-    def _hold(self, grid, distance, provenance, min_coverage, path=None, **layers):
+    @staticmethod
+    def _to_cumulative(density, distance):
+        return density_to_cumulative(density.astype(float), distance.step_kpc).astype(np.float32)
+
+    def _hold(self, grid, distance, provenance, min_coverage, percentiles, path=None, **layers):
         self.grid = grid
         self.distance = distance
         self.provenance = provenance
         self.min_coverage = min_coverage
+        self.percentiles = percentiles
         self.path = path
+        self._layers = layers
         for name, layer in layers.items():
             layer.flags.writeable = False
             setattr(self, name, layer)
 
+    @classmethod
+    def _held(cls, about, layers, path=None):
+        self = cls.__new__(cls)
+        self._hold(*about, path=path, **layers)
+        return self
+
+    @property
+    def _about(self):
+        return (self.grid, self.distance, self.provenance, self.min_coverage, self.percentiles)
+
     def __reduce__(self):
         if self.path is not None:
             return (type(self).read, (self.path,))
-        layers = (self.density, self.coverage, self.n_stars, self.provenance, self.min_coverage)
-        return (type(self), (self.grid, self.distance, *layers))
+        return (type(self)._held, (self._about, self._layers))
 
     def write(self, path, overwrite=False):
         """Write the map to a FITS file; the same map gives the same bytes.
 
-        Images CUMULATIVE (mag, at the bins' outer edges), DENSITY (mag/kpc, at the bins' centres), COVERAGE,
-        NSTARS and FLAG. On the sky the first axis is longitude, stored descending (CDELT1 < 0: l increases to
-        the left, as viewers show it), the second latitude, in a plate carrée (CAR with CRVAL2 = 0); the third
-        axis of the cubes is distance. Every part repeats the provenance.
+        Images CUMULATIVE (mag, at the bins' outer edges), DENSITY (mag/kpc, inside the bins), COVERAGE,
+        NSTARS and FLAG. A map with a distribution, whose CUMULATIVE and DENSITY are medians, also has
+        CUMULATIVE_MEAN, CUMULATIVE_STD, CUMULATIVE_PERCENTILES, the same of DENSITY, and RELIABLE_DISTANCE;
+        one with samples, SAMPLES. On the sky the first axis is longitude, stored descending (CDELT1 < 0: l
+        increases to the left, as viewers show it), the second latitude, in a plate carrée (CAR with CRVAL2 =
+        0); the third axis of the cubes is distance, and a fourth the number i of the percentile PERCi or of
+        the sample. Every part repeats the provenance.
 
         Raises
         ------
         DataError
             The file exists and `overwrite` is false.
         """
-        layers = {
-            name: getattr(self, name) for name in ("cumulative", "density", "coverage", "n_stars", "flag")
-        }
-        layout.write_layers(
-            path, layers, self.grid, self.distance, self.provenance, self.min_coverage, overwrite=overwrite
-        )
+        layout.write_layers(path, self._layers, *self._about, overwrite=overwrite)
 
     @classmethod
     def read(cls, path, verify=False):
@@ -178,70 +236,120 @@ class ExtinctionMap:
             The file is missing, not FITS, not such a map, truncated, or (with `verify`) damaged.
         """
         layers, *about = layout.read_layers(path, verify=verify)
-        self = cls.__new__(cls)
-        self._hold(*about, path=Path(path).absolute(), **layers)
-        return self
+        return cls._held(about, layers, path=Path(path).absolute())
 
     @property
-    def bands(self):
-        """What `query` can give: dict of band name to its ratio to the map's own band."""
-        red, blue, ratio = self.provenance.band, self.provenance.blue_band, self.provenance.blue_over_red
-        return {red: 1.0, blue: ratio, f"E({blue}-{red})": ratio - 1.0}
+    def has_profile(self):
+        """Whether a sightline has a profile: ndarray of bool [n_b, n_l]."""
+        return self.flag & EMPTY_FLAGS.value == 0
 
-    def query(self, coords, band=None, quantity="cumulative", sky="nearest", return_flags=False):
+    @property
+    def n_samples(self):
+        """Samples of each profile in the map, 0 if there are none."""
+        return self.cumulative_samples.shape[2] if "cumulative_samples" in self._layers else 0
+
+    def band_factor(self, band=None, law=None):
+        """A(band), or a colour excess, over the A of the map's own band.
+
+        Parameters
+        ----------
+        band : str, optional
+            The map's own bands, any of `extmap_tf.extinction.bands.BANDS_UM`, or a colour excess of two such
+            as ``E(B-V)``; the map's own band if left out.
+        law : LawConfig or str, optional
+            Instead of the map's own law: a model of ``dust_extinction`` by name (then with R(V) = 3.1). The
+            map's A in its own band is kept as it is, not fitted anew.
+
+        Raises
+        ------
+        ConfigError
+            An unknown band or law, or a law that does not cover the band.
+        """
+        origin = self.provenance
+        if band is None or band == origin.band:
+            return 1.0
+        return extinction_ratio(
+            band,
+            origin.band,
+            origin.law if law is None else as_law(law),
+            own_um={origin.blue_band: origin.blue_band_um, origin.band: origin.band_um},
+            own_ratios={origin.blue_band: origin.blue_over_red} if law is None else None,
+        )
+
+    def query(
+        self,
+        coords,
+        *,
+        quantity="cumulative",
+        mode="median",
+        percentile=None,
+        band=None,
+        law=None,
+        sky="nearest",
+        return_flags=False,
+        seed=0,
+    ):
         """Extinction or its density at positions on the sky or in space.
 
-        The shape of the result is ``coords.shape`` for positions with a distance and
-        ``coords.shape + (n_distances,)`` for positions without one; flags have ``coords.shape``.
+        The shape of the result is ``coords.shape``, then ``(n_percentiles,)`` for a sequence of percentiles
+        or ``(n_samples,)`` for samples, then ``(n_distances,)`` for positions without a distance. Flags have
+        ``coords.shape``.
 
         Parameters
         ----------
         coords : astropy.coordinates.SkyCoord
             In any frame. With a distance: the value there. Without: the whole profile, the cumulative at
             ``distance.outer_kpc``, the density in the bins around ``distance.centers_kpc``.
-        band : str, optional
-            One of `bands`; the map's own band if left out.
         quantity : {"cumulative", "density"}
             Extinction from the Sun to the position, linear inside a distance bin from 0 at the Sun; or the
             differential extinction of the position's bin (lower edge inclusive; the last bin, both edges).
+        mode : {"median", "mean", "std", "percentile", "samples", "random_sample"}
+            What of the distribution, at each distance by itself: the median density is not the slope of the
+            median cumulative extinction. ``samples``: every stored profile. ``random_sample``: for each
+            sightline one of its stored profiles, the same for all positions on it, chosen with `seed`.
+            A map without a distribution, such as a truth, has only its one profile, as ``median``.
+        percentile : float or sequence of float
+            In percent, with ``mode="percentile"``; between two stored percentiles, linear in the quantile of
+            the normal distribution.
+        band : str, optional
+            As for `band_factor`; the map's own band if left out.
+        law : LawConfig or str, optional
+            As for `band_factor`; the map's own law if left out.
         sky : {"nearest", "linear"}
             The sightline whose centre is nearest in l and in b; or between the four centres around the
             position, linear in l and b and constant in the outermost half step; NaN if one of the four that
-            counts has no profile.
+            counts has no profile. A std or percentile is interpolated like any other value.
         return_flags : bool
             Also return the bits of `Flag` of each position.
+        seed : int
+            Of ``random_sample``.
 
         Returns
         -------
         astropy.units.Quantity of float32
             mag or mag/kpc. NaN without a profile, further than half a step outside the grid, or where the
             position or distance is NaN. Beyond the last distance the cumulative stays at its last value, a
-            lower limit, and the density is NaN.
-        ndarray of uint8
+            lower limit, and the density is NaN. Beyond the reliable distance values are given and flagged;
+            a whole profile is not flagged for its far end, which ``reliable_distance_kpc`` tells.
+        ndarray of uint16
             Only with `return_flags`.
 
         Raises
         ------
         DataError
-            A distance is negative or no length.
+            A distance is negative or no length, or the map does not have what `mode` asks for.
         ConfigError
-            An unknown band, quantity or sky mode.
+            An unknown band, law, quantity, mode or sky mode, or a percentile outside the stored ones.
         """
-        if not isinstance(coords, SkyCoord | BaseCoordinateFrame):
-            raise DataError(
-                f"query takes a SkyCoord (and query_gal takes l, b), got: {type(coords).__name__}"
-            )
-        frame = coords.frame if isinstance(coords, SkyCoord) else coords
-        if not isinstance(frame, Galactic):
-            try:
-                frame = frame.transform_to(Galactic())
-            except ConvertError as error:
-                raise DataError(f"coordinates cannot be turned into Galactic ones: {error}") from None
-        place = frame.spherical
-        distance = None if isinstance(frame.data, UnitSphericalRepresentation) else place.distance
-        return self.query_gal(place.lon, place.lat, distance, band, quantity, sky, return_flags)
+        parts = coords.parts if isinstance(coords, _Place) else _galactic(coords)
+        how = {"quantity": quantity, "mode": mode, "percentile": percentile, "sky": sky, "seed": seed}
+        values, flags = self._values_at(parts, **how)
+        values *= np.float32(self.band_factor(band, law))
+        unit = u.mag if quantity == "cumulative" else u.mag / u.kpc
+        answer = u.Quantity(values, unit, copy=False)
+        return (answer, flags) if return_flags else answer
 
-    def query_gal(self, l, b, d=None, band=None, quantity="cumulative", sky="nearest", return_flags=False):
+    def query_gal(self, l, b, d=None, **how):
         """As `query`, for Galactic longitude, latitude and heliocentric distance.
 
         Parameters
@@ -250,54 +358,119 @@ class ExtinctionMap:
             Plain numbers are degrees.
         d : float, array_like or Quantity, optional
             Plain numbers are kpc. The three are broadcast against one another.
+        how
+            As for `query`.
         """
-        factor = self._factor(band)
-        for name, value, known in (("quantity", quantity, QUANTITIES), ("sky", sky, SKY_MODES)):
+        return self.query(_Place(_numbers(longitude=l, latitude=b, distance=d)), **how)
+
+    def query_equ(self, ra, dec, d=None, **how):
+        """As `query_gal`, for right ascension and declination (ICRS)."""
+        parts = _numbers(right_ascension=ra, declination=dec, distance=d)
+        try:
+            sky = SkyCoord(parts[0] * u.deg, parts[1] * u.deg, frame="icrs").galactic
+        except ValueError as error:
+            raise DataError(f"no such position: {error}") from None
+        return self.query(_Place([sky.l.deg, sky.b.deg, *parts[2:]]), **how)
+
+    def _values_at(self, parts, *, quantity, mode, percentile, sky, seed):
+        """Values and flags at l and b in deg and perhaps d in kpc, a list of arrays of one shape."""
+        for name, value, known in (
+            ("quantity", quantity, QUANTITIES),
+            ("mode", mode, MODES),
+            ("sky", sky, SKY_MODES),
+        ):
             if value not in known:
                 raise ConfigError(f"{name} must be one of {', '.join(known)}, got: {value!r}")
-        parts = [_plain(l, u.deg, "longitude"), _plain(b, u.deg, "latitude")]
-        if d is not None:
-            parts.append(_plain(d, u.kpc, "distance"))
-        try:
-            parts = np.broadcast_arrays(*parts)
-        except ValueError:
-            shapes = ", ".join(str(part.shape) for part in parts)
-            raise DataError(f"l, b and d must have shapes that go together, got: {shapes}") from None
-        shape = parts[0].shape
+        columns, one = self._columns(quantity, mode, percentile, seed)
+        shape = np.shape(parts[0])
         flat = [np.ravel(part) for part in parts]
-        if d is not None and (flat[2] < 0).any():
+        if len(flat) == 3 and (flat[2] < 0).any():
             first = int(np.argmax(flat[2] < 0))
             raise DataError(
                 f"distances must not be negative, got: {flat[2][first]:g} kpc at position {first} "
                 f"({np.count_nonzero(flat[2] < 0)} of {flat[2].size} are)"
             )
-        tail = () if d is not None else (self.distance.n_distances,)
-        values = np.empty((flat[0].size, *tail), np.float32)
-        flags = np.empty(flat[0].size, np.uint8)
-        for start in range(0, flat[0].size, BLOCK):
-            block = slice(start, start + BLOCK)
+        n, tail = flat[0].size, () if len(flat) == 3 else (self.distance.n_distances,)
+        values = np.empty((n, len(columns), *tail), np.float32)
+        flags = np.empty(n, np.uint16)
+        step = max(1, BLOCK // (len(columns) * (tail[0] if tail else 1)))
+        for start in range(0, n, step):
+            block = slice(start, start + step)
             values[block], flags[block] = self._look_up(
-                *(part[block] for part in flat), quantity=quantity, sky=sky
+                columns, quantity, sky, *(part[block] for part in flat)
             )
-        values *= np.float32(factor)
-        unit = u.mag if quantity == "cumulative" else u.mag / u.kpc
-        answer = u.Quantity(values.reshape(shape + tail), unit, copy=False)
-        return (answer, flags.reshape(shape)) if return_flags else answer
+        return values.reshape(shape + (() if one else (len(columns),)) + tail), flags.reshape(shape)
 
-    def _factor(self, band):
-        if band is None:
-            return 1.0
-        if band not in self.bands:
-            raise ConfigError(f"no band {band!r} in this map; available: {', '.join(self.bands)}")
-        return self.bands[band]
+    def _columns(self, quantity, mode, percentile, seed):
+        """Functions (i_b, i_l, bins) -> values, as a list, and whether it is one without an axis."""
+        if (percentile is not None) != (mode == "percentile"):
+            raise ConfigError(f"percentile goes with mode 'percentile', got: {percentile!r} with {mode!r}")
+        if mode == "median":
+            return [self._reader(self._layers[quantity], quantity)], True
+        if mode in ("samples", "random_sample"):
+            samples = self._layer("cumulative_samples", "samples", "score with --samples")
+            if mode == "samples":
+                return [self._sample_reader(samples, quantity, s) for s in range(self.n_samples)], False
+            chosen = np.random.default_rng(seed).integers(self.n_samples, size=self.grid.shape)
+            return [self._sample_reader(samples, quantity, chosen)], True
+        advice = "it has one profile a sightline, as mode 'median'"
+        if mode != "percentile":
+            return [self._reader(self._layer(f"{quantity}_{mode}", mode, advice), quantity)], True
+        cube = self._layer(f"{quantity}_percentiles", "percentiles", advice)
+        wanted = np.atleast_1d(np.asarray(percentile, float))
+        weights = [_percentile_weights(self.percentiles, p) for p in wanted]
+        return [self._percentile_reader(cube, quantity, pairs) for pairs in weights], np.ndim(percentile) == 0
 
-    def _look_up(self, l_deg, b_deg, d_kpc=None, *, quantity, sky):
+    def _layer(self, attribute, what, advice):
+        if attribute not in self._layers:
+            name = f"{self.path}" if self.path else "this map"
+            raise DataError(f"{name} ({self.provenance.kind}) has no {what}: {advice}")
+        return self._layers[attribute]
+
+    @staticmethod
+    def _reader(cube, quantity):
+        """Values [n] at `bins` (index, fraction) of sightlines; for None, whole profiles [n, n_distances]."""
+
+        def read(i_b, i_l, bins):
+            if bins is None:
+                return cube[i_b, i_l]
+            k, fraction = bins
+            if quantity == "density":
+                return cube[i_b, i_l, k]
+            return _inside_bin(cube[i_b, i_l, k], cube[i_b, i_l, np.maximum(k - 1, 0)], k, fraction)
+
+        return read
+
+    def _percentile_reader(self, cube, quantity, pairs):
+        readers = [(self._reader(cube[:, :, index], quantity), weight) for index, weight in pairs]
+        return lambda *place: sum(weight * read(*place) for read, weight in readers)
+
+    def _sample_reader(self, samples, quantity, number):
+        """As `_reader`, for sample `number` (one, or an array [n_b, n_l]) of the cumulative profiles."""
+        step_kpc = self.distance.step_kpc
+
+        def read(i_b, i_l, bins):
+            which = number if np.ndim(number) == 0 else number[i_b, i_l]
+            if bins is None:
+                profile = samples[i_b, i_l, which]
+                return (
+                    profile if quantity == "cumulative" else np.diff(profile, axis=-1, prepend=0.0) / step_kpc
+                )
+            k, fraction = bins
+            outer, inner = samples[i_b, i_l, which, k], samples[i_b, i_l, which, np.maximum(k - 1, 0)]
+            if quantity == "density":
+                return (outer - np.where(k > 0, inner, 0.0)) / step_kpc
+            return _inside_bin(outer, inner, k, fraction)
+
+        return read
+
+    def _look_up(self, columns, quantity, sky, l_deg, b_deg, d_kpc=None):
         nowhere = ~(np.isfinite(l_deg) & np.isfinite(b_deg))
         l_deg, b_deg = np.where(nowhere, np.nan, l_deg), np.where(nowhere, np.nan, b_deg)
         sightline = self.grid.sightline_of(l_deg, b_deg)
         outside = sightline < 0
         nan = nowhere if d_kpc is None else nowhere | np.isnan(d_kpc)
-        flags = np.where(outside & ~nowhere, Flag.OUTSIDE_SKY.value, 0).astype(np.uint8)
+        flags = np.where(outside & ~nowhere, Flag.OUTSIDE_SKY.value, 0).astype(np.uint16)
         flags[nan] |= Flag.NOT_A_NUMBER.value
         empty = outside | nan
         bins = None
@@ -308,30 +481,26 @@ class ExtinctionMap:
                 empty = empty | beyond
         if sky == "nearest":
             i_b, i_l = np.divmod(np.where(outside, 0, sightline), self.grid.n_l)
-            values = self._at(i_b, i_l, bins, quantity)
-            flags |= np.where(outside, 0, self.flag[i_b, i_l])
+            corners = [(i_b, i_l, None)]
         else:
-            values = 0.0
-            for i_b, i_l, weight in self._corners(
-                np.where(outside, 0.0, l_deg), np.where(outside, 0.0, b_deg)
-            ):
-                corner = self._at(i_b, i_l, bins, quantity)
-                weight = weight.reshape(-1, *(1,) * (corner.ndim - 1))
-                # A corner of no weight may be NaN, and 0 x NaN is not 0.
-                values = values + np.where(weight > 0, corner * weight, 0.0)
-                flags |= np.where((weight.ravel() > 0) & ~outside, self.flag[i_b, i_l], 0)
+            corners = self._corners(np.where(outside, 0.0, l_deg), np.where(outside, 0.0, b_deg))
+        values = [0.0] * len(columns)
+        for i_b, i_l, weight in corners:
+            counts = ~outside if weight is None else ~outside & (weight > 0)
+            flags |= np.where(counts, self.flag[i_b, i_l], 0).astype(np.uint16)
+            if d_kpc is not None and self.percentiles:
+                unreliable = counts & (d_kpc > self.reliable_distance_kpc[i_b, i_l])
+                flags[unreliable] |= Flag.BEYOND_RELIABLE_DISTANCE.value
+            for number, read in enumerate(columns):
+                found = read(i_b, i_l, bins)
+                if weight is not None:
+                    by = weight.reshape(-1, *(1,) * (found.ndim - 1))
+                    # A corner of no weight may be NaN, and 0 x NaN is not 0.
+                    found = np.where(by > 0, found * by, 0.0)
+                values[number] = values[number] + found
+        values = np.stack(values, axis=1)
         values[empty] = np.nan
         return values, flags
-
-    def _at(self, i_b, i_l, bins, quantity):
-        """Values [n] at `bins` (index, fraction) of sightlines; for None, whole profiles [n, n_distances]."""
-        if bins is None:
-            return getattr(self, quantity)[i_b, i_l]
-        k, fraction = bins
-        if quantity == "density":
-            return self.density[i_b, i_l, k]
-        outer, inner = self.cumulative[i_b, i_l, k], self.cumulative[i_b, i_l, np.maximum(k - 1, 0)]
-        return _inside_bin(outer, inner, k, fraction)
 
     def _corners(self, l_deg, b_deg):
         """The four centres around each position: a list of (i_b, i_l, weight), each [n]."""
@@ -350,9 +519,11 @@ class ExtinctionMap:
         """What the map is, as a list of lines of plain text."""
         grid, distance, origin = self.grid, self.distance, self.provenance
         kind = "estimated from star counts" if origin.kind == "estimate" else "the true dust of a mock sky"
-        good = self.flag == 0
+        good = self.has_profile
         total = self.cumulative[..., -1][good]
-        others = ", ".join(band for band in self.bands if band != origin.band)
+        others = f"{origin.blue_band}, E({origin.blue_band}-{origin.band})"
+        if origin.law_model != "ratio":
+            others += ", other bands and colour excesses by its law"
         model = f"{origin.model_name} ({origin.model_digest}), records {origin.records_digest}"
         rows = [
             ("map", kind),
@@ -370,17 +541,19 @@ class ExtinctionMap:
                 f"0 to {distance.max_kpc:g} kpc, {distance.n_distances} bins of {distance.step_kpc:g} kpc",
             ),
             ("sightlines", f"{np.count_nonzero(good)} of {grid.n_sightlines} have a profile"),
-            *(
-                ("", f"{np.count_nonzero(self.flag & flag.value)} have none: {flag.meaning}")
-                for flag in SIGHTLINE_FLAGS
-                if (self.flag & flag.value).any()
-            ),
+            *self._flags_described(),
+            ("values", self._values_described()),
             ("stars", f"{int(self.n_stars.sum(dtype=np.int64))} counted (fields may overlap)"),
             ("coverage", f"an estimate needs {self.min_coverage:g} of its field"),
         ]
         if good.any():
             at_end = f"median {np.median(total):.3f} mag, largest {total.max():.3f} mag"
             rows.append((f"total A({origin.band})", f"{at_end}, at {distance.max_kpc:g} kpc"))
+            if self.percentiles:
+                low, middle, high = np.percentile(self.reliable_distance_kpc[good], (16, 50, 84))
+                rows.append(
+                    ("reliable to", f"{middle:.2f} kpc (16 to 84 % of them: {low:.2f} to {high:.2f})")
+                )
         rows += [
             ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
             ("law", f"{origin.law_model}, R(V) = {origin.law_rv:g}"),
@@ -390,6 +563,18 @@ class ExtinctionMap:
             ("software", origin.software),
         ]
         return [f"{name:<14} {text}" for name, text in rows]
+
+    def _flags_described(self):
+        for flag in SIGHTLINE_FLAGS:
+            if n := np.count_nonzero(self.flag & flag.value):
+                yield "", f"{n} {'have none' if flag & EMPTY_FLAGS else 'are doubtful'}: {flag.meaning}"
+
+    def _values_described(self):
+        if not self.percentiles:
+            return "one profile a sightline, without uncertainty"
+        numbers = ", ".join(f"{p:g}" for p in self.percentiles)
+        text = f"median, mean, std and percentiles {numbers}"
+        return f"{text}; {self.n_samples} samples" if self.n_samples else f"{text}; no samples"
 
 
 def _bins_of(distance, d_kpc):
@@ -414,6 +599,56 @@ def _pair(x, n, closed=False):
     below = below.astype(int)
     above = below + 1
     return (below % n, 1.0 - weight), (above % n, weight)
+
+
+def _percentile_weights(percentiles, wanted):
+    """Stored percentiles around one, as pairs of (index, weight)."""
+    if not percentiles[0] <= wanted <= percentiles[-1]:
+        raise ConfigError(
+            f"percentile must be {percentiles[0]:g} to {percentiles[-1]:g}, as stored in the map, "
+            f"got: {wanted:g}"
+        )
+    above = int(np.searchsorted(percentiles, wanted))
+    if percentiles[above] == wanted:
+        return [(above, 1.0)]
+    low, at, high = (
+        NormalDist().inv_cdf(p / 100.0) for p in (percentiles[above - 1], wanted, percentiles[above])
+    )
+    weight = (at - low) / (high - low)
+    return [(above - 1, 1.0 - weight), (above, weight)]
+
+
+class _Place(NamedTuple):
+    """Positions as numbers: l and b in deg and perhaps d in kpc, of one shape."""
+
+    parts: list
+
+
+def _galactic(coords):
+    if not isinstance(coords, SkyCoord | BaseCoordinateFrame):
+        raise DataError(f"query takes a SkyCoord (and query_gal takes l, b), got: {type(coords).__name__}")
+    frame = coords.frame if isinstance(coords, SkyCoord) else coords
+    if not isinstance(frame, Galactic):
+        try:
+            frame = frame.transform_to(Galactic())
+        except ConvertError as error:
+            raise DataError(f"coordinates cannot be turned into Galactic ones: {error}") from None
+    place = frame.spherical
+    parts = [place.lon.to_value(u.deg), place.lat.to_value(u.deg)]
+    if not isinstance(frame.data, UnitSphericalRepresentation):
+        parts.append(_plain(place.distance, u.kpc, "distance"))
+    return parts
+
+
+def _numbers(distance, **angles):
+    parts = [_plain(angle, u.deg, name.replace("_", " ")) for name, angle in angles.items()]
+    if distance is not None:
+        parts.append(_plain(distance, u.kpc, "distance"))
+    try:
+        return np.broadcast_arrays(*parts)
+    except ValueError:
+        shapes = ", ".join(str(part.shape) for part in parts)
+        raise DataError(f"positions must have shapes that go together, got: {shapes}") from None
 
 
 def _plain(value, unit, name):

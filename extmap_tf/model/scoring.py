@@ -72,7 +72,7 @@ class Scorer:
             ) from None
 
     def score_examples(self, serialized):
-        """Profiles of a batch of serialized examples.
+        """All outputs of the ``examples`` signature for a batch of serialized examples.
 
         Parameters
         ----------
@@ -80,13 +80,13 @@ class Scorer:
 
         Returns
         -------
-        ndarray of float32 [batch, n_distances]
-            Density, mag / kpc.
+        dict of str to ndarray [batch, ...]
         """
-        return self._examples(examples=tf.constant(list(serialized)))["density"].numpy()
+        outputs = self._examples(examples=tf.constant(list(serialized)))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     def score_counts(self, counts, l_deg, b_deg):
-        """Profiles of CMD images [batch, n_mag, n_color] at positions [batch]; as `score_examples`."""
+        """Density, mag / kpc [batch, n_distances], of CMD images [batch, n_mag, n_color] at positions."""
         arrays = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
         tensors = {name: tf.constant(np.asarray(array, np.float32)) for name, array in arrays.items()}
         return self._counts(**tensors)["density"].numpy()

@@ -4,19 +4,40 @@ from apache_beam.ml.inference.base import PredictionResult
 
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import DataError
-from extmap_tf.map.provenance import Provenance
+from extmap_tf.grids import PERCENTILES
+from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.records.dataset import serialized_examples
 from extmap_tf.records.example import field_to_example
 from extmap_tf.records.manifest import Records
 
+N_PERCENTILES = len(PERCENTILES)
+
+
+def outputs_of(density, seed=0):
+    """Outputs as a SavedModel gives them [batch, ...], around densities [batch, n_distances]."""
+    density = np.asarray(density, np.float32)
+    rng = np.random.default_rng(seed)
+    cumulative = np.cumsum(density, axis=1)
+    steps = np.linspace(0.8, 1.2, N_PERCENTILES)[:, None].astype(np.float32)
+    outputs = {
+        "outlier": rng.integers(0, 16, len(density)).astype(np.int32),
+        "reliable_distance_kpc": rng.uniform(1, 3, len(density)).astype(np.float32),
+    }
+    for name, median in (("density", density), ("extinction", cumulative)):
+        outputs[f"{name}_median"] = median
+        outputs[f"{name}_mean"] = median * np.float32(1.1)
+        outputs[f"{name}_std"] = median * np.float32(0.2)
+        outputs[f"{name}_percentiles"] = steps * median[:, None]
+    return outputs
+
 
 class TimesTen:
     """Stands for a loaded SavedModel: the length of each example, times ten, at every distance."""
 
     def score_examples(self, batch):
-        return np.array([[10.0 * len(example)] * 4 for example in batch], np.float32)
+        return outputs_of([[10.0 * len(example)] * 4 for example in batch])
 
 
 def test_the_handler_keeps_each_result_with_its_example_and_the_batch_size():
@@ -24,9 +45,23 @@ def test_the_handler_keeps_each_result_with_its_example_and_the_batch_size():
     batch = [b"a", b"bbb", b"cc"]
     results = handler.run_inference(batch, TimesTen())
     assert [result.example for result in results] == batch
-    assert [result.inference[0] for result in results] == [10.0, 30.0, 20.0]
+    assert [result.inference["density"][0] for result in results] == [10.0, 30.0, 20.0]
+    assert [result.inference["cumulative_percentiles"].shape for result in results] == [
+        (N_PERCENTILES, 4)
+    ] * 3
     sizes = handler.batch_elements_kwargs()
     assert sizes["min_batch_size"] == sizes["max_batch_size"] == 512
+
+
+def test_a_saved_model_without_a_distribution_is_named():
+    class Old:
+        def score_examples(self, batch):
+            outputs = outputs_of([[1.0]] * len(batch))
+            del outputs["density_std"]
+            return outputs
+
+    with pytest.raises(DataError, match=r"^nowhere: a SavedModel without density_std: export it again"):
+        job.SavedModelHandler("nowhere").run_inference([b"a"], Old())
 
 
 def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_records, tiny_config, tmp_path):
@@ -34,8 +69,14 @@ def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_rec
     records = Records.open(survey_records)
     serialized = list(serialized_examples(records.shard_paths("all")).as_numpy_iterator())
     expected = Scorer(saved_model / "1").score_examples(serialized)
-    volume = ExtinctionMap.read(tmp_path / "map.fits")
-    np.testing.assert_allclose(volume.density.reshape(expected.shape), expected, rtol=1e-5, atol=1e-7)
+    volume = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
+    for output, name in job.LAYERS.items():
+        if name == "outlier":
+            found, values = volume.flag.ravel() >> OUTLIER_SHIFT, expected[output]
+        else:
+            values = expected[output]
+            found = getattr(volume, name).reshape(values.shape)
+        np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-6, err_msg=name)
     assert volume.provenance.model_name == "dense/1"
     assert [path.name for path in tmp_path.iterdir()] == ["map.fits"]
 
@@ -44,14 +85,21 @@ def test_tiles_come_together_in_any_order(tiny_config, tmp_path):
     grid, distance = tiny_config.sightlines, tiny_config.distance
     rng = np.random.default_rng(0)
     density = rng.random((6, 40)).astype(np.float32)
-    rows = [(index, density[index], 10 + index, 1.0) for index in range(6)]
+    outputs = outputs_of(density)
+    layers = {layer: outputs[name] for name, layer in job.LAYERS.items()}
+    rows = []
+    for index in range(6):
+        values = {name: layer[index] for name, layer in layers.items()}
+        rows.append((index, {"n_stars": 10 + index, "coverage": 1.0, **values}))
     rng.shuffle(rows)
     paths = []
     for tile, part in ((1, rows[:4]), (0, rows[4:])):
         paths.append(str(tmp_path / job.write_tile((tile, part), str(tmp_path))))
     provenance = Provenance.of(tiny_config, "estimate")
     volume = job.tiles_to_map(paths, grid, distance, provenance)
-    np.testing.assert_array_equal(volume.density.reshape(6, 40), density)
+    for name, layer in layers.items():
+        found = volume.flag >> OUTLIER_SHIFT if name == "outlier" else getattr(volume, name)
+        np.testing.assert_array_equal(found.reshape(layer.shape), layer, err_msg=name)
     assert volume.n_stars.ravel().tolist() == list(range(10, 16))
     with pytest.raises(DataError, match=r"^2 of 6 fields are missing .* and 0 are there twice"):
         job.tiles_to_map(paths[:1], grid, distance, provenance)
@@ -62,11 +110,12 @@ def test_tiles_come_together_in_any_order(tiny_config, tmp_path):
 def test_a_result_goes_to_its_tile_with_the_fields_counts(survey_records, tiny_config):
     records = Records.open(survey_records)
     example = next(iter(serialized_examples(records.shard_paths("all")).as_numpy_iterator()))
-    tile, row = job.result_to_row(job.FIELDS_PER_TILE + 3, PredictionResult(example, np.zeros(40)))
+    result = PredictionResult(example, {"density": np.zeros(40)})
+    tile, (index, values) = job.result_to_row(job.FIELDS_PER_TILE + 3, result)
     assert tile == 1
-    assert row[0] == job.FIELDS_PER_TILE + 3
-    assert row[2] > 0
-    assert row[3] == 1.0
+    assert index == job.FIELDS_PER_TILE + 3
+    assert values["n_stars"] > 0
+    assert values["coverage"] == 1.0
 
 
 def test_mock_records_make_no_map(saved_model, mock_records, tmp_path):

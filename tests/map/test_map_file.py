@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import pickle
 import shutil
@@ -13,12 +14,17 @@ from hypothesis import strategies as st
 
 from extmap_tf.config import Config
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.grids import PERCENTILES, DistanceGrid, SightlineGrid
+from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.layout import _card
 from extmap_tf.map.provenance import Flag, Provenance
 from extmap_tf.map.volume import ExtinctionMap
 
 LAYERS = ("density", "cumulative", "coverage", "n_stars", "flag")
+SURE_LAYERS = (
+    *("density_mean", "density_std", "density_percentiles", "reliable_distance_kpc", "cumulative_samples"),
+    *("cumulative_mean", "cumulative_std", "cumulative_percentiles"),
+)
 
 
 @pytest.fixture
@@ -32,12 +38,78 @@ def assert_same(first, second):
     assert first.distance == second.distance
     assert first.provenance == second.provenance
     assert first.min_coverage == second.min_coverage
-    for name in LAYERS:
+    assert first.percentiles == second.percentiles
+    assert first.n_samples == second.n_samples
+    for name in (*LAYERS, *(name for name in SURE_LAYERS if hasattr(first, name))):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
 
 
 def test_file_gives_back_the_map_exactly(volume, path):
     assert_same(ExtinctionMap.read(path, verify=True), volume)
+
+
+@pytest.mark.parametrize("samples", [True, False])
+def test_file_gives_back_the_distribution_exactly(make_sure_map, samples, tmp_path):
+    made = make_sure_map(samples=samples)
+    made.write(tmp_path / "map.fits")
+    opened = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
+    assert_same(opened, made)
+    assert opened.percentiles == PERCENTILES
+    assert opened.n_samples == (32 if samples else 0)
+    assert_same(pickle.loads(pickle.dumps(made)), made)
+
+
+def test_a_distribution_lies_in_the_file_as_documented(sure, tmp_path):
+    sure.write(tmp_path / "map.fits")
+    with fits.open(tmp_path / "map.fits") as hdus:
+        assert [hdu.name for hdu in hdus[1:]] == [
+            *("CUMULATIVE", "DENSITY", "COVERAGE", "NSTARS", "FLAG", "CUMULATIVE_MEAN", "CUMULATIVE_STD"),
+            *("CUMULATIVE_PERCENTILES", "DENSITY_MEAN", "DENSITY_STD", "DENSITY_PERCENTILES"),
+            *("RELIABLE_DISTANCE", "SAMPLES"),
+        ]
+        hdu = hdus["CUMULATIVE_PERCENTILES"]
+        assert hdu.data.shape == (9, 12, 5, 7)
+        assert hdu.data.dtype.itemsize == 4
+        # Longitude is stored descending.
+        np.testing.assert_array_equal(hdu.data[2, :, 3, 7 - 1 - 4], sure.cumulative_percentiles[3, 4, 2])
+        assert [hdu.header[f"PERC{i}"] for i in range(1, 10)] == list(PERCENTILES)
+        assert WCS(hdu.header).naxis == 4
+        assert hdu.header["CTYPE4"] == "PERCENTILE"
+        assert hdus["CUMULATIVE"].header["QUANTITY"].startswith("median of A(Ks)")
+        assert hdus["RELIABLE_DISTANCE"].header["BUNIT"] == "kpc"
+        assert hdus["SAMPLES"].data.shape == (32, 12, 5, 7)
+        assert hdus["FLAG"].header["BIT32"] == "ODD_COLORS"
+        for hdu in hdus:
+            assert hdu.verify_checksum() == 1
+            assert hdu.header["NSAMPLES"] == 32
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cumulative", "density_std", "cumulative_percentiles", "reliable_distance_kpc", "density_samples"],
+)
+def test_a_distribution_of_another_shape_is_refused_and_a_nan_is_no_profile(sure, name):
+    grid, shape = sure.grid, (*sure.grid.shape, 12)
+    layers = {
+        spec.name: getattr(sure, spec.name)
+        for spec in dataclasses.fields(Distribution)
+        if spec.name not in ("density_samples", "percentiles")
+    }
+    layers["density_samples"] = np.ones((*grid.shape, 5, 12))
+
+    def make(changed):
+        distribution = Distribution(**{**layers, name: changed})
+        about = (np.ones(shape), np.ones(grid.shape), np.ones(grid.shape, int), sure.provenance)
+        return ExtinctionMap(grid, sure.distance, *about, distribution=distribution)
+
+    with pytest.raises(DataError, match=f"{name} of a map must have the shape"):
+        make(np.ones((*np.shape(layers[name])[:-1], 3)))
+    holed = np.nan_to_num(layers[name])
+    holed[3, 4, ...] = np.nan
+    made = make(holed)
+    assert made.flag[3, 4] == Flag.NO_PROFILE
+    assert np.isnan(made.density[3, 4]).all()
+    assert np.isnan(made.cumulative_percentiles[3, 4]).all()
 
 
 @pytest.mark.parametrize(
@@ -278,6 +350,7 @@ def test_arrays_that_cannot_be_are_refused(volume):
         ("coverage", np.full(volume.grid.shape, np.nan)),
         ("n_stars", np.ones(volume.grid.shape)),
         ("n_stars", np.full(volume.grid.shape, -1)),
+        ("outlier", np.full(volume.grid.shape, 16)),
     ):
         with pytest.raises(DataError, match=f"{name} of a map"):
             ExtinctionMap(volume.grid, volume.distance, provenance=volume.provenance, **{**good, name: bad})
@@ -310,5 +383,12 @@ def test_impossible_provenance_is_refused(make_provenance, name, value):
 
 def test_description_says_what_is_there_and_what_is_missing(volume):
     text = "\n".join(volume.describe())
+    assert "without uncertainty" in text
     for words in ("A(Ks)", "J, E(J-Ks)", "7 x 5", "33 of 35", "no star", "0123456789ab", "G23", "1.2 kpc"):
+        assert words in text
+
+
+def test_description_of_a_distribution_says_what_it_has(sure):
+    text = "\n".join(sure.describe())
+    for words in ("percentiles 2.5, 5, 16", "32 samples", "reliable to", "1 are doubtful: colours unlike"):
         assert words in text

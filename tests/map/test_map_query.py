@@ -1,11 +1,13 @@
 import math
 import time
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import Galactic, SkyCoord
 
+from extmap_tf.config import LawConfig
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import DistanceGrid, SightlineGrid
 from extmap_tf.map.provenance import Flag
@@ -193,22 +195,178 @@ def test_longitude_may_be_given_in_any_turn(volume):
 
 
 @pytest.mark.parametrize("quantity", ["cumulative", "density"])
-def test_bands_follow_the_law_in_the_file(volume, quantity):
+def test_own_bands_follow_the_ratio_in_the_file(volume, quantity):
+    def ask(band):
+        return volume.query_gal(258.5, 0.5, 0.5, band=band, quantity=quantity)
+
     native = volume.query_gal(258.5, 0.5, 0.5, quantity=quantity)
-    assert native == volume.query_gal(258.5, 0.5, 0.5, band="Ks", quantity=quantity)
-    np.testing.assert_allclose(volume.query_gal(258.5, 0.5, 0.5, "J", quantity) / native, 2.61, rtol=1e-6)
-    excess = volume.query_gal(258.5, 0.5, 0.5, "E(J-Ks)", quantity)
-    np.testing.assert_allclose(excess / native, 1.61, rtol=1e-6)
+    assert native == ask("Ks")
+    np.testing.assert_allclose(ask("J") / native, 2.61, rtol=1e-6)
+    np.testing.assert_allclose(ask("E(J-Ks)") / native, 1.61, rtol=1e-6)
+
+
+def test_other_bands_follow_the_law_of_the_file_or_the_one_given(volume):
+    from dust_extinction.parameter_averages import CCM89, G23
+
+    for law, model in ((None, G23(Rv=3.1)), ("CCM89", CCM89(Rv=3.1)), (LawConfig("G23", 5.5), G23(Rv=5.5))):
+        b, v, red = (float(model(x * u.um)) for x in (0.44, 0.55, 2.159))
+        assert volume.band_factor("V", law) == pytest.approx(v / red)
+        assert volume.band_factor("E(B-V)", law) == pytest.approx((b - v) / red)
+        found = volume.query_gal(258.5, 0.5, 0.5, band="E(B-V)", law=law)
+        native = volume.query_gal(258.5, 0.5, 0.5)
+        np.testing.assert_allclose(found / native, (b - v) / red, rtol=1e-5)
+    curve = CCM89(Rv=3.1)
+    expected = float(curve(1.235 * u.um) / curve(2.159 * u.um))
+    assert volume.band_factor("J", "CCM89") == pytest.approx(expected)
+    assert volume.band_factor("J", "CCM89") != pytest.approx(volume.band_factor("J"), rel=0.01)
+
+
+def test_a_law_that_is_a_ratio_gives_only_its_bands(make_map):
+    volume = make_map(law_model="ratio")
+    assert volume.band_factor("E(J-Ks)") == pytest.approx(1.61)
+    with pytest.raises(ConfigError, match="only a ratio of Ks, J; for others give a law"):
+        volume.query_gal(258.5, 0.5, 0.5, band="V")
+    assert volume.band_factor("V", "G23") > 5
 
 
 def test_unknown_choices_name_what_there_is(volume):
     for choice, words in (
-        ({"band": "V"}, r"available: Ks, J, E\(J-Ks\)"),
+        ({"band": "X"}, r"no band 'X'; available: U, B, V, .*E\(B-V\)"),
+        ({"band": "E(B-X)"}, "no band 'X'"),
+        ({"band": 3}, "no band 3"),
+        ({"law": "Nobody", "band": "V"}, "no extinction law 'Nobody'"),
+        ({"law": 3.1, "band": "V"}, "law must be the name"),
+        ({"law": "F19", "band": "W2"}, "does not cover 4.603 um"),
         ({"quantity": "total"}, "cumulative, density"),
+        ({"mode": "mode"}, "median, mean, std, percentile"),
         ({"sky": "cubic"}, "nearest, linear"),
+        ({"percentile": 50}, "percentile goes with mode 'percentile'"),
+        ({"mode": "percentile"}, "percentile goes with mode 'percentile', got: None"),
     ):
         with pytest.raises(ConfigError, match=words):
             volume.query_gal(258.5, 0.5, 0.5, **choice)
+
+
+def test_a_map_without_distribution_says_so(volume):
+    for how, words in (
+        ({"mode": "std"}, r"this map \(estimate\) has no std: it has one profile"),
+        ({"mode": "percentile", "percentile": 16}, "has no percentiles"),
+        ({"mode": "samples"}, "has no samples: score with --samples"),
+    ):
+        with pytest.raises(DataError, match=words):
+            volume.query_gal(258.5, 0.5, 0.5, **how)
+
+
+@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+def test_modes_read_their_own_layers(sure, quantity):
+    for mode in ("mean", "std"):
+        found = sure.query_gal(258.5, 0.5, mode=mode, quantity=quantity).value
+        np.testing.assert_array_equal(found, getattr(sure, f"{quantity}_{mode}")[3, 3])
+    median = sure.query_gal(258.5, 0.5, quantity=quantity).value
+    np.testing.assert_array_equal(median, getattr(sure, quantity)[3, 3])
+    found = sure.query_gal(258.5, 0.5, mode="percentile", percentile=sure.percentiles, quantity=quantity)
+    np.testing.assert_array_equal(found.value, getattr(sure, f"{quantity}_percentiles")[3, 3])
+
+
+def test_the_median_density_is_not_the_slope_of_the_median(sure):
+    """Why both are stored: each statistic is taken at each distance by itself."""
+    slope = np.diff(sure.cumulative[3, 3], prepend=0) / sure.distance.step_kpc
+    assert np.abs(slope / sure.density[3, 3] - 1).max() > 0.02
+    assert (np.diff(sure.cumulative_percentiles[3, 3], axis=-1) >= 0).all()
+
+
+def test_percentiles_between_the_stored_ones_follow_the_normal_quantile(sure):
+    def ask(percentile):
+        return sure.query_gal(258.5, 0.5, 0.65, mode="percentile", percentile=percentile).value
+
+    assert ask(50) == pytest.approx(float(sure.query_gal(258.5, 0.5, 0.65).value), rel=1e-5)
+    low, high = ask(16), ask(25)
+    x = [NormalDist().inv_cdf(p / 100) for p in (16, 20, 25)]
+    assert ask(20) == pytest.approx(low + (high - low) * (x[1] - x[0]) / (x[2] - x[0]), rel=1e-5)
+    np.testing.assert_allclose(ask([16, 20, 25]), [low, ask(20), high])
+    assert (np.diff(ask(np.linspace(2.5, 97.5, 50))) >= 0).all()
+    for outside in (2.0, 98.0, math.nan):
+        with pytest.raises(ConfigError, match=r"percentile must be 2.5 to 97.5, as stored in the map"):
+            ask(outside)
+
+
+@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+def test_samples_are_whole_profiles(sure, quantity):
+    samples = sure.cumulative_samples[3, 3]
+    expected = samples if quantity == "cumulative" else np.diff(samples, prepend=0) / sure.distance.step_kpc
+    found = sure.query_gal(258.5, 0.5, mode="samples", quantity=quantity).value
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    at = sure.query_gal(258.5, 0.5, [0.35, 1.2], mode="samples", quantity=quantity).value
+    inside = 0.5 * (samples[:, 2] + samples[:, 3]) if quantity == "cumulative" else expected[:, 3]
+    np.testing.assert_allclose(at, np.stack([inside, expected[:, 11]]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sky", ["nearest", "linear"])
+def test_a_random_sample_is_one_profile_a_sightline_and_depends_on_the_seed(sure, sky):
+    def ask(seed, d=None):
+        return sure.query_gal(258.5, [0.5, 1.0], d, mode="random_sample", seed=seed, sky=sky).value
+
+    np.testing.assert_array_equal(
+        ask(0), sure.query_gal(258.5, [0.5, 1.0], mode="random_sample", sky=sky).value
+    )
+    profile = ask(5)
+    assert (np.abs(sure.cumulative_samples[3, 3] - profile[0]).max(axis=1) == 0).sum() == 1
+    np.testing.assert_allclose(ask(5, 0.7), profile[:, 6], rtol=1e-6)
+    assert any((ask(seed) != profile).any() for seed in range(6, 12))
+
+
+@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+@pytest.mark.parametrize("sky", ["nearest", "linear"])
+def test_shapes_of_percentiles_and_samples_follow_the_rule(sure, quantity, sky):
+    for how, axis in (
+        ({"mode": "percentile", "percentile": 30}, ()),
+        ({"mode": "percentile", "percentile": [30]}, (1,)),
+        ({"mode": "percentile", "percentile": [5, 50, 95]}, (3,)),
+        ({"mode": "samples"}, (32,)),
+        ({"mode": "random_sample"}, ()),
+    ):
+        for shape in ((), (4,), (2, 3), (0,)):
+            l_deg = np.full(shape, 258.5)
+            profile = sure.query_gal(l_deg, 0.5, quantity=quantity, sky=sky, **how)
+            assert profile.shape == shape + axis + (12,)
+            point, flags = sure.query_gal(
+                l_deg, 0.5, 0.3, quantity=quantity, sky=sky, return_flags=True, **how
+            )
+            assert point.shape == shape + axis
+            assert flags.shape == shape
+            assert flags.dtype == np.uint16
+
+
+def test_flags_say_why_a_field_is_unusual_and_keep_its_value(sure):
+    value, flag = sure.query_gal(258.5, 0.0, return_flags=True)
+    assert flag == Flag.ODD_COLORS
+    assert np.isfinite(value).all()
+    assert sure.has_profile[2, 3]
+    assert sure.query_gal(258.25, 0.25, sky="linear", return_flags=True)[1] == Flag.ODD_COLORS
+    assert sure.query_gal(258.0, -0.5, return_flags=True)[1] == Flag.NO_STARS
+
+
+@pytest.mark.parametrize("sky", ["nearest", "linear"])
+def test_beyond_the_reliable_distance_values_are_given_and_flagged(sure, sky):
+    limit = float(sure.reliable_distance_kpc[3, 3])
+    values, flags = sure.query_gal(258.5, 0.5, [limit - 1e-3, limit + 1e-3], sky=sky, return_flags=True)
+    assert flags.tolist() == [0, Flag.BEYOND_RELIABLE_DISTANCE]
+    assert np.isfinite(values).all()
+    _, flag = sure.query_gal(258.5, 0.5, 99.0, sky=sky, return_flags=True)
+    assert flag == Flag.BEYOND_RELIABLE_DISTANCE | Flag.BEYOND_LAST_DISTANCE
+    between = sure.query_gal(258.3, 0.3, 1.2, sky="linear", return_flags=True)[1]
+    assert between & Flag.BEYOND_RELIABLE_DISTANCE
+
+
+def test_equatorial_positions_are_those_on_the_sky(volume):
+    place = SkyCoord([258.6, 259.0] * u.deg, [0.4, -0.3] * u.deg, frame="galactic").icrs
+    expected = volume.query_gal([258.6, 259.0], [0.4, -0.3], 0.7)
+    np.testing.assert_allclose(volume.query_equ(place.ra.deg, place.dec.deg, 700 * u.pc), expected, rtol=1e-6)
+    np.testing.assert_array_equal(volume.query_equ(place.ra, place.dec), volume.query(place))
+    with pytest.raises(DataError, match="no such position"):
+        volume.query_equ(10.0, 95.0)
+    with pytest.raises(DataError, match="declination must be"):
+        volume.query_equ(10.0, "north")
 
 
 def test_missing_numbers_are_nan_and_flagged_not_fatal(volume):

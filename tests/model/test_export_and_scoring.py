@@ -37,7 +37,7 @@ def test_examples_give_what_their_counts_give(scorer, batch, mock_records):
     serialized = list(serialized_examples(records.shard_paths("test")).as_numpy_iterator())
     inputs, _ = batch
     np.testing.assert_allclose(
-        scorer.score_examples(serialized), scorer.score_counts(**inputs), rtol=1e-5, atol=1e-7
+        scorer.score_examples(serialized)["density"], scorer.score_counts(**inputs), rtol=1e-5, atol=1e-7
     )
 
 

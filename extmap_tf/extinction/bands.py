@@ -1,0 +1,83 @@
+"""Extinction in one band from that in another: names of bands, colour excesses, and the law between them."""
+
+import re
+
+from extmap_tf.config import LawConfig
+from extmap_tf.errors import ConfigError
+from extmap_tf.extinction.law import a_over_av
+
+# Wavelengths in um. A law is read at one wavelength a band: in the optical, the extinction of a broad band
+# also depends on the star's colour by some percent. B and V are those that define R(V) in dust_extinction.
+BANDS_UM = {
+    "U": 0.365,
+    "B": 0.44,
+    "V": 0.55,
+    "R": 0.635,
+    "I": 0.88,
+    "J": 1.235,
+    "H": 1.662,
+    "Ks": 2.159,
+    "W1": 3.353,
+    "W2": 4.603,
+}
+
+_EXCESS = re.compile(r"E\(([^()-]+)-([^()-]+)\)")
+
+
+def as_law(law):
+    """A law given as a `LawConfig`, or as the name of a model of ``dust_extinction`` (with R(V) = 3.1)."""
+    if isinstance(law, LawConfig):
+        return law
+    if not isinstance(law, str) or law == "ratio":
+        raise ConfigError(f"law must be the name of a model such as G23, or a LawConfig, got: {law!r}")
+    return LawConfig(law)
+
+
+def extinction_ratio(name, reference, law, own_um=None, own_ratios=None):
+    """A(name) / A(reference), or E(x-y) / A(reference).
+
+    Parameters
+    ----------
+    name : str
+        A band, or a colour excess such as ``E(B-V)``.
+    reference : str
+        A band.
+    law : LawConfig
+    own_um : dict of str to float, optional
+        Wavelengths (um) of a survey's own bands; they precede `BANDS_UM`.
+    own_ratios : dict of str to float, optional
+        Ratios to A(reference) that are known and not to be computed; with ``law.model = "ratio"`` there are
+        no others.
+
+    Raises
+    ------
+    ConfigError
+        An unknown band, or one that the law does not cover.
+    """
+    own_um, own_ratios = own_um or {}, own_ratios or {}
+    wavelengths_um = {**BANDS_UM, **own_um}
+    curve = a_over_av(law)
+
+    def ratio(band):
+        if band == reference:
+            return 1.0
+        if band in own_ratios:
+            return own_ratios[band]
+        if curve is None:
+            known = ", ".join(dict.fromkeys((reference, *own_ratios)))
+            raise ConfigError(
+                f"no band {band!r}: the law is only a ratio of {known}; for others give a law, such as G23"
+            )
+        for one in (band, reference):
+            if one not in wavelengths_um:
+                raise ConfigError(
+                    f"no band {one!r}; available: {', '.join(wavelengths_um)} and colour excesses of two of "
+                    "them, such as E(B-V)"
+                )
+        return curve(wavelengths_um[band]) / curve(wavelengths_um[reference])
+
+    excess = _EXCESS.fullmatch(name) if isinstance(name, str) else None
+    if excess:
+        blue, red = excess.groups()
+        return ratio(blue) - ratio(red)
+    return ratio(name)

@@ -1,0 +1,49 @@
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from extmap_tf.grids import PERCENTILES
+from extmap_tf.model.card import ModelCard
+from extmap_tf.records.example import parse_examples
+
+
+@pytest.fixture(scope="session")
+def saved_model(saved_model, tmp_path_factory):
+    """A SavedModel whose profiles follow from the star counts by a rule, with the card of a trained one."""
+    extra = saved_model / "1" / "assets.extra"
+    config = ModelCard.from_json((extra / "model.json").read_text(), "card").config
+    n, step_kpc = config.distance.n_distances, config.distance.step_kpc
+
+    def outputs(counts, l_deg):
+        n_stars = tf.reduce_sum(counts, axis=[1, 2])
+        density = n_stars[:, None] * tf.constant([0.001 + 0.0001 * i for i in range(n)])
+        cumulative = step_kpc * tf.cumsum(density, axis=1)
+        steps = tf.constant([0.5 + 0.01 * p for p in PERCENTILES])[None, :, None]
+        answer = {
+            "outlier": tf.cast(n_stars, tf.int32) % 16,
+            "reliable_distance_kpc": l_deg % 3.0,
+        }
+        for name, median in (("density", density), ("extinction", cumulative)):
+            answer[f"{name}_median"], answer[f"{name}_mean"] = median, 1.1 * median
+            answer[f"{name}_std"], answer[f"{name}_percentiles"] = 0.2 * median, steps * median[:, None]
+        return answer
+
+    module = tf.Module()
+    module.examples = tf.function(
+        lambda examples: outputs((parsed := parse_examples(examples, config))["counts"], parsed["l_deg"]),
+        input_signature=[tf.TensorSpec([None], tf.string, "examples")],
+    )
+    module.serving_default = tf.function(
+        lambda counts, l_deg, b_deg: outputs(counts, l_deg),
+        input_signature=[
+            tf.TensorSpec([None, *config.cmd.shape], tf.float32, "counts"),
+            tf.TensorSpec([None], tf.float32, "l_deg"),
+            tf.TensorSpec([None], tf.float32, "b_deg"),
+        ],
+    )
+    folder = tmp_path_factory.mktemp("fixed") / "saved"
+    signatures = {"examples": module.examples, "serving_default": module.serving_default}
+    tf.saved_model.save(module, str(folder / "1"), signatures=signatures)
+    shutil.copytree(extra, folder / "1" / extra.name)
+    return folder
