@@ -417,9 +417,19 @@ def test_profiles_at_common_distances_equal_queries(volume):
     np.testing.assert_allclose(found[3, 3], expected, rtol=1e-6)
 
 
-def test_a_million_positions_take_less_than_a_second(make_map):
+def test_a_nearest_query_costs_little_more_than_numpy_picking_the_values(make_map):
+    """Measured at 10 times; 60 leaves room for a busy machine and is still a million positions a second."""
     sector = make_map(SightlineGrid(257.0, 303.0, -5.0, 5.0, 0.25, 0.5), DistanceGrid())
     l_deg, b_deg, d_kpc = positions(sector, 1_000_000)
-    start = time.process_time()
-    sector.query_gal(l_deg, b_deg, d_kpc)
-    assert time.process_time() - start < 1.0
+    index = tuple(np.random.default_rng(0).integers(size, size=1_000_000) for size in sector.density.shape)
+
+    def fastest(function):
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            function()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    picking = fastest(lambda: sector.cumulative[index])
+    assert fastest(lambda: sector.query_gal(l_deg, b_deg, d_kpc)) < 60 * picking
