@@ -331,12 +331,17 @@ class NetworkConfig:
     Parameters
     ----------
     preset : {"dense", "cornu2022"}
+    rank : int
+        Directions along which the increments of a profile vary together, in the distribution that the network
+        gives; without effect on ``cornu2022``, which gives one profile.
     """
 
     preset: str = "dense"
+    rank: int = 8
 
     def __post_init__(self):
         require(self.preset in PRESETS, "preset", f"one of {', '.join(PRESETS)}", self)
+        require(0 <= self.rank <= 64, "rank", "0 to 64", self)
 
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -495,6 +500,26 @@ class Config:
     def digest(self):
         """Identifies the whole configuration (12 hexadecimal digits)."""
         return digest_of(self.to_dict())
+
+    def region_deg(self):
+        """The region a model of this configuration is made for.
+
+        Returns
+        -------
+        (l_min, l_max, b_min, b_max)
+            Half a field around the map's region and all training sightlines; l may leave 0 to 360.
+        """
+        grid, margin = self.sightlines, 0.5 * self.sightlines.field_deg
+        # Longitudes of the training sightlines in the turn around the map's centre.
+        center = 0.5 * (grid.l_min_deg + grid.l_max_deg)
+        l_deg = [(l - center + 180.0) % 360.0 - 180.0 + center for l, _ in self.mocks.sightlines_deg()]
+        b_deg = [b for _, b in self.mocks.sightlines_deg()]
+        return (
+            min(grid.l_min_deg, *l_deg) - margin,
+            max(grid.l_max_deg, *l_deg) + margin,
+            min(grid.b_min_deg, *b_deg) - margin,
+            max(grid.b_max_deg, *b_deg) + margin,
+        )
 
     @property
     def observation(self):

@@ -9,12 +9,17 @@ import tensorflow as tf
 
 from extmap_tf.errors import DataError
 from extmap_tf.files import whole_path
+from extmap_tf.grids import PERCENTILES
+from extmap_tf.map.calibration import RELIABLE_FRACTION, RELIABLE_MAG
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.networks import build_network
+from extmap_tf.model.distribution import draw_profiles, summarize, summarize_point
+from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, outside_region
+from extmap_tf.model.networks import build_network, gives_distribution
 from extmap_tf.model.training import MODEL_NAME
 from extmap_tf.records.example import parse_examples
 
 EXTRA = "assets.extra"
+N_SAMPLES = 32
 
 
 def load_trained(folder):
@@ -37,16 +42,22 @@ class Served(tf.Module):
     """The signatures of the SavedModel, computed in float32 whatever the model was trained in.
 
     ``serving_default``
-        counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], all float32, to distance_kpc, density
-        and cumulative, all [batch, n_distances] float32: outer edges in kpc, mag / kpc inside each bin, and
-        mag at the outer edges.
+        counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], all float32, to distance_kpc [batch,
+        n_distances] (outer edges), for density (mag / kpc in each bin) and extinction (cumulative, mag, at
+        the outer edges) ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch,
+        n_percentiles, n_distances], outlier [batch] int32 (`extmap_tf.map.provenance.OUTLIER_FLAGS`) and
+        reliable_distance_kpc [batch].
     ``examples``
         examples [batch] string, serialized records, to the same.
+    ``samples``
+        The inputs of ``serving_default`` and seed (scalar int32), to density_samples [batch, 32,
+        n_distances]: whole profiles, each as likely as another. Of a network that gives one profile, that
+        profile.
     ``metadata``
         Nothing, to card [1] string: the model's card as JSON.
     """
 
-    def __init__(self, model, card):
+    def __init__(self, model, card, domain):
         super().__init__()
         config = card.config
         network = _float32_copy(model, config)
@@ -55,29 +66,40 @@ class Served(tf.Module):
         outer_kpc = tf.constant(config.distance.outer_kpc, tf.float32)
         step_kpc = config.distance.step_kpc
         text = card.to_json()
+        reference_of = network.get_layer("reference")
 
-        def profile(counts, l_deg, b_deg):
-            density = network({"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, training=False)
-            return {
-                "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(density)),
-                "density": density,
-                "cumulative": tf.cumsum(density, axis=-1) * step_kpc,
+        def output(counts, l_deg, b_deg):
+            return network({"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, training=False)
+
+        def answer(counts, l_deg, b_deg):
+            found = output(counts, l_deg, b_deg)
+            summary = (summarize if gives_distribution(network) else summarize_point)(found, step_kpc)
+            median = summary["extinction_median"]
+            return summary | {
+                "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(median)),
+                "outlier": domain.outlier(counts, reference_of(l_deg, b_deg))
+                + outside_region(config, l_deg, b_deg),
+                "reliable_distance_kpc": _reliable_distance(summary["extinction_percentiles"], outer_kpc),
             }
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None, *config.cmd.shape], tf.float32, "counts"),
-                tf.TensorSpec([None], tf.float32, "l_deg"),
-                tf.TensorSpec([None], tf.float32, "b_deg"),
-            ]
-        )
+        image = tf.TensorSpec([None, *config.cmd.shape], tf.float32, "counts")
+        degrees = [tf.TensorSpec([None], tf.float32, name) for name in ("l_deg", "b_deg")]
+
+        @tf.function(input_signature=[image, *degrees])
         def serving_default(counts, l_deg, b_deg):
-            return profile(counts, l_deg, b_deg)
+            return answer(counts, l_deg, b_deg)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def examples(examples):
             parsed = parse_examples(examples, config)
-            return profile(parsed["counts"], parsed["l_deg"], parsed["b_deg"])
+            return answer(parsed["counts"], parsed["l_deg"], parsed["b_deg"])
+
+        @tf.function(input_signature=[image, *degrees, tf.TensorSpec([], tf.int32, "seed")])
+        def samples(counts, l_deg, b_deg, seed):
+            found = output(counts, l_deg, b_deg)
+            if gives_distribution(network):
+                return {"density_samples": draw_profiles(found, N_SAMPLES, seed, l_deg, b_deg)}
+            return {"density_samples": tf.repeat(found[:, None], N_SAMPLES, axis=1)}
 
         @tf.function(input_signature=[])
         def metadata():
@@ -86,6 +108,7 @@ class Served(tf.Module):
         self.signatures_to_save = {
             "serving_default": serving_default,
             "examples": examples,
+            "samples": samples,
             "metadata": metadata,
         }
 
@@ -106,7 +129,7 @@ def export(folder, out):
         The version folder.
     """
     model, card = load_trained(folder)
-    served = Served(model, card)
+    served = Served(model, card, TrainingDomain.read(Path(folder) / DOMAIN_NAME))
     version = Path(out) / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)
@@ -120,6 +143,14 @@ def versions(out):
     if not os.path.isdir(out):
         return []
     return sorted(int(name) for name in os.listdir(out) if re.fullmatch(r"[1-9]\d*", name))
+
+
+def _reliable_distance(percentiles, outer_kpc):
+    """`extmap_tf.map.calibration.reliable_distance_kpc` in the graph; 0 where no spread is known."""
+    p16, p50, p84 = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
+    sure = 0.5 * (p84 - p16) <= tf.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
+    n_sure = tf.reduce_sum(tf.math.cumprod(tf.cast(sure, tf.int32), axis=-1), axis=-1)
+    return tf.gather(tf.concat([[0.0], outer_kpc], 0), n_sure)
 
 
 def _float32_copy(model, config):

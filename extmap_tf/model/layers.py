@@ -94,18 +94,22 @@ class CmdChannels(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class PositiveDensity(keras.layers.Layer):
-    """Activations to a differential extinction that cannot be negative: ``scale * softplus(x)``, mag / kpc.
+class ProfileParameters(keras.layers.Layer):
+    """Activations to the parameters of a distribution over profiles, see `extmap_tf.model.distribution`.
 
-    The scale is the mean density of the training profiles, bin by bin, so that a fresh network starts there.
+    From [batch, n_distances * (2 + rank)] to [batch, n_distances, 3 + rank]: the scale s, the mean mu, the
+    deviation sigma and the low-rank factor U. The scale is the mean density of the training profiles, bin by
+    bin, so that a fresh network starts there. Sigma and U are widened, bin by bin, by a factor that is fitted
+    after the training (`extmap_tf.model.calibration`).
     """
 
-    def __init__(self, n_distances, **kwargs):
+    def __init__(self, n_distances, rank, **kwargs):
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
-        self.n_distances = n_distances
+        self.n_distances, self.rank = n_distances, rank
 
     def build(self, *_):
         self.scale = self.add_weight(shape=(self.n_distances,), name="scale", initializer="ones")
+        self.widening = self.add_weight(shape=(self.n_distances,), name="widening", initializer="ones")
         self.built = True
 
     def set_mean_density(self, density):
@@ -113,10 +117,17 @@ class PositiveDensity(keras.layers.Layer):
         self.scale.assign(np.maximum(density, 1e-6) / np.log(2.0))
 
     def call(self, x):
-        return ops.softplus(x) * self.scale
+        x = ops.reshape(x, (-1, self.n_distances, 2 + self.rank))
+        scale = ops.broadcast_to(ops.expand_dims(self.scale, -1), ops.shape(x[..., :1]))
+        sigma = ops.softplus(x[..., 1:2] - 1.0) + 1e-3
+        spread = ops.concatenate([sigma, x[..., 2:]], axis=-1) * ops.expand_dims(self.widening, -1)
+        return ops.concatenate([scale, x[..., :1], spread], axis=-1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], self.n_distances, 3 + self.rank)
 
     def get_config(self):
-        return super().get_config() | {"n_distances": self.n_distances}
+        return super().get_config() | {"n_distances": self.n_distances, "rank": self.rank}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

@@ -1,16 +1,18 @@
 """Networks: CMD -> differential extinction profile.
 
 Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch]; the reference CMD and every
-normalisation are inside. The output is the density [batch, n_distances] in mag / kpc.
+normalisation are inside. The output is either one profile, the density [batch, n_distances] in mag / kpc, or
+the parameters [batch, n_distances, 3 + rank] of a distribution over profiles
+(`extmap_tf.model.distribution`).
 
 ``cornu2022``
     The published network, [C5x5.12-P2-{D3072}x2-D2048-D128] (Cornu et al. 2022, sec. 4): one 5x5
     convolution with 12 filters, 2x2 max-pooling, dense layers of 3072, 3072 and 2048, and 128 linear
     outputs, of which the first n_distances are used (more outputs where the grid has more distances).
-    Linear outputs can be negative.
+    Linear outputs can be negative. It gives one profile.
 ``dense``
-    The default: three dense layers of 512 on the flattened image, and increments through softplus, which
-    cannot be negative. It has less than a tenth of the weights of ``cornu2022``.
+    The default: three dense layers of 512 on the flattened image, and a distribution over profiles. It has
+    about a tenth of the weights of ``cornu2022``.
 """
 
 import math
@@ -18,7 +20,7 @@ import math
 import keras
 from keras import layers
 
-from extmap_tf.model.layers import CmdChannels, FirstDistances, PositiveDensity, ReferenceCmd
+from extmap_tf.model.layers import CmdChannels, FirstDistances, ProfileParameters, ReferenceCmd
 
 
 def build_network(config, n_nodes, seed):
@@ -45,8 +47,11 @@ def build_network(config, n_nodes, seed):
     }
     reference = ReferenceCmd(n_nodes, shape, name="reference")(inputs["l_deg"], inputs["b_deg"])
     channels = CmdChannels(name="channels")(inputs["counts"], reference)
-    body = {"cornu2022": _cornu2022, "dense": _dense}[config.network.preset]
-    outputs = body(channels, config.distance.n_distances)
+    n_distances = config.distance.n_distances
+    if config.network.preset == "cornu2022":
+        outputs = _cornu2022(channels, n_distances)
+    else:
+        outputs = _dense(channels, n_distances, config.network.rank)
     return keras.Model(inputs, outputs, name=config.network.preset)
 
 
@@ -64,8 +69,13 @@ def fill_tables(model, reference, mean_density):
     """
     model.get_layer("reference").set_nodes(*reference)
     for layer in model.layers:
-        if isinstance(layer, PositiveDensity):
+        if isinstance(layer, ProfileParameters):
             layer.set_mean_density(mean_density)
+
+
+def gives_distribution(model):
+    """Whether a network gives a distribution over profiles; else one profile."""
+    return len(model.output_shape) == 3
 
 
 def n_weights(model):
@@ -83,9 +93,13 @@ def _cornu2022(x, n_distances):
     return FirstDistances(n_distances, name="density")(x)
 
 
-def _dense(x, n_distances):
+def _dense(x, n_distances, rank):
     x = layers.Flatten()(x)
     for units in (512, 512, 512):
         x = layers.Dense(units, activation="relu")(x)
-    x = layers.Dense(n_distances, dtype="float32", name="profile")(x)
-    return PositiveDensity(n_distances, name="density")(x)
+    # Small weights: a fresh network starts at the mean profile whatever the diagram.
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    x = layers.Dense(n_distances * (2 + rank), dtype="float32", kernel_initializer=start, name="activations")(
+        x
+    )
+    return ProfileParameters(n_distances, rank, name="profile")(x)

@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import DataError
-from extmap_tf.extinction.profiles import density_to_cumulative
-from extmap_tf.map.metrics import evaluate
+from extmap_tf.map.metrics import evaluate_outputs
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.export import EXTRA, versions
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
@@ -86,10 +85,10 @@ class Scorer:
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     def score_counts(self, counts, l_deg, b_deg):
-        """Density, mag / kpc [batch, n_distances], of CMD images [batch, n_mag, n_color] at positions."""
+        """All outputs of ``serving_default`` for CMD images [batch, n_mag, n_color] at positions [batch]."""
         arrays = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
         tensors = {name: tf.constant(np.asarray(array, np.float32)) for name, array in arrays.items()}
-        return self._counts(**tensors)["density"].numpy()
+        return {name: tensor.numpy() for name, tensor in self._counts(**tensors).items()}
 
 
 def evaluate_model(path, records, split="test"):
@@ -118,17 +117,16 @@ def evaluate_model(path, records, split="test"):
         "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
     )
     scorer = Scorer(folder)
-    truth, estimate, n_stars = [], [], []
+    truth, outputs, n_stars = [], [], []
     with corruption_named(records.path, records):
         for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
             arrays = (inputs[name].numpy() for name in ("counts", "l_deg", "b_deg"))
-            estimate.append(scorer.score_counts(*arrays))
+            outputs.append(scorer.score_counts(*arrays))
             truth.append(density.numpy())
             n_stars.append(inputs["counts"].numpy().sum(axis=(1, 2)))
-    step_kpc = config.distance.step_kpc
-    return evaluate(
-        density_to_cumulative(np.concatenate(truth), step_kpc),
-        density_to_cumulative(np.concatenate(estimate), step_kpc),
+    return evaluate_outputs(
+        np.concatenate(truth),
+        {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]},
         np.concatenate(n_stars),
         config.distance,
         config.survey.red.name,

@@ -16,8 +16,10 @@ from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
 from extmap_tf.files import whole_file, whole_path
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.networks import build_network, fill_tables, n_weights
-from extmap_tf.model.objective import CumulativeError, ProfileLoss, WarmupCosine
+from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
+from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
+from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
+from extmap_tf.model.widening import widen
 from extmap_tf.records.dataset import (
     corruption_named,
     evaluation_dataset,
@@ -75,7 +77,8 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     config : extmap_tf.config.Config
         Its grids, survey, law and field must be those of the records; network and training are its own.
     out : path-like
-        Folder for ``model.keras``, ``model.json``, ``config.toml``, ``logs/`` and, until done, checkpoints.
+        Folder for ``model.keras``, ``model.json``, ``domain.npz``, ``config.toml``, ``logs/`` and, until
+        done, checkpoints.
     cpu_devices : int
         See `strategy_for`.
     overwrite : bool
@@ -98,7 +101,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
 
     out = Path(out)
     steps_per_epoch(records, config.training)
-    state, checkpoint = _last_checkpoint(out, config, overwrite)
+    state, checkpoint = _last_checkpoint(out, config, records, overwrite)
     out.mkdir(parents=True, exist_ok=True)
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.training.precision)
@@ -127,8 +130,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             )
             model.compile(
                 optimizer=keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
-                loss=ProfileLoss(step_kpc),
-                metrics=[CumulativeError(step_kpc)],
+                loss=ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc),
                 jit_compile=False,
             )
     weights, replicas = n_weights(model), strategy.num_replicas_in_sync
@@ -137,7 +139,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         f"{records.manifest.n_examples('train'):,} pairs, {replicas} replica(s), "
         f"{training.precision}, batches of {training.batch_size}"
     )
-    keeper = Keeper(out, config, state, steps * training.batch_size, echo)
+    keeper = Keeper(out, config, records.manifest.config.digest, state, steps * training.batch_size, echo)
     # Keras builds a mirrored model's evaluation from its first batch, which must divide among the replicas.
     batch_size = (
         max(1, min(_EVALUATION_BATCH, records.manifest.n_examples("validation")) // replicas) * replicas
@@ -161,9 +163,16 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         raise ExtmapError(
             f"{out}: the loss was not a number in the first epoch: choose a smaller training.learning_rate"
         )
-    with whole_path(out / MODEL_NAME, overwrite=True) as temporary:
-        shutil.copyfile(keeper.best_path(state.best_epoch), temporary)
     best = state.history[state.best_epoch - 1]
+    model = keras.models.load_model(keeper.best_path(state.best_epoch), compile=False)
+    factors = widen(model, evaluation_dataset(records, "validation", batch_size), step_kpc)
+    with whole_path(out / MODEL_NAME, overwrite=True) as temporary:
+        # Keras wants its suffix.
+        model.save(keras_path := temporary.with_name(temporary.name + ".keras"))
+        keras_path.replace(temporary)
+    TrainingDomain.of(evaluation_dataset(records, "train"), model.get_layer("reference")).write(
+        out / DOMAIN_NAME, overwrite=True
+    )
     card = ModelCard(
         config=config,
         records_digest=records.manifest.config.digest,
@@ -174,7 +183,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             "train_pairs": records.manifest.n_examples("train"),
             "images_seen": state.epoch * steps * training.batch_size,
             "validation_loss": best["val_loss"],
-            "validation_cumulative_mae_mag": best["val_cumulative_mae_mag"],
+            "widening": factors,
             "replicas": replicas,
         },
     )
@@ -192,9 +201,10 @@ class Keeper(keras.callbacks.Callback):
     removed, so that a kill at any moment leaves one to go on from.
     """
 
-    def __init__(self, out, config, state, images_per_epoch, echo):
+    def __init__(self, out, config, records_digest, state, images_per_epoch, echo):
         super().__init__()
         self._out, self._config, self._state, self._echo = Path(out), config, state, echo
+        self._records_digest = records_digest
         self._images_per_epoch = images_per_epoch
         self._started = None
 
@@ -225,7 +235,7 @@ class Keeper(keras.callbacks.Callback):
         left = (training.epochs - state.epoch) * state.seconds / state.epoch
         self._echo(
             f"epoch {state.epoch}/{training.epochs}  loss {logs['loss']:.4f}  validation "
-            f"{logs['val_loss']:.4f}  |dA| {logs['val_cumulative_mae_mag']:.4f} mag  "
+            f"{logs['val_loss']:.4f}  "
             f"{self._images_per_epoch / seconds:,.0f} images/s  {left:.0f} s left"
         )
         if self.exhausted() and state.epoch < training.epochs:
@@ -240,7 +250,13 @@ class Keeper(keras.callbacks.Callback):
             temporary.mkdir()
             self.model.save(temporary / MODEL_NAME)
             (temporary / "state.json").write_text(
-                json.dumps({"config_digest": self._config.digest, "state": asdict(state)})
+                json.dumps(
+                    {
+                        "config_digest": self._config.digest,
+                        "records_digest": self._records_digest,
+                        "state": asdict(state),
+                    }
+                )
             )
             if state.best_epoch == state.epoch:
                 with whole_path(self.best_path(state.epoch), overwrite=True) as best:
@@ -269,7 +285,7 @@ def mean_density(records):
     return gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest")
 
 
-def _last_checkpoint(out, config, overwrite):
+def _last_checkpoint(out, config, records, overwrite):
     """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
     finished = (out / CARD_NAME).exists()
     if finished and not overwrite:
@@ -286,12 +302,13 @@ def _last_checkpoint(out, config, overwrite):
         return State(), None
     last = checkpoints[-1]
     data = json.loads(last.read_text())
-    if data["config_digest"] != config.digest:
-        if overwrite:
-            shutil.rmtree(out / _CHECKPOINTS)
-            return State(), None
-        raise DataError(
-            f"{out} holds an unfinished training of configuration {data['config_digest']}, not "
-            f"{config.digest}: choose another name or give --overwrite"
-        )
+    for what, given in (("config_digest", config.digest), ("records_digest", records.manifest.config.digest)):
+        if data[what] != given:
+            if overwrite:
+                shutil.rmtree(out / _CHECKPOINTS)
+                return State(), None
+            raise DataError(
+                f"{out} holds an unfinished training with {what.replace('_', ' ')} {data[what]}, not "
+                f"{given}: choose another name or give --overwrite"
+            )
     return State(**data["state"]), last.parent / MODEL_NAME

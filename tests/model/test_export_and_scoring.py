@@ -7,9 +7,12 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.grids import PERCENTILES
 from extmap_tf.model.card import ModelCard
+from extmap_tf.model.distribution import summarize
 from extmap_tf.model.export import export, load_trained, versions
 from extmap_tf.model.scoring import Scorer, evaluate_model, find_saved_model, require_fit
+from extmap_tf.model.training import train
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples
 from extmap_tf.records.manifest import Records
 
@@ -28,17 +31,82 @@ def batch(mock_records):
 def test_the_saved_model_equals_the_keras_model(trained, scorer, batch):
     model, _ = load_trained(trained)
     inputs, _ = batch
-    expected = np.asarray(model(inputs))
-    np.testing.assert_allclose(scorer.score_counts(**inputs), expected, rtol=1e-5, atol=1e-7)
+    expected = summarize(model(inputs), 0.1)
+    found = scorer.score_counts(**inputs)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_examples_give_what_their_counts_give(scorer, batch, mock_records):
     records = Records.open(mock_records)
     serialized = list(serialized_examples(records.shard_paths("test")).as_numpy_iterator())
     inputs, _ = batch
-    np.testing.assert_allclose(
-        scorer.score_examples(serialized)["density"], scorer.score_counts(**inputs), rtol=1e-5, atol=1e-7
-    )
+    found, expected = scorer.score_examples(serialized), scorer.score_counts(**inputs)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_an_answer_does_not_depend_on_its_batch(scorer, batch):
+    inputs, _ = batch
+    whole = scorer.score_counts(**inputs)
+    one = scorer.score_counts(**{name: value[5:6] for name, value in inputs.items()})
+    for name in whole:
+        np.testing.assert_allclose(one[name][0], whole[name][5], rtol=1e-4, atol=1e-5, err_msg=name)
+    none = scorer.score_counts(**{name: value[:0] for name, value in inputs.items()})
+    assert {len(value) for value in none.values()} == {0}
+
+
+def test_a_position_outside_the_models_region_is_flagged(scorer, batch):
+    inputs = {name: value[:3] for name, value in batch[0].items()}
+    inside = scorer.score_counts(**inputs)["outlier"]
+    assert not (inside & 8).any()
+    for change in ({"l_deg": [284.0, 270.0, 300.0]}, {"b_deg": [-1.0, 2.0, -3.0]}):
+        found = scorer.score_counts(**(inputs | {k: np.float32(v) for k, v in change.items()}))["outlier"]
+        assert (found & 8).tolist() == [0, 8, 8]
+
+
+def test_strange_diagrams_are_flagged_and_training_ones_are_not(scorer, mock_records):
+    batches = evaluation_dataset(Records.open(mock_records), "train")
+    inputs = {name: value.numpy() for name, value in next(iter(batches))[0].items()}
+    assert np.mean(scorer.score_counts(**inputs)["outlier"] > 0) < 0.03
+    assert (scorer.score_counts(**(inputs | {"counts": 0 * inputs["counts"]}))["outlier"] & 1).all()
+    # Dust takes most stars of some fields away: thirty times as many of those are still not too many.
+    more = scorer.score_counts(**(inputs | {"counts": 30 * inputs["counts"]}))["outlier"]
+    assert (more > 0).all()
+    assert np.mean((more & 2) > 0) > 0.9
+    moved = np.roll(inputs["counts"], 25, axis=2)
+    moved = scorer.score_counts(**(inputs | {"counts": moved}))["outlier"]
+    assert np.mean((moved & 4) > 0) > 0.9
+
+
+def test_samples_are_seeded_and_follow_the_percentiles(saved_model, scorer, batch):
+    inputs, _ = batch
+    signature = tf.saved_model.load(str(saved_model / "1")).signatures["samples"]
+
+    def draw(rows, seed):
+        tensors = {name: tf.constant(value[rows]) for name, value in inputs.items()}
+        return signature(**tensors, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()
+
+    first = draw(slice(None), 1)
+    np.testing.assert_allclose(draw(slice(3, 4), 1)[0], first[3], rtol=1e-4, atol=1e-6)
+    assert (draw(slice(None), 2) != first).any()
+    summary = scorer.score_counts(**inputs)
+    cumulative = np.cumsum(first, axis=-1) * 0.1
+    p16, p84 = (summary["extinction_percentiles"][:, PERCENTILES.index(p)] for p in (16.0, 84.0))
+    inside = (cumulative >= p16[:, None]) & (cumulative <= p84[:, None])
+    assert inside.mean() == pytest.approx(0.68, abs=0.06)
+
+
+def test_the_published_network_is_served_with_its_spread_unknown(mock_records, tmp_path, batch):
+    records = Records.open(mock_records)
+    config = records.manifest.config.replace(**{"network.preset": "cornu2022", "training.epochs": 1})
+    train(records, config, tmp_path / "t", echo=lambda line: None)
+    found = Scorer(export(tmp_path / "t", tmp_path / "s")).score_counts(**batch[0])
+    assert np.isfinite(found["extinction_median"]).all()
+    assert np.isnan(found["extinction_std"]).all()
+    assert np.isnan(found["density_percentiles"][:, 0]).all()
+    assert (found["reliable_distance_kpc"] == 0).all()
 
 
 def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer, batch, tmp_path):
@@ -56,16 +124,15 @@ def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer,
     paths = [str(saved_model / "1"), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     subprocess.run([sys.executable, "-c", code, *paths], check=True, stderr=subprocess.DEVNULL, cwd=tmp_path)
     out = np.load(tmp_path / "out.npz")
-    density = scorer.score_counts(**inputs)
-    np.testing.assert_array_equal(out["density"], density)
+    found = scorer.score_counts(**inputs)
+    for name, value in found.items():
+        np.testing.assert_array_equal(out[name], value, err_msg=name)
     config = ModelCard.from_json(
         (saved_model / "1" / "assets.extra" / "model.json").read_text(), "card"
     ).config
     assert out["digest"] == config.digest
-    step_kpc = config.distance.step_kpc
-    np.testing.assert_allclose(out["cumulative"], np.cumsum(density, axis=1) * step_kpc, rtol=1e-5)
     np.testing.assert_allclose(out["distance_kpc"][0], config.distance.outer_kpc, rtol=1e-6)
-    assert out["distance_kpc"].shape == density.shape
+    assert out["distance_kpc"].shape == out["extinction_median"].shape
 
 
 def test_every_version_is_kept(trained, tmp_path):
@@ -84,18 +151,20 @@ def test_a_mixed_precision_model_is_served_in_float32(trained, tmp_path, batch):
     model, card = load_trained(trained)
     config = card.config.replace(**{"training.precision": "mixed_bfloat16"})
     (tmp_path / "t").mkdir()
-    (tmp_path / "t" / "model.keras").write_bytes((trained / "model.keras").read_bytes())
+    for name in ("model.keras", "domain.npz"):
+        (tmp_path / "t" / name).write_bytes((trained / name).read_bytes())
     card.replace(config=config).write(tmp_path / "t")
     version = export(tmp_path / "t", tmp_path / "saved")
-    served = Scorer(version).score_counts(**batch[0])
-    np.testing.assert_allclose(served, np.asarray(model(batch[0])), rtol=1e-5, atol=1e-7)
+    served = Scorer(version).score_counts(**batch[0])["extinction_mean"]
+    expected = summarize(model(batch[0]), 0.1)["extinction_mean"]
+    np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_evaluation_is_that_of_the_scored_profiles(saved_model, scorer, batch, mock_records, tiny_config):
     inputs, density = batch
     evaluation = evaluate_model(saved_model, Records.open(mock_records))
     step_kpc = tiny_config.distance.step_kpc
-    error = (np.cumsum(scorer.score_counts(**inputs), axis=1) - np.cumsum(density, axis=1)) * step_kpc
+    error = scorer.score_counts(**inputs)["extinction_median"] - np.cumsum(density, axis=1) * step_kpc
     by_distance = {row.distance_kpc: row for row in evaluation.overall}
     assert by_distance[2.0].n == len(density)
     assert by_distance[2.0].mean_absolute_error_mag == pytest.approx(np.abs(error[:, 19]).mean(), rel=1e-4)

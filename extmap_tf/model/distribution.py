@@ -1,0 +1,182 @@
+r"""The distribution over whole profiles that a network's output stands for.
+
+The increments of a profile are tied together: dust that is not in front of a star must be behind it. The
+differential extinction in bin i is
+
+.. math::
+
+    \rho_i = s_i \,\mathrm{softplus}(z_i), \qquad
+    z \sim N\!\left(\mu,\ \mathrm{diag}(\sigma^2) + U U^T\right),
+
+with s the mean density of the training profiles, and mu, sigma and the low-rank factor U [n_distances, rank]
+from the network. Densities cannot be negative, so the cumulative extinction never falls, in any sample.
+
+Quantiles of the cumulative extinction have no closed form. They are taken over `N_QUANTILE` profiles made
+from one fixed set of quasi-random normal numbers, the same for every sightline, so that an answer depends on
+its diagram alone and not on its place in a batch.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy.stats import qmc
+
+from extmap_tf.grids import PERCENTILES
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+N_QUANTILE = 256
+"""Profiles behind the quantiles of a sightline."""
+
+_ROWS_AT_ONCE = 32
+
+
+def profile_distribution(parameters):
+    """The distribution of differential extinction.
+
+    Parameters
+    ----------
+    parameters : tf.Tensor [batch, n_distances, 3 + rank]
+        From `extmap_tf.model.layers.ProfileParameters`: s, mu, sigma and U.
+
+    Returns
+    -------
+    tensorflow_probability.distributions.Distribution
+        Of density [n_distances], mag / kpc, with batch shape [batch].
+    """
+    scale, loc, sigma, factor = _parts(parameters)
+    normal = tfd.MultivariateNormalDiagPlusLowRankCovariance(
+        loc=loc, cov_diag_factor=tf.square(sigma), cov_perturb_factor=factor
+    )
+    return tfd.TransformedDistribution(normal, tfb.Chain([tfb.Scale(scale), tfb.Softplus()]))
+
+
+def profiles_from_noise(parameters, noise):
+    """Profiles from standard normal numbers: the map under which they follow `profile_distribution`.
+
+    Parameters
+    ----------
+    parameters : tf.Tensor [batch, n_distances, 3 + rank]
+    noise : tf.Tensor [batch or 1, n_samples, n_distances + rank]
+
+    Returns
+    -------
+    tf.Tensor [batch, n_samples, n_distances]
+        Density, mag / kpc.
+    """
+    scale, loc, sigma, factor = (tf.expand_dims(part, 1) for part in _parts(parameters))
+    n_distances = parameters.shape[1]
+    own, shared = noise[..., :n_distances], noise[..., n_distances:]
+    shared = tf.broadcast_to(shared, tf.concat([tf.shape(parameters)[:1], tf.shape(shared)[1:]], 0))
+    # [batch, samples, rank] x [batch, rank, distances]
+    common = tf.matmul(shared, factor[:, 0], transpose_b=True)
+    return tf.nn.softplus(loc + sigma * own + common) * scale
+
+
+def summarize(parameters, step_kpc):
+    """What the distribution says of the density and of the cumulative extinction, sightline by sightline.
+
+    Parameters
+    ----------
+    parameters : tf.Tensor [batch, n_distances, 3 + rank]
+    step_kpc : float
+
+    Returns
+    -------
+    dict of str to tf.Tensor
+        For ``density`` (mag / kpc in the bins) and ``extinction`` (cumulative, mag, at the outer edges):
+        ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch, n_percentiles,
+        n_distances], those of `extmap_tf.grids.PERCENTILES`.
+    """
+    n_distances, width = parameters.shape[1:]
+    normal = qmc.MultivariateNormalQMC(np.zeros(n_distances + width - 3), rng=np.random.default_rng(0))
+    noise = tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
+
+    # In blocks of rows, so that memory stays bounded whatever the batch.
+    n_rows = tf.shape(parameters)[0]
+    n_blocks = tf.maximum((n_rows + _ROWS_AT_ONCE - 1) // _ROWS_AT_ONCE, 1)
+    padded = tf.pad(parameters, [[0, n_blocks * _ROWS_AT_ONCE - n_rows], [0, 0], [0, 0]])
+
+    def block(some):
+        density = profiles_from_noise(some, noise)
+        cumulative = tf.cumsum(density, axis=-1) * step_kpc
+        return _moments(density), _moments(cumulative)
+
+    one = tf.TensorSpec([_ROWS_AT_ONCE, n_distances], tf.float32)
+    many = tf.TensorSpec([_ROWS_AT_ONCE, len(PERCENTILES), n_distances], tf.float32)
+    found = tf.map_fn(
+        block,
+        tf.reshape(padded, [n_blocks, _ROWS_AT_ONCE, n_distances, width]),
+        fn_output_signature=((one, one, many), (one, one, many)),
+        parallel_iterations=2,
+    )
+    summary = {}
+    for quantity, moments in zip(("density", "extinction"), found, strict=True):
+        mean, std, percentiles = (
+            tf.reshape(moment, tf.concat([[-1], tf.shape(moment)[2:]], 0))[:n_rows] for moment in moments
+        )
+        summary |= {
+            f"{quantity}_median": percentiles[:, PERCENTILES.index(50.0)],
+            f"{quantity}_mean": mean,
+            f"{quantity}_std": std,
+            f"{quantity}_percentiles": percentiles,
+        }
+    return summary
+
+
+def draw_profiles(parameters, n_samples, seed, l_deg, b_deg):
+    """Whole profiles; those of a sightline follow from the seed and its position, whatever the batch.
+
+    Parameters
+    ----------
+    parameters : tf.Tensor [batch, n_distances, 3 + rank]
+    n_samples : int
+    seed : tf.Tensor of int32, scalar
+    l_deg, b_deg : tf.Tensor [batch]
+
+    Returns
+    -------
+    tf.Tensor [batch, n_samples, n_distances]
+        Density, mag / kpc.
+    """
+    width = parameters.shape[1] + parameters.shape[2] - 3
+    place = tf.bitwise.bitwise_xor(
+        tf.bitcast(l_deg, tf.int32), tf.bitwise.right_shift(tf.bitcast(b_deg, tf.int32), 3)
+    )
+
+    def normal(place):
+        return tf.random.stateless_normal([n_samples, width], seed=tf.stack([seed, place]))
+
+    noise = tf.map_fn(normal, place, fn_output_signature=tf.TensorSpec([n_samples, width], tf.float32))
+    return profiles_from_noise(parameters, noise)
+
+
+def summarize_point(density, step_kpc):
+    """The keys of `summarize` for a network that gives one profile: no spread is known, so it is NaN."""
+    summary = {}
+    for quantity, value in (("density", density), ("extinction", tf.cumsum(density, axis=-1) * step_kpc)):
+        unknown = tf.fill(tf.shape(value), np.float32(np.nan))
+        rows = [value if percent == 50.0 else unknown for percent in PERCENTILES]
+        summary |= {
+            f"{quantity}_median": value,
+            f"{quantity}_mean": value,
+            f"{quantity}_std": unknown,
+            f"{quantity}_percentiles": tf.stack(rows, axis=1),
+        }
+    return summary
+
+
+def _parts(parameters):
+    return parameters[..., 0], parameters[..., 1], parameters[..., 2], parameters[..., 3:]
+
+
+def _moments(samples):
+    """Mean, standard deviation and percentiles over axis 1 of [rows, samples, n_distances]."""
+    mean, variance = tf.nn.moments(samples, axes=1)
+    ordered = tf.sort(tf.transpose(samples, [0, 2, 1]), axis=-1)
+    # Sample k of n stands at the quantile (k + 1/2) / n; the value between two is interpolated.
+    place = np.clip(np.array(PERCENTILES) / 100.0 * N_QUANTILE - 0.5, 0, N_QUANTILE - 1)
+    below = np.minimum(place.astype(int), N_QUANTILE - 2)
+    fraction = tf.constant(place - below, tf.float32)
+    low, high = tf.gather(ordered, below, axis=-1), tf.gather(ordered, below + 1, axis=-1)
+    return mean, tf.sqrt(variance), tf.transpose(low + fraction * (high - low), [0, 2, 1])

@@ -1,0 +1,154 @@
+"""Whether a CMD is like those a model was trained on."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import tensorflow as tf
+
+from extmap_tf.errors import DataError
+from extmap_tf.files import whole_file
+from extmap_tf.map.provenance import OUTLIER_FLAGS, Flag
+
+DOMAIN_NAME = "domain.npz"
+_BLOCKS = 8
+_TAIL = 1e-3
+_REGULARISATION = 0.05
+_LEARN_FROM = 20000
+
+
+@dataclass(frozen=True)
+class TrainingDomain:
+    """What the CMDs of the training pairs are like.
+
+    The shape of a CMD is the square root of its counts in 8 x 8 blocks, less that of the reference, which
+    makes the noise the same everywhere; its strangeness is the squared Mahalanobis distance from the training
+    pairs. A CMD is unlike them where one in a thousand of them, or fewer, goes as far.
+
+    Parameters
+    ----------
+    n_stars_min : float
+        Least stars in a CMD.
+    excess_min, excess_max : float
+        Range of ln(stars / stars of the reference).
+    mean : ndarray [64]
+    whitening : ndarray [64, 64]
+    strangeness_max : float
+    """
+
+    n_stars_min: np.ndarray
+    excess_min: np.ndarray
+    excess_max: np.ndarray
+    mean: np.ndarray
+    whitening: np.ndarray
+    strangeness_max: np.ndarray
+
+    @classmethod
+    def of(cls, batches, reference):
+        """Learn the domain.
+
+        Parameters
+        ----------
+        batches : iterable of (dict of str to tf.Tensor, tf.Tensor)
+            As `extmap_tf.records.dataset.evaluation_dataset` gives them.
+        reference : callable
+            l_deg, b_deg to ln(1 + counts) of the reference.
+        """
+        parts, n = [], 0
+        for inputs, _ in batches:
+            features = _features(inputs["counts"], reference(inputs["l_deg"], inputs["b_deg"]))
+            parts.append([feature.numpy() for feature in features])
+            n += len(parts[-1][0])
+            if n >= _LEARN_FROM:
+                break
+        n_stars, excess, shape = (np.concatenate(part) for part in zip(*parts, strict=True))
+        mean = shape.mean(axis=0)
+        covariance = np.cov(shape.T) + _REGULARISATION * np.eye(shape.shape[1])
+        values, vectors = np.linalg.eigh(covariance)
+        whitening = vectors / np.sqrt(values)
+        strangeness = np.square((shape - mean) @ whitening).sum(axis=1)
+        return cls(
+            *(
+                np.float32(value)
+                for value in (
+                    np.quantile(n_stars, _TAIL),
+                    np.quantile(excess, _TAIL / 2),
+                    np.quantile(excess, 1 - _TAIL / 2),
+                    mean,
+                    whitening,
+                    np.quantile(strangeness, 1 - _TAIL),
+                )
+            )
+        )
+
+    def outlier(self, counts, reference):
+        """Bits of `extmap_tf.map.provenance.OUTLIER_FLAGS` that concern the stars.
+
+        Parameters
+        ----------
+        counts : tf.Tensor [batch, n_mag, n_color]
+        reference : tf.Tensor [batch, n_mag, n_color]
+            ln(1 + counts).
+
+        Returns
+        -------
+        tf.Tensor of int32 [batch]
+        """
+        n_stars, excess, shape = _features(counts, reference)
+        strangeness = tf.reduce_sum(tf.square(tf.matmul(shape - self.mean, self.whitening)), axis=-1)
+        return (
+            _bit(Flag.FEW_STARS, n_stars < self.n_stars_min)
+            + _bit(Flag.ODD_STAR_COUNT, (excess < self.excess_min) | (excess > self.excess_max))
+            + _bit(Flag.ODD_COLORS, strangeness > self.strangeness_max)
+        )
+
+    def write(self, path, overwrite=False):
+        with whole_file(path, "wb", overwrite=overwrite) as stream:
+            np.savez(stream, **{spec.name: getattr(self, spec.name) for spec in fields(self)})
+
+    @classmethod
+    def read(cls, path):
+        try:
+            with np.load(path) as data:
+                return cls(**{spec.name: data[spec.name] for spec in fields(cls)})
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path}: cannot be read as a training domain: {error}") from None
+
+
+def outside_region(config, l_deg, b_deg):
+    """Bit of `extmap_tf.map.provenance.OUTLIER_FLAGS` of positions outside the region a model was made for.
+
+    That is the map's region with all training sightlines, and half a field around it.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    l_deg, b_deg : tf.Tensor [batch]
+
+    Returns
+    -------
+    tf.Tensor of int32 [batch]
+    """
+    l_low, l_high, b_low, b_high = config.region_deg()
+    l_center, half = 0.5 * (l_low + l_high), 0.5 * (l_high - l_low)
+    off_deg = tf.math.floormod(l_deg - l_center + 180.0, 360.0) - 180.0
+    return _bit(Flag.ODD_PLACE, (tf.abs(off_deg) > half) | (b_deg < b_low) | (b_deg > b_high))
+
+
+def _bit(flag, condition):
+    return tf.where(condition, 1 << OUTLIER_FLAGS.index(flag), 0)
+
+
+def _features(counts, reference):
+    """Stars, ln(stars / stars of the reference) and shape [batch, 64]."""
+    expected = tf.math.expm1(reference)
+    n_stars = tf.reduce_sum(counts, axis=[1, 2])
+    excess = tf.math.log((n_stars + 1.0) / (tf.reduce_sum(expected, axis=[1, 2]) + 1.0))
+    return n_stars, excess, tf.sqrt(_blocks(counts)) - tf.sqrt(_blocks(expected))
+
+
+def _blocks(image):
+    padding = [(-n) % _BLOCKS for n in image.shape[1:]]
+    image = tf.pad(image, [[0, 0], [0, padding[0]], [0, padding[1]]])
+    n_mag, n_color = image.shape[1:]
+    split = tf.reshape(image, [-1, _BLOCKS, n_mag // _BLOCKS, _BLOCKS, n_color // _BLOCKS])
+    return tf.reshape(tf.reduce_sum(split, axis=[2, 4]), [-1, _BLOCKS * _BLOCKS])
