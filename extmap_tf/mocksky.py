@@ -3,13 +3,15 @@
 import numpy as np
 
 from extmap_tf import __version__
+from extmap_tf.extinction.dust import MARGIN_DEG
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.survey import faint_limit_mag, observe, photometric_error
 
 _SKY = 5
-TILE_DEG = 0.5
+# Tiles begin at the outermost fields' edges, and so end inside the margin of the dust.
+TILE_DEG = MARGIN_DEG
 
 
 def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False):
