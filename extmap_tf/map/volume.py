@@ -13,6 +13,7 @@ from astropy.coordinates import (
 )
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.extinction.law import law_text
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.map import layout
 from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Flag
@@ -383,7 +384,7 @@ class ExtinctionMap:
             rows.append((f"total A({origin.band})", f"{at_end}, at {distance.max_kpc:g} kpc"))
         rows += [
             ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
-            ("law", f"{origin.law_model}, R(V) = {origin.law_rv:g}"),
+            ("law", law_text(origin.law_model, origin.law_rv)),
             ("", f"A({origin.blue_band})/A({origin.band}) = {origin.blue_over_red:.4f}"),
             ("configuration", f"{origin.config_name} ({origin.config_digest})"),
             ("model", model if origin.model_name else "none"),

@@ -40,6 +40,17 @@ def test_file_gives_back_the_map_exactly(volume, path):
     assert_same(ExtinctionMap.read(path, verify=True), volume)
 
 
+def test_a_law_without_rv_states_none(make_map, tmp_path):
+    made = make_map(law_model="ratio", law_rv=None)
+    made.write(tmp_path / "map.fits")
+    header = fits.getheader(tmp_path / "map.fits")
+    assert "LAWRV" in header
+    assert header["LAWRV"] is None
+    again = ExtinctionMap.read(tmp_path / "map.fits")
+    assert again.provenance.law_rv is None
+    assert "R(V)" not in "\n".join(again.describe())
+
+
 @pytest.mark.parametrize(
     "grid",
     [
