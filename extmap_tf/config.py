@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError, require
-from extmap_tf.files import whole_file
+from extmap_tf.files import sha256_of, whole_file
 from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
 
 
@@ -106,7 +106,7 @@ class LawConfig:
     model : str
         A class of ``dust_extinction`` (G23, F19, CCM89, ...), or ``ratio`` to give `blue_over_red`.
     rv : float
-        R(V), for the models that have it.
+        R(V), for the models that have it; the others ignore it, and no file states it of them.
     blue_over_red : float
         A(blue)/A(red) for ``model = "ratio"``; 0 otherwise.
     """
@@ -185,13 +185,65 @@ class ProfilePrior:
 
 
 @dataclass(frozen=True)
+class NuisanceConfig:
+    """What no model knows exactly, drawn for each training pair from normal distributions cut at 3 sigma.
+
+    Parameters
+    ----------
+    color_sigma_mag : float
+        Offset of the blue band, and so of the colour. The library's J-Ks differs from the MIST isochrones by
+        0.01 mag in the median and from TRILEGAL by 0.02 to 0.07 (tests/benchmarks/galaxy_colors.py); the zero
+        points of 2MASS are known to 0.02 (Cohen et al. 2003, AJ 126, 1090).
+    mag_sigma_mag : float
+        Offset of both bands: the luminosities of the tracks. The red clump's M_Ks changes by about 0.1 mag
+        over the ages of the disc (Girardi 2016, ARA&A 54, 95, fig. 3).
+    completeness_sigma_mag : float
+        Shift of the magnitudes at which half of the stars are detected; assumed.
+    count_sigma : float
+        Standard deviation of the natural logarithm of a factor on the number of all stars.
+    luminous_sigma : float
+        The same for stars of M(red) < 2, giants and hot dwarfs, beyond the factor of all: errors of ages and
+        of the lifetimes of giants.
+    distance_sigma : float
+        The same for each e-fold of distance from 1 kpc: errors of scale lengths, heights, warp. This and the
+        two before are of the order of the differences between models (tests/benchmarks/galaxy_counts.py).
+    law_ratio_sigma : float
+        Added to A(blue)/A(red). Published means of A(J)/A(Ks) range from 2.5 (Cardelli et al. 1989, ApJ 345,
+        245) to 3.1 (Wang & Chen 2019, ApJ 877, 116); how much sightlines differ about one mean is assumed.
+        The target stays A(red).
+    """
+
+    color_sigma_mag: float = 0.03
+    mag_sigma_mag: float = 0.05
+    completeness_sigma_mag: float = 0.1
+    count_sigma: float = 0.1
+    luminous_sigma: float = 0.1
+    distance_sigma: float = 0.1
+    law_ratio_sigma: float = 0.1
+
+    def __post_init__(self):
+        for name in ("color_sigma_mag", "mag_sigma_mag", "completeness_sigma_mag", "law_ratio_sigma"):
+            require(0 <= getattr(self, name) <= 0.5, name, "0 to 0.5", self)
+        for name in ("count_sigma", "luminous_sigma", "distance_sigma"):
+            require(0 <= getattr(self, name) <= 1, name, "0 to 1", self)
+
+
+MIN_POOL_FIELDS = 2.0
+"""Least size of a pool of stars, in fields: of a smaller one, all pairs would hold the same stars."""
+
+CATALOG_SHARES = (("train", 0.5), ("validation", 0.25), ("test", 0.25))
+"""How the stars of a catalog file are dealt to the splits, so that none is in two."""
+
+
+@dataclass(frozen=True)
 class CatalogConfig:
     """A Galaxy model's catalog in a file, in place of the built-in Galaxy.
 
     Parameters
     ----------
     path : str
-        A table that `extmap_tf.catalogs.model_tables` can read (Besançon, TRILEGAL, ...).
+        A table that `extmap_tf.catalogs.model_tables` can read (Besançon, TRILEGAL, ...); in a TOML file,
+        relative to that file's folder.
     l_deg, b_deg : float
         The sightline.
     area_deg2 : float
@@ -200,6 +252,9 @@ class CatalogConfig:
         Photometric system, where it does not follow from the file.
     columns : tuple of str
         "ROLE=NAME" for columns with unknown names; the roles are those of that reader.
+    sha256 : str
+        Of the file's content: `Config.load` fills it in, and pairs are made of no other content. With it, the
+        configuration's digest follows from the content and not from the place.
     """
 
     path: str
@@ -208,6 +263,7 @@ class CatalogConfig:
     area_deg2: float
     system: str = ""
     columns: tuple[str, ...] = ()
+    sha256: str = ""
 
     def __post_init__(self):
         require(0 <= self.l_deg < 360, "l_deg", "from 0 to below 360", self)
@@ -234,10 +290,8 @@ class MocksConfig:
     split_salt : str
         The salt.
     pool_fields : float
-        A sightline's built-in mock catalog covers so many fields; each pair draws one field's worth of it.
-    count_scale_sigma : float
-        Standard deviation of the natural logarithm of a factor on the number of stars, drawn for each pair:
-        no Galaxy model has the true star counts.
+        A sightline's built-in mock catalog covers so many fields, anew for each split; a pair draws one
+        field's worth of that of its split.
     reference_step_deg : float
         Spacing of the table of reference CMDs (without extinction) over the map's region.
     """
@@ -250,7 +304,6 @@ class MocksConfig:
     test_fraction: float = 0.05
     split_salt: str = "extmap"
     pool_fields: float = 8.0
-    count_scale_sigma: float = 0.05
     reference_step_deg: float = 2.5
 
     def __post_init__(self):
@@ -268,8 +321,7 @@ class MocksConfig:
         require(1 <= self.n_pairs <= 10**9, "n_pairs", "1 to 1e9", self)
         for name in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, name) < 0.5, name, "between 0 and 0.5", self)
-        require(1 <= self.pool_fields <= 1000, "pool_fields", "1 to 1000", self)
-        require(0 <= self.count_scale_sigma <= 1, "count_scale_sigma", "0 to 1", self)
+        require(MIN_POOL_FIELDS <= self.pool_fields <= 1000, "pool_fields", "2 to 1000", self)
         require(self.reference_step_deg > 0, "reference_step_deg", "above 0", self)
 
     def sightlines_deg(self):
@@ -397,12 +449,21 @@ class Config:
     distance: DistanceGrid = DistanceGrid()
     law: LawConfig = LawConfig()
     profiles: ProfilePrior = ProfilePrior()
+    nuisances: NuisanceConfig = NuisanceConfig()
     dust: DustConfig = DustConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self):
         require(0 <= self.seed < 2**63, "seed", "0 to below 2^63", self)
+        least_deg2 = self.sightlines.area_deg2 * MIN_POOL_FIELDS / min(share for _, share in CATALOG_SHARES)
+        for catalog in self.mocks.catalogs:
+            if catalog.area_deg2 < least_deg2 * (1 - 1e-9):
+                raise ConfigError(
+                    f"mocks.catalogs: {catalog.path} covers {catalog.area_deg2:g} deg2, too little for "
+                    f"fields of {self.sightlines.area_deg2:g} deg2: give {least_deg2:g} deg2 or more (each "
+                    "split has its own stars), or a smaller sightlines.field_deg"
+                )
 
     @classmethod
     def named(cls, name):
@@ -419,7 +480,7 @@ class Config:
             return cls.named(str(name_or_path))
         path = Path(name_or_path)
         try:
-            return cls.from_toml(path.read_text(), str(path))
+            return cls.from_toml(path.read_text(), str(path)).with_catalogs_of(path.parent)
         except FileNotFoundError:
             raise ConfigError(
                 f"{path}: no such file, nor a built-in configuration ({', '.join(builtin_names())})"
@@ -463,6 +524,17 @@ class Config:
             )
         return config
 
+    def with_catalogs_of(self, folder):
+        """A copy whose catalogs have full paths, from `folder` on, and the digests of the files there are."""
+        catalogs = []
+        for catalog in self.mocks.catalogs:
+            path = Path(folder, catalog.path).absolute()
+            if path.is_file() and not catalog.sha256:
+                with open(path, "rb") as stream:
+                    catalog = dataclasses.replace(catalog, sha256=sha256_of(stream))
+            catalogs.append(dataclasses.replace(catalog, path=str(path)))
+        return dataclasses.replace(self, mocks=dataclasses.replace(self.mocks, catalogs=tuple(catalogs)))
+
     def to_dict(self):
         return dataclasses.asdict(self)
 
@@ -494,7 +566,11 @@ class Config:
     @property
     def digest(self):
         """Identifies the whole configuration (12 hexadecimal digits)."""
-        return digest_of(self.to_dict())
+        data = self.to_dict()
+        for catalog in data["mocks"]["catalogs"]:
+            if catalog["sha256"]:
+                del catalog["path"]
+        return digest_of(data)
 
     @property
     def observation(self):
