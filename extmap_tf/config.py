@@ -80,12 +80,35 @@ class Cuts:
 
 
 @dataclass(frozen=True)
+class Crowding:
+    """How a survey loses depth in dense fields, where neighbours hide stars and add to the noise.
+
+    A field with more than 10^`log10_stars_per_deg2` stars per square degree brighter than `limit_mag` in the
+    red band, extinction included, has all `snr10_mag` and `half_complete_mag` brighter by `loss_mag_per_dex`
+    times the decimal logarithm of how many times more there are.
+    """
+
+    limit_mag: float = 14.0
+    log10_stars_per_deg2: float = 4.0
+    loss_mag_per_dex: float = 0.0
+
+    def __post_init__(self):
+        require(0 <= self.log10_stars_per_deg2 <= 10, "log10_stars_per_deg2", "0 to 10", self)
+        require(0 <= self.loss_mag_per_dex <= 10, "loss_mag_per_dex", "0 to 10", self)
+
+
+@dataclass(frozen=True)
 class SurveyConfig:
-    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`."""
+    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`.
+
+    A configuration names one of the surveys in ``extmap_tf/configs/surveys``, or a TOML file like these:
+    ``survey = "2mass"``.
+    """
 
     name: str
     blue: Band
     red: Band
+    crowding: Crowding = Crowding()
     cuts: Cuts = Cuts()
 
     def __post_init__(self):
@@ -197,8 +220,9 @@ class NuisanceConfig:
     mag_sigma_mag : float
         Offset of both bands: the luminosities of the tracks. The red clump's M_Ks changes by about 0.1 mag
         over the ages of the disc (Girardi 2016, ARA&A 54, 95, fig. 3).
-    completeness_sigma_mag : float
-        Shift of the magnitudes at which half of the stars are detected; assumed.
+    depth_sigma_mag : float
+        Shift of the survey's depth: `snr10_mag` and `half_complete_mag` of both bands. Ks and J differ
+        by 0.22 and 0.12 mag between two tables of 2MASS (tests/benchmarks/survey_fit.py).
     count_sigma : float
         Standard deviation of the natural logarithm of a factor on the number of all stars.
     luminous_sigma : float
@@ -215,14 +239,14 @@ class NuisanceConfig:
 
     color_sigma_mag: float = 0.03
     mag_sigma_mag: float = 0.05
-    completeness_sigma_mag: float = 0.1
+    depth_sigma_mag: float = 0.1
     count_sigma: float = 0.1
     luminous_sigma: float = 0.1
     distance_sigma: float = 0.1
     law_ratio_sigma: float = 0.1
 
     def __post_init__(self):
-        for name in ("color_sigma_mag", "mag_sigma_mag", "completeness_sigma_mag", "law_ratio_sigma"):
+        for name in ("color_sigma_mag", "mag_sigma_mag", "depth_sigma_mag", "law_ratio_sigma"):
             require(0 <= getattr(self, name) <= 0.5, name, "0 to 0.5", self)
         for name in ("count_sigma", "luminous_sigma", "distance_sigma"):
             require(0 <= getattr(self, name) <= 1, name, "0 to 1", self)
@@ -480,7 +504,7 @@ class Config:
             return cls.named(str(name_or_path))
         path = Path(name_or_path)
         try:
-            return cls.from_toml(path.read_text(), str(path)).with_catalogs_of(path.parent)
+            return cls.from_toml(path.read_text(), str(path), path.parent).with_catalogs_of(path.parent)
         except FileNotFoundError:
             raise ConfigError(
                 f"{path}: no such file, nor a built-in configuration ({', '.join(builtin_names())})"
@@ -489,16 +513,15 @@ class Config:
             raise ConfigError(f"{path}: cannot be read as a TOML text: {error}") from None
 
     @classmethod
-    def from_toml(cls, text, place="configuration"):
-        try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{place}: not valid TOML: {error}") from None
-        return cls.from_dict(data, place)
+    def from_toml(cls, text, place="configuration", folder="."):
+        """Build from TOML text; `place` names it in errors, a survey's file is looked for in `folder`."""
+        return cls.from_dict(_parse_toml(text, place), place, folder)
 
     @classmethod
-    def from_dict(cls, data, place="configuration"):
+    def from_dict(cls, data, place="configuration", folder="."):
         """Build from nested dicts; unknown keys, wrong types and impossible values raise ConfigError."""
+        if isinstance(data, dict) and isinstance(data.get("survey"), str):
+            data = data | {"survey": _survey_named(data["survey"], place, folder)}
         return _build(cls, data, place, "")
 
     @classmethod
@@ -589,8 +612,41 @@ class Config:
 
 def builtin_names():
     """Names of the built-in configurations."""
-    folder = resources.files("extmap_tf") / "configs"
+    return _stems(resources.files("extmap_tf") / "configs")
+
+
+def survey_names():
+    """Names of the built-in surveys."""
+    return _stems(resources.files("extmap_tf") / "configs" / "surveys")
+
+
+def _stems(folder):
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _survey_named(name, place, folder):
+    """The dict of a built-in survey, or of one in a TOML file."""
+    if name in survey_names():
+        file = resources.files("extmap_tf") / "configs" / "surveys" / f"{name}.toml"
+        source = f"built-in survey {name}"
+    else:
+        file = Path(folder, name)
+        source = str(file)
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{place}: survey must be a table, the name of a built-in one ({', '.join(survey_names())}) or a "
+            f"TOML file; {source} cannot be read"
+        ) from None
+    return dataclasses.asdict(_build(SurveyConfig, _parse_toml(text, source), source, ""))
+
+
+def _parse_toml(text, place):
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{place}: not valid TOML: {error}") from None
 
 
 def digest_of(value):

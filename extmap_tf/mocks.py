@@ -159,7 +159,7 @@ def _require_content(source):
 def _draw_catalog(config, l_deg, b_deg, purpose):
     nuisances, survey = config.nuisances, config.survey
     # Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
-    deeper = MAX_SIGMA * (nuisances.mag_sigma_mag + nuisances.completeness_sigma_mag)
+    deeper = MAX_SIGMA * (nuisances.mag_sigma_mag + nuisances.depth_sigma_mag)
     return Galaxy().draw(
         l_deg,
         b_deg,
@@ -176,8 +176,8 @@ class Nuisances:
 
     Parameters
     ----------
-    color_mag, mag_mag, completeness_mag : float
-        Added to the blue magnitudes, to both, and to the half-complete magnitudes.
+    color_mag, mag_mag, depth_mag : float
+        Added to the blue magnitudes, to both, and to the survey's depth.
     ln_count, ln_luminous, ln_distance : float
         Natural logarithms of factors on the number of stars: all, luminous ones, per e-fold of distance.
     law_ratio : float
@@ -186,7 +186,7 @@ class Nuisances:
 
     color_mag: float = 0.0
     mag_mag: float = 0.0
-    completeness_mag: float = 0.0
+    depth_mag: float = 0.0
     ln_count: float = 0.0
     ln_luminous: float = 0.0
     ln_distance: float = 0.0
@@ -211,7 +211,7 @@ def draw_nuisances(nuisances, rng):
     sigmas = (
         nuisances.color_sigma_mag,
         nuisances.mag_sigma_mag,
-        nuisances.completeness_sigma_mag,
+        nuisances.depth_sigma_mag,
         nuisances.count_sigma,
         nuisances.luminous_sigma,
         nuisances.distance_sigma,
@@ -235,7 +235,7 @@ def dim_and_count(catalog, density, config, rng, patchiness=0.0, nuisances=AS_MO
         Standard deviation of the natural logarithm of the column across the field; the profile is the mean.
         Columns through clouds are log-normal at first (Kainulainen et al. 2009, A&A 508, L35).
     nuisances : Nuisances
-        Offsets of magnitudes, completeness and law.
+        Offsets of magnitudes, depth and law.
 
     Returns
     -------
@@ -247,14 +247,15 @@ def dim_and_count(catalog, density, config, rng, patchiness=0.0, nuisances=AS_MO
         a_red = a_red * np.exp(np.float32(patchiness) * normal - np.float32(0.5 * patchiness**2))
     # Dust reddens, whatever the draw.
     ratio = max(blue_over_red(config.law, config.survey) + nuisances.law_ratio, 1.05)
-    _, blue_mag, red_mag = observe(
+    seen = observe(
         catalog.blue_mag + np.float32(ratio) * a_red + np.float32(nuisances.mag_mag + nuisances.color_mag),
         catalog.red_mag + a_red + np.float32(nuisances.mag_mag),
         config.survey,
+        catalog.area_deg2,
         rng,
-        nuisances.completeness_mag,
+        nuisances.depth_mag,
     )
-    return stars_to_cmd(blue_mag, red_mag, config.cmd)
+    return stars_to_cmd(seen.blue_mag, seen.red_mag, config.cmd)
 
 
 def one_field(catalog, area_deg2, rng, nuisances=AS_MODELLED):

@@ -7,7 +7,7 @@ from extmap_tf.extinction.dust import MARGIN_DEG
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
 from extmap_tf.galaxy import Galaxy
-from extmap_tf.survey import faint_limit_mag, observe, photometric_error
+from extmap_tf.survey import faint_limit_mag, observe
 
 _SKY = 5
 # Tiles begin at the outermost fields' edges, and so end inside the margin of the dust.
@@ -68,11 +68,14 @@ def _observe_tile(config, dust, number, l_deg, b_deg):
     b = b_deg + TILE_DEG * rng.uniform(-0.5, 0.5, stars.n_stars)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
     ratio = np.float32(blue_over_red(config.law, survey))
-    index, blue, red = observe(stars.blue_mag + ratio * a_red, stars.red_mag + a_red, survey, rng)
-    blue_error, red_error = photometric_error(blue, survey.blue), photometric_error(red, survey.red)
+    seen = observe(stars.blue_mag + ratio * a_red, stars.red_mag + a_red, survey, area_deg2, rng)
     # Magnitudes as catalogs print them.
-    columns = (np.mod(l[index], 360.0), b[index])
-    return (*columns, *(np.round(x.astype(float), 3) for x in (blue, blue_error, red, red_error)))
+    magnitudes = (seen.blue_mag, seen.blue_error_mag, seen.red_mag, seen.red_error_mag)
+    return (
+        np.mod(l[seen.index], 360.0),
+        b[seen.index],
+        *(np.round(column.astype(float), 3) for column in magnitudes),
+    )
 
 
 def _tiles(sightlines):

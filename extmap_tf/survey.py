@@ -1,5 +1,6 @@
 """What a survey does to a star: photometric errors, incompleteness, cuts."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -69,43 +70,83 @@ def faint_limit_mag(band, cuts):
     return float(mag[counted[-1]]) if counted.size else -np.inf
 
 
-def observe(blue_mag, red_mag, survey, rng, completeness_shift_mag=0.0):
-    """Observe stars: some are lost, the others get noisy magnitudes.
+@dataclass(frozen=True)
+class Observed:
+    """The stars of a field that a survey detects in both bands and that pass its cuts.
+
+    Parameters
+    ----------
+    index : ndarray of int [n_detected]
+        Which of the stars they are.
+    blue_mag, red_mag, blue_error_mag, red_error_mag : ndarray of float32 [n_detected]
+        Observed magnitudes and the errors that the survey states.
+    """
+
+    index: np.ndarray
+    blue_mag: np.ndarray
+    red_mag: np.ndarray
+    blue_error_mag: np.ndarray
+    red_error_mag: np.ndarray
+
+
+def crowding_loss_mag(red_mag, survey, area_deg2):
+    """How much brighter than elsewhere the survey's limits are in a field; see `extmap_tf.config.Crowding`.
+
+    Parameters
+    ----------
+    red_mag : ndarray [n_stars]
+        True apparent magnitudes, extinction included, of all the field's stars.
+    survey : extmap_tf.config.SurveyConfig
+    area_deg2 : float
+        Solid angle of the field.
+
+    Returns
+    -------
+    float, mag
+        0 or more.
+    """
+    crowding = survey.crowding
+    n_stars = np.count_nonzero(red_mag < crowding.limit_mag)
+    excess_dex = np.log10(max(n_stars, 1) / area_deg2) - crowding.log10_stars_per_deg2
+    return float(crowding.loss_mag_per_dex * max(excess_dex, 0.0))
+
+
+def observe(blue_mag, red_mag, survey, area_deg2, rng, depth_shift_mag=0.0):
+    """Observe the stars of a field: some are lost, the others get noisy magnitudes.
 
     Parameters
     ----------
     blue_mag, red_mag : ndarray of float32 [n_stars]
         True apparent magnitudes, extinction included.
     survey : extmap_tf.config.SurveyConfig
+    area_deg2 : float
+        Solid angle of the field, for its crowding.
     rng : numpy.random.Generator
-    completeness_shift_mag : float
-        Added to the magnitudes at which half of the stars are detected.
+    depth_shift_mag : float
+        Added to the magnitudes of signal-to-noise 10 and of half completeness.
 
     Returns
     -------
-    index : ndarray of int [n_detected]
-        Which stars were detected in both bands and pass the cuts.
-    blue_mag, red_mag : ndarray of float32 [n_detected]
-        Observed magnitudes.
+    Observed
     """
     blue, red = survey.blue, survey.red
+    shift = np.float32(depth_shift_mag - crowding_loss_mag(red_mag, survey, area_deg2))
     # Hopeless stars are left out before any random number is drawn for them.
-    deeper = max(completeness_shift_mag, 0.0)
     index = np.flatnonzero(
-        (red_mag < faint_limit_mag(red, survey.cuts) + deeper)
-        & (blue_mag < faint_limit_mag(blue, survey.cuts) + deeper)
+        (red_mag < faint_limit_mag(red, survey.cuts) + shift)
+        & (blue_mag < faint_limit_mag(blue, survey.cuts) + shift)
     )
     blue_mag, red_mag = blue_mag[index], red_mag[index]
     chance = rng.random(index.size, dtype=np.float32)
-    shift = np.float32(completeness_shift_mag)
     seen = chance < detection_probability(blue_mag - shift, blue) * detection_probability(
         red_mag - shift, red
     )
     index, blue_mag, red_mag = index[seen], blue_mag[seen], red_mag[seen]
     noise = rng.standard_normal((2, index.size), dtype=np.float32)
-    blue_mag = blue_mag + noise[0] * photometric_error(blue_mag, blue).astype(np.float32)
-    red_mag = red_mag + noise[1] * photometric_error(red_mag, red).astype(np.float32)
-    kept, _ = apply_cuts(
-        survey, blue_mag, red_mag, photometric_error(blue_mag, blue), photometric_error(red_mag, red)
+    blue_mag = blue_mag + noise[0] * photometric_error(blue_mag - shift, blue)
+    red_mag = red_mag + noise[1] * photometric_error(red_mag - shift, red)
+    blue_error, red_error = (
+        photometric_error(mag - shift, band) for mag, band in ((blue_mag, blue), (red_mag, red))
     )
-    return index[kept], blue_mag[kept], red_mag[kept]
+    kept, _ = apply_cuts(survey, blue_mag, red_mag, blue_error, red_error)
+    return Observed(index[kept], blue_mag[kept], red_mag[kept], blue_error[kept], red_error[kept])

@@ -118,6 +118,29 @@ def test_a_catalog_too_small_for_its_fields_is_refused_with_both_areas(tmp_path)
         Config.load(path)
 
 
+def test_a_survey_is_named_or_a_file_beside_the_toml_file(tmp_path):
+    survey = Config.named("demo").to_dict()["survey"] | {"name": "VVV"}
+    (tmp_path / "vvv.toml").write_text(tomli_w.dumps(survey))
+    path = tmp_path / "mine.toml"
+    data = Config.named("demo").to_dict() | {"survey": "vvv.toml"}
+    path.write_text(tomli_w.dumps(data))
+    config = Config.load(path)
+    assert config == Config.named("demo").replace(**{"survey.name": "VVV"})
+    assert config.replace(survey="2mass") == Config.named("demo")
+
+
+def test_a_survey_that_is_not_there_names_those_that_are(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": "ukidss.toml"}))
+    with pytest.raises(
+        ConfigError, match=r"mine\.toml: survey must be .*\(2mass\).*ukidss\.toml cannot be read"
+    ):
+        Config.load(path)
+    (tmp_path / "ukidss.toml").write_text("nam = 3")
+    with pytest.raises(ConfigError, match=r"ukidss\.toml: unknown key 'nam'"):
+        Config.load(path)
+
+
 def test_a_missing_file_names_the_builtin_ones(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml: no such file.*carina"):
         Config.load(tmp_path / "nowhere.toml")

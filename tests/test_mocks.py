@@ -69,15 +69,20 @@ def test_a_pairs_cmd_holds_every_star_that_was_observed_inside(tiny_config):
     catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
     no_dust = np.zeros(40, np.float32)
     counts = mocks.dim_and_count(catalog, no_dust, tiny_config, np.random.default_rng(5))
-    index, blue, red = observe(
-        catalog.blue_mag, catalog.red_mag, tiny_config.survey, np.random.default_rng(5)
+    seen = observe(
+        catalog.blue_mag,
+        catalog.red_mag,
+        tiny_config.survey,
+        catalog.area_deg2,
+        np.random.default_rng(5),
     )
+    blue, red = seen.blue_mag, seen.red_mag
     color = blue - red
     grid = tiny_config.cmd
     inside = (color >= grid.color_min_mag) & (color < grid.color_max_mag)
     inside &= (red >= grid.mag_min_mag) & (red < grid.mag_max_mag)
     assert abs(int(counts.sum()) - int(inside.sum())) <= 1
-    assert index.size >= counts.sum()
+    assert seen.index.size >= counts.sum()
 
 
 def test_splits_have_their_shares_and_keep_a_pair_whatever_the_number_of_pairs(tiny_config):
@@ -223,6 +228,6 @@ def test_nuisances_move_the_diagram_their_way(tiny_config):
     plain = observed()
     assert mean_color(observed(color_mag=0.05)) - mean_color(plain) == pytest.approx(0.05, abs=0.01)
     assert observed(mag_mag=-0.15)[:40].sum() > 1.05 * plain[:40].sum()
-    assert observed(completeness_mag=0.3)[mag > 14.6].sum() > 1.2 * plain[mag > 14.6].sum()
+    assert observed(depth_mag=0.3)[mag > 14.6].sum() > 1.2 * plain[mag > 14.6].sum()
     dusty = mean_color(observed(0.2))
     assert mean_color(observed(0.2, law_ratio=0.2)) > dusty + 0.02

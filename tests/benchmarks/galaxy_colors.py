@@ -80,8 +80,8 @@ def mock_fields(fields, config, blue):
     for _, l0, b0, _ in fields:
         limit = faint_limit_mag(survey.red, survey.cuts)
         stars = Galaxy().draw(l0, b0, 3.0, limit, rng, bands=(blue, "Ks"))
-        _, blue_mag, red_mag = observe(stars.blue_mag, stars.red_mag, survey, rng)
-        columns.append((red_mag, blue_mag - red_mag))
+        seen = observe(stars.blue_mag, stars.red_mag, survey, stars.area_deg2, rng)
+        columns.append((seen.red_mag, seen.blue_mag - seen.red_mag))
     return np.concatenate(columns, axis=1)
 
 
