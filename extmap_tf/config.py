@@ -298,6 +298,25 @@ class CatalogConfig:
 
 
 @dataclass(frozen=True)
+class GalaxyConfig:
+    """Options of the built-in Galaxy, see `extmap_tf.galaxy.model`.
+
+    Parameters
+    ----------
+    spiral_arms : bool
+        Whether the stars younger than 0.15 Gyr are gathered in spiral arms.
+    binary_fraction : float
+        Share of the systems that have an unresolved companion.
+    """
+
+    spiral_arms: bool = False
+    binary_fraction: float = 0.0
+
+    def __post_init__(self):
+        require(0 <= self.binary_fraction <= 1, "binary_fraction", "0 to 1", self)
+
+
+@dataclass(frozen=True)
 class MocksConfig:
     """The mock sky and the training pairs drawn from it.
 
@@ -473,6 +492,7 @@ class Config:
     distance: DistanceGrid = DistanceGrid()
     law: LawConfig = LawConfig()
     profiles: ProfilePrior = ProfilePrior()
+    galaxy: GalaxyConfig = GalaxyConfig()
     nuisances: NuisanceConfig = NuisanceConfig()
     dust: DustConfig = DustConfig()
     network: NetworkConfig = NetworkConfig()

@@ -160,7 +160,7 @@ def _draw_catalog(config, l_deg, b_deg, purpose):
     nuisances, survey = config.nuisances, config.survey
     # Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
     deeper = MAX_SIGMA * (nuisances.mag_sigma_mag + nuisances.depth_sigma_mag)
-    return Galaxy().draw(
+    return Galaxy.of(config.galaxy).draw(
         l_deg,
         b_deg,
         area_deg2=config.mocks.pool_fields * config.sightlines.area_deg2,

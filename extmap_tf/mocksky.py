@@ -63,7 +63,8 @@ def _observe_tile(config, dust, number, l_deg, b_deg):
     # A tile is a square in l and b, so its area shrinks with cos b.
     area_deg2 = TILE_DEG**2 * np.cos(np.radians(b_deg))
     bands = (survey.blue.name, survey.red.name)
-    stars = Galaxy().draw(l_deg, b_deg, area_deg2, faint_limit_mag(survey.red, survey.cuts), rng, bands=bands)
+    limit_mag = faint_limit_mag(survey.red, survey.cuts)
+    stars = Galaxy.of(config.galaxy).draw(l_deg, b_deg, area_deg2, limit_mag, rng, bands=bands)
     l = l_deg + TILE_DEG * rng.uniform(-0.5, 0.5, stars.n_stars)
     b = b_deg + TILE_DEG * rng.uniform(-0.5, 0.5, stars.n_stars)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)

@@ -231,3 +231,10 @@ def test_nuisances_move_the_diagram_their_way(tiny_config):
     assert observed(depth_mag=0.3)[mag > 14.6].sum() > 1.2 * plain[mag > 14.6].sum()
     dusty = mean_color(observed(0.2))
     assert mean_color(observed(0.2, law_ratio=0.2)) > dusty + 0.02
+
+
+def test_options_of_the_galaxy_change_its_stars(tiny_config):
+    plain = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    for key, value in (("galaxy.spiral_arms", True), ("galaxy.binary_fraction", 0.5)):
+        other = mocks.sightline_catalog(tiny_config.replace(**{key: value}), 284.0, -1.0, "train")
+        assert abs(other.n_stars - plain.n_stars) > 5 * np.sqrt(plain.n_stars), key
