@@ -159,6 +159,7 @@ def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=
         Pipeline options of Beam.
     examples_per_shard : int
     """
+    config = config.with_catalogs_of(".")
     n_shards = shard_counts(config, examples_per_shard)
     with whole_folder(out, overwrite) as folder:
         progress = progress_of_files(

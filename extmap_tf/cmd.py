@@ -12,7 +12,7 @@ import numpy as np
 from extmap_tf.grids import EDGE_TOLERANCE
 
 COVERAGE_CELLS = 6
-"""A field is covered where each of its 6 x 6 cells holds a star."""
+"""Where a field has data is told by which of its 6 x 6 cells hold stars."""
 
 
 def pixel_of(blue_mag, red_mag, grid):
@@ -80,8 +80,20 @@ class FieldCounts:
         return int(self.slots[grid.n_pixels])
 
     def coverage(self, grid):
-        """Share of the field's cells that hold a star, 0 to 1."""
-        return float(np.count_nonzero(self.slots[grid.n_pixels + 1 :])) / COVERAGE_CELLS**2
+        """Share of the field that has data, 0 to 1, from the cells that hold a star.
+
+        n stars strewn over C cells leave some empty: they are expected in k = C [1 - exp(-n / C)] of them.
+        This is solved for C, so that a field with few stars is not taken for one with gaps.
+        """
+        from scipy.special import lambertw
+
+        cells = self.slots[grid.n_pixels + 1 :]
+        n_stars, n_occupied = int(cells.sum()), int(np.count_nonzero(cells))
+        if n_occupied in (0, n_stars):
+            return float(n_stars > 0)
+        ratio = n_stars / n_occupied
+        n_cells = n_stars / (ratio + lambertw(-ratio * np.exp(-ratio)).real)
+        return min(float(n_cells) / COVERAGE_CELLS**2, 1.0)
 
 
 def batch_to_field_counts(batch, sightlines, grid):

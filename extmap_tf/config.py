@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError, require
-from extmap_tf.files import whole_file
+from extmap_tf.files import sha256_of, whole_file
 from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
 
 
@@ -80,12 +80,35 @@ class Cuts:
 
 
 @dataclass(frozen=True)
+class Crowding:
+    """How a survey loses depth in dense fields, where neighbours hide stars and add to the noise.
+
+    A field with more than 10^`log10_stars_per_deg2` stars per square degree brighter than `limit_mag` in the
+    red band, extinction included, has all `snr10_mag` and `half_complete_mag` brighter by `loss_mag_per_dex`
+    times the decimal logarithm of how many times more there are.
+    """
+
+    limit_mag: float = 14.0
+    log10_stars_per_deg2: float = 4.0
+    loss_mag_per_dex: float = 0.0
+
+    def __post_init__(self):
+        require(0 <= self.log10_stars_per_deg2 <= 10, "log10_stars_per_deg2", "0 to 10", self)
+        require(0 <= self.loss_mag_per_dex <= 10, "loss_mag_per_dex", "0 to 10", self)
+
+
+@dataclass(frozen=True)
 class SurveyConfig:
-    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`."""
+    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`.
+
+    A configuration names one of the surveys in ``extmap_tf/configs/surveys``, or a TOML file like these:
+    ``survey = "2mass"``.
+    """
 
     name: str
     blue: Band
     red: Band
+    crowding: Crowding = Crowding()
     cuts: Cuts = Cuts()
 
     def __post_init__(self):
@@ -106,7 +129,7 @@ class LawConfig:
     model : str
         A class of ``dust_extinction`` (G23, F19, CCM89, ...), or ``ratio`` to give `blue_over_red`.
     rv : float
-        R(V), for the models that have it.
+        R(V), for the models that have it; the others ignore it, and no file states it of them.
     blue_over_red : float
         A(blue)/A(red) for ``model = "ratio"``; 0 otherwise.
     """
@@ -185,13 +208,66 @@ class ProfilePrior:
 
 
 @dataclass(frozen=True)
+class NuisanceConfig:
+    """What no model knows exactly, drawn for each training pair from normal distributions cut at 3 sigma.
+
+    Parameters
+    ----------
+    color_sigma_mag : float
+        Offset of the blue band, and so of the colour. The library's J-Ks differs from the MIST isochrones by
+        0.01 mag in the median and from TRILEGAL by 0.02 to 0.07 (tests/benchmarks/galaxy_colors.py); the zero
+        points of 2MASS are known to 0.02 (Cohen et al. 2003, AJ 126, 1090).
+    mag_sigma_mag : float
+        Offset of both bands: the luminosities of the tracks. The red clump's M_Ks changes by about 0.1 mag
+        over the ages of the disc (Girardi 2016, ARA&A 54, 95, fig. 3).
+    depth_sigma_mag : float
+        Shift of the survey's depth: `snr10_mag` and `half_complete_mag` of both bands. Ks and J differ
+        by 0.22 and 0.12 mag between two tables of 2MASS (tests/benchmarks/survey_fit.py).
+    count_sigma : float
+        Standard deviation of the natural logarithm of a factor on the number of all stars.
+    luminous_sigma : float
+        The same for stars of M(red) < 2, giants and hot dwarfs, beyond the factor of all: errors of ages and
+        of the lifetimes of giants.
+    distance_sigma : float
+        The same for each e-fold of distance from 1 kpc: errors of scale lengths, heights, warp. This and the
+        two before are of the order of the differences between models (tests/benchmarks/galaxy_counts.py).
+    law_ratio_sigma : float
+        Added to A(blue)/A(red). Published means of A(J)/A(Ks) range from 2.5 (Cardelli et al. 1989, ApJ 345,
+        245) to 3.1 (Wang & Chen 2019, ApJ 877, 116); how much sightlines differ about one mean is assumed.
+        The target stays A(red).
+    """
+
+    color_sigma_mag: float = 0.03
+    mag_sigma_mag: float = 0.05
+    depth_sigma_mag: float = 0.1
+    count_sigma: float = 0.1
+    luminous_sigma: float = 0.1
+    distance_sigma: float = 0.1
+    law_ratio_sigma: float = 0.1
+
+    def __post_init__(self):
+        for name in ("color_sigma_mag", "mag_sigma_mag", "depth_sigma_mag", "law_ratio_sigma"):
+            require(0 <= getattr(self, name) <= 0.5, name, "0 to 0.5", self)
+        for name in ("count_sigma", "luminous_sigma", "distance_sigma"):
+            require(0 <= getattr(self, name) <= 1, name, "0 to 1", self)
+
+
+MIN_POOL_FIELDS = 2.0
+"""Least size of a pool of stars, in fields: of a smaller one, all pairs would hold the same stars."""
+
+CATALOG_SHARES = (("train", 0.5), ("validation", 0.25), ("test", 0.25))
+"""How the stars of a catalog file are dealt to the splits, so that none is in two."""
+
+
+@dataclass(frozen=True)
 class CatalogConfig:
     """A Galaxy model's catalog in a file, in place of the built-in Galaxy.
 
     Parameters
     ----------
     path : str
-        A table that `extmap_tf.catalogs.model_tables` can read (Besançon, TRILEGAL, ...).
+        A table that `extmap_tf.catalogs.model_tables` can read (Besançon, TRILEGAL, ...); in a TOML file,
+        relative to that file's folder.
     l_deg, b_deg : float
         The sightline.
     area_deg2 : float
@@ -200,6 +276,9 @@ class CatalogConfig:
         Photometric system, where it does not follow from the file.
     columns : tuple of str
         "ROLE=NAME" for columns with unknown names; the roles are those of that reader.
+    sha256 : str
+        Of the file's content: `Config.load` fills it in, and pairs are made of no other content. With it, the
+        configuration's digest follows from the content and not from the place.
     """
 
     path: str
@@ -208,6 +287,7 @@ class CatalogConfig:
     area_deg2: float
     system: str = ""
     columns: tuple[str, ...] = ()
+    sha256: str = ""
 
     def __post_init__(self):
         require(0 <= self.l_deg < 360, "l_deg", "from 0 to below 360", self)
@@ -215,6 +295,25 @@ class CatalogConfig:
         require(self.area_deg2 > 0, "area_deg2", "above 0", self)
         require(self.system in ("", "2mass", "johnson"), "system", "2mass or johnson, or left out", self)
         require(all("=" in item for item in self.columns), "columns", "of the form ROLE=NAME", self)
+
+
+@dataclass(frozen=True)
+class GalaxyConfig:
+    """Options of the built-in Galaxy, see `extmap_tf.galaxy.model`.
+
+    Parameters
+    ----------
+    spiral_arms : bool
+        Whether the stars younger than 0.15 Gyr are gathered in spiral arms.
+    binary_fraction : float
+        Share of the systems that have an unresolved companion.
+    """
+
+    spiral_arms: bool = False
+    binary_fraction: float = 0.0
+
+    def __post_init__(self):
+        require(0 <= self.binary_fraction <= 1, "binary_fraction", "0 to 1", self)
 
 
 @dataclass(frozen=True)
@@ -234,10 +333,8 @@ class MocksConfig:
     split_salt : str
         The salt.
     pool_fields : float
-        A sightline's built-in mock catalog covers so many fields; each pair draws one field's worth of it.
-    count_scale_sigma : float
-        Standard deviation of the natural logarithm of a factor on the number of stars, drawn for each pair:
-        no Galaxy model has the true star counts.
+        A sightline's built-in mock catalog covers so many fields, anew for each split; a pair draws one
+        field's worth of that of its split.
     reference_step_deg : float
         Spacing of the table of reference CMDs (without extinction) over the map's region.
     """
@@ -250,7 +347,6 @@ class MocksConfig:
     test_fraction: float = 0.05
     split_salt: str = "extmap"
     pool_fields: float = 8.0
-    count_scale_sigma: float = 0.05
     reference_step_deg: float = 2.5
 
     def __post_init__(self):
@@ -268,8 +364,7 @@ class MocksConfig:
         require(1 <= self.n_pairs <= 10**9, "n_pairs", "1 to 1e9", self)
         for name in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, name) < 0.5, name, "between 0 and 0.5", self)
-        require(1 <= self.pool_fields <= 1000, "pool_fields", "1 to 1000", self)
-        require(0 <= self.count_scale_sigma <= 1, "count_scale_sigma", "0 to 1", self)
+        require(MIN_POOL_FIELDS <= self.pool_fields <= 1000, "pool_fields", "2 to 1000", self)
         require(self.reference_step_deg > 0, "reference_step_deg", "above 0", self)
 
     def sightlines_deg(self):
@@ -402,12 +497,22 @@ class Config:
     distance: DistanceGrid = DistanceGrid()
     law: LawConfig = LawConfig()
     profiles: ProfilePrior = ProfilePrior()
+    galaxy: GalaxyConfig = GalaxyConfig()
+    nuisances: NuisanceConfig = NuisanceConfig()
     dust: DustConfig = DustConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self):
         require(0 <= self.seed < 2**63, "seed", "0 to below 2^63", self)
+        least_deg2 = self.sightlines.area_deg2 * MIN_POOL_FIELDS / min(share for _, share in CATALOG_SHARES)
+        for catalog in self.mocks.catalogs:
+            if catalog.area_deg2 < least_deg2 * (1 - 1e-9):
+                raise ConfigError(
+                    f"mocks.catalogs: {catalog.path} covers {catalog.area_deg2:g} deg2, too little for "
+                    f"fields of {self.sightlines.area_deg2:g} deg2: give {least_deg2:g} deg2 or more (each "
+                    "split has its own stars), or a smaller sightlines.field_deg"
+                )
 
     @classmethod
     def named(cls, name):
@@ -424,7 +529,7 @@ class Config:
             return cls.named(str(name_or_path))
         path = Path(name_or_path)
         try:
-            return cls.from_toml(path.read_text(), str(path))
+            return cls.from_toml(path.read_text(), str(path), path.parent).with_catalogs_of(path.parent)
         except FileNotFoundError:
             raise ConfigError(
                 f"{path}: no such file, nor a built-in configuration ({', '.join(builtin_names())})"
@@ -433,16 +538,15 @@ class Config:
             raise ConfigError(f"{path}: cannot be read as a TOML text: {error}") from None
 
     @classmethod
-    def from_toml(cls, text, place="configuration"):
-        try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{place}: not valid TOML: {error}") from None
-        return cls.from_dict(data, place)
+    def from_toml(cls, text, place="configuration", folder="."):
+        """Build from TOML text; `place` names it in errors, a survey's file is looked for in `folder`."""
+        return cls.from_dict(_parse_toml(text, place), place, folder)
 
     @classmethod
-    def from_dict(cls, data, place="configuration"):
+    def from_dict(cls, data, place="configuration", folder="."):
         """Build from nested dicts; unknown keys, wrong types and impossible values raise ConfigError."""
+        if isinstance(data, dict) and isinstance(data.get("survey"), str):
+            data = data | {"survey": _survey_named(data["survey"], place, folder)}
         return _build(cls, data, place, "")
 
     @classmethod
@@ -467,6 +571,17 @@ class Config:
                 "belongs to other software: make it again"
             )
         return config
+
+    def with_catalogs_of(self, folder):
+        """A copy whose catalogs have full paths, from `folder` on, and the digests of the files there are."""
+        catalogs = []
+        for catalog in self.mocks.catalogs:
+            path = Path(folder, catalog.path).absolute()
+            if path.is_file() and not catalog.sha256:
+                with open(path, "rb") as stream:
+                    catalog = dataclasses.replace(catalog, sha256=sha256_of(stream))
+            catalogs.append(dataclasses.replace(catalog, path=str(path)))
+        return dataclasses.replace(self, mocks=dataclasses.replace(self.mocks, catalogs=tuple(catalogs)))
 
     def to_dict(self):
         return dataclasses.asdict(self)
@@ -499,7 +614,11 @@ class Config:
     @property
     def digest(self):
         """Identifies the whole configuration (12 hexadecimal digits)."""
-        return digest_of(self.to_dict())
+        data = self.to_dict()
+        for catalog in data["mocks"]["catalogs"]:
+            if catalog["sha256"]:
+                del catalog["path"]
+        return digest_of(data)
 
     def region_deg(self):
         """The region a model of this configuration is made for.
@@ -538,8 +657,41 @@ class Config:
 
 def builtin_names():
     """Names of the built-in configurations."""
-    folder = resources.files("extmap_tf") / "configs"
+    return _stems(resources.files("extmap_tf") / "configs")
+
+
+def survey_names():
+    """Names of the built-in surveys."""
+    return _stems(resources.files("extmap_tf") / "configs" / "surveys")
+
+
+def _stems(folder):
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _survey_named(name, place, folder):
+    """The dict of a built-in survey, or of one in a TOML file."""
+    if name in survey_names():
+        file = resources.files("extmap_tf") / "configs" / "surveys" / f"{name}.toml"
+        source = f"built-in survey {name}"
+    else:
+        file = Path(folder, name)
+        source = str(file)
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{place}: survey must be a table, the name of a built-in one ({', '.join(survey_names())}) or a "
+            f"TOML file; {source} cannot be read"
+        ) from None
+    return dataclasses.asdict(_build(SurveyConfig, _parse_toml(text, source), source, ""))
+
+
+def _parse_toml(text, place):
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{place}: not valid TOML: {error}") from None
 
 
 def digest_of(value):

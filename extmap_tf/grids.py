@@ -249,10 +249,13 @@ class SightlineGrid:
         ndarray of int64 [n]
         """
         half = 0.5 * self.step_deg
-        l_offset = np.mod(np.asarray(l_deg, float) - self.l_min_deg + half, 360.0)
-        b_offset = np.asarray(b_deg, float) - self.b_min_deg + half
-        i_l = np.floor(l_offset / self.step_deg + FIELD_TOLERANCE_DEG)
-        i_b = np.floor(b_offset / self.step_deg + FIELD_TOLERANCE_DEG)
+        edge = half + FIELD_TOLERANCE_DEG
+        l_offset = np.mod(np.asarray(l_deg, float) - self.l_min_deg + edge, 360.0)
+        b_offset = np.asarray(b_deg, float) - self.b_min_deg + edge
+        i_l = np.floor(l_offset / self.step_deg)
+        i_b = np.floor(b_offset / self.step_deg)
+        if abs(self.n_l * self.step_deg - 360.0) < FIELD_TOLERANCE_DEG:
+            i_l = np.mod(i_l, self.n_l)
         inside = (i_l >= 0) & (i_l < self.n_l) & (i_b >= 0) & (i_b < self.n_b)
         with np.errstate(invalid="ignore"):
             return np.where(inside, i_b * self.n_l + i_l, -1).astype(np.int64)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from extmap_tf.config import digest_of
 from extmap_tf.errors import DataError
+from extmap_tf.extinction.law import law_text, stated_rv
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
 
@@ -87,7 +88,7 @@ def _describe_config(config):
             "observation",
             f"{survey.name}, fields of {config.sightlines.field_deg:g} deg ({digest_of(config.observation)})",
         ),
-        _line("law", f"{law.model}, R(V) = {law.rv:g}"),
+        _line("law", law_text(law.model, stated_rv(law))),
         _line("distance", f"{config.distance.n_distances} bins of {config.distance.step_kpc:g} kpc"),
     ]
 

@@ -12,8 +12,11 @@ import numpy as np
 
 from extmap_tf.catalogs.model_tables import read_model_catalog
 from extmap_tf.cmd import stars_to_cmd
+from extmap_tf.config import CATALOG_SHARES, MIN_POOL_FIELDS
+from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import a_over_av, blue_over_red
 from extmap_tf.extinction.profiles import cumulative_at, draw_density
+from extmap_tf.files import sha256_of
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids import sightline_name
 from extmap_tf.survey import faint_limit_mag, observe
@@ -22,6 +25,15 @@ SPLITS = ("train", "validation", "test")
 
 # The first word of every seed says what it is for, so that no two uses share random numbers.
 _CATALOG, _PAIR, _REFERENCE = 1, 2, 3
+
+MAX_SIGMA = 3.0
+"""Nuisances are cut at so many standard deviations."""
+
+LUMINOUS_MAG = 2.0
+"""Stars of M(red) below this have a factor of their own on their number."""
+
+LN_KPC_REACH = np.float32(np.log(10.0))
+"""Within 0.1 to 10 kpc the factor on the number of stars goes with distance; beyond it stays."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +94,40 @@ def split_of(place, mocks):
 
 
 @lru_cache(maxsize=64)
-def sightline_catalog(config, l_deg, b_deg, purpose=_CATALOG):
-    """The mock catalog of a sightline, from the configured file or the built-in Galaxy; always the same."""
+def sightline_catalog(config, l_deg, b_deg, split):
+    """The mock catalog that pairs of one split are drawn from on a sightline; always the same.
+
+    Of the built-in Galaxy each split has a draw of its own; the stars of a file are dealt to the splits.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    l_deg, b_deg : float
+    split : {"train", "validation", "test"}
+
+    Returns
+    -------
+    extmap_tf.catalogs.stars.MockCatalog
+    """
+    whole = _catalog_of_file(config, l_deg, b_deg)
+    if whole is None:
+        return _draw_catalog(config, l_deg, b_deg, [_CATALOG, SPLITS.index(split)])
+    start = 0.0
+    for name, share in CATALOG_SHARES:
+        if name == split:
+            part = slice(round(start * whole.n_stars), round((start + share) * whole.n_stars))
+            return _take(whole, part, whole.area_deg2 * share)
+        start += share
+    raise ValueError(split)
+
+
+@lru_cache(maxsize=8)
+def _catalog_of_file(config, l_deg, b_deg):
+    """All stars of the configured file of a sightline; None where there is none."""
     for source in config.mocks.catalogs:
         if (source.l_deg, source.b_deg) == (l_deg, b_deg):
+            if source.sha256:
+                _require_content(source)
             catalog, _ = read_model_catalog(
                 source.path,
                 config.survey,
@@ -98,18 +140,88 @@ def sightline_catalog(config, l_deg, b_deg, purpose=_CATALOG):
                 seed=config.seed,
             )
             return catalog
-    rng = np.random.default_rng([config.seed, purpose, *_position_words(l_deg, b_deg)])
-    return Galaxy().draw(
+    return None
+
+
+def _require_content(source):
+    try:
+        with open(source.path, "rb") as stream:
+            found = sha256_of(stream)
+    except OSError as error:
+        raise DataError(f"{source.path}: cannot be read: {error.strerror}; mend mocks.catalogs") from None
+    if found != source.sha256:
+        raise DataError(
+            f"{source.path}: its content has changed (SHA-256 {found[:12]}..., the configuration says "
+            f"{source.sha256[:12]}...); load the configuration again, or bring the file back"
+        )
+
+
+def _draw_catalog(config, l_deg, b_deg, purpose):
+    nuisances, survey = config.nuisances, config.survey
+    # Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
+    deeper = MAX_SIGMA * (nuisances.mag_sigma_mag + nuisances.depth_sigma_mag)
+    return Galaxy.of(config.galaxy).draw(
         l_deg,
         b_deg,
         area_deg2=config.mocks.pool_fields * config.sightlines.area_deg2,
-        limit_mag=faint_limit_mag(config.survey.red, config.survey.cuts),
-        rng=rng,
-        bands=(config.survey.blue.name, config.survey.red.name),
+        limit_mag=faint_limit_mag(survey.red, survey.cuts) + deeper,
+        rng=np.random.default_rng([config.seed, *purpose, *_position_words(l_deg, b_deg)]),
+        bands=(survey.blue.name, survey.red.name),
     )
 
 
-def dim_and_count(catalog, density, config, rng, patchiness=0.0):
+@dataclass(frozen=True)
+class Nuisances:
+    """What is off in one pair, by default nothing; see `extmap_tf.config.NuisanceConfig`.
+
+    Parameters
+    ----------
+    color_mag, mag_mag, depth_mag : float
+        Added to the blue magnitudes, to both, and to the survey's depth.
+    ln_count, ln_luminous, ln_distance : float
+        Natural logarithms of factors on the number of stars: all, luminous ones, per e-fold of distance.
+    law_ratio : float
+        Added to A(blue)/A(red).
+    """
+
+    color_mag: float = 0.0
+    mag_mag: float = 0.0
+    depth_mag: float = 0.0
+    ln_count: float = 0.0
+    ln_luminous: float = 0.0
+    ln_distance: float = 0.0
+    law_ratio: float = 0.0
+
+
+AS_MODELLED = Nuisances()
+
+
+def draw_nuisances(nuisances, rng):
+    """Draw what is off in one pair.
+
+    Parameters
+    ----------
+    nuisances : extmap_tf.config.NuisanceConfig
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Nuisances
+    """
+    sigmas = (
+        nuisances.color_sigma_mag,
+        nuisances.mag_sigma_mag,
+        nuisances.depth_sigma_mag,
+        nuisances.count_sigma,
+        nuisances.luminous_sigma,
+        nuisances.distance_sigma,
+        nuisances.law_ratio_sigma,
+    )
+    normal = np.clip(rng.standard_normal(len(sigmas)), -MAX_SIGMA, MAX_SIGMA)
+    return Nuisances(*(normal * sigmas).tolist())
+
+
+def dim_and_count(catalog, density, config, rng, patchiness=0.0, nuisances=AS_MODELLED):
     """Dim every star by the extinction at its distance, observe it, and count the survivors.
 
     Parameters
@@ -122,6 +234,8 @@ def dim_and_count(catalog, density, config, rng, patchiness=0.0):
     patchiness : float
         Standard deviation of the natural logarithm of the column across the field; the profile is the mean.
         Columns through clouds are log-normal at first (Kainulainen et al. 2009, A&A 508, L35).
+    nuisances : Nuisances
+        Offsets of magnitudes, depth and law.
 
     Returns
     -------
@@ -131,33 +245,76 @@ def dim_and_count(catalog, density, config, rng, patchiness=0.0):
     if patchiness:
         normal = rng.standard_normal(catalog.n_stars, dtype=np.float32)
         a_red = a_red * np.exp(np.float32(patchiness) * normal - np.float32(0.5 * patchiness**2))
-    ratio = np.float32(blue_over_red(config.law, config.survey))
-    _, blue_mag, red_mag = observe(
-        catalog.blue_mag + ratio * a_red, catalog.red_mag + a_red, config.survey, rng
+    # Dust reddens, whatever the draw.
+    ratio = max(blue_over_red(config.law, config.survey) + nuisances.law_ratio, 1.05)
+    seen = observe(
+        catalog.blue_mag + np.float32(ratio) * a_red + np.float32(nuisances.mag_mag + nuisances.color_mag),
+        catalog.red_mag + a_red + np.float32(nuisances.mag_mag),
+        config.survey,
+        catalog.area_deg2,
+        rng,
+        nuisances.depth_mag,
     )
-    return stars_to_cmd(blue_mag, red_mag, config.cmd)
+    return stars_to_cmd(seen.blue_mag, seen.red_mag, config.cmd)
 
 
-def one_field(catalog, area_deg2, count_scale, rng):
-    """One field's worth of a catalog: a Poisson number of its stars, taken as a random slice.
+def one_field(catalog, area_deg2, rng, nuisances=AS_MODELLED):
+    """One field's worth of a catalog: a Poisson number of its stars, from a random slice.
 
     Parameters
     ----------
     catalog : extmap_tf.catalogs.stars.MockCatalog
     area_deg2 : float
         Of the field.
-    count_scale : float
-        Factor on the expected number of stars.
     rng : numpy.random.Generator
+    nuisances : Nuisances
+        Factors on the number of stars.
 
     Returns
     -------
     extmap_tf.catalogs.stars.MockCatalog
+
+    Raises
+    ------
+    DataError
+        The catalog is smaller than two fields, so that every field drawn from it would hold the same stars.
     """
-    expected = count_scale * catalog.n_stars * area_deg2 / catalog.area_deg2
-    n = min(int(rng.poisson(expected)), catalog.n_stars)
+    fields = catalog.area_deg2 / area_deg2
+    if fields < MIN_POOL_FIELDS * (1 - 1e-9):
+        raise DataError(
+            f"{catalog.source}: {catalog.area_deg2:g} deg2 of stars for fields of {area_deg2:g} deg2, at "
+            f"least {MIN_POOL_FIELDS:g} fields are needed: use a larger catalog or smaller fields"
+        )
+    factor, largest = _star_factors(catalog, nuisances, rare=0.8 * fields)
+    n = min(int(rng.poisson(largest * catalog.n_stars / fields)), catalog.n_stars)
     start = int(rng.integers(catalog.n_stars - n + 1))
-    part = slice(start, start + n)
+    part = np.arange(start, start + n)
+    if factor is not None:
+        part = part[rng.random(n, dtype=np.float32) * np.float32(largest) < factor(part)]
+    return _take(catalog, part, area_deg2)
+
+
+def _star_factors(catalog, nuisances, rare):
+    """How many times more often stars occur: a function of their indices (or None) and its largest value.
+
+    No factor exceeds `rare`: a catalog of few fields has no more stars to give.
+    """
+    common = np.exp(nuisances.ln_count)
+    if not (nuisances.ln_luminous or nuisances.ln_distance):
+        return None, min(common, rare)
+
+    def factor(index):
+        ln_kpc = np.log(catalog.distance_kpc[index])
+        absolute = catalog.red_mag[index] - np.float32(5 / np.log(10)) * ln_kpc - np.float32(10)
+        exponent = np.float32(nuisances.ln_distance) * np.clip(ln_kpc, -LN_KPC_REACH, LN_KPC_REACH)
+        exponent += np.where(absolute < LUMINOUS_MAG, np.float32(nuisances.ln_luminous), np.float32(0))
+        return np.float32(common) * np.exp(exponent)
+
+    largest = common * np.exp(abs(nuisances.ln_distance) * LN_KPC_REACH + max(nuisances.ln_luminous, 0.0))
+    return factor, min(largest, rare)
+
+
+def _take(catalog, part, area_deg2):
     return type(catalog)(
         catalog.l_deg,
         catalog.b_deg,
@@ -185,11 +342,12 @@ def simulate_pair(config, number):
     l_deg, b_deg = _sightline(config, number)
     rng = np.random.default_rng([config.seed, _PAIR, number])
     density = draw_density(config.profiles, config.distance, b_deg, rng)
-    count_scale = np.exp(config.mocks.count_scale_sigma * rng.standard_normal())
-    pool = sightline_catalog(config, l_deg, b_deg)
-    catalog = one_field(pool, config.sightlines.area_deg2, count_scale, rng)
+    nuisances = draw_nuisances(config.nuisances, rng)
+    split, _ = split_of(place_of(pair_key(config, number), config.mocks.split_salt), config.mocks)
+    pool = sightline_catalog(config, l_deg, b_deg, split)
+    catalog = one_field(pool, config.sightlines.area_deg2, rng, nuisances)
     patchiness = rng.uniform(0.0, config.profiles.patchiness_max)
-    counts = dim_and_count(catalog, density, config, rng, patchiness)
+    counts = dim_and_count(catalog, density, config, rng, patchiness, nuisances)
     return Pair(number, l_deg, b_deg, counts, density)
 
 
@@ -221,7 +379,9 @@ def reference_cmd(config, l_deg, b_deg):
     ndarray of float32 [n_mag, n_color]
         Stars per pixel and field.
     """
-    catalog = sightline_catalog(config, l_deg, b_deg, _REFERENCE)
+    catalog = _catalog_of_file(config, l_deg, b_deg)
+    if catalog is None:
+        catalog = _draw_catalog(config, l_deg, b_deg, [_REFERENCE])
     rng = np.random.default_rng([config.seed, _REFERENCE, *_position_words(l_deg, b_deg), 1])
     no_dust = np.zeros(config.distance.n_distances, np.float32)
     counts = dim_and_count(catalog, no_dust, config, rng)

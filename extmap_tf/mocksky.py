@@ -3,13 +3,15 @@
 import numpy as np
 
 from extmap_tf import __version__
+from extmap_tf.extinction.dust import MARGIN_DEG
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
 from extmap_tf.galaxy import Galaxy
-from extmap_tf.survey import faint_limit_mag, observe, photometric_error
+from extmap_tf.survey import faint_limit_mag, observe
 
 _SKY = 5
-TILE_DEG = 0.5
+# Tiles begin at the outermost fields' edges, and so end inside the margin of the dust.
+TILE_DEG = MARGIN_DEG
 
 
 def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False):
@@ -61,16 +63,20 @@ def _observe_tile(config, dust, number, l_deg, b_deg):
     # A tile is a square in l and b, so its area shrinks with cos b.
     area_deg2 = TILE_DEG**2 * np.cos(np.radians(b_deg))
     bands = (survey.blue.name, survey.red.name)
-    stars = Galaxy().draw(l_deg, b_deg, area_deg2, faint_limit_mag(survey.red, survey.cuts), rng, bands=bands)
+    limit_mag = faint_limit_mag(survey.red, survey.cuts)
+    stars = Galaxy.of(config.galaxy).draw(l_deg, b_deg, area_deg2, limit_mag, rng, bands=bands)
     l = l_deg + TILE_DEG * rng.uniform(-0.5, 0.5, stars.n_stars)
     b = b_deg + TILE_DEG * rng.uniform(-0.5, 0.5, stars.n_stars)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
     ratio = np.float32(blue_over_red(config.law, survey))
-    index, blue, red = observe(stars.blue_mag + ratio * a_red, stars.red_mag + a_red, survey, rng)
-    blue_error, red_error = photometric_error(blue, survey.blue), photometric_error(red, survey.red)
+    seen = observe(stars.blue_mag + ratio * a_red, stars.red_mag + a_red, survey, area_deg2, rng)
     # Magnitudes as catalogs print them.
-    columns = (np.mod(l[index], 360.0), b[index])
-    return (*columns, *(np.round(x.astype(float), 3) for x in (blue, blue_error, red, red_error)))
+    magnitudes = (seen.blue_mag, seen.blue_error_mag, seen.red_mag, seen.red_error_mag)
+    return (
+        np.mod(l[seen.index], 360.0),
+        b[seen.index],
+        *(np.round(column.astype(float), 3) for column in magnitudes),
+    )
 
 
 def _tiles(sightlines):

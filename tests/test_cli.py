@@ -262,7 +262,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     command = [sys.executable, "-m", "extmap_tf", "records", "mocks", "--config", "demo", "--out", "r"]
-    command += ["--set", "mocks.n_pairs=300", "--set", "mocks.pool_fields=1"]
+    command += ["--set", "mocks.n_pairs=300", "--set", "mocks.pool_fields=2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1
     lines = [line for line in re.split(r"[\r\n]", done.stderr) if "error:" in line]

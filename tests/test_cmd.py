@@ -82,7 +82,7 @@ def test_field_counts_are_the_cmd_of_the_fields_stars():
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
-def test_coverage_is_the_share_of_cells_with_stars(share, expected):
+def test_coverage_is_the_share_of_the_field_with_stars(share, expected):
     grid = SightlineGrid(10, 10, 0, 0, 1, 0.6)
     l_deg = 10 + (np.arange(60) + 0.5) / 100 - 0.3
     l, b = np.meshgrid(l_deg[: int(60 * share)], np.arange(-0.295, 0.3, 0.01))
@@ -98,3 +98,17 @@ def test_an_empty_field_counts_nothing():
     counts = add_partial_counts([], GRID)
     assert counts.slots.size == FieldCounts.n_slots(GRID)
     assert (counts.n_stars(GRID), counts.n_outside(GRID), counts.coverage(GRID)) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize("n_stars", [12, 25, 60, 300])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_coverage_does_not_depend_on_the_number_of_stars(n_stars, share):
+    rng = np.random.default_rng(n_stars)
+    found = []
+    for _ in range(300):
+        slots = np.zeros(FieldCounts.n_slots(GRID), np.int64)
+        cells = rng.integers(int(36 * share), size=n_stars)
+        np.add.at(slots, GRID.n_pixels + 1 + cells, 1)
+        found.append(FieldCounts(slots).coverage(GRID))
+    assert np.median(found) == pytest.approx(share, abs=0.15)
+    assert all(0 <= value <= 1 for value in found)

@@ -1,7 +1,9 @@
+import hashlib
 import subprocess
 import sys
 
 import pytest
+import tomli_w
 
 from extmap_tf.config import Config, builtin_names, digest_of, require_same
 from extmap_tf.errors import ConfigError, DataError, MismatchError
@@ -61,6 +63,9 @@ def test_bad_toml_is_refused_with_its_place(text, message):
         ("training.learning_rate", float("nan"), r"training\.learning_rate must be finite"),
         ("network.preset", "resnet", r"preset must be one of dense, cornu2022"),
         ("mocks.l_deg", [1.0, 400.0], r"\[mocks\]: l_deg must be"),
+        ("mocks.pool_fields", 1.5, r"\[mocks\]: pool_fields must be 2 to 1000"),
+        ("nuisances.color_sigma_mag", -0.1, r"\[nuisances\]: color_sigma_mag must be"),
+        ("nuisances.count_sigma", 2.0, r"\[nuisances\]: count_sigma must be"),
         ("mocks.l_deg", [], r"\[mocks\]: l_deg must be one or more"),
         ("law.model", "ratio", r"\[law\]: blue_over_red must be"),
         ("distance", 3, r"\[distance\] must be a table"),
@@ -72,13 +77,68 @@ def test_impossible_values_are_refused_with_their_place(key, value, message):
 
 
 def test_catalogs_replace_the_sightlines_of_the_builtin_galaxy():
-    catalog = {"path": "a.resu", "l_deg": 280.0, "b_deg": 1.0, "area_deg2": 0.5}
+    catalog = {"path": "a.resu", "l_deg": 280.0, "b_deg": 1.0, "area_deg2": 2.0}
     config = Config.named("demo").replace(
         **{"mocks.l_deg": [], "mocks.b_deg": [], "mocks.catalogs": [catalog]}
     )
     assert config.mocks.sightlines_deg() == ((280.0, 1.0),)
     with pytest.raises(ConfigError, match="catalogs must be left out"):
         Config.named("demo").replace(**{"mocks.catalogs": [catalog]})
+
+
+def catalog_toml(tmp_path, content, area_deg2=2.0):
+    """A configuration with one catalog file beside it; its path."""
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "stars.csv").write_text(content)
+    catalog = {"path": "stars.csv", "l_deg": 280.0, "b_deg": 1.0, "area_deg2": area_deg2}
+    data = Config.named("demo").to_dict()
+    data["mocks"] |= {"l_deg": [], "b_deg": [], "catalogs": [catalog]}
+    path = tmp_path / "mine.toml"
+    path.write_text(tomli_w.dumps(data))
+    return path
+
+
+def test_catalogs_lie_beside_the_toml_file_and_their_content_makes_the_digest(tmp_path):
+    first, moved, other = (
+        Config.load(catalog_toml(tmp_path / name, content))
+        for name, content in (("a", "J,Ks\n"), ("b", "J,Ks\n"), ("c", "J,K\n"))
+    )
+    (catalog,) = first.mocks.catalogs
+    assert catalog.path == str(tmp_path / "a" / "stars.csv")
+    assert catalog.sha256 == hashlib.sha256(b"J,Ks\n").hexdigest()
+    assert first.digest == moved.digest
+    assert first.digest != other.digest
+    assert Config.from_dict(first.to_dict()).digest == first.digest
+
+
+def test_a_catalog_too_small_for_its_fields_is_refused_with_both_areas(tmp_path):
+    path = catalog_toml(tmp_path, "J,Ks\n", area_deg2=1.9)
+    message = r"stars\.csv covers 1\.9 deg2, too little for fields of 0\.25 deg2: give 2 deg2 or more"
+    with pytest.raises(ConfigError, match=message):
+        Config.load(path)
+
+
+def test_a_survey_is_named_or_a_file_beside_the_toml_file(tmp_path):
+    survey = Config.named("demo").to_dict()["survey"] | {"name": "VVV"}
+    (tmp_path / "vvv.toml").write_text(tomli_w.dumps(survey))
+    path = tmp_path / "mine.toml"
+    data = Config.named("demo").to_dict() | {"survey": "vvv.toml"}
+    path.write_text(tomli_w.dumps(data))
+    config = Config.load(path)
+    assert config == Config.named("demo").replace(**{"survey.name": "VVV"})
+    assert config.replace(survey="2mass") == Config.named("demo")
+
+
+def test_a_survey_that_is_not_there_names_those_that_are(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": "ukidss.toml"}))
+    with pytest.raises(
+        ConfigError, match=r"mine\.toml: survey must be .*\(2mass\).*ukidss\.toml cannot be read"
+    ):
+        Config.load(path)
+    (tmp_path / "ukidss.toml").write_text("nam = 3")
+    with pytest.raises(ConfigError, match=r"ukidss\.toml: unknown key 'nam'"):
+        Config.load(path)
 
 
 def test_a_missing_file_names_the_builtin_ones(tmp_path):

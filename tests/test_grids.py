@@ -68,6 +68,21 @@ def test_sightline_of_is_minus_one_outside_and_for_nan():
     assert grid.sightline_of([0.0], [0.0])[0] == 2 * grid.n_l + 2
 
 
+def test_the_first_edge_belongs_to_the_first_sightline():
+    for l_min in (0.0, 0.3, 123.45, 359.9):
+        grid = SightlineGrid(l_min, l_min + 1.0, -0.5, 0.5, 0.1, 0.1)
+        assert grid.sightline_of([l_min - 0.05], [-0.55])[0] == 0
+        assert grid.sightline_of([l_min - 0.0501], [-0.5])[0] == -1
+
+
+def test_a_closed_grid_has_a_sightline_for_every_longitude():
+    grid = SightlineGrid(0.1, 360.0, 0, 0, 0.1, 0.1)
+    edges = 0.05 + 0.1 * np.arange(-2, 3603)
+    found = grid.sightline_of(np.concatenate([edges, edges - 1e-12, edges + 1e-12]), np.zeros(3 * edges.size))
+    assert found.min() == 0
+    assert found.max() == grid.n_l - 1
+
+
 def test_carina_grid_has_the_documented_size():
     assert SightlineGrid(257, 303, -5, 5, 0.25, 0.5).n_sightlines == 7585
 

@@ -30,7 +30,11 @@ ARMS = {
 }
 """Arm name -> distance from the Galactic centre (kpc) and azimuth (deg, from the Sun, towards rotation)."""
 
+MARGIN_DEG = 0.5
+"""How far the dust reaches beyond the fields: the tiles of the mock sky overshoot by less than that."""
+
 _SAMPLES_PER_BIN = 5
+_SAMPLES_PER_FIELD = 40
 
 
 @dataclass(frozen=True)
@@ -67,25 +71,30 @@ class DustCube:
 
         edges = np.zeros((*self.density.shape[:2], self.density.shape[2] + 1), np.float32)
         edges[..., 1:] = density_to_cumulative(self.density, self.step_kpc)
+        # Wrapped about the middle: a star just below the first sightline is not 360 deg past it.
+        middle = 0.5 * (self.l_deg[0] + self.l_deg[-1])
+        l_offset = np.mod(np.asarray(l_deg) - middle + 180.0, 360.0) - 180.0 + (middle - self.l_deg[0])
         place = [
             (np.asarray(b_deg) - self.b_deg[0]) / (self.b_deg[1] - self.b_deg[0]),
-            np.mod(np.asarray(l_deg) - self.l_deg[0], 360.0) / (self.l_deg[1] - self.l_deg[0]),
+            l_offset / (self.l_deg[1] - self.l_deg[0]),
             np.asarray(distance_kpc) / self.step_kpc,
         ]
         return map_coordinates(edges, place, order=1, mode="nearest")
 
     def field_density(self, sightlines):
         """The mean profile over each field of a grid: density [n_b, n_l, n_distances], mag / kpc."""
-        b, l = np.meshgrid(self.b_deg, self.l_deg, indexing="ij")
-        position, field = sightlines.fields_of(l.ravel(), b.ravel())
-        flat = self.density.reshape(-1, self.density.shape[2])
-        total = np.zeros((sightlines.n_sightlines, flat.shape[1]))
-        np.add.at(total, field, flat[position])
-        n = np.bincount(field, minlength=sightlines.n_sightlines)
-        return (total / n[:, None]).reshape(*sightlines.shape, -1)
+        half = 0.5 * sightlines.field_deg
+        rows = np.tensordot(_mean_weights(self.b_deg, sightlines.b_deg, half), self.density, axes=1)
+        half_l = half / np.cos(np.radians(sightlines.b_deg))
+        return np.stack(
+            [
+                _mean_weights(self.l_deg, sightlines.l_deg, h) @ row
+                for h, row in zip(half_l, rows, strict=True)
+            ]
+        )
 
 
-def draw_dust(dust, sightlines, distance, seed, margin_deg=1.0, spacing_deg=0.1):
+def draw_dust(dust, sightlines, distance, seed, spacing_deg=0.1):
     """The dust over the region of a grid of sightlines.
 
     Parameters
@@ -95,8 +104,6 @@ def draw_dust(dust, sightlines, distance, seed, margin_deg=1.0, spacing_deg=0.1)
     distance : extmap_tf.grids.DistanceGrid
     seed : int
         Of the clouds.
-    margin_deg : float
-        Added around the outermost centres.
     spacing_deg : float
         Largest distance between fine sightlines.
 
@@ -104,8 +111,10 @@ def draw_dust(dust, sightlines, distance, seed, margin_deg=1.0, spacing_deg=0.1)
     -------
     DustCube
     """
-    l_deg = _fine(sightlines.l_min_deg, sightlines.l_max_deg, margin_deg, spacing_deg)
-    b_deg = _fine(sightlines.b_min_deg, sightlines.b_max_deg, margin_deg, spacing_deg)
+    half = 0.5 * sightlines.field_deg
+    half_l = half / np.cos(np.radians(max(abs(sightlines.b_min_deg), abs(sightlines.b_max_deg))))
+    l_deg = _fine(sightlines.l_min_deg, sightlines.l_max_deg, half_l + MARGIN_DEG, spacing_deg)
+    b_deg = _fine(sightlines.b_min_deg, sightlines.b_max_deg, half + MARGIN_DEG, spacing_deg)
     fine_kpc = (np.arange(distance.n_distances * _SAMPLES_PER_BIN) + 0.5) * (
         distance.step_kpc / _SAMPLES_PER_BIN
     )
@@ -153,6 +162,18 @@ def _add_clouds(density, dust, l_deg, b_deg, fine_kpc, rng):
         d = fine_kpc[near_d]
         squared = (d - d0) ** 2 + d0**2 * (db**2 + dl**2)
         density[np.ix_(near_b, near_l, near_d)] += peak * np.exp(-0.5 * squared / radius**2)
+
+
+def _mean_weights(fine, centers, half):
+    """Weights [n_centers, n_fine] for the mean over center +- half of a function linear between `fine`."""
+    offset = half * (2 * (np.arange(_SAMPLES_PER_FIELD) + 0.5) / _SAMPLES_PER_FIELD - 1)
+    place = (centers[:, None] + offset - fine[0]) / (fine[1] - fine[0])
+    below = np.clip(np.floor(place).astype(int), 0, len(fine) - 2)
+    weights = np.zeros((len(centers), len(fine)))
+    rows = np.arange(len(centers))[:, None]
+    np.add.at(weights, (rows, below), (1 - (place - below)) / _SAMPLES_PER_FIELD)
+    np.add.at(weights, (rows, below + 1), (place - below) / _SAMPLES_PER_FIELD)
+    return weights
 
 
 def _fine(low, high, margin, spacing):

@@ -37,24 +37,25 @@ def red_over_v(law, survey):
     return curve(survey.red.wavelength_um) if curve else math.nan
 
 
+def stated_rv(law):
+    """R(V) of a law that has it as a parameter; None for a ratio of two bands and for averages."""
+    return law.rv if law.model != "ratio" and _class_of(law)[1] else None
+
+
+def law_text(model, rv):
+    """A law in words: its name, and R(V) where there is one."""
+    return model if rv is None else f"{model}, R(V) = {rv:g}"
+
+
 def a_over_av(law):
     """The law as a function of wavelength in um that gives A/A(V); None for a ratio of two bands."""
     if law.model == "ratio":
         return None
     import astropy.units as u
-    from dust_extinction import averages, parameter_averages
 
-    for module in (parameter_averages, averages):
-        cls = getattr(module, law.model, None)
-        if cls is not None and isinstance(cls, type):
-            break
-    else:
-        raise ConfigError(
-            f"law.model: no extinction law {law.model!r} in dust_extinction; "
-            "for instance G23, F19, CCM89, or ratio to give blue_over_red"
-        )
+    cls, has_rv = _class_of(law)
     try:
-        model = cls(Rv=law.rv) if module is parameter_averages else cls()
+        model = cls(Rv=law.rv) if has_rv else cls()
     except (TypeError, ValueError) as error:
         raise ConfigError(f"law: {law.model} cannot have rv = {law.rv}: {error}") from None
 
@@ -65,3 +66,17 @@ def a_over_av(law):
             raise ConfigError(f"law: {law.model} does not cover {wavelength_um} um: {error}") from None
 
     return curve
+
+
+def _class_of(law):
+    """The class of ``dust_extinction``, and whether R(V) is a parameter of it."""
+    from dust_extinction import averages, parameter_averages
+
+    for module in (parameter_averages, averages):
+        cls = getattr(module, law.model, None)
+        if cls is not None and isinstance(cls, type):
+            return cls, module is parameter_averages
+    raise ConfigError(
+        f"law.model: no extinction law {law.model!r} in dust_extinction; "
+        "for instance G23, F19, CCM89, or ratio to give blue_over_red"
+    )

@@ -13,10 +13,12 @@ Sources
 -------
 Ages, metallicities, IMFs : Robin et al. 2003, A&A 409, 523, tables 1 and 2; the model's
     own listing of 2003-12.
-Dwarfs : colours and bolometric corrections of Pecaut & Mamajek 2013, ApJS 208, 9 (version 2022.04.16).
-Giants : BC_K of Buzzoni et al. 2010, MNRAS 403, 1592; J-K of Alonso et al. 1999, A&AS 140, 261, brought to
-    2MASS with Ramirez & Melendez 2005, ApJ 626, 446; H-Ks and the temperature of the giant branch from two
-    MIST 1.2 isochrones (Choi et al. 2016, ApJ 823, 102).
+Dwarfs : colours and bolometric corrections of Pecaut & Mamajek 2013, ApJS 208, 9 (version 2022.04.16), which
+    are those of solar metallicity; how J-Ks changes with [Fe/H] is that of Casagrande et al. 2010, A&A 512,
+    A54, table 4.
+Giants : BC_K of Buzzoni et al. 2010, MNRAS 403, 1592; J-Ks, in the 2MASS system, of Gonzalez Hernandez &
+    Bonifacio 2009, A&A 497, 497, table 5; H-Ks and the temperature of the giant branch from two MIST 1.2
+    isochrones (Choi et al. 2016, ApJ 823, 102).
 
 The giants' temperatures in the tracks as cosmic-popsynth (3.6.2 and 4.3.3) gives them do not fall steadily
 with metallicity (at 50 Lsun and 1 Msun: 4623 K at Z = 0.002, 5449 K at 0.005, 3894 K at 0.02). So
@@ -46,6 +48,10 @@ SUBSTEPS = 4
 CLUMP_LOG_T = 0.0246
 # The tracks' clump lies at M_Ks = -1.73, the observed one at -1.61 (Laney et al. 2012, MNRAS 419, 1637).
 CLUMP_LOG_L = -0.05
+
+# Coefficients b0 to b5 of temperature and colour, see the sources above and `_j_ks_of`.
+GIANT_J_KS = (0.6517, 0.6312, 0.0168, -0.0381, 0.0256, 0.0013)
+DWARF_J_KS = (0.6393, 0.6104, 0.0920, -0.0330, 0.0291, 0.0020)
 
 # The tracks' solar metallicity is that of Pols et al. 1998, and their range ends at 0.03.
 Z_SUN, Z_MIN, Z_MAX = 0.02, 1e-4, 0.03
@@ -124,7 +130,7 @@ class Colors:
         """Temperature of the giant branch.
 
         Linear in [Fe/H], with the slope between the two isochrones. T ~ mass^0.08 at one luminosity, which
-        puts the clump of 2 Gyr at J-Ks = 0.6. Never cooler than 2900 K, or 3500 K for supergiants.
+        puts the clump of 2 Gyr at J-Ks = 0.61. Never cooler than 2900 K, or 3500 K for supergiants.
         """
         rich = _line(log_l, self.giant["log_l"], self.giant["log_t"])
         common = np.linspace(1.0, 3.0, 21)
@@ -135,7 +141,7 @@ class Colors:
         log_t = rich + slope * (feh - self.giant["feh"]) + 0.08 * np.log10(mass / self.giant["mass"])
         return np.maximum(log_t, np.log10(np.where(mass > 8, 3500, 2900)))
 
-    def magnitudes(self, log_l, log_t, mass):
+    def magnitudes(self, log_l, log_t, mass, feh):
         """M_Ks and the colours j_ks and h_ks, each as `log_l`; solar units and kelvin."""
         log_g = 4.438 + np.log10(mass) + 4 * (log_t - np.log10(5772)) - log_l
         # Above 5500 K the colours hardly know the gravity.
@@ -149,17 +155,26 @@ class Colors:
         for name in ("j_ks", "h_ks"):
             dwarf = np.interp(log_t, self.dwarf["log_t"], self.dwarf[name])
             if name == "j_ks":
-                evolved = _giant_j_ks(log_t)
+                dwarf = dwarf + _dwarf_j_ks_shift(log_t, feh)
+                evolved = _j_ks_of(np.maximum(log_t, np.log10(2900)), feh, GIANT_J_KS)
             else:
                 evolved = np.interp(-log_t, -self.giant["log_t"], self.giant[name])
             colors[name] = (1 - giant) * dwarf + giant * evolved
         return mag_ks, colors
 
 
-def _giant_j_ks(log_t):
-    theta = 5040 / 10.0 ** np.clip(log_t, np.log10(2900), None)
-    tcs = (0.9134 - np.sqrt(0.9134**2 - 4 * 0.1443 * (theta - 0.5816))) / (2 * 0.1443)
-    return (tcs - 0.015) / 0.917
+def _j_ks_of(log_t, feh, coefficients):
+    """J-Ks, the root X of 5040 / Teff = b0 + b1 X + b2 X^2 + b3 X f + b4 f + b5 f^2 with f = [Fe/H]."""
+    b0, b1, b2, b3, b4, b5 = coefficients
+    theta = 5040 / 10.0 ** np.asarray(log_t)
+    linear = b1 + b3 * feh
+    return (np.sqrt(linear**2 + 4 * b2 * (theta - b0 - b4 * feh - b5 * feh**2)) - linear) / (2 * b2)
+
+
+def _dwarf_j_ks_shift(log_t, feh):
+    """What [Fe/H] adds to a dwarf's J-Ks; held beyond the range of the relation, 4300 to 7000 K."""
+    log_t = np.clip(log_t, np.log10(4300), np.log10(7000))
+    return _j_ks_of(log_t, feh, DWARF_J_KS) - _j_ks_of(log_t, 0.0, DWARF_J_KS)
 
 
 def _read_dwarfs(folder):
@@ -393,7 +408,7 @@ def build(colors):
     sequence = np.zeros((len(POPULATIONS), len(dwarf_mass), 3))
     for feh in FEH:
         point = samples(cool_giants(evolve(feh, mass), feh, colors))
-        mag, color = colors.magnitudes(point["log_l"], point["log_t"], point["mass"])
+        mag, color = colors.magnitudes(point["log_l"], point["log_t"], point["mass"], feh)
         row = np.digitize(mag, MAG_EDGES) - 1
         column = np.digitize(color["j_ks"], COLOR_EDGES) - 1
         inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])

@@ -112,6 +112,16 @@ class Galaxy:
         require(0 <= self.binary_fraction <= 1, "binary_fraction", "0 to 1", self)
         require(0.1 <= self.max_kpc <= 500, "max_kpc", "0.1 to 500", self)
 
+    @classmethod
+    def of(cls, settings):
+        """The Galaxy that a configuration asks for.
+
+        Parameters
+        ----------
+        settings : extmap_tf.config.GalaxyConfig
+        """
+        return cls(besancon_components(settings.spiral_arms), settings.binary_fraction)
+
     def mass_density(self, l_deg, b_deg, distance_kpc):
         """Mass density of living stars.
 

@@ -1,6 +1,6 @@
 """The FITS file of a map: which images, which keywords, which world coordinates."""
 
-import dataclasses
+import typing
 import warnings
 from pathlib import Path
 
@@ -53,7 +53,7 @@ _PROVENANCE_KEYWORDS = {
     "BAND": ("band", "band of the extinction"),
     "BLUEBAND": ("blue_band", "the other band"),
     "LAW": ("law_model", "extinction law"),
-    "LAWRV": ("law_rv", "R(V) of the law"),
+    "LAWRV": ("law_rv", "R(V) of the law; empty where it has none"),
     "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND)"),
     "BANDUM": ("band_um", "[um] wavelength of BAND"),
     "BLUEUM": ("blue_band_um", "[um] wavelength of BLUEBAND"),
@@ -220,8 +220,14 @@ def _card(keyword, value, comment):
 
 
 def _from_header(cls, header, keywords):
-    hints = {spec.name: spec.type for spec in dataclasses.fields(cls)}
-    return cls(**{name: hints[name](header[keyword]) for keyword, (name, _) in keywords.items()})
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for keyword, (name, _) in keywords.items():
+        value, kinds = header[keyword], typing.get_args(hints[name]) or (hints[name],)
+        # A keyword without a value stands for None.
+        none = value is None and type(None) in kinds
+        values[name] = None if none else kinds[0](value)
+    return cls(**values)
 
 
 def _wcs_cards(grid, distance, axes):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from extmap_tf import __version__
 from extmap_tf.config import LawConfig
 from extmap_tf.errors import require
-from extmap_tf.extinction.law import blue_over_red
+from extmap_tf.extinction.law import blue_over_red, stated_rv
 
 KINDS = ("estimate", "truth")
 
@@ -71,8 +71,9 @@ class Provenance:
         Whether a model made it from star counts, or it is the dust of a mock sky.
     survey : str
         Whose stars.
-    law_model, law_rv : str, float
-        The extinction law, as in `extmap_tf.config.LawConfig`.
+    law_model : str
+    law_rv : float or None
+        The extinction law, as in `extmap_tf.config.LawConfig`; None for a law without R(V).
     blue_over_red : float
         A(`blue_band`)/A(`band`) of that law.
     band_um, blue_band_um : float
@@ -90,7 +91,7 @@ class Provenance:
     kind: str
     survey: str
     law_model: str
-    law_rv: float
+    law_rv: float | None
     blue_over_red: float
     band_um: float
     blue_band_um: float
@@ -105,7 +106,7 @@ class Provenance:
 
     def __post_init__(self):
         require(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self)
-        require(math.isfinite(self.law_rv), "law_rv", "finite", self)
+        require(self.law_rv is None or math.isfinite(self.law_rv), "law_rv", "finite or None", self)
         require(1 < self.blue_over_red <= 20, "blue_over_red", "above 1 and at most 20", self)
         require(0.1 <= self.blue_band_um < self.band_um <= 30, "band_um", "blue_band_um to 30", self)
         require(self.band, "band", "the name of a band", self)
@@ -134,7 +135,7 @@ class Provenance:
             kind=kind,
             survey=config.survey.name,
             law_model=law.model,
-            law_rv=law.rv,
+            law_rv=stated_rv(law),
             blue_over_red=float(blue_over_red(law, config.survey)),
             config_name=config.name,
             config_digest=config.digest,

@@ -16,6 +16,7 @@ from astropy.coordinates import (
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.bands import as_law, extinction_ratio
+from extmap_tf.extinction.law import law_text
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.map import layout
 from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_FLAGS, OUTLIER_SHIFT, SIGHTLINE_FLAGS, Flag
@@ -556,7 +557,7 @@ class ExtinctionMap:
                 )
         rows += [
             ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
-            ("law", f"{origin.law_model}, R(V) = {origin.law_rv:g}"),
+            ("law", law_text(origin.law_model, origin.law_rv)),
             ("", f"A({origin.blue_band})/A({origin.band}) = {origin.blue_over_red:.4f}"),
             ("configuration", f"{origin.config_name} ({origin.config_digest})"),
             ("model", model if origin.model_name else "none"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from extmap_tf import __version__
 from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
-from extmap_tf.extinction.law import blue_over_red, red_over_v
+from extmap_tf.extinction.law import blue_over_red, red_over_v, stated_rv
 from extmap_tf.files import whole_file
 
 CARD_NAME = "model.json"
@@ -57,7 +57,7 @@ class ModelCard:
             "quantity": f"A({survey.red.name}): density in mag / kpc, cumulative in mag at outer edges",
             "law": {
                 "model": law.model,
-                "rv": law.rv,
+                "rv": stated_rv(law),
                 f"A({survey.blue.name})/A({survey.red.name})": blue_over_red(law, survey),
                 f"A({survey.red.name})/A(V)": _none_if_nan(red_over_v(law, survey)),
             },

@@ -122,7 +122,7 @@ def contents(config, kind):
             f"{config.distance.step_kpc} kpc, mag / kpc, law {config.law.model}"
         )
     else:
-        stated["coverage"] = "share of the field's cells that hold a star"
+        stated["coverage"] = "share of the field that has data, from the cells that hold stars"
     return stated
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from extmap_tf.config import Config, DustConfig
-from extmap_tf.extinction.dust import draw_dust, smooth_density
+from extmap_tf.extinction.dust import DustCube, draw_dust, smooth_density
 from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.mocksky import TILE_DEG, _tiles
 
 SKY = SightlineGrid(281, 283, -1, 1, 0.5, 0.5)
 GRID = DistanceGrid(0.1, 80)
@@ -45,6 +46,31 @@ def test_stars_behind_all_dust_see_the_whole_column():
     np.testing.assert_allclose(at, [0.0, total, total], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("l_min_deg", [0.2, 281.0, 359.7])
+def test_stars_just_outside_the_first_sightline_see_its_dust(l_min_deg):
+    cube = linear_cube(l_min_deg + np.arange(20) / 10, slope_l=1.0)
+    first, last = cube.l_deg[0], cube.l_deg[-1]
+    l = np.mod([first - 1e-9, first, first - 0.3, last, last + 0.3], 360.0)
+    at = cube.cumulative_at(l, np.zeros(5), np.full(5, 9.0))
+    np.testing.assert_allclose(at, [1.0, 1.0, 1.0, 1.0 + 1.9, 1.0 + 1.9], atol=1e-4)
+
+
+def linear_cube(l_deg, slope_l, slope_b=0.0):
+    """Density 1 at the first longitude and b = 0, changing linearly; one bin of 1 kpc."""
+    b_deg = -2 + np.arange(41) / 10
+    density = 1 + slope_l * (l_deg - l_deg[0]) + slope_b * b_deg[:, None]
+    return DustCube(l_deg, b_deg, 1.0, density[..., None].astype(np.float32))
+
+
+def test_dust_reaches_as_far_as_the_mock_skys_stars():
+    for sky in (SightlineGrid(281, 283, -1, 1, 0.5, 0.5), SightlineGrid(100, 101, 70, 71, 0.5, 1.5)):
+        cube = draw_dust(DustConfig(clouds_per_deg2=0.0), sky, DistanceGrid(1.0, 2), 1)
+        tiles = np.array(_tiles(sky))
+        for axis, at in ((cube.l_deg, tiles[:, 0]), (cube.b_deg, tiles[:, 1])):
+            assert axis[0] <= at.min() - 0.5 * TILE_DEG + 1e-9
+            assert axis[-1] >= at.max() + 0.5 * TILE_DEG - 1e-9
+
+
 def test_a_fields_truth_is_the_mean_over_the_field():
     cube = draw_dust(DustConfig(), SKY, GRID, 1)
     truth = cube.field_density(SKY)
@@ -53,3 +79,10 @@ def test_a_fields_truth_is_the_mean_over_the_field():
     l0, b0 = SKY.l_deg[2], SKY.b_deg[1]
     inside = (np.abs((l - l0) * np.cos(np.radians(b0))) < 0.25) & (np.abs(b - b0) < 0.25)
     np.testing.assert_allclose(truth[1, 2], cube.density[inside].mean(axis=0), rtol=0.1)
+
+
+def test_a_fields_truth_is_centred_on_the_field():
+    cube = linear_cube(280.03 + np.arange(40) / 10, slope_l=1.0, slope_b=1.0)
+    sky = SightlineGrid(281.0, 282.9, -1.0, 1.0, 0.1, 0.5)
+    truth = cube.field_density(sky)[..., 0]
+    np.testing.assert_allclose(truth, 1 + (sky.l_deg - 280.03) + sky.b_deg[:, None], atol=1e-5)

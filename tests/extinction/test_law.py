@@ -4,7 +4,7 @@ import pytest
 
 from extmap_tf.config import Config, LawConfig
 from extmap_tf.errors import ConfigError
-from extmap_tf.extinction.law import a_over_av, blue_over_red, red_over_v
+from extmap_tf.extinction.law import a_over_av, blue_over_red, law_text, red_over_v, stated_rv
 
 SURVEY = Config.named("demo").survey
 
@@ -42,3 +42,16 @@ def test_a_stated_ratio_is_taken_as_it_is_and_knows_no_visual_band():
 def test_impossible_laws_are_refused(law, message):
     with pytest.raises(ConfigError, match=message):
         blue_over_red(law, dataclasses.replace(SURVEY, red=dataclasses.replace(SURVEY.red, wavelength_um=29)))
+
+
+@pytest.mark.parametrize(
+    ("law", "rv", "text"),
+    [
+        (LawConfig("G23", rv=2.8), 2.8, "G23, R(V) = 2.8"),
+        (LawConfig("ratio", blue_over_red=3.1), None, "ratio"),
+        (LawConfig("GCC09_MWAvg"), None, "GCC09_MWAvg"),
+    ],
+)
+def test_only_a_law_with_a_parameter_states_it(law, rv, text):
+    assert stated_rv(law) == rv
+    assert law_text(law.model, stated_rv(law)) == text

@@ -21,10 +21,32 @@ def colors(shared_data):
 
 def test_sun_has_its_magnitude_and_colour(colors):
     # Willmer 2018, ApJS 236, 47: M_Ks = 3.27, M_J - M_Ks = 0.40, M_H - M_Ks = 0.05 (2MASS, Vega).
-    mag_ks, color = colors.magnitudes(np.array([0.0]), np.log10([5772.0]), np.array([1.0]))
+    mag_ks, color = colors.magnitudes(np.array([0.0]), np.log10([5772.0]), np.array([1.0]), 0.0)
     assert mag_ks[0] == pytest.approx(3.27, abs=0.05)
     assert color["j_ks"][0] == pytest.approx(0.40, abs=0.05)
     assert color["h_ks"][0] == pytest.approx(0.05, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["mist_9gyr_feh-0.32.iso.cmd", "mist_10gyr_feh-0.50.iso.cmd"])
+def test_colours_at_a_temperature_are_those_of_the_isochrones(colors, shared_data, name):
+    lines = (shared_data / "isochrones" / name).read_text().splitlines()
+    names = next(line for line in lines if line.startswith("# EEP")).lstrip("# ").split()
+    table = np.array([line.split() for line in lines if line.strip() and not line.startswith("#")], float)
+    iso = dict(zip(names, table.T, strict=True))
+    # Dwarfs and giants between 4000 and 6300 K; the K dwarfs of the two sources differ by up to 0.06.
+    used = (iso["log_Teff"] > np.log10(4000)) & (iso["log_Teff"] < np.log10(6300)) & (iso["EEP"] > 350)
+    feh = iso["[Fe/H]_init"][0]
+    _, color = colors.magnitudes(iso["log_L"][used], iso["log_Teff"][used], iso["initial_mass"][used], feh)
+    off = color["j_ks"] - (iso["2MASS_J"] - iso["2MASS_Ks"])[used]
+    assert abs(np.median(off)) < 0.012
+    assert np.abs(off).max() < 0.045
+
+
+def test_metal_poor_dwarfs_of_one_temperature_are_redder_in_j_ks(colors):
+    # Casagrande et al. 2010, table 4: X = 0.314 at 6000 K and [Fe/H] = 0, 0.338 at -1.
+    log_l, log_t, mass = np.array([0.1]), np.log10([6000.0]), np.array([0.9])
+    poor, solar = (colors.magnitudes(log_l, log_t, mass, feh)[1]["j_ks"][0] for feh in (-1.0, 0.0))
+    assert poor - solar == pytest.approx(0.024, abs=0.002)
 
 
 def test_giant_branch_cools_with_luminosity_and_metallicity(colors):

@@ -112,6 +112,17 @@ def test_a_distribution_of_another_shape_is_refused_and_a_nan_is_no_profile(sure
     assert np.isnan(made.cumulative_percentiles[3, 4]).all()
 
 
+def test_a_law_without_rv_states_none(make_map, tmp_path):
+    made = make_map(law_model="ratio", law_rv=None)
+    made.write(tmp_path / "map.fits")
+    header = fits.getheader(tmp_path / "map.fits")
+    assert "LAWRV" in header
+    assert header["LAWRV"] is None
+    again = ExtinctionMap.read(tmp_path / "map.fits")
+    assert again.provenance.law_rv is None
+    assert "R(V)" not in "\n".join(again.describe())
+
+
 @pytest.mark.parametrize(
     "grid",
     [
