@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -39,15 +40,39 @@ def whole_path(path, overwrite=False, folder_with=None):
 
     `folder_with` is as in `refuse_existing`.
     """
-    path = Path(path)
     refuse_existing(path, overwrite, folder_with)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.incomplete{path.suffix}")
+    with made_parents(path):
+        try:
+            yield temporary
+            _take_place(temporary, path)
+        finally:
+            _remove(temporary)
+
+
+@contextlib.contextmanager
+def made_parents(path):
+    """Make the folders above `path`; those that were not there are gone again if the block fails."""
+    parents = [folder for folder in Path(path).parents if not folder.exists()]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield temporary
-        _take_place(temporary, path)
-    finally:
-        _remove(temporary)
+        yield
+    except BaseException:
+        for folder in parents:
+            # Somebody else may have put something there.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def local_path(path):
+    """`path` as a pathlib.Path; DataError if it names another file system or nothing at all."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(path)):
+        raise DataError(f"{path}: only local paths can be used here: copy it to or from this machine")
+    if not str(path):
+        raise DataError("a path is empty: give the name of a file or folder")
+    return Path(path)
 
 
 def refuse_existing(path, overwrite=False, folder_with=None):
@@ -61,6 +86,7 @@ def refuse_existing(path, overwrite=False, folder_with=None):
         For a folder to make: a file that marks one of the same kind. A folder without it is somebody's own
         and is never replaced unless it is empty; without `folder_with`, no folder is.
     """
+    path = local_path(path)
     if not os.path.lexists(path):
         return
     if not overwrite:
@@ -69,8 +95,15 @@ def refuse_existing(path, overwrite=False, folder_with=None):
         own = folder_with and os.path.exists(os.path.join(path, folder_with))
         if not own and (folder_with is None or os.listdir(path)):
             raise DataError(f"{path} is a folder that this command did not make: choose another name")
+        refuse_current(path)
     elif folder_with:
         raise DataError(f"{path} is a file, not a folder to replace: choose another name")
+
+
+def refuse_current(path):
+    """Raise DataError if replacing the folder `path` would take away the one that we are in."""
+    if Path(path).resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise DataError(f"{path} holds the folder you are in, which cannot be replaced: choose another name")
 
 
 def _take_place(temporary, path):
