@@ -95,6 +95,13 @@ class SurveyConfig:
             "the band of the shorter wavelength",
             self,
         )
+        for band in (self.blue, self.red):
+            require(
+                self.cuts.max_error_mag > band.error_floor_mag,
+                "cuts",
+                f"such that max_error_mag is above {band.name}'s error_floor_mag, {band.error_floor_mag}",
+                self,
+            )
 
 
 @dataclass(frozen=True)
@@ -268,6 +275,7 @@ class MocksConfig:
         require(1 <= self.n_pairs <= 10**9, "n_pairs", "1 to 1e9", self)
         for name in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, name) < 0.5, name, "between 0 and 0.5", self)
+        require(len(self.split_salt.encode()) <= 64, "split_salt", "at most 64 bytes long", self)
         require(1 <= self.pool_fields <= 1000, "pool_fields", "1 to 1000", self)
         require(0 <= self.count_scale_sigma <= 1, "count_scale_sigma", "0 to 1", self)
         require(self.reference_step_deg > 0, "reference_step_deg", "above 0", self)

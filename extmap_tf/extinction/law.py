@@ -45,8 +45,9 @@ def a_over_av(law):
     from dust_extinction import averages, parameter_averages
 
     for module in (parameter_averages, averages):
-        cls = getattr(module, law.model, None)
-        if cls is not None and isinstance(cls, type):
+        # The modules also hold base classes and helpers, which are no laws.
+        if law.model in module.__all__:
+            cls = getattr(module, law.model)
             break
     else:
         raise ConfigError(
