@@ -10,7 +10,6 @@ import numpy as np
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.files import whole_file
 from extmap_tf.map.volume import profiles_at
 
 DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
@@ -170,6 +169,11 @@ def errors_by_stars(truth, estimate, distance_grid, n_stars, **classes):
     return errors_by_class(truth, estimate, distance_grid, n_stars, "stars", **classes)
 
 
+def require_same_ground(estimate_map, truth_map):
+    """Raise MismatchError, naming both values, unless two maps have the same grids and band."""
+    require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
+
+
 def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
     """Errors of one `ExtinctionMap` against another of the same sightlines, distances and band.
 
@@ -188,7 +192,7 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
     MismatchError
         The grids or the bands differ; the message names both values.
     """
-    require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
+    require_same_ground(estimate_map, truth_map)
     return evaluate(
         truth_map.cumulative.reshape(-1, truth_map.distance.n_distances),
         estimate_map.cumulative.reshape(-1, estimate_map.distance.n_distances),
@@ -223,11 +227,9 @@ def evaluate(truth, estimate, n_stars, distance_grid, band="Ks", distances_kpc=D
     )
 
 
-def write_json(about, path, overwrite=False):
-    """Write a dict to a JSON file, whole or not at all."""
-    with whole_file(path, overwrite=overwrite) as stream:
-        json.dump(about, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
+def json_text(about):
+    """A dict as the text of a JSON file."""
+    return json.dumps(about, indent=1, ensure_ascii=False) + "\n"
 
 
 def format_table(rows):
