@@ -169,7 +169,8 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
     ExtinctionMap
         As written.
     """
-    from extmap_tf.model.scoring import find_saved_model, require_fit
+    from extmap_tf.model.scoring import require_fit
+    from extmap_tf.model.versions import find_saved_model
 
     check_start(beam_argv)
     refuse_existing(out, overwrite)

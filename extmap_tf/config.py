@@ -13,10 +13,9 @@ import types
 import typing
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError, require
-from extmap_tf.files import whole_file
+from extmap_tf.files import local_path, whole_file
 from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
 
 
@@ -425,7 +424,7 @@ class Config:
         """A built-in configuration by name, or one from a TOML file."""
         if str(name_or_path) in builtin_names():
             return cls.named(str(name_or_path))
-        path = Path(name_or_path)
+        path = local_path(name_or_path)
         try:
             return cls.from_toml(path.read_text(), str(path))
         except FileNotFoundError:

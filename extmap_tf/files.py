@@ -10,6 +10,8 @@ from pathlib import Path
 
 from extmap_tf.errors import DataError
 
+CHECKSUMS_NAME = "SHA256SUMS"
+
 
 @contextlib.contextmanager
 def whole_file(path, mode="w", overwrite=False):
@@ -55,8 +57,13 @@ def whole_path(path, overwrite=False, folder_with=None):
 def made_parents(path):
     """Make the folders above `path`; those that were not there are gone again if the block fails."""
     parents = [folder for folder in Path(path).parents if not folder.exists()]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise DataError(
+                f"{path}: {error.filename} is a file, not a folder: choose another name"
+            ) from None
         yield
     except BaseException:
         for folder in parents:
@@ -130,3 +137,41 @@ def _remove(path):
 def sha256_of(stream):
     """Hexadecimal SHA-256 of a binary stream, read in blocks."""
     return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_checksums(folder, names, within="."):
+    """Write ``SHA256SUMS`` into the folder `within` of `folder`; ``sha256sum --check`` reads it in `folder`.
+
+    Parameters
+    ----------
+    folder : path-like
+    names : iterable of str or path-like
+        The files to list, relative to `folder`.
+    within : str
+    """
+    lines = []
+    for name in sorted(Path(name).as_posix() for name in names):
+        with open(Path(folder) / name, "rb") as stream:
+            lines.append(f"{sha256_of(stream)}  {name}\n")
+    with whole_file(Path(folder) / within / CHECKSUMS_NAME, overwrite=True) as stream:
+        stream.writelines(lines)
+
+
+def verify_checksums(folder, within="."):
+    """Check the files that `write_checksums` listed; DataError names the first that is not as it was."""
+    folder = Path(folder)
+    place = folder / within / CHECKSUMS_NAME
+    if not place.is_file():
+        raise DataError(f"{place}: missing, so nothing can be verified: make the folder again")
+    for line in place.read_text(errors="replace").splitlines():
+        stated, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: missing, though {place} lists it: fetch or make it again")
+        with open(path, "rb") as stream:
+            found = sha256_of(stream)
+        if found != stated:
+            raise DataError(
+                f"{path}: corrupted (SHA-256 {found[:12]}..., {place} says {stated[:12]}...): fetch or make "
+                "it again"
+            )

@@ -1,20 +1,17 @@
 """A trained model as a SavedModel that runs with nothing of ours imported."""
 
-import os
-import re
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import whole_path
+from extmap_tf.files import local_path, whole_path, write_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.networks import build_network
 from extmap_tf.model.training import MODEL_NAME
+from extmap_tf.model.versions import EXTRA, versions
 from extmap_tf.records.example import parse_examples
-
-EXTRA = "assets.extra"
 
 
 def load_trained(folder):
@@ -105,21 +102,17 @@ def export(folder, out):
     pathlib.Path
         The version folder.
     """
+    out = local_path(out)
     model, card = load_trained(folder)
     served = Served(model, card)
-    version = Path(out) / str(1 + max(versions(out), default=0))
+    version = out / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)
         (temporary / EXTRA).mkdir()
         (temporary / EXTRA / CARD_NAME).write_text(card.to_json())
+        files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
+        write_checksums(temporary, files, within=EXTRA)
     return version
-
-
-def versions(out):
-    """Numbers of the version folders in a model folder."""
-    if not os.path.isdir(out):
-        return []
-    return sorted(int(name) for name in os.listdir(out) if re.fullmatch(r"[1-9]\d*", name))
 
 
 def _float32_copy(model, config):

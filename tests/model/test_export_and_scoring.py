@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.model.card import ModelCard
-from extmap_tf.model.export import export, load_trained, versions
-from extmap_tf.model.scoring import Scorer, evaluate_model, find_saved_model, require_fit
+from extmap_tf.model.export import export, load_trained
+from extmap_tf.model.scoring import Scorer, evaluate_model, require_fit
+from extmap_tf.model.versions import find_saved_model, versions
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples
 from extmap_tf.records.manifest import Records
 
