@@ -208,7 +208,7 @@ def _parser():
     plot.add_argument("--format", default="png", choices=["png", "pdf"])
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
 
-    info = add("info", _info, "Describe records, a model or a map.")
+    info = add("info", _info, "Describe records, a model, a map or a table of stars.")
     info.add_argument("path", nargs="+")
     info.add_argument("--verify", action="store_true", help="also check every checksum")
     return parser
@@ -276,10 +276,11 @@ def _start_beam():
 
 
 def _demo(args):
+    config = _config(args)
     _start_beam()
     from extmap_tf.demo import run_demo
 
-    run_demo(_config(args), args.out, overwrite=args.overwrite)
+    run_demo(config, args.out, overwrite=args.overwrite)
 
 
 def _records_mocks(args, beam_argv):
