@@ -74,6 +74,7 @@ class _ProcessHandler(GrpcWorkerHandler):
     def __init__(self, scratch, state, provision_info, grpc_server):
         super().__init__(state, provision_info, grpc_server)
         self._scratch = scratch.decode()
+        self._died = Path(self._scratch) / _DIED
         self._process = None
         self._closing = False
 
@@ -81,7 +82,7 @@ class _ProcessHandler(GrpcWorkerHandler):
         control = endpoints_pb2.ApiServiceDescriptor(url=self.control_address)
         options = self.provision_info.provision_info.pipeline_options
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "beam_jobs.worker", str(os.getpid())],
+            [sys.executable, "-m", "beam_jobs.worker", str(os.getpid()), str(self._died)],
             env=os.environ
             | {
                 "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
@@ -117,4 +118,6 @@ class _ProcessHandler(GrpcWorkerHandler):
 
     def _tell_death(self, status):
         how = f"was killed by signal {-status} (out of memory?)" if status < 0 else "ended by itself"
-        (Path(self._scratch) / _DIED).write_text(f"a worker process {how}")
+        # The first death is the cause; the other workers end because of it.
+        with contextlib.suppress(FileExistsError), open(self._died, "x") as stream:
+            stream.write(f"a worker process {how}")

@@ -148,16 +148,21 @@ def whole_folder(path, overwrite=False):
     if FileSystems.exists(path):
         if not overwrite:
             raise DataError(f"{path} exists already: choose another name or give --overwrite")
+        refuse_current(path)
         (inside,) = FileSystems.match([FileSystems.join(path, "*")])
         if not FileSystems.exists(FileSystems.join(path, MANIFEST_NAME)) and inside.metadata_list:
             raise DataError(f"{path} was not made by this command: choose another name")
-        refuse_current(path)
     with scratch_folder(path) as temporary:
         yield temporary
         if FileSystems.exists(path):
             old = f"{path}.old-{uuid.uuid4().hex[:8]}"
             FileSystems.rename([path], [old])
-            FileSystems.rename([temporary], [path])
+            try:
+                FileSystems.rename([temporary], [path])
+            except BaseException:
+                if not FileSystems.exists(path):
+                    FileSystems.rename([old], [path])
+                raise
             FileSystems.delete([old])
         else:
             FileSystems.rename([temporary], [path])

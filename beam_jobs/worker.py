@@ -1,6 +1,6 @@
-"""A worker process of the local runner: Beam's own, silent, and gone as soon as the job's process is.
+"""A worker process of the local runner: Beam's own, silent, and gone when the job or another worker is.
 
-Run by `beam_jobs.local` as ``python -m beam_jobs.worker PID``. What fails in a worker is told by the job.
+Run by `beam_jobs.local` as ``python -m beam_jobs.worker PID FILE``. What fails in it is told by the job.
 """
 
 import logging
@@ -10,23 +10,23 @@ import threading
 import time
 
 
-def main(parent):
-    """Work for the process `parent` until it says that all is done, or is gone."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    logging.disable(logging.CRITICAL)
+def main(parent, died):
+    """Work for the process `parent` until it is done or gone, or the file `died` is there."""
+    threading.Thread(target=_end_with, args=(parent, died), daemon=True).start()
     from apache_beam.runners.worker import sdk_worker_main
 
+    logging.disable(logging.CRITICAL)
     try:
         sdk_worker_main.main([])
     except BaseException:
         os._exit(1)
 
 
-def _end_with(parent):
-    while os.getppid() == parent:
+def _end_with(parent, died):
+    while os.getppid() == parent and not os.path.exists(died):
         time.sleep(1.0)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

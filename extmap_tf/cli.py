@@ -264,13 +264,9 @@ def _start_beam():
     import logging
 
     start_tensorflow()
-    # Beam warns of optional packages on import, and sets up the root logger.
-    logging.disable(logging.WARNING)
-    import apache_beam  # noqa: F401
+    import beam_jobs  # noqa: F401
 
-    import beam_jobs.pipeline  # noqa: F401
-
-    logging.disable(logging.NOTSET)
+    # Beam sets up the root logger on import.
     logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
     logging.getLogger("beam_jobs").setLevel(logging.INFO)
 

@@ -119,8 +119,9 @@ def _take_place(temporary, path):
         os.rename(path, old)
         try:
             os.rename(temporary, path)
-        except OSError:
-            os.rename(old, path)
+        except BaseException:
+            if not os.path.lexists(path):
+                os.rename(old, path)
             raise
         _remove(old)
     else:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from extmap_tf.errors import DataError
@@ -86,3 +88,24 @@ def test_what_cannot_be_replaced_is_refused_in_a_line(path, message, tmp_path, m
     ):
         temporary.mkdir()
     assert (tmp_path / "inner" / "mark").read_text() == "old"
+
+
+def test_a_folder_comes_back_where_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mark").write_text("old")
+    rename = os.rename
+
+    def interrupted(source, target):
+        if ".incomplete" in str(source):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        whole_path(out, overwrite=True, folder_with="mark") as temporary,
+    ):
+        temporary.mkdir()
+    assert (out / "mark").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

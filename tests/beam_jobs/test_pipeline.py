@@ -2,12 +2,15 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs.mocks_to_records import make_records
 from beam_jobs.pipeline import run
@@ -70,11 +73,8 @@ def test_the_folder_we_are_in_is_never_replaced(name, tiny_config, tmp_path, mon
 def test_a_job_that_fails_half_way_keeps_the_records_that_were_there(
     tiny_config, mock_records, tmp_path, monkeypatch
 ):
-    out = tmp_path / "new" / "records"
-    out.parent.mkdir()
-    out.mkdir()
-    for path in mock_records.iterdir():
-        (out / path.name).write_bytes(path.read_bytes())
+    out = tmp_path / "records"
+    shutil.copytree(mock_records, out)
 
     def fail(folder, name, data):
         raise DataError("half-way")
@@ -83,7 +83,35 @@ def test_a_job_that_fails_half_way_keeps_the_records_that_were_there(
     with pytest.raises(DataError, match="half-way"):
         make_records(tiny_config, str(out), overwrite=True)
     Records.open(out).verify()
-    assert [path.name for path in out.parent.iterdir()] == ["records"]
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_records_come_back_where_the_new_ones_cannot_take_their_name(
+    tiny_config, mock_records, tmp_path, monkeypatch
+):
+    out = tmp_path / "records"
+    shutil.copytree(mock_records, out)
+    rename = FileSystems.rename
+
+    def fail_once(sources, targets):
+        if targets == [str(out)] and ".incomplete-" in sources[0]:
+            raise BeamIOError("half-way")
+        rename(sources, targets)
+
+    monkeypatch.setattr(FileSystems, "rename", fail_once)
+    monkeypatch.setattr("beam_jobs.mocks_to_records.run", lambda *_: None)
+    with pytest.raises(BeamIOError, match="half-way"):
+        make_records(tiny_config, str(out), overwrite=True)
+    Records.open(out).verify()
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_a_job_says_nothing_of_optional_packages():
+    command = [sys.executable, "-m", "beam_jobs.mocks_to_records", "--config", "demo", "--out", "gs://a/b"]
+    done = subprocess.run([*command, "--direct_num_workers=-1"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("extmap-tf: error: --direct_num_workers must be")
 
 
 def test_a_job_that_fails_takes_the_parents_it_made_with_it(tiny_config, tmp_path, monkeypatch):
