@@ -62,7 +62,9 @@ def _stopped_by_signals(received):
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in _STOPPED}
+    # What is ignored stays so: a script's background job is not for the terminal's Ctrl-C.
+    heeded = [number for number in _STOPPED if signal.getsignal(number) not in (None, signal.SIG_IGN)]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:

@@ -121,7 +121,7 @@ def _run(config, folder):
         "training": card.training,
         "errors": evaluation.to_dict(),
     }
-    (folder / "summary.json").write_text(metrics.json_text(summary))
+    metrics.write_json(summary, folder / "summary.json")
     _say(f"Errors of the cumulative A({config.survey.red.name}) of the map against the known truth:")
     print(metrics.format_table(evaluation.overall), flush=True)
     return evaluation

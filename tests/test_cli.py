@@ -5,13 +5,16 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from extmap_tf.cli import main
+from extmap_tf.files import whole_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -436,3 +439,28 @@ def test_info_tells_which_columns_of_a_table_are_read(observed_sky, tmp_path, ca
         out = capsys.readouterr().out
         assert f"a table 'records survey' can read: {kind}" in out
         assert "l = glon, b = glat, blue = j_m, red = k_m" in out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monkeypatch, capsys):
+    def half(args):
+        with whole_file(tmp_path / "a" / "b.txt") as stream:
+            stream.write("half")
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    monkeypatch.setattr("extmap_tf.cli._info", half)
+    before = signal.getsignal(number)
+    assert main(["info", "x"]) == status
+    assert one_line(capsys.readouterr().err).endswith(("interrupted", "terminated"))
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("extmap_tf.cli._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
+        assert main(["info", "x"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)

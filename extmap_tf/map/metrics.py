@@ -10,6 +10,7 @@ import numpy as np
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import whole_file
 from extmap_tf.map.volume import profiles_at
 
 DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
@@ -230,6 +231,12 @@ def evaluate(truth, estimate, n_stars, distance_grid, band="Ks", distances_kpc=D
 def json_text(about):
     """A dict as the text of a JSON file."""
     return json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_json(about, path, overwrite=False):
+    """Write a dict to a JSON file, whole or not at all."""
+    with whole_file(path, overwrite=overwrite) as stream:
+        stream.write(json_text(about))
 
 
 def format_table(rows):
