@@ -13,7 +13,7 @@ import apache_beam as beam
 import numpy as np
 
 from beam_jobs import shards
-from beam_jobs.pipeline import progress_of_files, run, run_command, whole_folder
+from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, whole_folder
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.mocks import (
     SPLITS,
@@ -160,6 +160,7 @@ def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=
     examples_per_shard : int
     """
     config = config.with_catalogs_of(".")
+    check_start(beam_argv, out)
     n_shards = shard_counts(config, examples_per_shard)
     with whole_folder(out, overwrite) as folder:
         progress = progress_of_files(

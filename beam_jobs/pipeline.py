@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import re
 import sys
@@ -10,37 +11,76 @@ import uuid
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.portability.api import beam_provision_api_pb2
-from apache_beam.runners.job import utils as job_utils
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tqdm import tqdm
 
+from beam_jobs.local import local_runner
 from extmap_tf import errors
-from extmap_tf.errors import DataError
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import made_parents, refuse_current
 from extmap_tf.records.manifest import MANIFEST_NAME
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
+CLOUD_RUNNERS = ("DataflowRunner", "TestDataflowRunner")
+
+# Scheme of a path: the extra of ours that brings its file system, and a module that comes with it.
+_EXTRAS = {"gs": ("gcp", "apitools"), "s3": ("aws", "boto3")}
 
 
 def pipeline_options(argv):
-    """Beam's options from command-line flags; a flag that no Beam option claims is refused.
+    """Beam's options from command-line flags.
 
     Raises
     ------
     ConfigError
+        A flag that no Beam option claims, or a value that it cannot have.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = _Parser(add_help=False, allow_abbrev=False)
     for cls in [PipelineOptions, *_subclasses(PipelineOptions)]:
         with contextlib.suppress(argparse.ArgumentError):
             cls._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(argv)
     if unknown:
-        raise errors.ConfigError(
+        raise ConfigError(
             f"unknown option {unknown[0]!r}: neither of this command nor a pipeline option of Beam"
         )
-    return PipelineOptions(argv)
+    options = PipelineOptions(argv)
+    n_workers = options.view_as(DirectOptions).direct_num_workers
+    if n_workers < 0:
+        raise ConfigError(f"--direct_num_workers must be 0 (all processors) or more, got: {n_workers}")
+    if options.view_as(StandardOptions).runner in CLOUD_RUNNERS and not _has("gs"):
+        raise ConfigError(
+            f"--runner={options.view_as(StandardOptions).runner} needs more packages: "
+            "pip install 'extmap_tf[gcp]'"
+        )
+    return options
+
+
+def check_start(beam_argv, *paths):
+    """Refuse what a job could not use, before any work: Beam's options, and paths on any file system.
+
+    Parameters
+    ----------
+    beam_argv : sequence of str
+    paths : str
+
+    Raises
+    ------
+    ConfigError, DataError
+    """
+    FileSystems.set_options(pipeline_options(list(beam_argv)))
+    for path in paths:
+        if not path:
+            raise DataError("a path is empty: give the name of a file or folder")
+        scheme = FileSystems.get_scheme(path)
+        if scheme in _EXTRAS and not _has(scheme):
+            raise DataError(
+                f"{path}: {scheme}:// needs more packages: pip install 'extmap_tf[{_EXTRAS[scheme][0]}]'"
+            )
+        if scheme and scheme not in _EXTRAS:
+            raise DataError(
+                f"{path}: cannot use {scheme}://; give a local path, gs:// or s3:// (fetch it first)"
+            )
 
 
 def run(build, argv, progress=None):
@@ -64,29 +104,32 @@ def run(build, argv, progress=None):
         What a worker raised, in one line.
     """
     options = pipeline_options(argv)
-    runner = None
-    if options.view_as(StandardOptions).runner in LOCAL_RUNNERS:
-        runner = _local_runner()
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    pipeline = beam.Pipeline(runner=runner, options=options)
-    build(pipeline)
-    with progress or contextlib.nullcontext():
-        try:
+    try:
+        with contextlib.ExitStack() as stack:
+            runner = None
+            if options.view_as(StandardOptions).runner in LOCAL_RUNNERS:
+                runner = stack.enter_context(local_runner(options))
+                logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+            pipeline = beam.Pipeline(runner=runner, options=options)
+            build(pipeline)
+            stack.enter_context(progress or contextlib.nullcontext())
             pipeline.run().wait_until_finish()
-        except Exception as error:
-            raise _users_error(error) from error
+    except Exception as error:
+        raise _users_error(error) from error
 
 
 @contextlib.contextmanager
 def scratch_folder(path):
     """A temporary neighbour of `path` on any of Beam's file systems, gone when the block ends."""
     temporary = f"{str(path).rstrip('/')}.incomplete-{uuid.uuid4().hex[:8]}"
-    FileSystems.mkdirs(temporary)
-    try:
-        yield temporary
-    finally:
-        if FileSystems.exists(temporary):
-            FileSystems.delete([temporary])
+    local = FileSystems.get_scheme(temporary) is None
+    with made_parents(temporary) if local else contextlib.nullcontext():
+        FileSystems.mkdirs(temporary)
+        try:
+            yield temporary
+        finally:
+            if FileSystems.exists(temporary):
+                FileSystems.delete([temporary])
 
 
 @contextlib.contextmanager
@@ -101,10 +144,11 @@ def whole_folder(path, overwrite=False):
         Whether existing records, or an empty folder, may be replaced; they are kept until the new ones are
         complete. Any other folder is somebody's own.
     """
-    path = str(path).rstrip("/")
+    path = str(path).rstrip("/") or "/"
     if FileSystems.exists(path):
         if not overwrite:
             raise DataError(f"{path} exists already: choose another name or give --overwrite")
+        refuse_current(path)
         (inside,) = FileSystems.match([FileSystems.join(path, "*")])
         if not FileSystems.exists(FileSystems.join(path, MANIFEST_NAME)) and inside.metadata_list:
             raise DataError(f"{path} was not made by this command: choose another name")
@@ -113,7 +157,12 @@ def whole_folder(path, overwrite=False):
         if FileSystems.exists(path):
             old = f"{path}.old-{uuid.uuid4().hex[:8]}"
             FileSystems.rename([path], [old])
-            FileSystems.rename([temporary], [path])
+            try:
+                FileSystems.rename([temporary], [path])
+            except BaseException:
+                if not FileSystems.exists(path):
+                    FileSystems.rename([old], [path])
+                raise
             FileSystems.delete([old])
         else:
             FileSystems.rename([temporary], [path])
@@ -152,13 +201,16 @@ def run_command(*words):
     return main([*words, *sys.argv[1:]])
 
 
-def _local_runner():
-    """FnApiRunner whose worker processes keep to errors; what a failing one raised is reported by `run`."""
-    quiet = {"beam:option:default_sdk_harness_log_level:v1": "CRITICAL"}
-    info = beam_provision_api_pb2.ProvisionInfo(
-        retrieval_token="unused", pipeline_options=job_utils.dict_to_struct(quiet)
-    )
-    return FnApiRunner(provision_info=ExtendedProvisionInfo(info))
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage of all of Beam."""
+
+    def error(self, message):
+        raise ConfigError(f"options of Beam: {message}")
+
+
+def _has(scheme):
+    """Whether the extra that brings the file system of a scheme is installed."""
+    return importlib.util.find_spec(_EXTRAS[scheme][1]) is not None
 
 
 def _users_error(error):
@@ -169,8 +221,10 @@ def _users_error(error):
     if found:
         name, message = found[-1]
         return getattr(errors, name)(message.split(" [while running")[0])
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return DataError(f"the pipeline failed: {lines[-1].strip() if lines else type(error).__name__}")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
+        del lines[:-1]
+    return DataError(f"the pipeline failed: {' '.join(lines) or type(error).__name__}")
 
 
 def _subclasses(cls):

@@ -12,7 +12,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
-from beam_jobs.pipeline import progress_of_files, run, run_command, scratch_folder
+from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, scratch_folder
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import DataError
 from extmap_tf.files import refuse_existing
@@ -187,8 +187,10 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
     ExtinctionMap
         As written.
     """
-    from extmap_tf.model.scoring import find_saved_model, require_fit
+    from extmap_tf.model.scoring import require_fit
+    from extmap_tf.model.versions import find_saved_model
 
+    check_start(beam_argv)
     refuse_existing(out, overwrite)
     records = Records.open(records_path)
     if records.manifest.kind != "survey":

@@ -9,6 +9,7 @@ stars::
 """
 
 import logging
+import os
 
 import apache_beam as beam
 import numpy as np
@@ -16,12 +17,13 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import shards
-from beam_jobs.pipeline import progress_of_files, run, run_command, whole_folder
+from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, whole_folder
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.cmd import FieldCounts, add_partial_counts, batch_to_field_counts
 from extmap_tf.errors import DataError
 from extmap_tf.grids import sightline_name
 from extmap_tf.quiet import start_tensorflow
+from extmap_tf.records.manifest import MANIFEST_NAME, Manifest
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
@@ -30,20 +32,40 @@ _ROWS_PER_LINE = 2_000_000
 logger = logging.getLogger(__name__)
 
 
-def match_tables(patterns):
-    """Paths of the tables that file patterns name, on any of Beam's file systems.
+def match_tables(inputs):
+    """Paths of the tables that names and file patterns give, on any of Beam's file systems.
+
+    A name that exists is taken as it stands, whatever letters are in it. A file that is given twice, be it
+    through a link or a pattern, is read once, and a line says so: its stars must not count twice.
 
     Raises
     ------
     DataError
-        A pattern matches nothing.
+        Nothing has the name, or it is a folder.
     """
-    paths = []
-    for match in FileSystems.match(list(patterns)):
-        if not match.metadata_list:
-            raise DataError(f"{match.pattern}: no such file")
-        paths.extend(metadata.path for metadata in match.metadata_list)
-    return sorted(set(paths))
+    paths = {}
+    for given in inputs:
+        for path in _matching(given):
+            real = path if FileSystems.get_scheme(path) else os.path.realpath(path)
+            if real in paths:
+                again = "" if path == paths[real] else f", as {paths[real]}"
+                logger.info("%s: given more than once%s; it is read once", path, again)
+            else:
+                paths[real] = path
+    return sorted(paths.values())
+
+
+def _matching(given):
+    local = FileSystems.get_scheme(given) is None
+    if local and os.path.isdir(given):
+        raise DataError(f"{given}: a folder, not a table; give its tables, such as '{given.rstrip('/')}/*'")
+    if FileSystems.exists(given):
+        return [given]
+    (match,) = FileSystems.match([given])
+    paths = [metadata.path for metadata in match.metadata_list]
+    if not paths:
+        raise DataError(f"{given}: no such file")
+    return paths
 
 
 def table_to_field_counts(path, config, columns=None):
@@ -205,7 +227,7 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
     ----------
     config : extmap_tf.config.Config
     inputs : sequence of str
-        Tables, as paths or patterns.
+        Tables, as paths or patterns. No star may be in two of them: it would count twice.
     out : str
         The records folder to make, on any of Beam's file systems.
     columns : dict, optional
@@ -213,7 +235,13 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
     overwrite : bool
     beam_argv : sequence of str
         Pipeline options of Beam.
+
+    Returns
+    -------
+    extmap_tf.records.manifest.Manifest
+        As written; its report says what became of the rows.
     """
+    check_start(beam_argv, out, *inputs)
     tables = match_tables(inputs)
     n_shards = shards.n_shards_for(config.sightlines.n_sightlines, FIELDS_PER_SHARD)
     with whole_folder(out, overwrite) as folder:
@@ -224,6 +252,9 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
             f"survey ({len(tables)} tables, {config.sightlines.n_sightlines} fields)",
         )
         run(lambda pipeline: build(pipeline, config, tables, columns, folder), list(beam_argv), progress)
+    place = FileSystems.join(out, MANIFEST_NAME)
+    with FileSystems.open(place, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        return Manifest.from_json(stream.read().decode(), place)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 """The command line, ``extmap-tf``. Heavy libraries are imported by the subcommand that needs them."""
 
 import argparse
+import contextlib
+import math
 import os
+import signal
 import sys
+import threading
 import tomllib
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
+_STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_LIBRARIES = {"tensorflow": "TensorFlow", "apache_beam": "Apache Beam"}
 _CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
 
 
@@ -23,30 +29,66 @@ def main(argv=None):
     Returns
     -------
     int
-        0; 1 after an error that was told in one line; 130 after an interrupt. Usage errors exit with 2.
+        0; 1 after an error that was told in one line; 130 after an interrupt and 143 after SIGTERM, when all
+        that was half-written is gone. Usage errors exit with 2.
     """
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     if rest and not args.beam:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    received = []
+    with _stopped_by_signals(received):
+        try:
+            args.run(args, rest) if args.beam else args.run(args)
+        except (Exception, KeyboardInterrupt) as error:
+            # First of all: Beam may have turned the interrupt into an error of its own.
+            if received:
+                return _complain(_STOPPED[received[0]], 128 + received[0])
+            status = _told(error)
+            if status is None:
+                raise
+            return status
+    return 0
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(received):
+    """SIGTERM interrupts as Ctrl-C does, so that nothing half-written stays; `received` gets the signal."""
+
+    def stop(number, frame):
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What is ignored stays so: a script's background job is not for the terminal's Ctrl-C.
+    heeded = [number for number in _STOPPED if signal.getsignal(number) not in (None, signal.SIG_IGN)]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
-        args.run(args, rest) if args.beam else args.run(args)
-    except ExtmapError as error:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told(error):
+    """Tell a user of an error in one line; returns the exit status, None for a defect of ours."""
+    if isinstance(error, ExtmapError):
         return _complain(error)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
-    except BrokenPipeError:
+    if isinstance(error, KeyboardInterrupt):
+        return _complain(_STOPPED[signal.SIGINT], 128 + signal.SIGINT)
+    if isinstance(error, BrokenPipeError):
         # The reader of our output has gone, as with `| head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}")
-    except Exception as error:
-        if type(error).__module__.split(".")[0] == "tensorflow":
-            return _complain(f"TensorFlow: {str(error).splitlines()[0]}")
-        raise
-    return 0
+    library = type(error).__module__.split(".")[0]
+    if library in _LIBRARIES:
+        return _complain(f"{_LIBRARIES[library]}: {str(error).splitlines()[0]}")
+    return None
 
 
 def _complain(error, status=1):
@@ -63,7 +105,10 @@ def _parser():
 
     def add(name, run, text, group=commands, beam=False):
         if beam:
-            text += " Further options go to Apache Beam (--runner, --direct_num_workers, ...)."
+            text += (
+                " Further options go to Apache Beam, each as --option=value (--runner=DataflowRunner, "
+                "--direct_num_workers=2, ...)."
+            )
         child = group.add_parser(name, help=text.split(". ")[0].rstrip("."), description=text)
         child.set_defaults(run=run, beam=beam, parser=child)
         return child
@@ -89,7 +134,12 @@ def _parser():
     survey = add(
         "survey", _records_survey, "Tables of a survey's stars to the CMD of every field.", records, beam=True
     )
-    survey.add_argument("tables", nargs="+", help="tables of 2MASS (PSC, VizieR, IRSA, FITS, Parquet)")
+    survey.add_argument(
+        "tables",
+        nargs="+",
+        help="tables of 2MASS (PSC, VizieR, IRSA, FITS, Parquet) or patterns; a star that is in two of them "
+        "counts twice",
+    )
     _add_config(survey)
     _add_out(survey, "records folder to make")
     survey.add_argument(
@@ -140,11 +190,11 @@ def _parser():
 
     query = add("query", _query, "Extinction at a position of a map.")
     query.add_argument("map", help="map of 'score'")
-    query.add_argument("--l", type=float, metavar="DEG", help="Galactic longitude")
-    query.add_argument("--b", type=float, metavar="DEG", help="Galactic latitude")
-    query.add_argument("--ra", type=float, metavar="DEG", help="right ascension (ICRS), instead of --l")
-    query.add_argument("--dec", type=float, metavar="DEG", help="declination (ICRS), instead of --b")
-    query.add_argument("--distance", type=float, metavar="KPC", help="by default: the whole profile")
+    query.add_argument("--l", type=_finite, metavar="DEG", help="Galactic longitude")
+    query.add_argument("--b", type=_finite, metavar="DEG", help="Galactic latitude")
+    query.add_argument("--ra", type=_finite, metavar="DEG", help="right ascension (ICRS), instead of --l")
+    query.add_argument("--dec", type=_finite, metavar="DEG", help="declination (ICRS), instead of --b")
+    query.add_argument("--distance", type=_finite, metavar="KPC", help="by default: the whole profile")
     query.add_argument("--band", help="Ks (default), J or E(J-Ks)")
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
 
@@ -162,10 +212,17 @@ def _parser():
     plot.add_argument("--format", default="png", choices=["png", "pdf"])
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
 
-    info = add("info", _info, "Describe records, a model or a map.")
+    info = add("info", _info, "Describe records, a model, a map or a table of stars.")
     info.add_argument("path", nargs="+")
     info.add_argument("--verify", action="store_true", help="also check every checksum")
     return parser
+
+
+def _finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got: {text}")
+    return number
 
 
 def _add_config(parser, required=True, default=None, extra=""):
@@ -199,14 +256,19 @@ def _config(args, default=None):
             changes[key.strip()] = tomllib.loads(f"x = {text}")["x"]
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = text
-    return config.replace(**changes) if changes else config
+    config = config.replace(**changes) if changes else config
+    from extmap_tf.extinction.law import blue_over_red
+
+    # A law is looked up by name and must cover the bands: better refused here than by a worker.
+    blue_over_red(config.law, config.survey)
+    return config
 
 
 def _start_beam():
     import logging
 
     start_tensorflow()
-    import apache_beam  # noqa: F401
+    import beam_jobs  # noqa: F401
 
     # Beam sets up the root logger on import.
     logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
@@ -214,10 +276,11 @@ def _start_beam():
 
 
 def _demo(args):
+    config = _config(args)
     _start_beam()
     from extmap_tf.demo import run_demo
 
-    run_demo(_config(args), args.out, overwrite=args.overwrite)
+    run_demo(config, args.out, overwrite=args.overwrite)
 
 
 def _records_mocks(args, beam_argv):
@@ -237,12 +300,17 @@ def _records_survey(args, beam_argv):
         role, found, name = item.partition("=")
         if not found:
             raise ConfigError(f"--column needs ROLE=NAME, got: {item!r}")
-        columns[role.strip()] = name.strip()
+        role, name = role.strip(), name.strip()
+        if role in columns:
+            raise ConfigError(f"--column gives {role} twice: {columns[role]} and {name}")
+        columns[role] = name
     _start_beam()
     from beam_jobs.twomass_to_records import make_records
 
-    make_records(config, args.tables, args.out, columns or None, args.overwrite, beam_argv)
-    _print_report(args.out)
+    manifest = make_records(config, args.tables, args.out, columns or None, args.overwrite, beam_argv)
+    from extmap_tf.info import describe_report
+
+    print("\n".join(describe_report(manifest)))
 
 
 def _train(args):
@@ -269,11 +337,25 @@ def _evaluate(args):
     by_model, by_map = (args.model, args.records), (args.map, args.truth)
     if not (all(by_model) and not any(by_map)) and not (all(by_map) and not any(by_model)):
         args.parser.error("give either --model and --records, or --map and --truth")
-    from extmap_tf.files import refuse_existing
+    from extmap_tf.files import whole_file
     from extmap_tf.map import metrics
 
-    if args.out:
-        refuse_existing(args.out, args.overwrite)
+    # Opened before the work, which may take long, so that what cannot be written is known at once.
+    with whole_file(args.out, overwrite=args.overwrite) if args.out else contextlib.nullcontext() as stream:
+        evaluation = _evaluation(args)
+        print(metrics.format_evaluation(evaluation))
+        if args.figures:
+            from extmap_tf.map.evaluation_figures import draw_evaluation
+
+            draw_evaluation(evaluation, args.figures, args.format, args.overwrite)
+        if stream:
+            names = [str(name) for name in (*by_model, *by_map) if name]
+            stream.write(
+                metrics.json_text({"software_version": __version__, "of": names} | evaluation.to_dict())
+            )
+
+
+def _evaluation(args):
     if args.model:
         from extmap_tf.records.manifest import Records
 
@@ -281,19 +363,11 @@ def _evaluate(args):
         start_tensorflow()
         from extmap_tf.model.scoring import evaluate_model
 
-        evaluation = evaluate_model(args.model, records, args.split)
-    else:
-        from extmap_tf.map.volume import ExtinctionMap
+        return evaluate_model(args.model, records, args.split)
+    from extmap_tf.map.metrics import compare_maps
+    from extmap_tf.map.volume import ExtinctionMap
 
-        evaluation = metrics.compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
-    print(metrics.format_evaluation(evaluation))
-    if args.figures:
-        from extmap_tf.map.evaluation_figures import draw_evaluation
-
-        draw_evaluation(evaluation, args.figures, args.format, args.overwrite)
-    if args.out:
-        about = {"software_version": __version__, "of": [str(name) for name in (*by_model, *by_map) if name]}
-        metrics.write_json(about | evaluation.to_dict(), args.out, overwrite=args.overwrite)
+    return compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
 
 
 def _score(args, beam_argv):
@@ -363,13 +437,6 @@ def _info(args):
 
     for path in args.path:
         print("\n".join(describe(path, verify=args.verify)))
-
-
-def _print_report(path):
-    from extmap_tf.info import describe_report
-    from extmap_tf.records.manifest import Records
-
-    print("\n".join(describe_report(Records.open(path).manifest)))
 
 
 if __name__ == "__main__":

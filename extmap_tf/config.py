@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError, require
-from extmap_tf.files import sha256_of, whole_file
+from extmap_tf.files import local_path, sha256_of, whole_file
 from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
 
 
@@ -118,6 +118,13 @@ class SurveyConfig:
             "the band of the shorter wavelength",
             self,
         )
+        for band in (self.blue, self.red):
+            require(
+                self.cuts.max_error_mag > band.error_floor_mag,
+                "cuts",
+                f"such that max_error_mag is above {band.name}'s error_floor_mag, {band.error_floor_mag}",
+                self,
+            )
 
 
 @dataclass(frozen=True)
@@ -364,6 +371,7 @@ class MocksConfig:
         require(1 <= self.n_pairs <= 10**9, "n_pairs", "1 to 1e9", self)
         for name in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, name) < 0.5, name, "between 0 and 0.5", self)
+        require(len(self.split_salt.encode()) <= 64, "split_salt", "at most 64 bytes long", self)
         require(MIN_POOL_FIELDS <= self.pool_fields <= 1000, "pool_fields", "2 to 1000", self)
         require(self.reference_step_deg > 0, "reference_step_deg", "above 0", self)
 
@@ -527,7 +535,7 @@ class Config:
         """A built-in configuration by name, or one from a TOML file."""
         if str(name_or_path) in builtin_names():
             return cls.named(str(name_or_path))
-        path = Path(name_or_path)
+        path = local_path(name_or_path)
         try:
             return cls.from_toml(path.read_text(), str(path), path.parent).with_catalogs_of(path.parent)
         except FileNotFoundError:

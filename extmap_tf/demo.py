@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from extmap_tf import __version__
+from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.dust import draw_dust
 from extmap_tf.files import whole_path
 from extmap_tf.map import gallery, metrics
@@ -32,7 +33,21 @@ def run_demo(config, out, overwrite=False):
     Returns
     -------
     extmap_tf.map.metrics.Evaluation
+
+    Raises
+    ------
+    ConfigError
+        The demo has nothing to show for this configuration.
     """
+    bands = (config.survey.blue.name, config.survey.red.name)
+    if bands != ("J", "Ks"):
+        raise ConfigError(f"the demo's mock sky is a table of 2MASS's J and Ks, got: {' and '.join(bands)}")
+    nearest_kpc = metrics.DISTANCES_KPC[0]
+    if config.distance.max_kpc < nearest_kpc:
+        raise ConfigError(
+            f"the demo's errors need a distance grid that reaches {nearest_kpc:g} kpc, "
+            f"got: {config.distance.max_kpc:g} kpc"
+        )
     with whole_path(out, overwrite, folder_with="summary.json") as folder:
         evaluation = _run(config, folder)
     _say(f"done: {out}/map.fits, {out}/figures/, {out}/summary.json")
@@ -52,7 +67,7 @@ def _run(config, folder):
     def done(step):
         seconds[step] = round(time.monotonic() - start - sum(seconds.values()), 1)
 
-    folder.mkdir(parents=True)
+    folder.mkdir()
     config.write(folder / "config.toml")
     grid = config.sightlines
     workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]

@@ -1,32 +1,35 @@
 """Plain words about any file this software writes."""
 
-from pathlib import Path
-
-from extmap_tf.config import digest_of
+from extmap_tf.catalogs.survey_tables import describe_table
+from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import law_text, stated_rv
+from extmap_tf.files import local_path, verify_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.model.versions import EXTRA, find_saved_model, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
 
 
 def describe(path, verify=False):
-    """Lines of text about records, a training folder, a SavedModel or a map.
+    """Lines of text about records, a training folder, a SavedModel, a map or a table of stars.
 
     Parameters
     ----------
     path : path-like
     verify : bool
-        Also check every checksum; DataError names what is damaged.
+        Also check every checksum; DataError names what is damaged. Tables of stars carry none.
 
     Raises
     ------
     DataError
         Nothing there, or nothing of ours.
     """
-    path = Path(path)
+    path = local_path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
+        if _is_table(path):
+            return [str(path), *_describe_table(path)]
         from extmap_tf.map.volume import ExtinctionMap
 
         return [str(path), *ExtinctionMap.read(path, verify=verify).describe()]
@@ -36,10 +39,14 @@ def describe(path, verify=False):
             records.verify()
         return [str(path), *_describe_records(records)]
     if (path / CARD_NAME).exists():
+        if verify:
+            verify_checksums(path)
         return [str(path), *_describe_model(ModelCard.read(path), "training folder")]
-    for card in sorted(path.glob(f"**/assets.extra/{CARD_NAME}")):
-        folder = card.parent.parent
-        return [str(folder), *_describe_model(ModelCard.from_json(card.read_text(), str(card)), "SavedModel")]
+    if (path / "saved_model.pb").exists() or versions(path):
+        folder, card = find_saved_model(path)
+        if verify:
+            verify_checksums(folder, EXTRA)
+        return [str(folder), *_describe_model(card, "SavedModel")]
     raise DataError(f"{path}: neither records, nor a model, nor a map of extmap_tf")
 
 
@@ -54,6 +61,24 @@ def describe_report(manifest):
     for reason, n in sorted(report["rejected"].items(), key=lambda item: -item[1]):
         lines.append(_line("left out", f"{n:,}: {reason}"))
     return lines
+
+
+def _is_table(path):
+    """Whether a file is a table of stars; of two FITS files, the one without an image of ours."""
+    with open(path, "rb") as stream:
+        head = stream.read(2880 * 8)
+    return not head.startswith(b"SIMPLE  =") or (b"EXTMAPV" not in head and b"BINTABLE" in head)
+
+
+def _describe_table(path):
+    survey = Config.named("carina").survey
+    with open(path, "rb") as stream:
+        kind, columns = describe_table(stream, str(path), survey)
+    roles = ", ".join(f"{role} = {column}" for role, column in columns.items())
+    return [
+        _line("stars", f"a table 'records survey' can read: {kind}"),
+        _line("columns", f"{roles} (blue is {survey.blue.name}, red {survey.red.name})"),
+    ]
 
 
 def _describe_records(records):

@@ -4,13 +4,17 @@ import json
 import os
 import re
 import resource
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from extmap_tf.cli import main
+from extmap_tf.files import whole_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -27,12 +31,19 @@ COMMANDS = [
     ["info"],
 ]
 
+PROGRESS = re.compile(r"(mocks|survey|score) \(.*shard")
+
 
 def fails(capsys, *argv):
     """Run a command that must fail; returns its one line."""
     assert main([str(word) for word in argv]) == 1
-    lines = [line for line in re.split(r"[\r\n]", capsys.readouterr().err) if "error:" in line]
-    assert len(lines) == 1
+    return one_line(capsys.readouterr().err)
+
+
+def one_line(err):
+    """The only line on standard error, next to those of a progress bar."""
+    lines = [line for line in re.split(r"[\r\n]", err) if line and not PROGRESS.match(line)]
+    assert len(lines) == 1, lines
     assert lines[0].startswith("extmap-tf: error: ")
     return lines[0]
 
@@ -265,7 +276,195 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     command += ["--set", "mocks.n_pairs=300", "--set", "mocks.pool_fields=2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1
-    lines = [line for line in re.split(r"[\r\n]", done.stderr) if "error:" in line]
-    assert len(lines) == 1
-    assert "File too large" in lines[0]
+    assert "File too large" in one_line(done.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--l", "--b", "--distance"])
+@pytest.mark.parametrize("text", ["nan", "inf", "far"])
+def test_query_takes_finite_numbers_only(option, text, map_file, capsys):
+    argv = ["query", str(map_file), "--l", "284", "--b", "-1", "--distance", "1", option, text]
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert option in capsys.readouterr().err
+
+
+def test_evaluate_refuses_an_unwritable_output_before_the_work(map_file, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    argv = ["evaluate", "--map", tmp_path / "none", "--truth", map_file, "--out"]
+    for out in (tmp_path / "file" / "e.json", tmp_path / "file" / "x" / "e.json"):
+        assert "is a file, not a folder" in fails(capsys, *argv, out)
+    line = fails(capsys, *argv, tmp_path / "a" / "b" / "e.json")
+    assert "no such file" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_plot_refuses_a_truth_of_other_grids_before_it_draws(map_file, tiny_config, tmp_path, capsys):
+    grid = tiny_config.replace(**{"sightlines.l_max_deg": 284.3}).sightlines
+    density = np.ones((*grid.shape, tiny_config.distance.n_distances))
+    counts = np.zeros(grid.shape, int)
+    truth = Provenance.of(tiny_config, "truth")
+    ExtinctionMap(grid, tiny_config.distance, density, np.ones(grid.shape), counts, truth).write(
+        tmp_path / "truth.fits"
+    )
+    line = fails(capsys, "plot", map_file, "--truth", tmp_path / "truth.fits", "--out", tmp_path / "figures")
+    assert "sightlines.l_max_deg = 284.2" in line
+    assert "284.3" in line
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_folder_as_a_map_is_called_one(tmp_path, capsys):
+    assert "a folder; give the path of a map" in fails(capsys, "query", tmp_path, "--l", "1", "--b", "1")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["train", "--records", "gs://a/r", "--out", "t"],
+        ["train", "--records", "MOCKS", "--out", "gs://a/t"],
+        ["export", "--model", "gs://a/t", "--out", "m"],
+        ["export", "--model", "TRAINED", "--out", "gs://a/m"],
+        ["score", "--records", "SURVEY", "--model", "MODEL", "--out", "gs://a/map.fits"],
+        ["score", "--records", "gs://a/r", "--model", "MODEL", "--out", "map.fits"],
+        ["score", "--records", "SURVEY", "--model", "gs://a/m", "--out", "map.fits"],
+        ["query", "gs://a/map.fits", "--l", "1", "--b", "1"],
+        ["plot", "gs://a/map.fits", "--out", "figures"],
+        ["plot", "MAP", "--out", "gs://a/figures"],
+        ["evaluate", "--model", "MODEL", "--records", "MOCKS", "--out", "gs://a/e.json"],
+        ["info", "gs://a/r"],
+        ["demo", "--out", "gs://a/demo"],
+        ["records", "mocks", "--config", "s3://a/c.toml", "--out", "r"],
+    ],
+    ids=" ".join,
+)
+def test_other_file_systems_are_refused_where_only_local_paths_work(
+    argv, mock_records, survey_records, trained, saved_model, map_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    known = {
+        "MOCKS": mock_records,
+        "SURVEY": survey_records,
+        "TRAINED": trained,
+        "MODEL": saved_model,
+        "MAP": map_file,
+    }
+    line = fails(capsys, *(known.get(word, word) for word in argv))
+    assert re.search("(gs|s3)://a/.*only local paths can be used here", line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_model_survives_an_export_that_fails(trained, saved_model, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "model"
+    shutil.copytree(saved_model, out)
+    before = contents_of(out)
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("tensorflow.saved_model.save", fail)
+    assert "disk full" in fails(capsys, "export", "--model", trained, "--out", out)
+    assert contents_of(out) == before
+
+
+def test_an_existing_map_survives_a_score_that_fails(
+    map_file, saved_model, survey_records, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "map.fits"
+    out.write_bytes(map_file.read_bytes())
+    before = contents_of(tmp_path)
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    argv = ["score", "--records", survey_records, "--model", saved_model, "--out", out, "--overwrite"]
+    for what in ("beam_jobs.score_to_map.tiles_to_map", "astropy.io.fits.HDUList.writeto"):
+        with monkeypatch.context() as patch:
+            patch.setattr(what, fail)
+            assert "disk full" in fails(capsys, *argv)
+        assert contents_of(tmp_path) == before
+
+
+def contents_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("words", [["records", "mocks", "--config"], ["demo", "--config"]])
+def test_laws_are_checked_before_any_work(words, tmp_path, monkeypatch, capsys):
+    def never():
+        raise AssertionError("Beam was started")
+
+    monkeypatch.setattr("extmap_tf.cli._start_beam", never)
+    out = ["--out", str(tmp_path / "r")]
+    for law in ("Nobody", "BaseExtRvModel", "os"):
+        assert f"no extinction law '{law}'" in fails(
+            capsys, *words, "demo", *out, "--set", f"law.model={law}"
+        )
+    line = fails(capsys, *words, "demo", *out, "--set", "law.rv=99")
+    assert "cannot have rv = 99" in line
+
+
+def test_info_takes_the_version_that_score_takes(saved_model, tmp_path, capsys):
+    for version in ("2", "10"):
+        shutil.copytree(saved_model / "1", tmp_path / "model" / version)
+    assert main(["info", str(tmp_path / "model")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "model" / "10")
+
+
+@pytest.mark.parametrize("kind", ["training folder", "SavedModel"])
+def test_info_verify_names_what_is_damaged_in_a_model(kind, trained, saved_model, tmp_path, capsys):
+    model = tmp_path / "model"
+    shutil.copytree(trained if kind == "training folder" else saved_model / "1", model)
+    weights = next(model.glob("model.keras" if kind == "training folder" else "variables/*.data-*"))
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    assert main(["info", str(model)]) == 0
+    capsys.readouterr()
+    assert f"{weights}: corrupted" in fails(capsys, "info", "--verify", model)
+    weights.unlink()
+    assert f"{weights}: missing" in fails(capsys, "info", "--verify", model)
+    next(model.rglob("SHA256SUMS")).unlink()
+    assert "SHA256SUMS: missing, so nothing can be verified" in fails(capsys, "info", "--verify", model)
+
+
+def test_checksums_are_those_that_sha256sum_checks(trained, saved_model):
+    for folder, sums in ((trained, "SHA256SUMS"), (saved_model / "1", "assets.extra/SHA256SUMS")):
+        subprocess.run(["sha256sum", "--check", "--quiet", "--strict", sums], cwd=folder, check=True)
+
+
+def test_info_tells_which_columns_of_a_table_are_read(observed_sky, tmp_path, capsys):
+    import pyarrow.parquet as pq
+    from astropy.table import Table
+
+    Table(pq.read_table(observed_sky[0]).to_pydict()).write(tmp_path / "sky.fits")
+    for path, kind in ((observed_sky[0], "Parquet"), (tmp_path / "sky.fits", "FITS")):
+        assert main(["info", str(path)]) == 0
+        out = capsys.readouterr().out
+        assert f"a table 'records survey' can read: {kind}" in out
+        assert "l = glon, b = glat, blue = j_m, red = k_m" in out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monkeypatch, capsys):
+    def half(args):
+        with whole_file(tmp_path / "a" / "b.txt") as stream:
+            stream.write("half")
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    monkeypatch.setattr("extmap_tf.cli._info", half)
+    before = signal.getsignal(number)
+    assert main(["info", "x"]) == status
+    assert one_line(capsys.readouterr().err).endswith(("interrupted", "terminated"))
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("extmap_tf.cli._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
+        assert main(["info", "x"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -78,7 +78,7 @@ def missing_column(role, known, available, place, what):
     wanted = " or ".join(known[role])
     return DataError(
         f"{place}: no column for {what} (looked for {wanted}); {what_there_is(available)}; "
-        f"name the column: {role}=NAME"
+        f"name it with --column {role}=NAME"
     )
 
 

@@ -1,7 +1,5 @@
 """Star tables of a survey, from any of the formats that archives give them in, as batches of stars."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from extmap_tf.catalogs.columns import find_columns, missing_column, survey_names
@@ -11,21 +9,6 @@ from extmap_tf.catalogs.tables import DEFAULT_BATCH_ROWS, open_table
 from extmap_tf.errors import DataError
 
 _DEGREES = ("deg", "degree", "degrees", "degs", "°")
-
-
-@dataclass(frozen=True)
-class TableDescription:
-    """What a table was recognised as.
-
-    Parameters
-    ----------
-    format : str
-    columns : dict of str to str
-        The column that each role is read from; l, b are absent where ra, dec are used and the reverse.
-    """
-
-    format: str
-    columns: dict[str, str]
 
 
 def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BATCH_ROWS):
@@ -90,7 +73,9 @@ def describe_table(stream, name, survey, columns=None):
 
     Returns
     -------
-    TableDescription
+    format : str
+    columns : dict of str to str
+        The column that each role is read from; l, b are absent where ra, dec are used and the reverse.
 
     Raises
     ------
@@ -98,7 +83,7 @@ def describe_table(stream, name, survey, columns=None):
         As `read_survey_table`, for what the header shows.
     """
     table = open_table(stream, name)
-    return TableDescription(table.format, _roles(table, survey, columns or {}))
+    return table.format, _roles(table, survey, columns or {})
 
 
 def _roles(table, survey, given):
@@ -139,6 +124,14 @@ def _roles(table, survey, given):
         )
     roles += ["ph_qual"] if "ph_qual" in found else []
     roles += ["cc_flg"] if survey.cuts.cc_flg_keep else []
+    players = {}
+    for role in roles:
+        if found[role] in players:
+            raise DataError(
+                f"{table.name}: column {found[role]} cannot be both {players[found[role]]} and {role}; "
+                f"name another with --column {role}=NAME"
+            )
+        players[found[role]] = role
     return {role: found[role] for role in roles}
 
 

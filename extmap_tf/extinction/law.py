@@ -73,9 +73,9 @@ def _class_of(law):
     from dust_extinction import averages, parameter_averages
 
     for module in (parameter_averages, averages):
-        cls = getattr(module, law.model, None)
-        if cls is not None and isinstance(cls, type):
-            return cls, module is parameter_averages
+        # The modules also hold base classes and helpers, which are no laws.
+        if law.model in module.__all__:
+            return getattr(module, law.model), module is parameter_averages
     raise ConfigError(
         f"law.model: no extinction law {law.model!r} in dust_extinction; "
         "for instance G23, F19, CCM89, or ratio to give blue_over_red"

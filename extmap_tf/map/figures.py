@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -176,41 +176,6 @@ def profiles(volume, sightlines, truth=None):
         figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)
     for axis in axes[-1]:
         axis.set_xlabel("distance (kpc)")
-    return figure
-
-
-def cmds(counts, grid, titles):
-    """Colour-magnitude diagrams, bright stars up, on one logarithmic colour scale; empty pixels are white.
-
-    Parameters
-    ----------
-    counts : array_like [n_cmds, n_mag, n_color]
-        Stars per pixel.
-    grid : CmdGrid
-    titles : sequence of str [n_cmds]
-    """
-    counts = np.asarray(counts, float)
-    if counts.ndim != 3 or counts.shape[1:] != grid.shape or len(titles) != len(counts) or not len(counts):
-        raise DataError(
-            f"counts must be [n_cmds, {grid.n_mag}, {grid.n_color}] with as many titles, "
-            f"got: {counts.shape} and {len(titles)} titles"
-        )
-    filled = counts[counts > 0]
-    low = filled.min() if filled.size else 1.0
-    norm = LogNorm(low, max(filled.max() if filled.size else 1.0, 2.0 * low))
-    figure, axes = _frames(len(counts), 0.9, area_in2=12.0, n_columns=_balanced(len(counts)))
-    for axis, image, title in zip(axes, counts, titles, strict=True):
-        mesh = axis.pcolormesh(
-            grid.color_edges_mag,
-            grid.mag_edges_mag,
-            np.ma.masked_less_equal(image, 0.0),
-            norm=norm,
-            cmap="viridis",
-            rasterized=True,
-        )
-        axis.set(ylim=(grid.mag_max_mag, grid.mag_min_mag), title=title)
-    _outer_labels(axes, "J − Ks (mag)", "Ks (mag)")
-    _colorbar(figure, mesh, axes, "stars per pixel")
     return figure
 
 

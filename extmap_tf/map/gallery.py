@@ -1,13 +1,11 @@
 """The standard set of figures of a map."""
 
-from pathlib import Path
-
 import numpy as np
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import refuse_existing
+from extmap_tf.files import local_path, refuse_existing
 from extmap_tf.map import figures
-from extmap_tf.map.metrics import compare_maps
+from extmap_tf.map.metrics import compare_maps, require_same_ground
 
 
 def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False):
@@ -33,8 +31,12 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     ------
     DataError
         A figure exists already, no sightline has a profile, or a chosen one is outside the map.
+    MismatchError
+        The truth is of other grids.
     """
-    out = Path(out)
+    out = local_path(out)
+    if truth is not None:
+        require_same_ground(volume, truth)
     chosen = sightlines or spread_sightlines(volume)
     for l_deg, b_deg in chosen:
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:

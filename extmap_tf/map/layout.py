@@ -2,14 +2,13 @@
 
 import typing
 import warnings
-from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.files import whole_file
+from extmap_tf.files import local_path, whole_file
 from extmap_tf.grids import DistanceGrid, SightlineGrid
 from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
 
@@ -132,7 +131,7 @@ def read_layers(path, verify=False):
         As for `write_layers`: views of the memory-mapped file.
     grid, distance, provenance, min_coverage, percentiles
     """
-    path = Path(path)
+    path = local_path(path)
     try:
         with open(path, "rb") as stream:
             if stream.read(9) != b"SIMPLE  =":
@@ -144,6 +143,8 @@ def read_layers(path, verify=False):
                 return _layers_of(path, hdus, verify)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; give the path of a map") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder; give the path of a map") from None
     except (OSError, ValueError, TypeError, KeyError, fits.VerifyError, ConfigError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as a map, make it again: {reason}") from None

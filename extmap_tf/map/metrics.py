@@ -63,6 +63,11 @@ class Evaluation:
         } | {"fingers": self.fingers and self.fingers.to_dict(), "left_out": list(self.left_out)}
 
 
+def require_same_ground(estimate_map, truth_map):
+    """Raise MismatchError, naming both values, unless two maps have the same grids and band."""
+    require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
+
+
 def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
     """Errors of one `ExtinctionMap` against another of the same sightlines, distances and band.
 
@@ -81,7 +86,7 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
     MismatchError
         The grids or the bands differ; the message names both values.
     """
-    require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
+    require_same_ground(estimate_map, truth_map)
     levels = getattr(estimate_map, "percentiles", ())
     flat = (estimate_map.grid.n_sightlines, -1, estimate_map.distance.n_distances)
     found = evaluate(
@@ -232,11 +237,15 @@ def evaluate_outputs(truth_density, outputs, n_stars, distance_grid, band="Ks", 
     )
 
 
+def json_text(about):
+    """A dict as the text of a JSON file."""
+    return json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+
+
 def write_json(about, path, overwrite=False):
     """Write a dict to a JSON file, whole or not at all."""
     with whole_file(path, overwrite=overwrite) as stream:
-        json.dump(about, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(json_text(about))
 
 
 def format_evaluation(evaluation):

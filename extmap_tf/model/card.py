@@ -9,7 +9,7 @@ from extmap_tf import __version__
 from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import blue_over_red, red_over_v, stated_rv
-from extmap_tf.files import whole_file
+from extmap_tf.files import local_path, whole_file
 
 CARD_NAME = "model.json"
 FORMAT = "extmap_tf model"
@@ -96,7 +96,7 @@ class ModelCard:
         DataError
             There is none: not a model, or a training that has not finished.
         """
-        path = Path(folder) / CARD_NAME
+        path = local_path(folder) / CARD_NAME
         if not path.is_file():
             raise DataError(
                 f"{folder}: no {CARD_NAME}: not a trained model, or its training has not finished "

@@ -1,14 +1,12 @@
 """A trained model as a SavedModel that runs with nothing of ours imported."""
 
-import os
-import re
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import whole_path
+from extmap_tf.files import local_path, whole_path, write_checksums
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.calibration import RELIABLE_FRACTION, RELIABLE_MAG
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -16,9 +14,9 @@ from extmap_tf.model.distribution import draw_profiles, summarize, summarize_poi
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, outside_region
 from extmap_tf.model.networks import build_network, gives_distribution
 from extmap_tf.model.training import MODEL_NAME
+from extmap_tf.model.versions import EXTRA, versions
 from extmap_tf.records.example import parse_examples
 
-EXTRA = "assets.extra"
 N_SAMPLES = 32
 
 
@@ -128,21 +126,17 @@ def export(folder, out):
     pathlib.Path
         The version folder.
     """
+    out = local_path(out)
     model, card = load_trained(folder)
     served = Served(model, card, TrainingDomain.read(Path(folder) / DOMAIN_NAME))
-    version = Path(out) / str(1 + max(versions(out), default=0))
+    version = out / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)
         (temporary / EXTRA).mkdir()
         (temporary / EXTRA / CARD_NAME).write_text(card.to_json())
+        files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
+        write_checksums(temporary, files, within=EXTRA)
     return version
-
-
-def versions(out):
-    """Numbers of the version folders in a model folder."""
-    if not os.path.isdir(out):
-        return []
-    return sorted(int(name) for name in os.listdir(out) if re.fullmatch(r"[1-9]\d*", name))
 
 
 def _reliable_distance(percentiles, outer_kpc):

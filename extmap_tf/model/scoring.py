@@ -1,43 +1,15 @@
 """Batch scoring with an exported SavedModel."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import DataError
 from extmap_tf.map.metrics import evaluate_outputs
-from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.export import EXTRA, versions
+from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
 
 BATCH_SIZE = 512
-
-
-def find_saved_model(path):
-    """The version folder to use: `path` itself, or the highest version in it.
-
-    Returns
-    -------
-    folder : pathlib.Path
-    card : extmap_tf.model.card.ModelCard
-
-    Raises
-    ------
-    DataError
-        No SavedModel there, or one without a card of ours.
-    """
-    path = Path(path)
-    folder = path if (path / "saved_model.pb").is_file() else None
-    if folder is None and (numbers := versions(path)):
-        folder = path / str(numbers[-1])
-    if folder is None or not (folder / "saved_model.pb").is_file():
-        raise DataError(f"{path}: no SavedModel there (make one with 'extmap-tf export')")
-    card = folder / EXTRA / CARD_NAME
-    if not card.is_file():
-        raise DataError(f"{folder}: no {EXTRA}/{CARD_NAME}: not a SavedModel of 'extmap-tf export'")
-    return folder, ModelCard.from_json(card.read_text(), str(card))
 
 
 def require_fit(card, model_name, records):

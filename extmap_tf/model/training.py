@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
-from extmap_tf.files import whole_file, whole_path
+from extmap_tf.files import local_path, whole_file, whole_path, write_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
 from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
@@ -99,7 +99,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     require_same("observation", config.observation, names[0], made_with.observation, names[1])
     require_same("profile target", config.target, names[0], made_with.target, names[1])
 
-    out = Path(out)
+    out = local_path(out)
     steps_per_epoch(records, config.training)
     state, checkpoint = _last_checkpoint(out, config, records, overwrite)
     out.mkdir(parents=True, exist_ok=True)
@@ -190,6 +190,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
     config.write(out / "config.toml", overwrite=True)
     card.write(out, overwrite=True)
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    write_checksums(out, [MODEL_NAME, CARD_NAME, DOMAIN_NAME, "config.toml"])
     echo(f"best epoch {state.best_epoch} of {state.epoch}: validation loss {best['val_loss']:.4f}")
     return card
 

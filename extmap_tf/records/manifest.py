@@ -13,7 +13,7 @@ import numpy as np
 from extmap_tf import __version__
 from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
-from extmap_tf.files import sha256_of
+from extmap_tf.files import local_path, sha256_of
 
 MANIFEST_NAME = "manifest.json"
 REFERENCE_NAME = "reference.fits"
@@ -148,7 +148,7 @@ class Records:
         DataError
             No folder, no manifest, or a file that is missing or of another size.
         """
-        path = Path(path)
+        path = local_path(path)
         if not path.is_dir():
             raise DataError(f"{path}: no such records folder")
         place = path / MANIFEST_NAME

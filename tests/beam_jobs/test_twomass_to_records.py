@@ -1,4 +1,5 @@
 import gzip
+import logging
 
 import apache_beam as beam
 import numpy as np
@@ -136,7 +137,10 @@ def test_sightlines_without_stars_are_there_and_empty(tiny_config, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: [write_csv(p / "a.csv", ["1,2"], "GLON,GLAT")], r"a\.csv: .*no column for"),
+        (
+            lambda p: [write_csv(p / "a.csv", ["1,2"], "GLON,GLAT")],
+            r"a\.csv: .*no column for.*name it with --column blue=NAME",
+        ),
         (
             lambda p: [write_csv(p / "a.csv", [ROW.format(12, 11, "AAA").replace("284", "100")])],
             r"no star of the 1 table\(s\) was counted: 1 rows, 1 outside l 284\.\.284\.2",
@@ -146,6 +150,7 @@ def test_sightlines_without_stars_are_there_and_empty(tiny_config, tmp_path):
             r"no star .* rejected: \{'Ks upper limit': 1\}",
         ),
         (lambda p: [str(p / "nothing*.csv")], r"nothing\*\.csv: no such file"),
+        (lambda p: [str(p)], r"a folder, not a table; give its tables, such as '.*/\*'"),
         (lambda p: [truncated_gzip(p / "a.csv.gz")], r"a\.csv\.gz.*truncated"),
     ],
 )
@@ -167,3 +172,32 @@ def truncated_gzip(path):
     )
     path.write_bytes(whole[: len(whole) // 2])
     return str(path)
+
+
+def test_a_table_given_twice_counts_once_and_that_is_said(
+    tiny_config, observed_sky, survey_records, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sky.parquet").write_bytes(observed_sky[0].read_bytes())
+    (tmp_path / "link.parquet").symlink_to("sky.parquet")
+    with caplog.at_level(logging.INFO, "beam_jobs"):
+        inputs = ["sky.parquet", "./sky.parquet", str(tmp_path / "*.parquet")]
+        manifest = job.make_records(tiny_config, inputs, "records")
+    assert manifest.report == Records.open(survey_records).manifest.report
+    said = [line for line in caplog.messages if "given more than once" in line]
+    assert len(said) == 3
+    assert f"{tmp_path / 'link.parquet'}: given more than once, as sky.parquet; it is read once" in said
+
+
+def test_a_name_that_exists_is_no_pattern(tiny_config, tmp_path):
+    (tmp_path / "a[1].csv").write_text("x")
+    (tmp_path / "a1.csv").write_text("y")
+    assert job.match_tables([str(tmp_path / "a[1].csv")]) == [str(tmp_path / "a[1].csv")]
+    assert job.match_tables([str(tmp_path / "a?.csv")]) == [str(tmp_path / "a1.csv")]
+
+
+def test_one_column_cannot_play_two_roles(tiny_config, tmp_path):
+    table = write_csv(tmp_path / "a.csv", [ROW.format(12.5, 12.0, "AAA")])
+    message = r"a\.csv: column Qflg cannot be both red and ph_qual; name another with --column ph_qual=NAME"
+    with pytest.raises(DataError, match=message):
+        job.make_records(tiny_config, [table], str(tmp_path / "r"), columns={"red": "Qflg"})

@@ -35,6 +35,7 @@ def test_a_stated_ratio_is_taken_as_it_is_and_knows_no_visual_band():
     ("law", "message"),
     [
         (LawConfig("Nobody99"), "no extinction law 'Nobody99'"),
+        (LawConfig("BaseExtRvModel"), "no extinction law 'BaseExtRvModel'"),
         (LawConfig("G23", rv=99.0), "cannot have rv = 99"),
         (LawConfig("RL85"), "cannot|cover|no extinction"),
     ],

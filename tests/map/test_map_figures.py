@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
+from extmap_tf.grids import DistanceGrid, SightlineGrid
 from extmap_tf.map import figures, metrics
 
 NARROW = SightlineGrid(206.0, 216.0, -20.5, -18.5, 1.0, 1.0)
@@ -30,7 +30,6 @@ def test_every_figure_is_written_as_png_and_pdf(make_map, tmp_path):
         "face_on": figures.face_on(volume, z_max_kpc=0.05, truth=truth),
         "sky": figures.sky(volume, d_max_kpc=0.5, truth=truth),
         "profiles": figures.profiles(volume, [(280.0, 0.0), (100.0, 0.0)], truth=truth),
-        "cmds": figures.cmds(np.ones((2, 64, 64)), CmdGrid(), ["a", "b"]),
         "errors": figures.errors_against_distance(rows),
     }
     for name, figure in made.items():
@@ -131,19 +130,6 @@ def test_profile_curves_are_those_of_the_map(volume):
     left, right = figure.axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), np.append(0.0, volume.cumulative[3, 3]))
     np.testing.assert_array_equal(right.patches[0].get_data().values, volume.density[3, 3])
-
-
-def test_cmds_have_bright_stars_up_and_empty_pixels_blank():
-    counts = np.zeros((1, 64, 64))
-    counts[0, 10, 20] = 7
-    figure = figures.cmds(counts, CmdGrid(), ["one"])
-    axis = figure.axes[0]
-    low, high = axis.get_ylim()
-    assert low > high
-    assert np.ma.count(meshes(figure)[0].get_array()) == 1
-    figures.cmds(np.zeros((1, 64, 64)), CmdGrid(), ["none"])
-    with pytest.raises(DataError, match="got:"):
-        figures.cmds(counts, CmdGrid(), ["one", "two"])
 
 
 def test_maps_of_different_grids_are_not_drawn_side_by_side(make_map):

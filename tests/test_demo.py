@@ -1,0 +1,84 @@
+"""The demo as a whole: every output is there, and its numbers are those of its own map and truth."""
+
+import json
+
+import numpy as np
+import pytest
+
+from extmap_tf.cli import main
+from extmap_tf.demo import run_demo
+from extmap_tf.errors import ConfigError
+from extmap_tf.map.volume import ExtinctionMap
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_config, tmp_path_factory):
+    """(folder, what run_demo returned)."""
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    config = tiny_config.replace(**{"training.epochs": 1, "mocks.n_pairs": 160})
+    return out, run_demo(config, out)
+
+
+def test_every_output_is_there_and_nothing_else_beside_it(demo):
+    out, _ = demo
+    assert [path.name for path in out.parent.iterdir()] == ["demo"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.toml",
+        "figures",
+        "map.fits",
+        "mocks",
+        "model",
+        "sky.parquet",
+        "summary.json",
+        "survey",
+        "training",
+        "truth.fits",
+    ]
+    figures = sorted(path.name for path in (out / "figures").iterdir())
+    assert figures == ["errors.png", "face_on.png", "profiles.png", "sky.png"]
+    parts = [str(out / name) for name in ("mocks", "training", "model", "survey", "map.fits", "truth.fits")]
+    assert main(["info", "--verify", *parts]) == 0
+
+
+def test_the_summary_is_what_the_map_and_the_truth_give(demo):
+    out, evaluation = demo
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["errors"] == evaluation.to_dict()
+    estimate, truth = (ExtinctionMap.read(out / name) for name in ("map.fits", "truth.fits"))
+    assert (summary["config_digest"], summary["model_digest"]) == (
+        estimate.provenance.config_digest,
+        estimate.provenance.model_digest,
+    )
+    rows = summary["errors"]["overall"]
+    assert [row["distance_kpc"] for row in rows] == [1.0, 2.0, 3.0]
+    for row in rows:
+        k = round(row["distance_kpc"] / estimate.distance.step_kpc) - 1
+        error = (estimate.cumulative[..., k].astype(float) - truth.cumulative[..., k]).ravel()
+        assert row["n"] == estimate.grid.n_sightlines
+        assert row["mean_absolute_error_mag"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+        assert row["bias_mag"] == pytest.approx(error.mean(), rel=1e-5, abs=1e-7)
+        assert row["rmse_mag"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-5)
+        assert row["mean_truth_mag"] == pytest.approx(truth.cumulative[..., k].mean(), rel=1e-5)
+
+
+def test_a_second_demo_needs_overwrite(demo, tiny_config, capsys):
+    out, _ = demo
+    before = (out / "summary.json").read_bytes()
+    assert main(["demo", "--out", str(out)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert (out / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"distance.n_distances": 9}, "distance grid that reaches 1 kpc, got: 0.9 kpc"),
+        ({"survey.blue.name": "H"}, "2MASS's J and Ks, got: H and Ks"),
+    ],
+)
+def test_a_configuration_that_the_demo_cannot_show_is_refused_before_the_work(
+    change, message, tiny_config, tmp_path
+):
+    with pytest.raises(ConfigError, match=message):
+        run_demo(tiny_config.replace(**change), tmp_path / "demo")
+    assert list(tmp_path.iterdir()) == []
