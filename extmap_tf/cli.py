@@ -128,8 +128,10 @@ def _parser():
     evaluate.add_argument("--split", default="test", help="of the records (default: %(default)s)")
     evaluate.add_argument("--map", help="map of 'score'")
     evaluate.add_argument("--truth", help="true map, such as the demo's truth.fits")
-    evaluate.add_argument("--out", help="also write the errors to this JSON file")
-    evaluate.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    evaluate.add_argument("--out", help="also write all numbers to this JSON file")
+    evaluate.add_argument("--figures", metavar="FOLDER", help="also draw them")
+    evaluate.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace existing files")
 
     score = add("score", _score, "Survey records and a SavedModel to a 3D map.", beam=True)
     score.add_argument("--records", required=True, help="folder of 'records survey'")
@@ -284,7 +286,11 @@ def _evaluate(args):
         from extmap_tf.map.volume import ExtinctionMap
 
         evaluation = metrics.compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
-    print(metrics.format_table([*evaluation.overall, *evaluation.by_total, *evaluation.by_stars]))
+    print(metrics.format_evaluation(evaluation))
+    if args.figures:
+        from extmap_tf.map.evaluation_figures import draw_evaluation
+
+        draw_evaluation(evaluation, args.figures, args.format, args.overwrite)
     if args.out:
         about = {"software_version": __version__, "of": [str(name) for name in (*by_model, *by_map) if name]}
         metrics.write_json(about | evaluation.to_dict(), args.out, overwrite=args.overwrite)

@@ -17,6 +17,10 @@ EDGE_TOLERANCE = 1e-4
 # Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
 FIELD_TOLERANCE_DEG = 1e-9
 
+# The percentiles (in percent) of an estimate that a model gives and a map stores: the ends of its 50, 68, 90
+# and 95 % intervals, and its median.
+PERCENTILES = (2.5, 5.0, 16.0, 25.0, 50.0, 75.0, 84.0, 95.0, 97.5)
+
 
 @dataclass(frozen=True)
 class CmdGrid:

@@ -112,9 +112,13 @@ def test_equatorial_positions_are_those_on_the_sky(map_file, capsys):
 
 def test_evaluate_of_a_map_prints_and_writes_the_errors(map_file, truth_file, tmp_path, capsys):
     out = tmp_path / "errors.json"
-    argv = ["evaluate", "--map", map_file, "--truth", truth_file, "--out", out]
+    figures = tmp_path / "figures"
+    argv = ["evaluate", "--map", map_file, "--truth", truth_file, "--out", out, "--figures", figures]
     assert main([str(word) for word in argv]) == 0
-    assert "mean |error|" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    for words in ("mean |error|", "mag/kpc", "fingers of God"):
+        assert words in printed
+    assert {"errors.png", "density_errors.png", "fingers_of_god.png"} <= {p.name for p in figures.iterdir()}
     rows = json.loads(out.read_text())["overall"]
     assert [row["distance_kpc"] for row in rows] == [1.0, 2.0, 3.0]
     assert fails(capsys, *argv).endswith("choose another name or give --overwrite")

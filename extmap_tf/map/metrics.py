@@ -1,173 +1,66 @@
-"""How far an estimate is from the truth: errors of the cumulative extinction against distance."""
+"""How far an estimate is from the truth, and whether it says so: all that `extmap-tf evaluate` reports."""
 
 import dataclasses
-import itertools
 import json
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from extmap_tf.config import require_same
-from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.errors import DataError
+from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.files import whole_file
+from extmap_tf.grids import PERCENTILES
+from extmap_tf.map.calibration import calibration_of, format_calibration, format_reliability, reliability_of
+from extmap_tf.map.fingers import FingersOfGod, fingers_of_god, format_fingers
+from extmap_tf.map.profile_errors import (
+    DISTANCES_KPC,
+    classes_of,
+    density_errors,
+    format_density_table,
+    format_table,
+    paired,
+    profile_errors,
+)
 from extmap_tf.map.volume import profiles_at
-
-DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
-
-
-@dataclass(frozen=True)
-class DistanceErrors:
-    """Errors of the cumulative extinction at one distance, over a group of sightlines.
-
-    Parameters
-    ----------
-    group : str
-        Which sightlines.
-    distance_kpc : float
-    n, n_excluded : int
-        Sightlines that count, and those left out because either profile has a NaN.
-    mean_absolute_error_mag, bias_mag, rmse_mag : float
-        Mean of abs(estimate - truth), mean of estimate - truth, root of the mean square; NaN if `n` is 0.
-    mean_truth_mag : float
-    relative_error : float
-        `mean_absolute_error_mag` / `mean_truth_mag`; NaN without extinction.
-    """
-
-    group: str
-    distance_kpc: float
-    n: int
-    n_excluded: int
-    mean_absolute_error_mag: float
-    bias_mag: float
-    rmse_mag: float
-    mean_truth_mag: float
-    relative_error: float
-
-    def to_dict(self):
-        """For JSON: NaN becomes None."""
-        return {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Errors of estimated profiles against the true ones: lists of `DistanceErrors`.
+    """Estimated profiles against the true ones.
 
     Parameters
     ----------
     overall, by_total, by_stars : list of DistanceErrors
         Over all sightlines, by classes of true total extinction, by classes of star count.
+    density : list of DensityErrors
+        Over all sightlines, then by the same classes; likewise the next three.
+    calibration, density_calibration : list of Calibration
+    reliability : list of Reliability
+    fingers : FingersOfGod or None
+        Of maps only.
+    left_out : tuple of str
+        What could not be evaluated, and why.
     """
 
     overall: list
     by_total: list
     by_stars: list
+    density: list = dataclasses.field(default_factory=list)
+    calibration: list = dataclasses.field(default_factory=list)
+    density_calibration: list = dataclasses.field(default_factory=list)
+    reliability: list = dataclasses.field(default_factory=list)
+    fingers: FingersOfGod | None = None
+    left_out: tuple = ()
 
     def to_dict(self):
+        """For JSON: every row by the name of its list; NaN becomes None."""
         return {
-            spec.name: [row.to_dict() for row in getattr(self, spec.name)]
+            spec.name: [row.to_dict() for row in value] if isinstance(value, list) else value
             for spec in dataclasses.fields(self)
-        }
-
-
-def profile_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, group="all"):
-    """Errors at each distance.
-
-    Parameters
-    ----------
-    truth, estimate : array_like [n_sightlines, n_distances]
-        Cumulative extinction at the bins' outer edges, mag. A sightline with a NaN in either is left out.
-    distance_grid : DistanceGrid
-    distances_kpc : sequence of float
-        Linear interpolation between the outer edges; distances beyond the grid are left out.
-    group : str
-        Name of the sightlines.
-
-    Returns
-    -------
-    list of DistanceErrors
-
-    Raises
-    ------
-    DataError
-        The arrays differ in shape or do not have the grid's distances.
-    ConfigError
-        A distance is not above 0.
-    """
-    truth, estimate, good = _pair(truth, estimate, distance_grid)
-    inside = [float(d) for d in distances_kpc if d <= distance_grid.max_kpc * (1.0 + 1e-9)]
-    if not all(d > 0 for d in distances_kpc):
-        raise ConfigError(f"distances_kpc must be above 0, got: {', '.join(f'{d:g}' for d in distances_kpc)}")
-    true_mag = profiles_at(truth[good], distance_grid, inside)
-    error_mag = profiles_at(estimate[good], distance_grid, inside) - true_mag
-    return [
-        _row(group, d, error_mag[:, i], true_mag[:, i], np.count_nonzero(~good)) for i, d in enumerate(inside)
-    ]
-
-
-def errors_by_class(
-    truth,
-    estimate,
-    distance_grid,
-    value,
-    name,
-    unit="",
-    edges=None,
-    n_classes=3,
-    distances_kpc=DISTANCES_KPC,
-):
-    """As `profile_errors`, for classes of sightlines.
-
-    Parameters
-    ----------
-    value : array_like [n_sightlines]
-        What to sort by; sightlines where it is NaN are in no class.
-    name, unit : str
-        Of `value`, for the names of the groups.
-    edges : sequence of float, optional
-        Edges of the classes, ascending; lower edges inclusive, upper exclusive, the last class with both.
-    n_classes : int
-        Without `edges`: so many quantiles of `value` over the sightlines that count.
-
-    Returns
-    -------
-    list of DistanceErrors
-        Class by class; a class without sightlines is left out.
-    """
-    truth, estimate, good = _pair(truth, estimate, distance_grid)
-    value = np.asarray(value, float).ravel()
-    if len(value) != len(truth):
-        raise DataError(f"{name} must be given for each of the {len(truth)} sightlines, got: {len(value)}")
-    if edges is None:
-        counted = value[good & np.isfinite(value)]
-        edges = np.unique(np.quantile(counted, np.linspace(0, 1, n_classes + 1))) if counted.size else [0.0]
-        if len(edges) == 1:
-            edges = np.repeat(edges, 2)
-    edges = np.asarray(edges, float)
-    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) >= 0).all():
-        raise ConfigError(f"edges of classes of {name} must be two or more, ascending, got: {edges.tolist()}")
-    rows = []
-    for i, (low, high) in enumerate(itertools.pairwise(edges)):
-        last = i == len(edges) - 2
-        inside = (value >= low) & ((value <= high) if last else (value < high))
-        if inside.any():
-            group = f"{name} {low:.4g} to {high:.4g} {unit}".strip()
-            rows += profile_errors(truth[inside], estimate[inside], distance_grid, distances_kpc, group)
-    return rows
-
-
-def errors_by_total(truth, estimate, distance_grid, band="Ks", **classes):
-    """`errors_by_class` of the true cumulative extinction at the last distance; `classes` are passed on."""
-    total = np.asarray(truth)[..., -1]
-    return errors_by_class(truth, estimate, distance_grid, total, f"A({band})", "mag", **classes)
-
-
-def errors_by_stars(truth, estimate, distance_grid, n_stars, **classes):
-    """`errors_by_class` of the number of stars in the field; `classes` are passed on."""
-    return errors_by_class(truth, estimate, distance_grid, n_stars, "stars", **classes)
+            if spec.name not in ("fingers", "left_out")
+            for value in [getattr(self, spec.name)]
+        } | {"fingers": self.fingers and self.fingers.to_dict(), "left_out": list(self.left_out)}
 
 
 def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
@@ -189,37 +82,153 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
         The grids or the bands differ; the message names both values.
     """
     require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
-    return evaluate(
-        truth_map.cumulative.reshape(-1, truth_map.distance.n_distances),
-        estimate_map.cumulative.reshape(-1, estimate_map.distance.n_distances),
+    levels = getattr(estimate_map, "percentiles", ())
+    flat = (estimate_map.grid.n_sightlines, -1, estimate_map.distance.n_distances)
+    found = evaluate(
+        truth_map.cumulative.reshape(flat)[:, 0],
+        estimate_map.cumulative.reshape(flat)[:, 0],
         estimate_map.n_stars.ravel(),
         estimate_map.distance,
         truth_map.provenance.band,
         distances_kpc,
+        truth_density=truth_map.density.reshape(flat)[:, 0],
+        density=estimate_map.density.reshape(flat)[:, 0],
+        percentiles=estimate_map.cumulative_percentiles.reshape(flat) if levels else None,
+        density_percentiles=estimate_map.density_percentiles.reshape(flat) if levels else None,
+        levels=levels or PERCENTILES,
     )
+    fingers = fingers_of_god(
+        estimate_map.density, truth_map.density, estimate_map.grid, estimate_map.distance
+    )
+    if fingers is None:
+        why = "fingers of God: no two sightlines with profiles are neighbours whose fields share no star"
+        found = dataclasses.replace(found, left_out=(*found.left_out, why))
+    return dataclasses.replace(found, fingers=fingers)
 
 
-def evaluate(truth, estimate, n_stars, distance_grid, band="Ks", distances_kpc=DISTANCES_KPC):
-    """Errors over all sightlines, and by classes of total extinction and of star count.
+def evaluate(
+    truth,
+    estimate,
+    n_stars,
+    distance_grid,
+    band="Ks",
+    distances_kpc=DISTANCES_KPC,
+    *,
+    truth_density=None,
+    density=None,
+    percentiles=None,
+    density_percentiles=None,
+    levels=PERCENTILES,
+):
+    """Errors and calibration over all sightlines, and by classes of total extinction and of star count.
 
     Parameters
     ----------
     truth, estimate : array_like [n_sightlines, n_distances]
-        Cumulative extinction at the bins' outer edges, mag.
+        Cumulative extinction at the bins' outer edges, mag; of a distribution, its median.
     n_stars : array_like [n_sightlines]
     distance_grid : DistanceGrid
     band : str
         Of the extinction, for the names of the groups.
+    distances_kpc : sequence of float
+    truth_density, density : array_like [n_sightlines, n_distances], optional
+        mag / kpc; by default the slopes of `truth` and `estimate`.
+    percentiles, density_percentiles : array_like [n_sightlines, n_percentiles, n_distances], optional
+        mag and mag / kpc; calibration needs them.
+    levels : sequence of float [n_percentiles]
+        In percent.
+
+    Returns
+    -------
+    Evaluation
+    """
+    truth, estimate, good = paired(truth, estimate, distance_grid)
+    step_kpc = distance_grid.step_kpc
+    if truth_density is None:
+        truth_density = np.diff(truth, axis=1, prepend=0.0) / step_kpc
+    if density is None:
+        density = np.diff(estimate, axis=1, prepend=0.0) / step_kpc
+    truth_density, density, _ = paired(truth_density, density, distance_grid)
+    by_total = classes_of(good, truth[:, -1], f"A({band})", "mag")
+    by_stars = classes_of(good, n_stars, "stars", "")
+    everything = [("all", np.ones(len(truth), bool)), *by_total, *by_stars]
+    outer_kpc = distance_grid.outer_kpc
+    inside = [d for d in distances_kpc if d <= distance_grid.max_kpc * (1.0 + 1e-9)]
+    bins = [int(np.argmin(np.abs(outer_kpc - d))) for d in inside]
+
+    def errors(groups):
+        return [
+            row
+            for group, mask in groups
+            for row in profile_errors(truth[mask], estimate[mask], distance_grid, distances_kpc, group)
+        ]
+
+    calibration, density_calibration, reliability, left_out = [], [], [], ()
+    if percentiles is None:
+        left_out = ("calibration and reliable distance: the estimate carries no percentiles",)
+    else:
+        percentiles = np.asarray(percentiles)
+        at, true = profiles_at(percentiles, distance_grid, inside), profiles_at(truth, distance_grid, inside)
+        for group, mask in everything:
+            calibration += calibration_of(true[mask], at[mask], inside, "extinction", group, levels)
+            reliability.append(reliability_of(truth[mask], percentiles[mask], outer_kpc, group, levels))
+        if density_percentiles is not None:
+            at, true = np.asarray(density_percentiles)[..., bins], truth_density[:, bins]
+            centers = distance_grid.centers_kpc[bins]
+            for group, mask in everything:
+                density_calibration += calibration_of(true[mask], at[mask], centers, "density", group, levels)
+    return Evaluation(
+        overall=errors(everything[:1]),
+        by_total=errors(by_total),
+        by_stars=errors(by_stars),
+        density=[
+            row
+            for group, mask in everything
+            for row in density_errors(truth_density[mask], density[mask], distance_grid, distances_kpc, group)
+        ],
+        calibration=calibration,
+        density_calibration=density_calibration,
+        reliability=reliability,
+        left_out=left_out,
+    )
+
+
+def evaluate_outputs(truth_density, outputs, n_stars, distance_grid, band="Ks", distances_kpc=DISTANCES_KPC):
+    """`evaluate` for the outputs of an exported model.
+
+    Parameters
+    ----------
+    truth_density : array_like [n_sightlines, n_distances]
+        mag / kpc.
+    outputs : dict of str to array_like
+        ``extinction_median`` and ``density_median`` [n_sightlines, n_distances]; for the calibration also
+        ``extinction_percentiles`` and ``density_percentiles`` [n_sightlines, n_percentiles, n_distances] at
+        `extmap_tf.grids.PERCENTILES`. Others are not looked at.
+    n_stars : array_like [n_sightlines]
+    distance_grid : DistanceGrid
+    band : str
     distances_kpc : sequence of float
 
     Returns
     -------
     Evaluation
     """
-    return Evaluation(
-        overall=profile_errors(truth, estimate, distance_grid, distances_kpc),
-        by_total=errors_by_total(truth, estimate, distance_grid, band, distances_kpc=distances_kpc),
-        by_stars=errors_by_stars(truth, estimate, distance_grid, n_stars, distances_kpc=distances_kpc),
+    missing = [name for name in ("extinction_median", "density_median") if name not in outputs]
+    if missing:
+        raise DataError(
+            f"the outputs of a model must hold {' and '.join(missing)}, got: {', '.join(outputs) or 'none'}"
+        )
+    return evaluate(
+        density_to_cumulative(np.asarray(truth_density, float), distance_grid.step_kpc),
+        outputs["extinction_median"],
+        n_stars,
+        distance_grid,
+        band,
+        distances_kpc,
+        truth_density=truth_density,
+        density=outputs["density_median"],
+        percentiles=outputs.get("extinction_percentiles"),
+        density_percentiles=outputs.get("density_percentiles"),
     )
 
 
@@ -230,72 +239,25 @@ def write_json(about, path, overwrite=False):
         stream.write("\n")
 
 
-def format_table(rows):
-    """Rows of `DistanceErrors` as aligned plain text with units, one line each below two of headings."""
-    if not rows:
-        return "no distance inside the grid"
-    header = (
-        ("sightlines", ""),
-        ("distance", "kpc"),
-        ("n", ""),
-        ("left out", ""),
-        ("mean |error|", "mag"),
-        ("bias", "mag"),
-        ("rms error", "mag"),
-        ("mean truth", "mag"),
-        ("relative", "%"),
-    )
-    table = [[cell[i] for cell in header] for i in (0, 1)]
-    for row in rows:
-        table.append(
-            [
-                row.group,
-                f"{row.distance_kpc:g}",
-                str(row.n),
-                str(row.n_excluded),
-                f"{row.mean_absolute_error_mag:.4f}",
-                f"{row.bias_mag:+.4f}",
-                f"{row.rmse_mag:.4f}",
-                f"{row.mean_truth_mag:.4f}",
-                f"{100 * row.relative_error:.1f}",
-            ]
-        )
-    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    )
+def format_evaluation(evaluation):
+    """The tables of an `Evaluation`, with an empty line between two, and what was left out.
 
-
-def _pair(truth, estimate, distance_grid):
-    truth, estimate = np.asarray(truth, float), np.asarray(estimate, float)
-    expected = (len(truth), distance_grid.n_distances) if truth.ndim else None
-    if truth.shape != estimate.shape or truth.shape != expected:
-        raise DataError(
-            f"truth and estimate must both be [n_sightlines, {distance_grid.n_distances}], "
-            f"got: {truth.shape} and {estimate.shape}"
-        )
-    return truth, estimate, np.isfinite(truth).all(axis=1) & np.isfinite(estimate).all(axis=1)
-
-
-def _row(group, distance_kpc, error_mag, true_mag, n_excluded):
-    if len(error_mag) == 0:
-        return DistanceErrors(group, distance_kpc, 0, int(n_excluded), *[math.nan] * 5)
-    absolute, truth = float(np.abs(error_mag).mean()), float(true_mag.mean())
-    return DistanceErrors(
-        group=group,
-        distance_kpc=distance_kpc,
-        n=len(error_mag),
-        n_excluded=int(n_excluded),
-        mean_absolute_error_mag=absolute,
-        bias_mag=float(error_mag.mean()),
-        rmse_mag=float(np.sqrt(np.mean(error_mag**2))),
-        mean_truth_mag=truth,
-        relative_error=absolute / truth if truth > 0 else math.nan,
-    )
+    The classes of sightlines are in the errors of the extinction and in the reliability; `Evaluation.to_dict`
+    has them all.
+    """
+    parts = [format_table([*evaluation.overall, *evaluation.by_total, *evaluation.by_stars])]
+    for rows, formatted in (
+        (evaluation.density, format_density_table),
+        (evaluation.calibration, format_calibration),
+        (evaluation.density_calibration, format_calibration),
+    ):
+        if rows:
+            parts.append(formatted([row for row in rows if row.group == rows[0].group]))
+    if evaluation.reliability:
+        parts.append(format_reliability(evaluation.reliability))
+    if evaluation.fingers:
+        parts.append(format_fingers(evaluation.fingers))
+    return "\n\n".join([*parts, *(f"left out: {what}" for what in evaluation.left_out)])
 
 
 def _ground(volume):
