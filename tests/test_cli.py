@@ -21,6 +21,7 @@ COMMANDS = [
     ["train"],
     ["export"],
     ["evaluate"],
+    ["fit"],
     ["score"],
     ["query"],
     ["plot"],
