@@ -183,6 +183,27 @@ def _parser():
     evaluate.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
     evaluate.add_argument("--overwrite", action="store_true", help="replace existing files")
 
+    fit = add(
+        "fit",
+        _fit,
+        "Fit single CMDs with the exact forward model, without a network. Slow, and a check on one: survey "
+        "records by sightline, mock records against their true profiles.",
+    )
+    fit.add_argument("--records", required=True, help="folder of 'records survey' or 'records mocks'")
+    _add_sightlines(fit, "of survey records: field to fit, in degrees; may be repeated")
+    fit.add_argument("--pairs", type=int, default=20, metavar="N", help="of mock records (default: 20)")
+    fit.add_argument("--split", default="test", help="of mock records (default: %(default)s)")
+    fit.add_argument("--model", help="SavedModel of 'export' to compare with")
+    fit.add_argument(
+        "--fields",
+        type=float,
+        default=64.0,
+        metavar="N",
+        help="fields of model stars behind the expected CMD (default: 64)",
+    )
+    fit.add_argument("--iterations", type=int, default=40, metavar="N", help="default: %(default)s")
+    _add_out(fit, "folder to make: fit.json, profiles.ecsv, figures")
+
     score = add("score", _score, "Survey records and a SavedModel to a 3D map.", beam=True)
     score.add_argument("--records", required=True, help="folder of 'records survey'")
     score.add_argument("--model", required=True, help="SavedModel of 'export'")
@@ -202,13 +223,7 @@ def _parser():
     plot.add_argument("map", help="map of 'score'")
     plot.add_argument("--out", required=True, help="folder for the figures")
     plot.add_argument("--truth", help="true map to show beside it")
-    plot.add_argument(
-        "--sightline",
-        action="append",
-        default=[],
-        metavar="L,B",
-        help="profile to draw, in degrees; may be repeated",
-    )
+    _add_sightlines(plot, "profile to draw, in degrees; may be repeated")
     plot.add_argument("--format", default="png", choices=["png", "pdf"])
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
 
@@ -241,6 +256,22 @@ def _add_config(parser, required=True, default=None, extra=""):
 def _add_out(parser, what):
     parser.add_argument("--out", required=True, help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing one when done")
+
+
+def _add_sightlines(parser, what):
+    parser.add_argument("--sightline", action="append", default=[], metavar="L,B", help=what)
+
+
+def _sightlines(args):
+    """The places of --sightline, as (l, b) in degrees."""
+    sightlines = []
+    for text in args.sightline:
+        try:
+            l_deg, b_deg = map(float, text.split(","))
+        except ValueError:
+            raise ConfigError(f"--sightline needs L,B in degrees, got: {text!r}") from None
+        sightlines.append((l_deg, b_deg))
+    return sightlines
 
 
 def _config(args, default=None):
@@ -370,6 +401,38 @@ def _evaluation(args):
     return compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
 
 
+def _fit(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.records.manifest import Records
+
+    records, sightlines = Records.open(args.records), _sightlines(args)
+    start_tensorflow()
+    from extmap_tf.map import metrics
+    from extmap_tf.model.fitting import SUMMARY, fit_records, write_fits
+
+    refuse_existing(args.out, args.overwrite, SUMMARY)
+    fits = fit_records(
+        records,
+        sightlines,
+        args.pairs,
+        args.split,
+        args.model,
+        args.fields,
+        args.iterations,
+        echo=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    about = {"of": [str(name) for name in (args.records, args.model) if name]}
+    write_fits(fits, args.out, about, args.overwrite)
+    if fits.density is not None:
+        print("Direct fit:", metrics.format_evaluation(fits.evaluation(fits.outputs)), sep="\n")
+        if fits.model_outputs:
+            print("\nModel:", metrics.format_evaluation(fits.evaluation(fits.model_outputs)), sep="\n")
+    n = len(fits.names)
+    for name, seconds in fits.seconds.items():
+        print(f"{name}: {seconds:.1f} s, {seconds / n:.3g} s a CMD")
+    print(f"done: {args.out}/profiles.ecsv, {args.out}/{SUMMARY}")
+
+
 def _score(args, beam_argv):
     _start_beam()
     from beam_jobs.score_to_map import make_map
@@ -412,13 +475,7 @@ def _plot(args):
     from extmap_tf.map.gallery import draw_all
     from extmap_tf.map.volume import ExtinctionMap
 
-    sightlines = []
-    for text in args.sightline:
-        try:
-            l_deg, b_deg = map(float, text.split(","))
-        except ValueError:
-            raise ConfigError(f"--sightline needs L,B in degrees, got: {text!r}") from None
-        sightlines.append((l_deg, b_deg))
+    sightlines = _sightlines(args)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     paths = draw_all(
         ExtinctionMap.read(args.map),

@@ -25,6 +25,7 @@ COMMANDS = [
     ["train"],
     ["export"],
     ["evaluate"],
+    ["fit"],
     ["score"],
     ["query"],
     ["plot"],
