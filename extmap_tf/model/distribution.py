@@ -23,7 +23,7 @@ from scipy.stats import qmc
 
 from extmap_tf.grids import PERCENTILES
 
-tfb, tfd = tfp.bijectors, tfp.distributions
+tfd = tfp.distributions
 
 N_QUANTILE = 256
 """Profiles behind the quantiles of a sightline."""
@@ -31,8 +31,8 @@ N_QUANTILE = 256
 _ROWS_AT_ONCE = 32
 
 
-def profile_distribution(parameters):
-    """The distribution of differential extinction.
+def activation_distribution(parameters):
+    """The distribution of z.
 
     Parameters
     ----------
@@ -42,17 +42,21 @@ def profile_distribution(parameters):
     Returns
     -------
     tensorflow_probability.distributions.Distribution
-        Of density [n_distances], mag / kpc, with batch shape [batch].
+        Of vectors [n_distances], with batch shape [batch].
     """
-    scale, loc, sigma, factor = _parts(parameters)
-    normal = tfd.MultivariateNormalDiagPlusLowRankCovariance(
+    _, loc, sigma, factor = _parts(parameters)
+    return tfd.MultivariateNormalDiagPlusLowRankCovariance(
         loc=loc, cov_diag_factor=tf.square(sigma), cov_perturb_factor=factor
     )
-    return tfd.TransformedDistribution(normal, tfb.Chain([tfb.Scale(scale), tfb.Softplus()]))
+
+
+def to_density(z, parameters):
+    """The profiles rho, mag / kpc [..., batch, n_distances], of z [..., batch, n_distances]."""
+    return tf.nn.softplus(z) * parameters[..., 0]
 
 
 def profiles_from_noise(parameters, noise):
-    """Profiles from standard normal numbers: the map under which they follow `profile_distribution`.
+    """Profiles from given standard normal numbers: if these are random, z follows `activation_distribution`.
 
     Parameters
     ----------
@@ -64,13 +68,13 @@ def profiles_from_noise(parameters, noise):
     tf.Tensor [batch, n_samples, n_distances]
         Density, mag / kpc.
     """
-    scale, loc, sigma, factor = (tf.expand_dims(part, 1) for part in _parts(parameters))
+    _, loc, sigma, factor = _parts(parameters)
     n_distances = parameters.shape[1]
     own, shared = noise[..., :n_distances], noise[..., n_distances:]
     shared = tf.broadcast_to(shared, tf.concat([tf.shape(parameters)[:1], tf.shape(shared)[1:]], 0))
     # [batch, samples, rank] x [batch, rank, distances]
-    common = tf.matmul(shared, factor[:, 0], transpose_b=True)
-    return tf.nn.softplus(loc + sigma * own + common) * scale
+    common = tf.matmul(shared, factor, transpose_b=True)
+    return to_density(loc[:, None] + sigma[:, None] * own + common, parameters[:, None])
 
 
 def summarize(parameters, step_kpc):

@@ -6,7 +6,7 @@ import pytest
 
 from extmap_tf.extinction.profiles import draw_density
 from extmap_tf.map.calibration import crps_of_samples
-from extmap_tf.model.distribution import profile_distribution, summarize
+from extmap_tf.model.distribution import activation_distribution, summarize, to_density
 from extmap_tf.model.layers import ReferenceCmd
 from extmap_tf.model.networks import build_network, fill_tables, n_weights
 from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
@@ -114,8 +114,9 @@ def test_the_score_is_the_crps_of_the_distribution(tiny_config):
         [np.full((2000, n, 1), 0.2), rng.normal(0, 0.5, (2000, n, 1)), np.full((2000, n, 1), 0.4)], axis=-1
     ).astype(np.float32)
     parameters = np.concatenate([parameters, np.full((2000, n, 2), 0.3, np.float32)], axis=-1)
-    truth = profile_distribution(parameters).sample(seed=[1, 2]).numpy()
-    samples = profile_distribution(parameters).sample(100, seed=[3, 4]).numpy()
+    z = activation_distribution(parameters)
+    truth = to_density(z.sample(seed=[1, 2]), parameters).numpy()
+    samples = to_density(z.sample(100, seed=[3, 4]), parameters).numpy()
     expected = 0.0
     for weight, x, y in (
         (1.0, np.log(np.cumsum(samples, -1) * step + 0.1), np.log(np.cumsum(truth, -1) * step + 0.1)),
