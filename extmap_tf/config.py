@@ -648,6 +648,12 @@ class Config:
             max(grid.b_max_deg, *b_deg) + margin,
         )
 
+    def outside_region(self, l_deg, b_deg):
+        """Whether positions [n], numpy arrays or tensors, lie outside `region_deg`."""
+        l_low, l_high, b_low, b_high = self.region_deg()
+        off_deg = (l_deg - 0.5 * (l_low + l_high) + 180.0) % 360.0 - 180.0
+        return (abs(off_deg) > 0.5 * (l_high - l_low)) | (b_deg < b_low) | (b_deg > b_high)
+
     @property
     def observation(self):
         """The part that decides how stars become a CMD: a model needs it equal to that of its records."""

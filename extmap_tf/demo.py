@@ -15,6 +15,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.dust import draw_dust
 from extmap_tf.files import whole_path
 from extmap_tf.map import gallery, metrics
+from extmap_tf.map.calibration import format_calibration
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.mocksky import write_sky
@@ -123,7 +124,10 @@ def _run(config, folder):
     }
     metrics.write_json(summary, folder / "summary.json")
     _say(f"Errors of the cumulative A({config.survey.red.name}) of the map against the known truth:")
-    print(metrics.format_table(evaluation.overall), flush=True)
+    print(metrics.format_table(evaluation.overall))
+    _say("How often the truth lies in the intervals that the map states:")
+    rows = [row for row in evaluation.calibration if row.group == "all"]
+    print(format_calibration(rows), flush=True)
     return evaluation
 
 

@@ -73,7 +73,7 @@ class ModelCard:
             data = json.loads(text)
             if data.get("format") != FORMAT:
                 raise DataError(f"{place}: not the card of an {FORMAT}")
-            return cls(
+            card = cls(
                 config=Config.from_stated(data, place),
                 records_digest=data["records_digest"],
                 n_weights=data["n_weights"],
@@ -82,6 +82,12 @@ class ModelCard:
             )
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{place}: damaged model card ({error})") from None
+        if data.get("model_digest") != card.digest:
+            raise DataError(
+                f"{place}: states model digest {data.get('model_digest')}, its contents have {card.digest}: "
+                "the card was changed, fetch or make the model again"
+            )
+        return card
 
     def write(self, folder, overwrite=False):
         with whole_file(Path(folder) / CARD_NAME, overwrite=overwrite) as stream:

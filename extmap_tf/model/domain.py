@@ -117,8 +117,6 @@ class TrainingDomain:
 def outside_region(config, l_deg, b_deg):
     """Bit of `extmap_tf.map.provenance.OUTLIER_FLAGS` of positions outside the region a model was made for.
 
-    That is the map's region with all training sightlines, and half a field around it.
-
     Parameters
     ----------
     config : extmap_tf.config.Config
@@ -128,10 +126,7 @@ def outside_region(config, l_deg, b_deg):
     -------
     tf.Tensor of int32 [batch]
     """
-    l_low, l_high, b_low, b_high = config.region_deg()
-    l_center, half = 0.5 * (l_low + l_high), 0.5 * (l_high - l_low)
-    off_deg = tf.math.floormod(l_deg - l_center + 180.0, 360.0) - 180.0
-    return _bit(Flag.ODD_PLACE, (tf.abs(off_deg) > half) | (b_deg < b_low) | (b_deg > b_high))
+    return _bit(Flag.ODD_PLACE, config.outside_region(l_deg, b_deg))
 
 
 def _bit(flag, condition):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from extmap_tf.config import require_same
-from extmap_tf.errors import DataError
+from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.map.metrics import evaluate_outputs
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
@@ -13,14 +13,31 @@ BATCH_SIZE = 512
 
 
 def require_fit(card, model_name, records):
-    """Raise MismatchError unless a model was trained for CMDs like those of the records."""
+    """Raise MismatchError unless a model was trained for CMDs like those of the records, of the same region.
+
+    Records that are only in part of the model's region pass: the fields outside are flagged.
+    """
+    config, manifest = card.config, records.manifest
     require_same(
         "observation",
-        card.config.observation,
+        config.observation,
         f"model {model_name}",
-        records.manifest.config.observation,
+        manifest.config.observation,
         f"records {records.path}",
     )
+    positions = (
+        np.array(manifest.config.mocks.sightlines_deg()).T
+        if manifest.kind == "mocks"
+        else manifest.config.sightlines.centers_deg()
+    )
+    if config.outside_region(*positions).all():
+        l, b = positions
+        l_low, l_high, b_low, b_high = config.region_deg()
+        raise MismatchError(
+            f"model {model_name} was made for l {l_low:g} to {l_high:g}, b {b_low:g} to {b_high:g}; all of "
+            f"the records {records.path} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to "
+            f"{b.max():g}"
+        )
 
 
 class Scorer:

@@ -182,6 +182,27 @@ def test_a_model_for_other_cmds_is_refused_by_name(saved_model, mock_records, ti
         assert part in str(caught.value)
 
 
+def test_a_model_of_another_region_is_refused_by_name(saved_model, survey_records, tiny_config):
+    _, card = find_saved_model(saved_model)
+    records = Records.open(survey_records)
+    far = {"sightlines.l_min_deg": 100.0, "sightlines.l_max_deg": 101.0}
+    other = card.replace(config=tiny_config.replace(**far, **{"mocks.l_deg": [100.0]}))
+    with pytest.raises(MismatchError) as caught:
+        require_fit(other, "model m", records)
+    for part in ("model m", "l 99.95 to 101.05", str(survey_records), "l 284 to 284.2"):
+        assert part in str(caught.value)
+    # In part of the region: flagged, not refused.
+    near = {"sightlines.l_min_deg": 284.1, "sightlines.l_max_deg": 285.0}
+    require_fit(card.replace(config=tiny_config.replace(**near)), "model m", records)
+
+
+def test_an_edited_outcome_in_a_card_is_refused(trained):
+    text = (trained / "model.json").read_text()
+    assert '"epochs": 3' in text
+    with pytest.raises(DataError, match=r"card of x: states model digest \w+, its contents have \w+"):
+        ModelCard.from_json(text.replace('"epochs": 3', '"epochs": 300', 1), "card of x")
+
+
 def test_what_is_no_model_is_refused_in_a_line(tmp_path, trained, saved_model):
     with pytest.raises(DataError, match="no SavedModel there"):
         find_saved_model(tmp_path)
