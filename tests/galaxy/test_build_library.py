@@ -5,12 +5,14 @@ import pytest
 
 from extmap_tf.errors import DataError
 from extmap_tf.galaxy.build_library import (
+    CLUMP_LOG_L,
     DISC_IMF,
     Colors,
     cool_giants,
     imf_integral,
     mass_grid,
     samples,
+    settle_clump,
 )
 
 
@@ -82,6 +84,45 @@ def test_samples_cover_a_life_until_its_remnant(colors):
     assert point["log_l"].min() >= 0.0
     giant = point["from_gyr"] >= 10.0
     np.testing.assert_allclose(point["log_t"][giant], colors.giant_log_t(2.0, 0.9, 0.0))
+
+
+def clump_steps(mass=1.0):
+    """A track through giant branch, clump (10 steps), asymptotic branch (5) and remnant."""
+    age = np.concatenate(
+        [[0, 9, 9.9], 10 + np.linspace(0, 0.1, 10), 10.1 + np.linspace(0, 0.004, 5), [10.11]]
+    )
+    kind = np.array([1, 2, 3] + [4] * 10 + [5] * 5 + [11])
+    log_l = np.concatenate([[0, 0.3, 2.5], np.linspace(1.73, 2.2, 10), np.linspace(2.2, 3.3, 5), [-2]])
+    shape = np.zeros(age.size, int)
+    return {
+        "track": shape,
+        "age_gyr": age,
+        "mass": shape + mass,
+        "log_l": log_l,
+        "log_t": shape + 3.69,
+        "kind": kind,
+    }
+
+
+def test_the_clump_stays_at_its_luminosity_and_the_branch_takes_its_time(colors):
+    steps, settled = clump_steps(), settle_clump(clump_steps(), colors)
+    clump, branch = steps["kind"] == 4, steps["kind"] == 5
+    assert np.ptp(settled["log_l"][clump][:9]) < 0.12
+    assert settled["log_l"][clump][1] == pytest.approx(1.73 + 0.1 * 0.47 + CLUMP_LOG_L, abs=0.02)
+    assert np.ptp(settled["age_gyr"][branch]) == pytest.approx(0.0117)
+    # The asymptotic branch's own clump, and its tip.
+    assert np.median(settled["log_l"][branch]) == pytest.approx(2.3, abs=0.1)
+    assert settled["log_l"][branch][-1] > 3.2
+    assert (np.diff(settled["age_gyr"]) >= 0).all()
+    for name in ("age_gyr", "log_l"):
+        np.testing.assert_array_equal(settled[name][:3], steps[name][:3])
+
+
+def test_massive_stars_keep_their_loops(colors):
+    steps = clump_steps(mass=3.0)
+    settled = settle_clump(steps, colors)
+    np.testing.assert_array_equal(settled["log_l"], steps["log_l"])
+    np.testing.assert_array_equal(settled["age_gyr"], steps["age_gyr"])
 
 
 def test_missing_table_is_named(tmp_path):

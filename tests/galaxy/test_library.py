@@ -48,17 +48,39 @@ def test_every_component_has_its_stars(pixels):
     assert {component.population for component in besancon_components()} <= set(pixels[0].names)
 
 
+def clump_magnitude(stars, mag, color):
+    """M_Ks where the giants of clump colour are most."""
+    giants = stars[:, (color > 0.45) & (color < 0.8)].sum(axis=1)
+    near = (mag > -2.6) & (mag < -0.6)
+    return mag[near][giants[near].argmax()]
+
+
 def test_red_clump_lies_where_it_is_observed(pixels):
-    # Laney et al. 2012: M_Ks = -1.61, M_J = -0.98. Ages of 2 to 10 Gyr differ by 0.1 (Girardi 2016, fig. 3).
+    # The local clump: M_Ks = -1.613, J-Ks = 0.63 (Laney et al. 2012), -1.634 (Hall et al. 2019). Populations
+    # differ by 0.1 mag with age, and the metal-poor are fainter by about as much (Girardi 2016, fig. 3).
     source, mag, color = pixels
+    disc = [c for c in besancon_components() if c.name.startswith("thin")]
+    local = sum(c.density_msun_pc3 * source.stars_per_msun[source.names.index(c.population)] for c in disc)
+    assert clump_magnitude(local, mag, color) == pytest.approx(-1.62, abs=0.04)
     for name in ("thin4", "thin5", "thin6", "thin7", "thick"):
         stars = source.stars_per_msun[source.names.index(name)]
-        giants = stars[:, (color > 0.45) & (color < 0.8)].sum(1)
-        near = (mag > -2.6) & (mag < -0.6)
-        assert mag[near][giants[near].argmax()] == pytest.approx(-1.61, abs=0.1), name
+        assert clump_magnitude(stars, mag, color) == pytest.approx(-1.61, abs=0.15), name
         assert mean_color(stars, mag, color, -1.6, color_range=(0.45, 0.8)) == pytest.approx(
             0.63, abs=0.05
         ), name
+
+
+def test_luminous_giants_are_as_many_as_the_isochrone_has(pixels, shared_data):
+    # Per giant of 0 < M_Ks < 1. The mean of the age bin is 8.5 Gyr, the isochrone has 9.
+    iso = mist_isochrone(shared_data / "isochrones" / "mist_9gyr_feh-0.32.iso.cmd")
+    share = np.array([-5.5, -4.5, -3.5, -2.5, -1.0, 0.0, 1.0])
+    fine = np.interp(np.arange(0, len(iso["EEP"]) - 1, 0.05), np.arange(len(iso["EEP"])), iso["2MASS_Ks"])
+    mass = np.interp(np.arange(0, len(iso["EEP"]) - 1, 0.05), np.arange(len(iso["EEP"])), iso["initial_mass"])
+    expected = np.histogram(fine[:-1], share, weights=np.diff(mass).clip(0))[0]
+    source, mag, color = pixels
+    stars = source.stars_per_msun[source.names.index("thin7")][:, color > 0.4].sum(axis=1)
+    found = np.histogram(mag, share, weights=stars)[0]
+    np.testing.assert_allclose(found[:-1] / found[-1], expected[:-1] / expected[-1], rtol=0.25)
 
 
 def test_dwarfs_follow_the_observed_sequence(pixels, shared_data):

@@ -204,3 +204,11 @@ def test_high_latitude_field_resembles_trilegal(shared_data):
         near_ours = (ours.red_mag > limit) & (ours.red_mag < limit + 1)
         edge = np.percentile((ours.blue_mag - ours.red_mag)[near_ours], 10)
         assert edge == pytest.approx(np.percentile(color[near], 10), abs=0.07)
+
+
+def test_the_plane_is_as_dense_as_2mass_found_it():
+    # log10 N(Ks < 14) / deg2 is about 4.0 to 4.5 for |b| < 5 (2MASS Extended Mission documents), behind dust.
+    places = [(l, b) for l in range(10, 360, 20) for b in (-4, -1, 2)]
+    density = np.array([Galaxy().expected_counts(l, b, [14.0]).sum() for l, b in places])
+    assert 4.0 < np.log10(np.median(density)) < 4.5
+    assert 4.1 < np.log10(density.mean()) < 4.7
