@@ -469,3 +469,31 @@ def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
         assert main(["info", "x"]) == 0
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_fit_of_survey_fields_writes_a_folder(survey_records, tmp_path, capsys):
+    out = tmp_path / "fit"
+    argv = ["fit", "--records", survey_records, "--out", out, "--fields", "2", "--iterations", "3"]
+    assert "name the sightlines to fit" in fails(capsys, *argv)
+    assert "outside the records' grid" in fails(capsys, *argv, "--sightline", "10,0")
+    assert "--sightline needs L,B" in fails(capsys, *argv, "--sightline", "284")
+    assert list(tmp_path.iterdir()) == []
+    argv = [str(word) for word in (*argv, "--sightline", "284.1,-1")]
+    assert main(argv) == 0
+    assert f"{out}/profiles.ecsv" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {
+        "fit.json",
+        "profiles.ecsv",
+        "l284.100b-01.000.png",
+    }
+    assert "exists already" in fails(capsys, *argv)
+
+
+def test_fit_of_pairs_prints_its_errors_beside_a_models(saved_model, mock_records, tmp_path, capsys):
+    out = tmp_path / "fit"
+    argv = ["fit", "--records", mock_records, "--out", out, "--fields", "2", "--iterations", "3"]
+    assert main([str(word) for word in (*argv, "--pairs", "2", "--model", saved_model)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("Direct fit:") < printed.index("in 68 %") < printed.index("Model:")
+    assert "left out: calibration" in printed
+    assert len(json.loads((out / "fit.json").read_text())["sightlines"]) == 2

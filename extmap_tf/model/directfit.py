@@ -131,7 +131,7 @@ class DirectFit:
             background=tf.TensorSpec([], tf.float32),
         )
         images, numbers = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
-        matrices = tf.TensorSpec([None, self.n_parameters, self.n_parameters], tf.float32)
+        matrices = tf.TensorSpec([None, self.n_parameters, self.n_parameters], tf.float64)
         self._mean = tf.function(self._mean, input_signature=[parameters, sky])
         self._trial = tf.function(self._trial, input_signature=[parameters, images, sky])
         self._propose = tf.function(
@@ -337,13 +337,20 @@ class DirectFit:
         objective = tf.reduce_sum(expected - observed * tf.math.log(expected), axis=1) + prior
         pull = tf.linalg.matvec(slopes, 1.0 - observed / expected)
         gradient = tf.linalg.matvec(chain, pull, transpose_a=True) + theta
-        inner_fisher = tf.matmul(slopes / expected[:, None], slopes, transpose_b=True)
+        # In single precision its small eigenvalues, those of the prior, would drown beside the large ones.
+        weighted = tf.cast(slopes * tf.math.rsqrt(expected)[:, None], tf.float64)
+        inner_fisher, chain = tf.matmul(weighted, weighted, transpose_b=True), tf.cast(chain, tf.float64)
         fisher = tf.matmul(chain, tf.matmul(inner_fisher, chain), transpose_a=True)
-        return objective, gradient, fisher + tf.eye(self.n_parameters)
+        return objective, gradient, fisher + tf.eye(self.n_parameters, dtype=tf.float64)
 
     def _propose(self, theta, gradient, fisher, damping):
-        factor = tf.linalg.cholesky(fisher + damping[:, None, None] * tf.eye(self.n_parameters))
-        step = -tf.linalg.cholesky_solve(factor, gradient[:, :, None])[:, :, 0]
+        damped = tf.linalg.set_diag(
+            fisher, tf.linalg.diag_part(fisher) + tf.cast(damping, tf.float64)[:, None]
+        )
+        step = -tf.linalg.cholesky_solve(
+            tf.linalg.cholesky(damped), tf.cast(gradient, tf.float64)[:, :, None]
+        )
+        step = tf.cast(step[:, :, 0], tf.float32)
         # What the quadratic model gains.
         predicted = 0.5 * tf.reduce_sum(step * (damping[:, None] * step - gradient), axis=1)
         return theta + step, predicted
@@ -356,8 +363,9 @@ class DirectFit:
             extinction = tf.cumsum(density, axis=1) * step_kpc
             logarithms = tf.math.log(tf.concat([density, extinction], axis=1))
         chain = tape.batch_jacobian(logarithms, theta)  # [batch, 2 n, n_parameters]
-        factor = tf.linalg.cholesky(fisher)
-        spread = tf.norm(tf.linalg.triangular_solve(factor, tf.linalg.matrix_transpose(chain)), axis=1)
+        chain = tf.cast(tf.linalg.matrix_transpose(chain), tf.float64)
+        spread = tf.norm(tf.linalg.triangular_solve(tf.linalg.cholesky(fisher), chain), axis=1)
+        spread = tf.cast(spread, tf.float32)
         answer = {
             "patchiness": patchiness,
             "count_scale": scale,
