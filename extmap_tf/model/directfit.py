@@ -45,7 +45,8 @@ _PATCH_NODES = np.arange(-3.4, 3.41, 0.2)
 
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1.0, 1e-4, 1e8
 
-# The coarsest stage begins at the best few of many draws of the prior.
+# The coarsest stage begins at the best few of many draws of the prior. Twelve in place of four found a better
+# minimum for 2 of 24 `carina` fields behind more than 0.9 mag, in 2.6 times the time.
 _N_DRAWS, _N_STARTS = 512, 4
 # And of single clouds: totals in standard normals, a width in bins, a height in standard deviations of the
 # log-density, on a field of this spectral index.
