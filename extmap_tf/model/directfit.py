@@ -133,12 +133,12 @@ class DirectFit:
         )
         images, numbers = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
         matrices = tf.TensorSpec([None, self.n_parameters, self.n_parameters], tf.float64)
-        self._mean = tf.function(self._mean, input_signature=[parameters, sky])
-        self._trial = tf.function(self._trial, input_signature=[parameters, images, sky])
+        self._mean = tf.function(self._mean, autograph=False, input_signature=[parameters, sky])
+        self._trial = tf.function(self._trial, autograph=False, input_signature=[parameters, images, sky])
         self._propose = tf.function(
-            self._propose, input_signature=[parameters, parameters, matrices, numbers]
+            self._propose, autograph=False, input_signature=[parameters, parameters, matrices, numbers]
         )
-        self._answer = tf.function(self._answer, input_signature=[parameters, matrices, sky])
+        self._answer = tf.function(self._answer, autograph=False, input_signature=[parameters, matrices, sky])
 
     def prepare(self, table):
         """What `fit` needs to know of a sightline.
