@@ -6,7 +6,7 @@ import sys
 import tomllib
 
 from extmap_tf import __version__
-from extmap_tf.errors import ConfigError, DataError, ExtmapError
+from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
 _CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
@@ -136,7 +136,7 @@ def _parser():
     score.add_argument("--model", required=True, help="SavedModel of 'export'")
     _add_out(score, "map to make (FITS)")
 
-    query = add("query", _query, "Extinction at a position of a map.")
+    query = add("query", _query, "Extinction at a position of a map, or for every row of a table.")
     query.add_argument("map", help="map of 'score'")
     query.add_argument("--l", type=float, metavar="DEG", help="Galactic longitude")
     query.add_argument("--b", type=float, metavar="DEG", help="Galactic latitude")
@@ -145,6 +145,28 @@ def _parser():
     query.add_argument("--distance", type=float, metavar="KPC", help="by default: the whole profile")
     query.add_argument("--band", help="Ks (default), J or E(J-Ks)")
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
+    query.add_argument(
+        "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"
+    )
+    query.add_argument(
+        "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
+    )
+    query.add_argument("--law", help="instead of the map's own: a model of dust_extinction, such as F19")
+    query.add_argument("--rv", type=float, default=3.1, help="R(V) of --law (default: %(default)s)")
+    query.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
+    query.add_argument("--seed", type=int, default=0, help="of random_sample (default: %(default)s)")
+    query.add_argument(
+        "--table", help="table of positions instead of one: FITS, VOTable, Parquet, ECSV or CSV"
+    )
+    query.add_argument("--out", help="with --table: the same table with new columns")
+    query.add_argument("--overwrite", action="store_true", help="replace an existing table")
+    query.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="a column of the table with an unknown name; ROLE is l, b, ra, dec or distance",
+    )
 
     plot = add("plot", _plot, "Figures of a map: face-on view, sky view, profiles.")
     plot.add_argument("map", help="map of 'score'")
@@ -298,34 +320,58 @@ def _score(args, beam_argv):
 
 
 def _query(args):
-    galactic, equatorial = (args.l, args.b), (args.ra, args.dec)
-    given = [pair for pair in (galactic, equatorial) if None not in pair]
-    if len(given) != 1 or (args.l, args.b, args.ra, args.dec).count(None) != 2:
-        args.parser.error("give either --l and --b, or --ra and --dec")
-    from astropy import units as u
-    from astropy.coordinates import SkyCoord
-
-    from extmap_tf.map.provenance import Flag
     from extmap_tf.map.volume import ExtinctionMap
 
-    volume = ExtinctionMap.read(args.map)
-    frame = "galactic" if given[0] is galactic else "icrs"
-    place = {} if args.distance is None else {"distance": args.distance * u.kpc}
-    try:
-        coords = SkyCoord(*(angle * u.deg for angle in given[0]), frame=frame, **place)
-    except ValueError as error:
-        raise DataError(f"no such position: {error}") from None
-    values, flags = volume.query(coords, band=args.band, quantity=args.quantity, return_flags=True)
+    if bool(args.table) != bool(args.out) or (args.column and not args.table):
+        args.parser.error("--table and --out go together, and --column with them")
+    how = {name: getattr(args, name) for name in ("band", "quantity", "mode", "percentile", "sky", "seed")}
+    if args.percentile:
+        how["mode"] = "percentile"
+    if args.law:
+        from extmap_tf.config import LawConfig
+
+        how["law"] = LawConfig(args.law, args.rv)
+    places = (args.l, args.b, args.ra, args.dec)
+    if args.table:
+        if places.count(None) != 4:
+            args.parser.error("give either --table or a position")
+        from extmap_tf.map.table_query import query_table
+
+        columns = {}
+        for item in args.column:
+            role, found, name = item.partition("=")
+            if not found:
+                raise ConfigError(f"--column needs ROLE=NAME, got: {item!r}")
+            columns[role.strip()] = name.strip()
+        volume = ExtinctionMap.read(args.map)
+        n, n_without = query_table(
+            volume, args.table, args.out, columns, args.distance, args.overwrite, **how
+        )
+        print(f"{args.out}: {n:,} rows, {n_without:,} without a value (see extinction_flag)")
+        return
+    if places.count(None) != 2 or (None in places[:2] and None in places[2:]):
+        args.parser.error("give --l and --b, or --ra and --dec, or --table")
+    _query_position(ExtinctionMap.read(args.map), args, how)
+
+
+def _query_position(volume, args, how):
+    from extmap_tf.map.provenance import Flag
+
+    if args.l is not None:
+        values, flags = volume.query_gal(args.l, args.b, args.distance, return_flags=True, **how)
+    else:
+        values, flags = volume.query_equ(args.ra, args.dec, args.distance, return_flags=True, **how)
     for flag in Flag:
         if int(flags) & flag:
             print(f"extmap-tf: note: {flag.meaning}", file=sys.stderr)
     if args.distance is not None:
-        print(f"{values:.4f}")
+        print(*(f"{value:.4f}" for value in values.value.ravel()), values.unit)
         return
     at = volume.distance.outer_kpc if args.quantity == "cumulative" else volume.distance.centers_kpc
-    print(f"# distance / kpc   {args.quantity} / {values.unit}")
-    for distance_kpc, value in zip(at, values.value, strict=True):
-        print(f"{distance_kpc:10.3f} {value:10.4f}")
+    names = [f"{p:g}%" for p in args.percentile or ()]
+    print(f"# distance / kpc   {args.quantity} / {values.unit}", *names)
+    for distance_kpc, row in zip(at, values.value.reshape(-1, len(at)).T, strict=True):
+        print(f"{distance_kpc:10.3f}", *(f"{value:10.4f}" for value in row))
 
 
 def _plot(args):
