@@ -168,6 +168,14 @@ def _parser():
         help="a column of the table with an unknown name; ROLE is l, b, ra, dec or distance",
     )
 
+    merge = add("merge", _merge, "Combine maps of neighbouring regions or of several runs.")
+    merge.add_argument("maps", nargs="+", help="maps of 'score', two or more")
+    merge.add_argument("-o", "--out", required=True, help="map to make (FITS)")
+    merge.add_argument(
+        "--independent", action="store_true", help="the maps rest on different stars, so errors average out"
+    )
+    merge.add_argument("--overwrite", action="store_true", help="replace an existing map")
+
     plot = add("plot", _plot, "Figures of a map: face-on view, sky view, profiles.")
     plot.add_argument("map", help="map of 'score'")
     plot.add_argument("--out", required=True, help="folder for the figures")
@@ -372,6 +380,16 @@ def _query_position(volume, args, how):
     print(f"# distance / kpc   {args.quantity} / {values.unit}", *names)
     for distance_kpc, row in zip(at, values.value.reshape(-1, len(at)).T, strict=True):
         print(f"{distance_kpc:10.3f}", *(f"{value:10.4f}" for value in row))
+
+
+def _merge(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map.merge import merge_maps
+    from extmap_tf.map.volume import ExtinctionMap
+
+    refuse_existing(args.out, args.overwrite)
+    volumes = [ExtinctionMap.read(path) for path in args.maps]
+    merge_maps(volumes, args.maps, args.independent).write(args.out, overwrite=args.overwrite)
 
 
 def _plot(args):

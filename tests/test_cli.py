@@ -23,6 +23,7 @@ COMMANDS = [
     ["evaluate"],
     ["score"],
     ["query"],
+    ["merge"],
     ["plot"],
     ["info"],
 ]
