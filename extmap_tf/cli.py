@@ -176,7 +176,7 @@ def _parser():
     )
     merge.add_argument("--overwrite", action="store_true", help="replace an existing map")
 
-    plot = add("plot", _plot, "Figures of a map: face-on view, sky view, profiles.")
+    plot = add("plot", _plot, "Figures of a map: face-on view, sky, slices, profiles, uncertainty.")
     plot.add_argument("map", help="map of 'score'")
     plot.add_argument("--out", required=True, help="folder for the figures")
     plot.add_argument("--truth", help="true map to show beside it")
@@ -187,6 +187,7 @@ def _parser():
         metavar="L,B",
         help="profile to draw, in degrees; may be repeated",
     )
+    plot.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
     plot.add_argument("--format", default="png", choices=["png", "pdf"])
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
 
@@ -411,6 +412,7 @@ def _plot(args):
         sightlines=sightlines or None,
         suffix=args.format,
         overwrite=args.overwrite,
+        arms=args.arms,
     )
     for path in paths:
         print(path)
