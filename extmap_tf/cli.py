@@ -135,6 +135,9 @@ def _parser():
     score.add_argument("--records", required=True, help="folder of 'records survey'")
     score.add_argument("--model", required=True, help="SavedModel of 'export'")
     _add_out(score, "map to make (FITS)")
+    score.add_argument(
+        "--samples", type=int, default=0, metavar="N", help="also keep N sampled profiles a field (up to 32)"
+    )
 
     query = add("query", _query, "Extinction at a position of a map, or for every row of a table.")
     query.add_argument("map", help="map of 'score'")
@@ -325,7 +328,7 @@ def _score(args, beam_argv):
     _start_beam()
     from beam_jobs.score_to_map import make_map
 
-    make_map(args.records, args.model, args.out, args.overwrite, beam_argv)
+    make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples)
 
 
 def _query(args):

@@ -12,6 +12,7 @@ from extmap_tf.map.metrics import evaluate
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.export import EXTRA, versions
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
+from extmap_tf.records.example import parse_examples
 
 BATCH_SIZE = 512
 
@@ -84,6 +85,27 @@ class Scorer:
         """
         outputs = self._examples(examples=tf.constant(list(serialized)))
         return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def sample_examples(self, serialized, config, seed):
+        """Profiles drawn from the distribution of each of a batch of serialized examples.
+
+        Parameters
+        ----------
+        serialized : sequence of bytes [batch]
+        config : extmap_tf.config.Config
+            Of the model.
+        seed : int
+            The same seed draws the same profiles of an example, in whatever batch it is.
+
+        Returns
+        -------
+        ndarray of float32 [batch, n_samples, n_distances]
+            Density, mag / kpc.
+        """
+        parsed = parse_examples(tf.constant(list(serialized)), config)
+        inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
+        draw = self._loaded.signatures["samples"]
+        return draw(**inputs, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()
 
     def score_counts(self, counts, l_deg, b_deg):
         """Density, mag / kpc [batch, n_distances], of CMD images [batch, n_mag, n_color] at positions."""
