@@ -203,9 +203,9 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
     """
     from extmap_tf.model.scoring import find_saved_model, require_fit
 
+    refuse_existing(out, overwrite)
     if not 0 <= n_samples <= MAX_SAMPLES:
         raise ConfigError(f"samples must be 0 to {MAX_SAMPLES}, got: {n_samples}")
-    refuse_existing(out, overwrite)
     records = Records.open(records_path)
     if records.manifest.kind != "survey":
         raise DataError(f"{records.path}: mock records are no map's; score 'records survey'")

@@ -190,9 +190,9 @@ def _parser():
         metavar="L,B",
         help="profile to draw, in degrees; may be repeated",
     )
-    plot.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
     plot.add_argument("--format", default="png", choices=["png", "pdf"])
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
+    plot.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
 
     info = add("info", _info, "Describe records, a model or a map.")
     info.add_argument("path", nargs="+")

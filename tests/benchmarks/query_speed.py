@@ -2,9 +2,9 @@
 
     python tests/benchmarks/query_speed.py
 
-A map of the `carina` sector is written to a temporary file and read back. Besides seconds of processor
-time, which depend on the machine, each line has the ratio to numpy picking as many elements of an array of
-the map's size by index.
+A map of the `carina` sector is written to a temporary file and read back. Besides seconds of processor time,
+which depend on the machine, each line has the ratio to numpy picking as many elements of an array of the
+map's size by index.
 """
 
 import argparse
