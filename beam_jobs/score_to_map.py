@@ -14,7 +14,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, scratch_folder
 from beam_jobs.shards import n_shards_for
-from extmap_tf.errors import DataError
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import refuse_existing
 from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.provenance import Provenance
@@ -23,6 +23,9 @@ from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 
 FIELDS_PER_TILE = 2048
+
+# As many as the SavedModel draws.
+MAX_SAMPLES = 32
 
 # Output of the SavedModel -> layer of the map.
 LAYERS = {
@@ -48,11 +51,17 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
     ----------
     folder : str
         A version folder.
+    config : extmap_tf.config.Config
+        Of the model.
+    n_samples : int
+        Profiles to draw for each field.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, config=None, n_samples=0):
         super().__init__()
         self._folder = folder
+        self._config = config
+        self._n_samples = n_samples
 
     def load_model(self):
         start_tensorflow()
@@ -66,6 +75,9 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
         if missing:
             raise DataError(f"{self._folder}: a SavedModel without {', '.join(missing)}: export it again")
         layers = {layer: outputs[name] for name, layer in LAYERS.items()}
+        if self._n_samples:
+            samples = model.sample_examples(batch, self._config, self._config.seed)
+            layers["density_samples"] = samples[:, : self._n_samples]
         return [
             PredictionResult(example, {name: values[i] for name, values in layers.items()})
             for i, example in enumerate(batch)
@@ -153,21 +165,21 @@ def tiles_to_map(paths, grid, distance, provenance):
     return ExtinctionMap(grid, distance, provenance=provenance, distribution=Distribution(**layers), **about)
 
 
-def build(pipeline, shards, model_folder, folder):
+def build(pipeline, shards, handler, folder):
     """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
     return (
         pipeline
         | "Shards" >> beam.Create(shards)
         | "SpreadShards" >> beam.Reshuffle()
         | "ReadShard" >> beam.FlatMap(read_shard)
-        | "RunInference" >> RunInference(KeyedModelHandler(SavedModelHandler(model_folder)))
+        | "RunInference" >> RunInference(KeyedModelHandler(handler))
         | "ResultToRow" >> beam.MapTuple(result_to_row)
         | "GroupByTile" >> beam.GroupByKey()
         | "WriteTile" >> beam.Map(write_tile, folder)
     )
 
 
-def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
+def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_samples=0):
     """Run the job.
 
     Parameters
@@ -181,6 +193,8 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
     overwrite : bool
     beam_argv : sequence of str
         Pipeline options of Beam.
+    n_samples : int
+        Profiles drawn for each field that the map keeps, at most `MAX_SAMPLES`.
 
     Returns
     -------
@@ -192,6 +206,8 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
 
     check_start(beam_argv)
     refuse_existing(out, overwrite)
+    if not 0 <= n_samples <= MAX_SAMPLES:
+        raise ConfigError(f"samples must be 0 to {MAX_SAMPLES}, got: {n_samples}")
     records = Records.open(records_path)
     if records.manifest.kind != "survey":
         raise DataError(f"{records.path}: mock records are no map's; score 'records survey'")
@@ -204,9 +220,10 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=()):
             first += entry.n_examples
     grid = records.manifest.config.sightlines
     n_tiles = n_shards_for(grid.n_sightlines, FIELDS_PER_TILE)
+    handler = SavedModelHandler(str(model_folder), card.config, n_samples)
     with scratch_folder(out) as folder:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
-        run(lambda pipeline: build(pipeline, shards, str(model_folder), folder), list(beam_argv), progress)
+        run(lambda pipeline: build(pipeline, shards, handler, folder), list(beam_argv), progress)
         (match,) = FileSystems.match([FileSystems.join(folder, "tile-*.npz")])
         tiles = [metadata.path for metadata in match.metadata_list]
         provenance = Provenance.of(

@@ -28,6 +28,7 @@ COMMANDS = [
     ["fit"],
     ["score"],
     ["query"],
+    ["merge"],
     ["plot"],
     ["info"],
 ]
@@ -151,6 +152,8 @@ def test_plot_draws_every_figure(map_file, truth_file, tmp_path, capsys):
         "face_on.png",
         "profiles.png",
         "sky.png",
+        "slices.png",
+        "trust.png",
     ]
     assert "outside the map" in fails(
         capsys, "plot", map_file, "--out", tmp_path / "other", "--sightline", "10,0"

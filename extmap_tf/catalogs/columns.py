@@ -2,7 +2,7 @@
 
 from extmap_tf.errors import DataError
 
-_POSITIONS = {
+POSITIONS = {
     "l": ("glon", "_glon", "gal_lon", "l_deg", "l"),
     "b": ("glat", "_glat", "gal_lat", "b_deg", "b"),
     "ra": ("ra", "raj2000", "_raj2000", "ra_icrs", "_ra_icrs", "ra_deg", "_ra"),
@@ -23,7 +23,7 @@ _ERRORS = {
 
 def survey_names(survey):
     """The column names (lower case) known for each role, the preferred first."""
-    names = dict(_POSITIONS) | dict(_FLAGS)
+    names = dict(POSITIONS) | dict(_FLAGS)
     for role, band in (("blue", survey.blue.name), ("red", survey.red.name)):
         letter = "K" if band.upper() == "KS" else band.upper()
         names[role] = _MAGNITUDES.get(letter, (f"{band.lower()}mag", f"{band.lower()}_mag"))

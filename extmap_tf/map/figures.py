@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import whole_file
-from extmap_tf.map.provenance import Flag
+from extmap_tf.map.provenance import EMPTY_FLAGS, Flag
+from extmap_tf.map.spiral_arms import ARMS, arm_xy_kpc
 from extmap_tf.map.volume import profiles_at
 
 FORMATS = ("png", "pdf")
@@ -28,6 +29,9 @@ MISSING = "#CFCFCF"
 
 # The brightest half percent of cells do not set the colour scale.
 TOP_PERCENTILE = 99.5
+
+# Intervals of an estimate: percentiles, name, how opaque.
+INTERVALS = (((5.0, 95.0), "90 % interval", 0.18), ((16.0, 84.0), "68 % interval", 0.32))
 
 # A sector narrower than this is a diagonal sliver unless it is turned into the frame.
 NARROW_DEG = 40.0
@@ -51,7 +55,7 @@ def save(figure, path, overwrite=False, dpi=200):
         figure.savefig(stream, format=suffix, dpi=dpi, bbox_inches="tight", metadata=metadata)
 
 
-def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None):
+def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
     """The density seen from above the plane, averaged over the latitudes at each longitude and distance.
 
     A cell is drawn at its heliocentric distance d along the sightline, (d cos l, d sin l): circles are of one
@@ -67,6 +71,8 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None):
         Only bins whose centre is up to this far from the plane through the Sun.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
+    arms : bool
+        Draw the spiral arms of `extmap_tf.map.spiral_arms`.
     """
     means = [_plane_mean(one, b_max_deg, z_max_kpc) for one in _panels(volume, truth)]
     norm, extend = _scale(means)
@@ -85,6 +91,10 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None):
         mesh = axis.pcolormesh(x, y, mean, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
         axis.set(aspect="equal", xlim=(left, right), ylim=(low, high), title=title)
         _draw_polar_marks(axis, volume, l_right, arrow, reach)
+        if arms:
+            handles = _draw_arms(axis, l_right)
+    if arms:
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     if l_right:
         _outer_labels(axes, f"distance along l = {l_right % 360:g}° (kpc)", "across, towards larger l (kpc)")
     else:
@@ -139,8 +149,63 @@ def sky(volume, d_max_kpc=None, truth=None, slices_kpc=None):
     return figure
 
 
+def trust(volume, d_kpc=None):
+    """How far a map can be trusted: its uncertainty at a distance, and the reliable distance, on the sky.
+
+    A dot marks a field that is unlike the training diagrams.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+        With a distribution.
+    d_kpc : float, optional
+        Of the uncertainty; the last distance if left out.
+    """
+    if not volume.percentiles:
+        raise DataError("the map has no uncertainty to draw: it has one profile a sightline")
+    d_kpc = volume.distance.max_kpc if d_kpc is None else d_kpc
+    if not 0 < d_kpc <= volume.distance.max_kpc * (1.0 + 1e-9):
+        raise ConfigError(f"d_kpc must be above 0 and at most {volume.distance.max_kpc:g}, got: {d_kpc:g}")
+    std = profiles_at(volume.cumulative_std, volume.distance, [d_kpc])[..., 0]
+    band = volume.provenance.band
+    norm, extend = _scale([std])
+    panels = (
+        (std, norm, "viridis", extend, f"standard deviation of A({band}) (mag)", f"to {d_kpc:.3g} kpc"),
+        (
+            volume.reliable_distance_kpc,
+            Normalize(0.0, volume.distance.max_kpc),
+            "cividis",
+            "neither",
+            "reliable distance (kpc)",
+            "how far profiles can be relied on",
+        ),
+    )
+    grid = volume.grid
+    l_edges, b_edges = _edges(grid.l_deg, grid.step_deg), _edges(grid.b_deg, grid.step_deg)
+    stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
+    shape = np.ptp(l_edges) / np.ptp(b_edges) / stretch
+    figure, axes = _frames(2, shape, area_in2=16.0)
+    i_b, i_l = np.nonzero((volume.flag & ~np.uint8(EMPTY_FLAGS.value)) > 0)
+    for axis, (layer, norm, cmap, extend, label, title) in zip(axes, panels, strict=True):
+        mesh = axis.pcolormesh(l_edges, b_edges, layer, norm=norm, cmap=_cmap(cmap), rasterized=True)
+        axis.set(aspect=stretch, xlim=(l_edges[-1], l_edges[0]), title=title)
+        marks = axis.scatter(grid.l_deg[i_l], grid.b_deg[i_b], s=7, color="white", edgecolors="black")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
+        axis.xaxis.set_major_locator(MaxNLocator(8 if shape > 1.5 else 5, steps=STEPS))
+        axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        _colorbar(figure, mesh, [axis], label, extend)
+    if i_b.size:
+        marks.set_label("field unlike the training diagrams")
+        figure.legend(handles=[marks], loc="outside upper right", frameon=False)
+    _outer_labels(axes, "Galactic longitude l (deg)", "b (deg)")
+    return figure
+
+
 def profiles(volume, sightlines, truth=None):
     """Cumulative extinction and density against distance, one row a sightline.
+
+    The line of a map with a distribution is the median, between its 68 and 90 % intervals; a dotted line
+    is the reliable distance.
 
     Parameters
     ----------
@@ -161,9 +226,8 @@ def profiles(volume, sightlines, truth=None):
         if truth is not None:
             curves.append((truth, TRUTH, "truth", 2.6, 2))
         for one, color, label, width, order in curves:
-            line = _draw_profile(left, right, one, l, b, label, color=color, linewidth=width, zorder=order)
-            if line is not None:
-                shown[label] = line
+            style = {"color": color, "linewidth": width, "zorder": order}
+            shown |= _draw_profile(left, right, one, l, b, label, **style)
         left.set_title(f"l = {l:g}°, b = {b:g}°", loc="left", fontsize="medium")
         left.set_ylabel(f"A({band}) (mag)")
         right.set_ylabel(f"density of A({band}) (mag/kpc)" if n == 1 else "density (mag/kpc)")
@@ -173,7 +237,7 @@ def profiles(volume, sightlines, truth=None):
             axis.grid(alpha=0.25)
     if shown:
         names, lines = list(shown), list(shown.values())
-        figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)
+        figure.legend(lines, names, loc="outside upper center", ncols=5, frameon=False)
     for axis in axes[-1]:
         axis.set_xlabel("distance (kpc)")
     return figure
@@ -300,16 +364,44 @@ def _label(axis, text, place, toward):
 
 
 def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
-    """Draw one map's profile and return its line, or say why there is none."""
+    """Draw one map's profile; what it drew as a dict of name to artist, or empty after saying why not."""
     cumulative, flag = volume.query_gal(l_deg, b_deg, return_flags=True)
     if not np.isfinite(cumulative.value).all():
         why = next((bit.meaning for bit in Flag if flag & bit.value), "no data")
         right.text(0.97, 0.9, f"{label}: {why}", transform=right.transAxes, ha="right", va="top")
-        return None
-    edges = volume.distance.edges_kpc
+        return {}
+    edges, shown = volume.distance.edges_kpc, {}
     density = volume.query_gal(l_deg, b_deg, quantity="density").value
     right.stairs(density, edges, baseline=None, **style)
-    return left.plot(edges, np.append(0.0, cumulative.value), **style)[0]
+    shown[label] = left.plot(edges, np.append(0.0, cumulative.value), **style)[0]
+    if not volume.percentiles:
+        return shown
+    shown = {f"{label}, median": shown[label]}
+    for percentiles, name, alpha in INTERVALS:
+        look = {"color": style["color"], "alpha": alpha, "linewidth": 0.0, "zorder": 1}
+        how = {"mode": "percentile", "percentile": percentiles}
+        low, high = volume.query_gal(l_deg, b_deg, **how).value
+        shown[name] = left.fill_between(edges, np.append(0.0, low), np.append(0.0, high), **look)
+        low, high = volume.query_gal(l_deg, b_deg, quantity="density", **how).value
+        right.stairs(high, edges, baseline=low, fill=True, **look)
+    index = volume.grid.sightline_of([l_deg], [b_deg])[0]
+    limit_kpc = volume.reliable_distance_kpc[divmod(int(index), volume.grid.n_l)]
+    for axis in (left, right):
+        line = axis.axvline(limit_kpc, color="black", linestyle=":", linewidth=1.0)
+    return shown | {"reliable to": line}
+
+
+def _draw_arms(axis, l_right):
+    turn = np.array([_direction(0.0, l_right), _direction(90.0, l_right)]).T
+    lines = []
+    for number, name in enumerate(ARMS):
+        x, y = turn @ arm_xy_kpc(name)
+        effects = [withStroke(linewidth=3.0, foreground="white")]
+        style = {"color": COLORS[number], "linewidth": 1.5, "path_effects": effects, "zorder": 4}
+        lines += axis.plot(
+            x, y, label=f"{name} arm", linestyle=("-", "--", "-.", ":", (0, (5, 1, 1, 1)))[number], **style
+        )
+    return lines
 
 
 def _direction(l_deg, l_right_deg):

@@ -8,8 +8,8 @@ from extmap_tf.map import figures
 from extmap_tf.map.metrics import compare_maps, require_same_ground
 
 
-def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False):
-    """Draw the face-on view, the sky view and profiles, with the truth beside them where it is given.
+def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False):
+    """Draw the face-on view, the sky, slices of it, profiles and the uncertainty, with the truth if given.
 
     Parameters
     ----------
@@ -22,6 +22,8 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         (l, b) in degrees of the profiles to draw; by default six spread over the map.
     suffix : {"png", "pdf"}
     overwrite : bool
+    arms : bool
+        Draw spiral arms over the face-on view.
 
     Returns
     -------
@@ -42,10 +44,13 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
             raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
     drawings = {
-        "face_on": lambda: figures.face_on(volume, truth=truth),
+        "face_on": lambda: figures.face_on(volume, truth=truth, arms=arms),
         "sky": lambda: figures.sky(volume, truth=truth),
+        "slices": lambda: figures.sky(volume, truth=truth, slices_kpc=slice_edges_kpc(volume.distance)),
         "profiles": lambda: figures.profiles(volume, chosen, truth=truth),
     }
+    if volume.percentiles:
+        drawings["trust"] = lambda: figures.trust(volume)
     if truth is not None:
         drawings["errors"] = lambda: figures.errors_against_distance(compare_maps(volume, truth).overall)
     paths = {name: out / f"{name}.{suffix}" for name in drawings}
@@ -54,6 +59,11 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     for name, path in paths.items():
         figures.save(drawings[name](), path, overwrite=overwrite)
     return list(paths.values())
+
+
+def slice_edges_kpc(distance):
+    """Edges of slices that get thicker with distance, as the map's resolution does."""
+    return [0.0, *(d for d in (1.0, 2.0, 3.0, 5.0) if d < 0.99 * distance.max_kpc), distance.max_kpc]
 
 
 def spread_sightlines(volume, n=6):

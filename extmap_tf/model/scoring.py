@@ -8,6 +8,7 @@ from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.map.metrics import evaluate_outputs
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
+from extmap_tf.records.example import parse_examples
 
 BATCH_SIZE = 512
 
@@ -72,6 +73,27 @@ class Scorer:
         """
         outputs = self._examples(examples=tf.constant(list(serialized)))
         return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def sample_examples(self, serialized, config, seed):
+        """Profiles drawn from the distribution of each of a batch of serialized examples.
+
+        Parameters
+        ----------
+        serialized : sequence of bytes [batch]
+        config : extmap_tf.config.Config
+            Of the model.
+        seed : int
+            The same seed draws the same profiles of an example, in whatever batch it is.
+
+        Returns
+        -------
+        ndarray of float32 [batch, n_samples, n_distances]
+            Density, mag / kpc.
+        """
+        parsed = parse_examples(tf.constant(list(serialized)), config)
+        inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
+        draw = self._loaded.signatures["samples"]
+        return draw(**inputs, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()
 
     def score_counts(self, counts, l_deg, b_deg):
         """All outputs of ``serving_default`` for CMD images [batch, n_mag, n_color] at positions [batch]."""

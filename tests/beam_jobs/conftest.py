@@ -42,8 +42,17 @@ def saved_model(saved_model, tmp_path_factory):
             tf.TensorSpec([None], tf.float32, "b_deg"),
         ],
     )
+    counts_spec, l_spec, b_spec = module.serving_default.input_signature
+    module.samples = tf.function(
+        lambda counts, l_deg, b_deg, seed: {
+            "density_samples": outputs(counts, l_deg)["density_median"][:, None]
+            * tf.reshape(tf.range(32.0) + tf.cast(seed, tf.float32), [1, 32, 1])
+        },
+        input_signature=[counts_spec, l_spec, b_spec, tf.TensorSpec([], tf.int32, "seed")],
+    )
     folder = tmp_path_factory.mktemp("fixed") / "saved"
-    signatures = {"examples": module.examples, "serving_default": module.serving_default}
+    names = ("examples", "serving_default", "samples")
+    signatures = {name: getattr(module, name) for name in names}
     tf.saved_model.save(module, str(folder / "1"), signatures=signatures)
     shutil.copytree(extra, folder / "1" / extra.name)
     return folder

@@ -3,7 +3,7 @@ import pytest
 from apache_beam.ml.inference.base import PredictionResult
 
 from beam_jobs import score_to_map as job
-from extmap_tf.errors import DataError
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
 from extmap_tf.map.volume import ExtinctionMap
@@ -79,6 +79,19 @@ def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_rec
         np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-6, err_msg=name)
     assert volume.provenance.model_name == "dense/1"
     assert [path.name for path in tmp_path.iterdir()] == ["map.fits"]
+
+
+def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_config, tmp_path):
+    volume = job.make_map(survey_records, saved_model, tmp_path / "map.fits", n_samples=3)
+    opened = ExtinctionMap.read(tmp_path / "map.fits")
+    assert opened.n_samples == volume.n_samples == 3
+    steps = tiny_config.seed + np.arange(3)
+    for number, step in enumerate(steps):
+        found = opened.cumulative_samples[:, :, number]
+        np.testing.assert_allclose(found, step * opened.cumulative, rtol=1e-4, atol=1e-5)
+    assert job.make_map(survey_records, saved_model, tmp_path / "none.fits").n_samples == 0
+    with pytest.raises(ConfigError, match="samples must be 0 to 32, got: 33"):
+        job.make_map(survey_records, saved_model, tmp_path / "many.fits", n_samples=33)
 
 
 def test_tiles_come_together_in_any_order(tiny_config, tmp_path):

@@ -1,0 +1,237 @@
+"""Clouds along sightlines: where the extinction rises in a step, over what extent, and by how much."""
+
+import csv
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from extmap_tf.errors import ConfigError, DataError
+
+MIN_JUMP_MAG = 0.05
+MIN_CONTRAST = 0.5
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A peak of the density along one sightline.
+
+    Parameters
+    ----------
+    l_deg, b_deg : float
+        The sightline.
+    distance_kpc : float
+        Where half of the jump is reached.
+    distance_low_kpc, distance_high_kpc : float
+        Between these the map's 16th and 84th percentile of the cumulative extinction reach that value; NaN
+        without percentiles.
+    extent_kpc : float
+        Full width of the peak at half of its height above its surroundings. Not less than a distance bin,
+        and smeared by the map's own resolution: an upper limit.
+    jump_mag : float
+        Rise of the cumulative extinction across the peak.
+    jump_std_mag : float
+        Its standard deviation: from the samples if the map has them, else an upper limit from those of the
+        cumulative extinction at both sides; NaN without.
+    """
+
+    l_deg: float
+    b_deg: float
+    distance_kpc: float
+    distance_low_kpc: float
+    distance_high_kpc: float
+    extent_kpc: float
+    jump_mag: float
+    jump_std_mag: float
+
+
+@dataclass(frozen=True)
+class CloudComparison:
+    """A cloud of a table beside the map's.
+
+    Parameters
+    ----------
+    region : str
+    table_kpc, table_std_kpc : float
+        From the table; the error is NaN where it has none.
+    n_sightlines : int
+        Sightlines around the place with a cloud within reach.
+    distance_kpc, std_kpc : float
+        Median of the clouds' distances, and the larger of its standard error, from their scatter, and of
+        their median own uncertainty, which neighbours share; NaN without a cloud.
+    jump_mag : float
+        Median jump.
+    """
+
+    region: str
+    table_kpc: float
+    table_std_kpc: float
+    n_sightlines: int
+    distance_kpc: float
+    std_kpc: float
+    jump_mag: float
+
+
+def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MIN_CONTRAST):
+    """Clouds along the map's sightline nearest to a position, near ones first.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    l_deg, b_deg : float
+    min_jump_mag : float
+        Smaller jumps are left out.
+    min_contrast : float
+        A peak counts if it stands out from its surroundings by this share of its own height.
+
+    Returns
+    -------
+    list of Cloud
+        Empty without a profile.
+    """
+    from scipy.signal import find_peaks, peak_widths
+
+    if not min_jump_mag > 0 or not 0 < min_contrast <= 1:
+        raise ConfigError(
+            f"min_jump_mag must be above 0 and min_contrast above 0 to 1, got: {min_jump_mag}, {min_contrast}"
+        )
+    index = int(volume.grid.sightline_of([l_deg], [b_deg])[0])
+    if index < 0:
+        raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
+    i_b, i_l = divmod(index, volume.grid.n_l)
+    if not volume.has_profile[i_b, i_l]:
+        return []
+    step = volume.distance.step_kpc
+    density = np.asarray(volume.density[i_b, i_l], float)
+    edges, cumulative = volume.distance.edges_kpc, np.append(0.0, volume.cumulative[i_b, i_l].astype(float))
+    # Zeros at both ends: a peak may lie in the first or the last bin.
+    padded = np.concatenate([[0.0], density, [0.0]])
+    if not density.any():
+        return []
+    peaks, about = find_peaks(padded, prominence=0.0)
+    clear = about["prominences"] >= min_contrast * padded[peaks]
+    peaks = peaks[clear]
+    bases = tuple(about[name][clear] for name in ("prominences", "left_bases", "right_bases"))
+    half = peak_widths(padded, peaks, rel_height=0.5, prominence_data=bases)
+    wide = peak_widths(padded, peaks, rel_height=0.95, prominence_data=bases)
+    place = volume.grid.center_deg(index)
+    clouds = []
+    for width, left, right in zip(half[0], wide[2], wide[3], strict=True):
+        # Bin k of the map is element k + 1; its centre is half a bin past its inner edge.
+        near, far = np.clip((left - 0.5) * step, 0, edges[-1]), np.clip((right - 0.5) * step, 0, edges[-1])
+        low, high = np.interp([near, far], edges, cumulative)
+        if high - low < min_jump_mag:
+            continue
+        middle = 0.5 * (low + high)
+        interval, std = (np.nan, np.nan), np.nan
+        if volume.percentiles:
+            curves = volume.query_gal(*place, mode="percentile", percentile=[84, 16]).value
+            interval = [_reached(middle, edges, np.append(0.0, curve)) for curve in curves]
+            sides = np.append(0.0, volume.cumulative_std[i_b, i_l])
+            std = float(np.hypot(*np.interp([near, far], edges, sides)))
+        if volume.n_samples:
+            samples = [np.append(0.0, one) for one in volume.cumulative_samples[i_b, i_l].astype(float)]
+            std = float(np.std([np.interp(far, edges, one) - np.interp(near, edges, one) for one in samples]))
+        clouds.append(
+            Cloud(
+                *place,
+                _reached(middle, edges, cumulative),
+                *(float(d) for d in interval),
+                float(max(width, 1.0) * step),
+                float(high - low),
+                std,
+            )
+        )
+    return clouds
+
+
+def read_cloud_distances(path):
+    """A table of clouds: dict of region to (distance, its standard deviation or NaN), both in kpc.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with the columns region, distance_pc, err_pc; lines that start with # are left out.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
+        return {
+            row["region"]: (float(row["distance_pc"]) / 1e3, float(row["err_pc"] or "nan") / 1e3)
+            for row in rows
+        }
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: must have columns region, distance_pc, err_pc with numbers: {error}"
+        ) from None
+
+
+def compare_clouds(volume, table, places, radius_deg=1.0, reach=0.5, **finding):
+    """Clouds of a table beside the map's clouds at their places.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    table : dict of str to (float, float)
+        As from `read_cloud_distances`.
+    places : dict of str to (float, float)
+        (l, b) in degrees of the regions to look at.
+    radius_deg : float
+        All sightlines within this of a place are looked at.
+    reach : float
+        Of the clouds on a sightline the strongest counts that is nearer to the table's distance than this
+        share of it.
+    finding
+        As for `find_clouds`.
+
+    Returns
+    -------
+    list of CloudComparison
+        One for each place, in their order.
+
+    Raises
+    ------
+    DataError
+        A region is not in the table, or no sightline of the map is near its place.
+    """
+    l_deg, b_deg = volume.grid.centers_deg()
+    sightlines = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic")
+    rows = []
+    for region, place in places.items():
+        if region not in table:
+            raise DataError(f"no region {region!r} in the table; it has {', '.join(table)}")
+        apart = sightlines.separation(SkyCoord(*place, unit="deg", frame="galactic")).deg
+        near = np.flatnonzero(apart <= radius_deg)
+        if not near.size:
+            raise DataError(f"{region}: no sightline of the map within {radius_deg:g} deg of l, b = {place}")
+        expected, error = table[region]
+        chosen = []
+        for index in near:
+            clouds = find_clouds(volume, l_deg[index], b_deg[index], **finding)
+            clouds = [cloud for cloud in clouds if abs(cloud.distance_kpc - expected) <= reach * expected]
+            if clouds:
+                chosen.append(max(clouds, key=lambda cloud: cloud.jump_mag))
+        found = [np.nan] * 3
+        if chosen:
+            d = np.array([cloud.distance_kpc for cloud in chosen])
+            own = np.array([0.5 * (cloud.distance_high_kpc - cloud.distance_low_kpc) for cloud in chosen])
+            own = own[np.isfinite(own)]
+            scatter = d.std(ddof=1) / np.sqrt(len(d)) if len(d) > 1 else np.nan
+            std = np.fmax(scatter, np.median(own) if own.size else np.nan)
+            found = [np.median(d), std, np.median([cloud.jump_mag for cloud in chosen])]
+        rows.append(CloudComparison(region, expected, error, len(chosen), *(float(x) for x in found)))
+    return rows
+
+
+def _reached(level_mag, edges_kpc, cumulative):
+    """Where a rising curve first reaches a level, in kpc; the last distance if it does not."""
+    index = int(np.searchsorted(cumulative, level_mag))
+    if index == len(cumulative):
+        return float(edges_kpc[-1])
+    if index == 0 or cumulative[index] == cumulative[index - 1]:
+        return float(edges_kpc[index])
+    share = (level_mag - cumulative[index - 1]) / (cumulative[index] - cumulative[index - 1])
+    return float(edges_kpc[index - 1] + share * (edges_kpc[index] - edges_kpc[index - 1]))

@@ -1,0 +1,129 @@
+"""Pictures of a map beside another: values against values, differences on the sky, agreement by distance."""
+
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from extmap_tf.map.figures import COLORS, MISSING
+
+# The largest percent of differences do not set the colour scale.
+TOP_PERCENTILE = 99.0
+
+# Sectors of more than this width over height are drawn one below the other.
+WIDE = 2.5
+
+
+def against(comparison):
+    """The map's extinction against the other's, one panel a distance; bars are the map's uncertainty.
+
+    Parameters
+    ----------
+    comparison : extmap_tf.map.compare.Comparison
+    """
+    figure, axes = _panels(comparison, share=False, shape=1.0)
+    for i, axis in enumerate(axes):
+        ours, theirs = comparison.extinction_mag[:, i], comparison.other_mag[:, i]
+        both = np.isfinite(ours) & np.isfinite(theirs)
+        if comparison.std_mag is not None:
+            std = comparison.std_mag[both, i]
+            look = {"fmt": "none", "ecolor": COLORS[0], "alpha": 0.25, "linewidth": 0.8}
+            axis.errorbar(theirs[both], ours[both], yerr=std, rasterized=True, **look)
+        axis.scatter(theirs[both], ours[both], s=6, color=COLORS[0], linewidths=0, rasterized=True)
+        top = 1.05 * max([*ours[both], *theirs[both]], default=1.0) or 1.0
+        axis.plot([0, top], [0, top], color="black", linewidth=0.8)
+        axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
+        axis.grid(alpha=0.25)
+    figure.supxlabel(f"A({comparison.band}) of {comparison.name} (mag)")
+    figure.supylabel(f"A({comparison.band}) of the map (mag)")
+    return figure
+
+
+def difference(comparison):
+    """Map - other on the sky, one panel a distance, on one scale; grey where either has no value.
+
+    Parameters
+    ----------
+    comparison : extmap_tf.map.compare.Comparison
+    """
+    values = comparison.extinction_mag - comparison.other_mag
+    known = np.abs(values[np.isfinite(values)])
+    top = np.percentile(known, TOP_PERCENTILE) if known.size and known.max() > 0 else 1.0
+    # Across l = 0 the sector stays in one piece.
+    l_deg = comparison.l_deg
+    if np.ptp(l_deg) > 180:
+        l_deg = (l_deg + 180.0) % 360.0 - 180.0
+    b_deg = comparison.b_deg
+    width, height = max(np.ptp(l_deg), 1.0), max(np.ptp(b_deg), 1.0)
+    figure, axes = _panels(comparison, share=True, shape=width / height)
+    # Squares in points, as large as the typical distance between positions.
+    panel = 72.0 * (7.0 if width > WIDE * height else 2.5)
+    size = np.clip(0.9 * panel * np.sqrt(height / width / len(l_deg)), 2.0, 10.0) ** 2
+    for i, axis in enumerate(axes):
+        good = np.isfinite(values[:, i])
+        axis.scatter(l_deg[~good], b_deg[~good], s=size, color=MISSING, linewidths=0, marker="s")
+        mesh = axis.scatter(
+            l_deg[good],
+            b_deg[good],
+            c=values[good, i],
+            s=size,
+            cmap="PuOr_r",
+            norm=TwoSlopeNorm(0.0, -top, top),
+            linewidths=0,
+            marker="s",
+            rasterized=True,
+        )
+        axis.set_aspect(1.0 / np.cos(np.radians(b_deg.mean())))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
+    axes[0].invert_xaxis()
+    figure.supxlabel("Galactic longitude l (deg)")
+    figure.supylabel("b (deg)")
+    label = f"A({comparison.band}): map − {comparison.name} (mag)"
+    figure.colorbar(mesh, ax=list(axes), label=label, extend="both", shrink=0.8)
+    return figure
+
+
+def agreement(comparison):
+    """Correlations, and offset with scatter, against distance.
+
+    Parameters
+    ----------
+    comparison : extmap_tf.map.compare.Comparison
+    """
+    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    d = [row.distance_kpc for row in comparison.rows]
+    for color, marker, name, label in (
+        (COLORS[0], "o", "correlation", "Pearson"),
+        (COLORS[1], "s", "rank_correlation", "Spearman"),
+    ):
+        values = [getattr(row, name) for row in comparison.rows]
+        left.plot(d, values, color=color, marker=marker, label=label)
+    offset = [row.offset_mag for row in comparison.rows]
+    scatter = [row.scatter_mag for row in comparison.rows]
+    right.errorbar(d, offset, yerr=scatter, color=COLORS[0], marker="o", capsize=3)
+    right.axhline(0.0, color="black", linewidth=0.8)
+    left.set(ylabel="correlation", ylim=(min(0.0, left.get_ylim()[0]), 1.02))
+    left.legend(frameon=False)
+    right.set_ylabel(f"A({comparison.band}): map − {comparison.name} (mag)")
+    right.set_title("mean and standard deviation", fontsize="medium")
+    for axis in (left, right):
+        axis.set_xlabel("distance (kpc)")
+        axis.set_xlim(left=0.0)
+        axis.grid(alpha=0.25)
+    return figure
+
+
+def _panels(comparison, share, shape):
+    n = len(comparison.distances_kpc)
+    n_columns = 1 if shape > WIDE else min(n, 3)
+    n_rows = -(-n // n_columns)
+    width, height = (8.0, 7.0 / shape + 0.5) if shape > WIDE else (3.0, 2.9)
+    size = (1.0 + width * n_columns, 0.6 + max(height, 1.2) * n_rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharex=share, sharey=share, squeeze=False).ravel()
+    for spare in axes[n:]:
+        spare.remove()
+    for axis, d in zip(axes, comparison.distances_kpc, strict=False):
+        axis.set_title(f"{d:g} kpc", fontsize="medium")
+    return figure, axes[:n]

@@ -1,0 +1,216 @@
+"""Several maps as one: neighbouring regions side by side, overlapping ones weighted by inverse variance."""
+
+import dataclasses
+
+import numpy as np
+
+from extmap_tf.config import require_same
+from extmap_tf.errors import ConfigError, DataError, MismatchError
+from extmap_tf.grids import SightlineGrid
+from extmap_tf.map.distribution import Distribution
+from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_SHIFT, Provenance
+from extmap_tf.map.volume import ExtinctionMap
+
+# Standard deviations below this, in mag and in mag/kpc, do not raise a map's weight any further.
+_LEAST_STD = 1e-4
+
+
+def merge_maps(volumes, names, independent=False):
+    """One map of all sightlines of several.
+
+    A sightline that one map alone knows is taken as it is. Where several do, those that doubt it (flags of an
+    unusual field) do not count beside one that does not; the others are averaged at every distance with the
+    inverse of their variances as weights. The standard deviation is that of a mixture, which includes their
+    disagreement, or with `independent` that of a weighted mean. Percentiles are averaged, and brought to this
+    width around the median. Cumulative values are kept from falling with distance. The reliable distance is
+    the largest. Samples are dropped.
+
+    Parameters
+    ----------
+    volumes : sequence of ExtinctionMap
+        Two or more, of one band, law, distance grid, kind, and one sky grid's spacing and fields.
+    names : sequence of str
+        Of the maps, for messages.
+    independent : bool
+        Whether the maps rest on different stars. Several runs on the same stars are not independent, and
+        their errors do not average out.
+
+    Returns
+    -------
+    ExtinctionMap
+        Its sky grid spans all of them; names and digests of what differs are joined by ``+``.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two maps.
+    MismatchError
+        Maps that do not go together; the message names both and what differs.
+    DataError
+        Maps without a standard deviation overlap.
+    """
+    if len(volumes) < 2:
+        raise ConfigError(f"merging needs two or more maps, got: {len(volumes)}")
+    first = volumes[0]
+    for volume, name in zip(volumes[1:], names[1:], strict=True):
+        require_same("map", _ground(first), names[0], _ground(volume), name)
+        _require_aligned(first.grid, volume.grid, names[0], name)
+    grid = _union([volume.grid for volume in volumes])
+    places = [_places(volume.grid, grid) for volume in volumes]
+    known = np.zeros((len(volumes), *grid.shape), bool)
+    doubt = np.zeros((len(volumes), *grid.shape), np.uint8)
+    for i, (volume, place) in enumerate(zip(volumes, places, strict=True)):
+        known[i][place] = volume.has_profile
+        doubt[i][place] = (volume.flag & ~np.uint8(EMPTY_FLAGS.value)) >> OUTLIER_SHIFT
+    sure = known & (doubt == 0)
+    counts = np.where(sure.any(axis=0), sure, known)
+    if not first.percentiles and (counts.sum(axis=0) > 1).any():
+        raise DataError(
+            f"{', '.join(names)} overlap and have no standard deviation to weigh them by: merge maps "
+            "with uncertainties, or of regions that do not overlap"
+        )
+
+    def spread(attribute):
+        """That layer of every map on the whole grid [n_maps, n_b, n_l, ...], NaN where it does not count."""
+        layers = [getattr(volume, attribute) for volume in volumes]
+        whole = np.full((len(volumes), *grid.shape, *layers[0].shape[2:]), np.nan)
+        for one, layer, place in zip(whole, layers, places, strict=True):
+            one[place] = layer
+        whole[~counts] = np.nan
+        return whole
+
+    merged, distribution = {}, None
+    if first.percentiles:
+        layers = {}
+        for quantity in ("density", "cumulative"):
+            layers |= _combine(quantity, spread, independent)
+        merged["density"] = layers.pop("density")
+        reliable = np.nan_to_num(spread("reliable_distance_kpc"), nan=-np.inf).max(axis=0)
+        distribution = Distribution(
+            **layers,
+            reliable_distance_kpc=np.where(np.isfinite(reliable), reliable, np.nan),
+            percentiles=first.percentiles,
+        )
+    else:
+        density = np.nan_to_num(spread("density")).sum(axis=0)
+        merged["density"] = np.where(counts.any(axis=0)[..., None], density, np.nan)
+    flags = np.where(counts, doubt, 0)
+    coverage, n_stars = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.int32)
+    for volume, place in zip(volumes, places, strict=True):
+        coverage[place] = np.maximum(coverage[place], volume.coverage)
+        n_stars[place] = np.maximum(n_stars[place], volume.n_stars)
+    return ExtinctionMap(
+        grid,
+        first.distance,
+        coverage=coverage,
+        n_stars=n_stars,
+        provenance=_joined([volume.provenance for volume in volumes]),
+        min_coverage=min(volume.min_coverage for volume in volumes),
+        distribution=distribution,
+        outlier=np.bitwise_or.reduce(flags, axis=0),
+        **merged,
+    )
+
+
+def _combine(quantity, spread, independent):
+    """The merged statistics of one quantity: dict of layers [n_b, n_l, ..., n_distances]."""
+    std = spread(f"{quantity}_std")
+    with np.errstate(invalid="ignore"):
+        weight = np.nan_to_num(1.0 / np.maximum(std, _LEAST_STD) ** 2)
+    total = weight.sum(axis=0)
+    empty = total == 0
+    share = weight / np.where(empty, 1.0, total)
+
+    def mean_of(values, by=share):
+        return (by * np.nan_to_num(values)).sum(axis=0)
+
+    def tidy(values):
+        gone = empty if values.ndim == empty.ndim else empty[:, :, None]
+        if quantity == "cumulative":
+            values = np.maximum.accumulate(values, axis=-1)
+        return np.where(gone, np.nan, values)
+
+    means, median = spread(f"{quantity}_mean"), mean_of(spread(quantity))
+    mean = mean_of(means)
+    mixture = np.sqrt(mean_of(std**2) + mean_of((means - mean) ** 2))
+    single = (weight > 0).sum(axis=0) == 1
+    merged_std = mixture if not independent else 1.0 / np.sqrt(np.where(empty, 1.0, total))
+    merged_std = np.where(single, mean_of(std), merged_std)
+    averaged = mean_of(std)
+    widen = np.where(single | (averaged == 0), 1.0, merged_std / np.where(averaged == 0, 1.0, averaged))
+    percentiles = mean_of(spread(f"{quantity}_percentiles"), share[:, :, :, None])
+    middle = median[:, :, None]
+    percentiles = np.maximum(middle + (percentiles - middle) * widen[:, :, None], 0.0)
+    return {
+        quantity: tidy(median),
+        f"{quantity}_mean": tidy(mean),
+        f"{quantity}_std": np.where(empty, np.nan, merged_std),
+        f"{quantity}_percentiles": tidy(percentiles),
+    }
+
+
+def _ground(volume):
+    origin = volume.provenance
+    return {
+        "kind": origin.kind,
+        "band": origin.band,
+        "blue_band": origin.blue_band,
+        "law": dataclasses.asdict(origin.law),
+        "blue_over_red": origin.blue_over_red,
+        "distance": dataclasses.asdict(volume.distance),
+        "sky": {"step_deg": volume.grid.step_deg, "field_deg": volume.grid.field_deg},
+        "percentiles": volume.percentiles,
+    }
+
+
+def _offset(grid, origin):
+    """Steps in l (the shortest way) and in b from the first node of `origin` to that of `grid`."""
+    l = (grid.l_min_deg - origin.l_min_deg + 180.0) % 360.0 - 180.0
+    return l / origin.step_deg, (grid.b_min_deg - origin.b_min_deg) / origin.step_deg
+
+
+def _require_aligned(first, second, first_name, second_name):
+    for axis, steps in zip("lb", _offset(second, first), strict=True):
+        if abs(steps - round(steps)) > 1e-6:
+            raise MismatchError(
+                f"the sightlines of {first_name} ({axis} from {getattr(first, f'{axis}_min_deg'):g}) and "
+                f"{second_name} (from {getattr(second, f'{axis}_min_deg'):g}) are not on one grid of "
+                f"{first.step_deg:g} deg: make both with sightlines a whole number of steps apart"
+            )
+
+
+def _union(grids):
+    first = grids[0]
+    offsets = [_offset(grid, first) for grid in grids]
+    low_l, low_b = (round(min(steps)) for steps in zip(*offsets, strict=True))
+    high_l = max(round(x) + grid.n_l for (x, _), grid in zip(offsets, grids, strict=True))
+    high_b = max(round(y) + grid.n_b for (_, y), grid in zip(offsets, grids, strict=True))
+    step = first.step_deg
+    n_l = min(high_l - low_l, round(360.0 / step))
+    l_min, b_min = (first.l_min_deg + low_l * step) % 360.0, first.b_min_deg + low_b * step
+    return SightlineGrid(
+        l_min,
+        l_min + (n_l - 1) * step,
+        b_min,
+        b_min + (high_b - low_b - 1) * step,
+        step,
+        first.field_deg,
+    )
+
+
+def _places(grid, union):
+    """Index of the sightlines of `grid` among those of `union`."""
+    l, b = _offset(grid, union)
+    n_around = round(360.0 / union.step_deg)
+    i_l = (round(l) + np.arange(grid.n_l)) % n_around
+    return np.ix_(round(b) + np.arange(grid.n_b), i_l)
+
+
+def _joined(origins):
+    values = {}
+    for spec in dataclasses.fields(Provenance):
+        different = dict.fromkeys(getattr(origin, spec.name) for origin in origins)
+        if spec.name == "software":
+            continue
+        values[spec.name] = next(iter(different)) if len(different) == 1 else " + ".join(different)
+    return Provenance(**values)

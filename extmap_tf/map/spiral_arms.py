@@ -1,0 +1,41 @@
+"""Spiral arms to draw over a face-on view: logarithmic spirals with a kink (Reid et al. 2019, ApJ 885, 131).
+
+Along an arm ln(R / R_kink) = -(beta - beta_kink) tan(pitch), with Galactic azimuth beta from the Sun's
+direction towards Galactic rotation, and a pitch angle on either side of the kink; R of the Sun is 8.15 kpc.
+"""
+
+import numpy as np
+
+SUN_RADIUS_KPC = 8.15
+
+# Name -> (beta of the kink, R of the kink in kpc, pitch below and above it), angles in degrees.
+ARMS = {
+    "Scutum–Centaurus": (23.0, 4.91, 14.1, 12.1),
+    "Sagittarius–Carina": (24.0, 6.04, 17.1, 1.0),
+    "Local": (9.0, 8.26, 11.4, 11.4),
+    "Perseus": (40.0, 8.87, 10.3, 8.7),
+    "Outer": (18.0, 12.24, 3.0, 9.4),
+}
+
+
+def arm_xy_kpc(name, beta_deg=None):
+    """An arm's ridge as seen from the Sun.
+
+    Parameters
+    ----------
+    name : str
+        One of `ARMS`.
+    beta_deg : array_like [n], optional
+        Galactic azimuths; -80 to 120 deg by default, about where arms have been measured or extrapolated.
+
+    Returns
+    -------
+    ndarray [2, n]
+        x towards the Galactic centre and y towards l = 90 deg, kpc.
+    """
+    kink_deg, kink_kpc, below_deg, above_deg = ARMS[name]
+    beta_deg = np.linspace(-80.0, 120.0, 401) if beta_deg is None else np.asarray(beta_deg, float)
+    pitch = np.radians(np.where(beta_deg < kink_deg, below_deg, above_deg))
+    beta = np.radians(beta_deg)
+    radius = kink_kpc * np.exp(-np.radians(beta_deg - kink_deg) * np.tan(pitch))
+    return np.array([SUN_RADIUS_KPC - radius * np.cos(beta), radius * np.sin(beta)])
