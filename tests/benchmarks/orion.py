@@ -66,10 +66,12 @@ def main():
     cumulative = volume.cumulative[i_b, i_l]
     good = np.isfinite(cumulative[:, -1]) & np.isfinite(excess)
     excess, cumulative = excess[good], cumulative[good]
+    # Such as the Orion Nebula Cluster, whose young stars no Galaxy model has.
+    odd = volume.flag[i_b, i_l][good] != 0
     total = cumulative[:, -1]
     near, far = profiles_at(cumulative, volume.distance, CLOUD_KPC).T
     clean = excess < np.quantile(excess, 0.1)
-    cloud = excess > np.quantile(excess, 0.75)
+    cloud = (excess > np.quantile(excess, 0.75)) & ~odd
     share = (far - near) / total
     half_kpc = np.array(
         [np.interp(0.5 * a[-1], [0, *a], [0, *volume.distance.outer_kpc]) for a in cumulative]
@@ -77,9 +79,11 @@ def main():
 
     rho = spearmanr(total, excess).statistic
     print(f"fields                                     {good.sum()}")
+    print(f"flagged as unlike the training CMDs        {odd.sum()}")
     print(f"Spearman, total A(Ks) and E(J-Ks) excess   {rho:.3f}")
     print(f"total A(Ks), clearest tenth                median {np.median(total[clean]):.3f} mag")
-    print(f"total A(Ks), reddest quarter               median {np.median(total[cloud]):.3f} mag")
+    print(f"reddest quarter, without the flagged       {cloud.sum()} fields")
+    print(f"total A(Ks) of these                       median {np.median(total[cloud]):.3f} mag")
     print(
         f"share of it between {CLOUD_KPC[0]:g} and {CLOUD_KPC[1]:g} kpc       "
         f"median {np.median(share[cloud]):.2f}, 16-84 % "
@@ -90,24 +94,25 @@ def main():
         f"{np.quantile(half_kpc[cloud], 0.16):.3f}-{np.quantile(half_kpc[cloud], 0.84):.3f}"
     )
     if args.figure:
-        figure = draw(volume, excess, total, cumulative, cloud, clean)
+        figure = draw(volume, excess, total, cumulative, cloud, clean, odd)
         with whole_path(args.figure, overwrite=True) as path:
             figure.savefig(path, dpi=130)
 
 
-def draw(volume, excess, total, cumulative, cloud, clean):
+def draw(volume, excess, total, cumulative, cloud, clean, odd):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.scatter(excess, total, s=18, color="0.35")
     left.scatter(excess[cloud], total[cloud], s=18, color="C3", label="reddest quarter")
+    left.scatter(excess[odd], total[odd], s=60, facecolor="none", edgecolor="k", label="flagged")
     left.scatter(excess[clean], total[clean], s=18, color="C0", label="clearest tenth")
     left.set_xlabel("excess of the median J - Ks / mag")
     left.set_ylabel("total A(Ks) of the map / mag")
     left.legend(frameon=False)
-    for chosen, color in ((clean, "C0"), (cloud, "C3")):
-        right.plot(volume.distance.outer_kpc, cumulative[chosen].T, color=color, lw=0.7, alpha=0.7)
+    for chosen, color, style in ((clean, "C0", "-"), (cloud, "C3", "-"), (odd, "0.4", ":")):
+        right.plot(volume.distance.outer_kpc, cumulative[chosen].T, style, color=color, lw=0.7, alpha=0.7)
     right.axvspan(*CLOUD_KPC, color="0.9", zorder=0)
     right.set_xlim(0, 1.2)
     right.set_xlabel("distance / kpc")
