@@ -117,7 +117,8 @@ class TrainingDomain:
 def outside_region(config, l_deg, b_deg):
     """Bit of `extmap_tf.map.provenance.OUTLIER_FLAGS` of positions outside the region a model was made for.
 
-    That is the map's region with all training sightlines, and half a field around it.
+    That is the map's region with all training sightlines, and half a field around it. A position that is not
+    a finite number is outside; longitudes may be in any turn.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def outside_region(config, l_deg, b_deg):
     l_low, l_high, b_low, b_high = config.region_deg()
     l_center, half = 0.5 * (l_low + l_high), 0.5 * (l_high - l_low)
     off_deg = tf.math.floormod(l_deg - l_center + 180.0, 360.0) - 180.0
-    return _bit(Flag.ODD_PLACE, (tf.abs(off_deg) > half) | (b_deg < b_low) | (b_deg > b_high))
+    return _bit(Flag.ODD_PLACE, ~((tf.abs(off_deg) <= half) & (b_deg >= b_low) & (b_deg <= b_high)))
 
 
 def _bit(flag, condition):
