@@ -209,6 +209,21 @@ def _parser():
     score.add_argument("--model", required=True, help="SavedModel of 'export'")
     _add_out(score, "map to make (FITS)")
 
+    check = add(
+        "serve-check",
+        _serve_check,
+        "Whether a model server answers rightly: its health, its signatures, and a CMD whose answer is known.",
+    )
+    check.add_argument("url", help="http://HOST:8501 (REST) or grpc://HOST:8500")
+    check.add_argument("--name", default="extmap", help="of the model on the server (default: %(default)s)")
+    check.add_argument("--version", type=int, help="of the model (default: the newest)")
+    check.add_argument(
+        "--model", help="SavedModel of 'export' that should be served (default: what the server says it is)"
+    )
+    check.add_argument(
+        "--timeout", type=_finite, default=30.0, metavar="S", help="of each request (default: 30)"
+    )
+
     query = add("query", _query, "Extinction at a position of a map.")
     query.add_argument("map", help="map of 'score'")
     query.add_argument("--l", type=_finite, metavar="DEG", help="Galactic longitude")
@@ -438,6 +453,15 @@ def _score(args, beam_argv):
     from beam_jobs.score_to_map import make_map
 
     make_map(args.records, args.model, args.out, args.overwrite, beam_argv)
+
+
+def _serve_check(args):
+    from extmap_tf.serving.check import check_server
+    from extmap_tf.serving.client import ModelClient
+
+    with ModelClient(args.url, args.name, args.version, args.timeout) as client:
+        for line in check_server(client, args.model):
+            print(line)
 
 
 def _query(args):
