@@ -212,7 +212,7 @@ def _parser():
     check = add(
         "serve-check",
         _serve_check,
-        "Whether a model server answers rightly: its health, its signatures, and a CMD whose answer is known.",
+        "Whether a model server answers rightly: health, signatures, a CMD whose answer is known.",
     )
     check.add_argument("url", help="http://HOST:8501 (REST) or grpc://HOST:8500")
     check.add_argument("--name", default="extmap", help="of the model on the server (default: %(default)s)")

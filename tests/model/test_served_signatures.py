@@ -1,6 +1,7 @@
 """What a client of the SavedModel's signatures may rely on."""
 
 import json
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.cmd import stars_to_cmd
+from extmap_tf.model.export import export
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.warmup import warmup_inputs
 from extmap_tf.records.dataset import evaluation_dataset
 from extmap_tf.records.manifest import Records
+from extmap_tf.serving import ModelClient
 
 FEW_STARS, ODD_PLACE = 1, 8
 
@@ -261,8 +264,6 @@ with open(sys.argv[3], 'wb') as stream:
 def test_every_signature_runs_in_a_session_of_tensorflow_alone(
     saved_model, signatures, ask, images, known, tiny_config, tmp_path
 ):
-    import pickle
-
     requests = list(warmup_inputs(known, tiny_config).items())
     requests += [("serving_default", {name: value[:n] for name, value in images.items()}) for n in (0, 1, 6)]
     (tmp_path / "in").write_bytes(pickle.dumps(requests))
@@ -309,3 +310,43 @@ def test_the_warm_up_asks_every_signature_what_it_answers(saved_model, signature
         assert ask(name, **inputs)
         asked.append(name)
     assert sorted(asked) == sorted(signatures)
+
+
+def test_without_the_servers_package_the_warm_up_is_left_out_and_told(trained, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "tensorflow_serving"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    lines = []
+    version = export(trained, tmp_path / "saved", echo=lines.append)
+    assert lines == ["no warm-up requests: install 'extmap_tf[serving]' to write them"]
+    assert not (version / "assets.extra" / "tf_serving_warmup_requests").exists()
+    assert (version / "assets.extra" / "known_answer.json").exists()
+
+
+def test_the_servers_configuration_files_are_written_once(saved_model, trained, tmp_path):
+    folder = saved_model / "serving"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "batching.config",
+        "models.config",
+        "monitoring.config",
+    ]
+    own = tmp_path / "saved" / "serving"
+    own.mkdir(parents=True)
+    (own / "models.config").write_text("mine")
+    export(trained, tmp_path / "saved", echo=lambda line: None)
+    assert [path.name for path in own.iterdir()] == ["models.config"]
+    assert (own / "models.config").read_text() == "mine"
+
+
+def test_the_models_file_is_one_that_the_server_reads(saved_model):
+    pytest.importorskip("tensorflow_serving")
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    text = (saved_model / "serving" / "models.config").read_text()
+    (served,) = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert (served.name, served.base_path) == (
+        ModelClient("http://localhost").address.model,
+        "/models/extmap",
+    )
+    assert served.model_version_policy.latest.num_versions == 2

@@ -1,8 +1,9 @@
 """A test double of TensorFlow Serving: its gRPC services and REST interface in front of a SavedModel.
 
-It is not the server: it has the official protocol's services, the JSON formats of
-https://www.tensorflow.org/tfx/serving/api_rest (row and columnar), and runs the signatures as the server does,
-through the loader of TensorFlow 1 and a Session. `docker_check.sh` runs the same tests against the real one.
+It is not the server: it has the official protocol's services and the JSON formats of
+https://www.tensorflow.org/tfx/serving/api_rest (row and columnar), and runs the signatures as the server
+does, through the loader of TensorFlow 1 and a Session. `docker_check.sh` runs the same tests against the real
+one.
 """
 
 import base64

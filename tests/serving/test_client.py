@@ -2,9 +2,14 @@
 
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,7 @@ from extmap_tf.errors import DataError, MismatchError, ServingError
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.provenance import Flag
 from extmap_tf.model.known_answer import KnownAnswer
+from extmap_tf.model.versions import find_saved_model
 from extmap_tf.model.warmup import warmup_inputs
 from extmap_tf.serving import ModelClient
 from extmap_tf.serving.check import check_server
@@ -67,8 +73,6 @@ def known(served_model):
 
 @pytest.fixture(scope="module")
 def config(served_model):
-    from extmap_tf.model.versions import find_saved_model
-
     return find_saved_model(served_model)[1].config
 
 
@@ -149,7 +153,7 @@ def test_what_the_server_refuses_is_one_clear_line(client, url, known):
     for change in ({"model": "other"}, {"version": 77}):
         with (
             ModelClient(url, retries=0, **change) as other,
-            pytest.raises(ServingError, match="(?i)not found"),
+            pytest.raises(ServingError, match=r"(?i)not found"),
         ):
             other.predict("serving_default", known.inputs)
     # The server lives.
@@ -243,10 +247,6 @@ def test_a_batching_server_is_checked_with_the_model_at_hand(served_model, known
 
 @only_double
 def test_another_model_than_the_one_at_hand_is_told(url, served_model, tmp_path, config):
-    import shutil
-
-    from extmap_tf.model.versions import find_saved_model
-
     other = tmp_path / "1"
     shutil.copytree(served_model / "1", other)
     _, card = find_saved_model(served_model)
@@ -272,11 +272,18 @@ def test_where_nothing_listens_is_one_line(scheme, capsys):
         assert "\n" not in str(caught.value)
 
 
+def test_grpc_without_its_package_is_one_line_and_rest_needs_none(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "tensorflow_serving"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "extmap_tf.serving.grpc_channel", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    with pytest.raises(ServingError, match=r"tensorflow_serving.*: pip install 'extmap_tf\[serving\]'"):
+        ModelClient("grpc://localhost:1")
+    ModelClient("http://localhost:1").close()
+
+
 @only_double
 def test_what_is_no_model_server_is_one_line():
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-
     class Page(BaseHTTPRequestHandler):
         def log_message(self, *_):
             pass
@@ -321,9 +328,6 @@ def test_what_cannot_be_sent_is_refused_before_it_is():
 
 
 def test_the_rest_client_loads_neither_tensorflow_nor_grpc():
-    import subprocess
-    import sys
-
     code = (
         "import sys; from extmap_tf.serving import ModelClient; import extmap_tf.serving.check\n"
         "ModelClient('http://localhost:1')\n"
