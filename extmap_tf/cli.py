@@ -212,6 +212,21 @@ def _parser():
         "--samples", type=int, default=0, metavar="N", help="also keep N sampled profiles a field (up to 32)"
     )
 
+    check = add(
+        "serve-check",
+        _serve_check,
+        "Whether a model server answers rightly: health, signatures, a CMD whose answer is known.",
+    )
+    check.add_argument("url", help="http://HOST:8501 (REST) or grpc://HOST:8500")
+    check.add_argument("--name", default="extmap", help="of the model on the server (default: %(default)s)")
+    check.add_argument("--version", type=int, help="of the model (default: the newest)")
+    check.add_argument(
+        "--model", help="SavedModel of 'export' that should be served (default: what the server says it is)"
+    )
+    check.add_argument(
+        "--timeout", type=_finite, default=30.0, metavar="S", help="of each request (default: 30)"
+    )
+
     query = add("query", _query, "Extinction at a position of a map, or for every row of a table.")
     query.add_argument("map", help="map of 'score'")
     query.add_argument("--l", type=_finite, metavar="DEG", help="Galactic longitude")
@@ -472,6 +487,15 @@ def _score(args, beam_argv):
     from beam_jobs.score_to_map import make_map
 
     make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples)
+
+
+def _serve_check(args):
+    from extmap_tf.serving.check import check_server
+    from extmap_tf.serving.client import ModelClient
+
+    with ModelClient(args.url, args.name, args.version, args.timeout) as client:
+        for line in check_server(client, args.model):
+            print(line)
 
 
 def _query(args):

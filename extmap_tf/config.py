@@ -652,7 +652,8 @@ class Config:
         """Whether positions [n], numpy arrays or tensors, lie outside `region_deg`."""
         l_low, l_high, b_low, b_high = self.region_deg()
         off_deg = (l_deg - 0.5 * (l_low + l_high) + 180.0) % 360.0 - 180.0
-        return (abs(off_deg) > 0.5 * (l_high - l_low)) | (b_deg < b_low) | (b_deg > b_high)
+        # Written so that a NaN is outside.
+        return ~((abs(off_deg) <= 0.5 * (l_high - l_low)) & (b_deg >= b_low) & (b_deg <= b_high))
 
     @property
     def observation(self):

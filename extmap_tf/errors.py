@@ -17,6 +17,10 @@ class MismatchError(ExtmapError):
     """Two things made for different configurations were fed to one another; the message names both."""
 
 
+class ServingError(ExtmapError):
+    """A model server cannot be reached, refuses a request, or answers wrongly."""
+
+
 def require(ok, name, what, owner):
     """Raise ConfigError unless `ok`: attribute `name` of `owner` must be `what`."""
     if not ok:

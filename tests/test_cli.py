@@ -24,6 +24,7 @@ COMMANDS = [
     ["records", "survey"],
     ["train"],
     ["export"],
+    ["serve-check"],
     ["evaluate"],
     ["fit"],
     ["score"],

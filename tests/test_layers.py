@@ -21,12 +21,12 @@ LAYERS = [
     ["records"],
     ["map"],
     ["model"],
-    ["info", "demo"],
+    ["info", "demo", "serving"],
     ["cli"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-WITH_TENSORFLOW = {"records/example.py", "records/dataset.py", "model"}
+WITH_TENSORFLOW = {"records/example.py", "records/dataset.py", "model", "serving/grpc_channel.py"}
 
 
 def imports_of(path):

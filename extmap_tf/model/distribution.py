@@ -11,14 +11,17 @@ differential extinction in bin i is
 with s the mean density of the training profiles, and mu, sigma and the low-rank factor U [n_distances, rank]
 from the network. Densities cannot be negative, so the cumulative extinction never falls, in any sample.
 
-Quantiles of the cumulative extinction have no closed form. They are taken over `N_QUANTILE` profiles made
-from one fixed set of quasi-random normal numbers, the same for every sightline, so that an answer depends on
-its diagram alone and not on its place in a batch.
+The density in one bin is a monotonic function of one normal number: its quantiles have a closed form, and
+its mean and variance are integrals over that number. The mean of the cumulative extinction is the sum of
+theirs, but its spread and quantiles have no closed form. They are taken over `N_QUANTILE` profiles made from
+one fixed set of quasi-random normal numbers, the same for every sightline, so that an answer depends on its
+diagram alone and not on its place in a batch.
 """
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from scipy.special import ndtri
 from scipy.stats import qmc
 
 from extmap_tf.grids import PERCENTILES
@@ -29,6 +32,7 @@ N_QUANTILE = 256
 """Profiles behind the quantiles of a sightline."""
 
 _ROWS_AT_ONCE = 32
+_NODES = 32
 
 
 def activation_distribution(parameters):
@@ -95,30 +99,29 @@ def summarize(parameters, step_kpc):
     n_distances, width = parameters.shape[1:]
     normal = qmc.MultivariateNormalQMC(np.zeros(n_distances + width - 3), rng=np.random.default_rng(0))
     noise = tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
+    density = _density_in_one_bin(parameters)
 
     # In blocks of rows, so that memory stays bounded whatever the batch.
     n_rows = tf.shape(parameters)[0]
-    n_blocks = tf.maximum((n_rows + _ROWS_AT_ONCE - 1) // _ROWS_AT_ONCE, 1)
-    padded = tf.pad(parameters, [[0, n_blocks * _ROWS_AT_ONCE - n_rows], [0, 0], [0, 0]])
+    n_blocks = (n_rows + _ROWS_AT_ONCE - 1) // _ROWS_AT_ONCE
 
-    def block(some):
-        density = profiles_from_noise(some, noise)
-        cumulative = tf.cumsum(density, axis=-1) * step_kpc
-        return _moments(density), _moments(cumulative)
-
-    one = tf.TensorSpec([_ROWS_AT_ONCE, n_distances], tf.float32)
-    many = tf.TensorSpec([_ROWS_AT_ONCE, len(PERCENTILES), n_distances], tf.float32)
-    found = tf.map_fn(
-        block,
-        tf.reshape(padded, [n_blocks, _ROWS_AT_ONCE, n_distances, width]),
-        fn_output_signature=((one, one, many), (one, one, many)),
-        parallel_iterations=2,
-    )
-    summary = {}
-    for quantity, moments in zip(("density", "extinction"), found, strict=True):
-        mean, std, percentiles = (
-            tf.reshape(moment, tf.concat([[-1], tf.shape(moment)[2:]], 0))[:n_rows] for moment in moments
+    def block(i, spreads, percentiles):
+        profiles = profiles_from_noise(parameters[i * _ROWS_AT_ONCE : (i + 1) * _ROWS_AT_ONCE], noise)
+        cumulative = tf.cumsum(profiles, axis=-1) * step_kpc
+        return (
+            i + 1,
+            spreads.write(i, tf.math.reduce_std(cumulative, axis=1)),
+            percentiles.write(i, _percentiles(cumulative)),
         )
+
+    found = [
+        tf.TensorArray(tf.float32, n_blocks, infer_shape=False, element_shape=[None, *shape])
+        for shape in ([n_distances], [len(PERCENTILES), n_distances])
+    ]
+    _, *found = tf.while_loop(lambda i, *_: i < n_blocks, block, (0, *found), parallel_iterations=2)
+    cumulative = (tf.cumsum(density[0], axis=-1) * step_kpc, *(array.concat() for array in found))
+    summary = {}
+    for quantity, (mean, std, percentiles) in (("density", density), ("extinction", cumulative)):
         summary |= {
             f"{quantity}_median": percentiles[:, PERCENTILES.index(50.0)],
             f"{quantity}_mean": mean,
@@ -174,13 +177,29 @@ def _parts(parameters):
     return parameters[..., 0], parameters[..., 1], parameters[..., 2], parameters[..., 3:]
 
 
-def _moments(samples):
-    """Mean, standard deviation and percentiles over axis 1 of [rows, samples, n_distances]."""
-    mean, variance = tf.nn.moments(samples, axes=1)
-    ordered = tf.sort(tf.transpose(samples, [0, 2, 1]), axis=-1)
+def _density_in_one_bin(parameters):
+    """Mean, standard deviation [batch, n_distances] and percentiles of the density, bin by bin."""
+    scale, loc, sigma, factor = _parts(parameters)
+    spread = tf.sqrt(tf.square(sigma) + tf.reduce_sum(tf.square(factor), axis=-1))
+
+    def at(x):
+        x = tf.constant(x, tf.float32)[:, None]
+        return tf.nn.softplus(loc[:, None] + x * spread[:, None]) * scale[:, None]
+
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    weights = tf.constant(weights / weights.sum(), tf.float32)[:, None]
+    values = at(nodes)
+    mean = tf.reduce_sum(weights * values, axis=1)
+    variance = tf.reduce_sum(weights * tf.square(values - mean[:, None]), axis=1)
+    return mean, tf.sqrt(variance), at(ndtri(np.array(PERCENTILES) / 100.0))
+
+
+def _percentiles(samples):
+    """Percentiles [rows, n_percentiles, n_distances] over axis 1 of [rows, samples, n_distances]."""
+    descending = tf.math.top_k(tf.transpose(samples, [0, 2, 1]), N_QUANTILE).values
     # Sample k of n stands at the quantile (k + 1/2) / n; the value between two is interpolated.
     place = np.clip(np.array(PERCENTILES) / 100.0 * N_QUANTILE - 0.5, 0, N_QUANTILE - 1)
     below = np.minimum(place.astype(int), N_QUANTILE - 2)
     fraction = tf.constant(place - below, tf.float32)
-    low, high = tf.gather(ordered, below, axis=-1), tf.gather(ordered, below + 1, axis=-1)
-    return mean, tf.sqrt(variance), tf.transpose(low + fraction * (high - low), [0, 2, 1])
+    low, high = (tf.gather(descending, N_QUANTILE - 1 - k, axis=-1) for k in (below, below + 1))
+    return tf.transpose(low + fraction * (high - low), [0, 2, 1])

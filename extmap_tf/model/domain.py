@@ -117,6 +117,8 @@ class TrainingDomain:
 def outside_region(config, l_deg, b_deg):
     """Bit of `extmap_tf.map.provenance.OUTLIER_FLAGS` of positions outside the region a model was made for.
 
+    A position that is not a finite number is outside; longitudes may be in any turn.
+
     Parameters
     ----------
     config : extmap_tf.config.Config

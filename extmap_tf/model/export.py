@@ -1,5 +1,6 @@
 """A trained model as a SavedModel that runs with nothing of ours imported."""
 
+import sys
 from pathlib import Path
 
 import keras
@@ -9,12 +10,15 @@ from extmap_tf.errors import DataError
 from extmap_tf.files import local_path, whole_path, write_checksums
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.calibration import RELIABLE_FRACTION, RELIABLE_MAG
+from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.distribution import draw_profiles, summarize, summarize_point
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, outside_region
+from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.networks import build_network, gives_distribution
 from extmap_tf.model.training import MODEL_NAME
 from extmap_tf.model.versions import EXTRA, versions
+from extmap_tf.model.warmup import SERVER_FOLDER, WARMUP_NAME, write_server_configs, write_warmup
 from extmap_tf.records.example import parse_examples
 
 N_SAMPLES = 32
@@ -43,16 +47,28 @@ class Served(tf.Module):
         counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], all float32, to distance_kpc [batch,
         n_distances] (outer edges), for density (mag / kpc in each bin) and extinction (cumulative, mag, at
         the outer edges) ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch,
-        n_percentiles, n_distances], outlier [batch] int32 (`extmap_tf.map.provenance.OUTLIER_FLAGS`) and
-        reliable_distance_kpc [batch].
+        n_percentiles, n_distances], outlier [batch] int32 (`extmap_tf.map.provenance.OUTLIER_FLAGS`),
+        reliable_distance_kpc [batch] and n_ignored [batch] int32: pixels whose counts were NaN, infinite or
+        negative and were taken as 0.
     ``examples``
         examples [batch] string, serialized records, to the same.
+    ``magnitudes``
+        blue_mag, red_mag [n_stars] float32, all sightlines' stars one after another, row_splits [batch + 1]
+        int64, l_deg, b_deg [batch], to the same and, [batch] int32, n_stars counted in the CMD and n_outside
+        of it; n_ignored is the number of stars that do not count, see `extmap_tf.model.binning`.
+    ``magnitudes_padded``
+        blue_mag, red_mag [batch, n_max], n_stars [batch] int64, of which each row is the length, l_deg, b_deg
+        [batch], to the outputs of ``magnitudes``.
     ``samples``
         The inputs of ``serving_default`` and seed (scalar int32), to density_samples [batch, 32,
         n_distances]: whole profiles, each as likely as another. Of a network that gives one profile, that
         profile.
     ``metadata``
-        Nothing, to card [1] string: the model's card as JSON.
+        Nothing, to card [1] string, the model's card as JSON, and known_answer [1] string, see
+        `extmap_tf.model.known_answer`.
+
+    Longitudes may be in any turn. A position that is not finite gives NaN and a flag, in its row alone; rows
+    that differ in number, stars that differ in number and splits that fall are errors of the whole request.
     """
 
     def __init__(self, model, card, domain):
@@ -67,10 +83,16 @@ class Served(tf.Module):
         reference_of = network.get_layer("reference")
 
         def output(counts, l_deg, b_deg):
-            return network({"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, training=False)
+            with tf.control_dependencies([same_rows(counts, l_deg=l_deg, b_deg=b_deg)]):
+                counts, n_ignored = clean_counts(counts)
+            return (
+                counts,
+                n_ignored,
+                network({"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, training=False),
+            )
 
         def answer(counts, l_deg, b_deg):
-            found = output(counts, l_deg, b_deg)
+            counts, n_ignored, found = output(counts, l_deg, b_deg)
             summary = (summarize if gives_distribution(network) else summarize_point)(found, step_kpc)
             median = summary["extinction_median"]
             return summary | {
@@ -78,12 +100,19 @@ class Served(tf.Module):
                 "outlier": domain.outlier(counts, reference_of(l_deg, b_deg))
                 + outside_region(config, l_deg, b_deg),
                 "reliable_distance_kpc": _reliable_distance(summary["extinction_percentiles"], outer_kpc),
+                "n_ignored": n_ignored,
             }
 
-        image = tf.TensorSpec([None, *config.cmd.shape], tf.float32, "counts")
-        degrees = [tf.TensorSpec([None], tf.float32, name) for name in ("l_deg", "b_deg")]
+        def answer_to_stars(found, l_deg, b_deg):
+            return answer(found.pop("counts"), l_deg, b_deg) | found
 
-        @tf.function(input_signature=[image, *degrees])
+        def floats(shape, *names):
+            return [tf.TensorSpec(shape, tf.float32, name) for name in names]
+
+        image, degrees = floats([None, *config.cmd.shape], "counts"), floats([None], "l_deg", "b_deg")
+        splits, lengths = (tf.TensorSpec([None], tf.int64, name) for name in ("row_splits", "n_stars"))
+
+        @tf.function(input_signature=[*image, *degrees])
         def serving_default(counts, l_deg, b_deg):
             return answer(counts, l_deg, b_deg)
 
@@ -92,27 +121,44 @@ class Served(tf.Module):
             parsed = parse_examples(examples, config)
             return answer(parsed["counts"], parsed["l_deg"], parsed["b_deg"])
 
-        @tf.function(input_signature=[image, *degrees, tf.TensorSpec([], tf.int32, "seed")])
+        @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *degrees])
+        def magnitudes(blue_mag, red_mag, row_splits, l_deg, b_deg):
+            found = flat_stars_to_counts(blue_mag, red_mag, row_splits, config)
+            return answer_to_stars(found, l_deg, b_deg)
+
+        @tf.function(input_signature=[*floats([None, None], "blue_mag", "red_mag"), lengths, *degrees])
+        def magnitudes_padded(blue_mag, red_mag, n_stars, l_deg, b_deg):
+            found = padded_stars_to_counts(blue_mag, red_mag, n_stars, config)
+            return answer_to_stars(found, l_deg, b_deg)
+
+        @tf.function(input_signature=[*image, *degrees, tf.TensorSpec([], tf.int32, "seed")])
         def samples(counts, l_deg, b_deg, seed):
-            found = output(counts, l_deg, b_deg)
+            _, _, found = output(counts, l_deg, b_deg)
             if gives_distribution(network):
                 return {"density_samples": draw_profiles(found, N_SAMPLES, seed, l_deg, b_deg)}
             return {"density_samples": tf.repeat(found[:, None], N_SAMPLES, axis=1)}
 
+        known = KnownAnswer.of(serving_default, reference_of, config, card.digest)
+
         @tf.function(input_signature=[])
         def metadata():
-            return {"card": tf.constant([text])}
+            return {"card": tf.constant([text]), "known_answer": tf.constant([known.to_json()])}
 
+        self.known = known
         self.signatures_to_save = {
             "serving_default": serving_default,
             "examples": examples,
+            "magnitudes": magnitudes,
+            "magnitudes_padded": magnitudes_padded,
             "samples": samples,
             "metadata": metadata,
         }
 
 
-def export(folder, out):
+def export(folder, out, echo=lambda line: print(line, file=sys.stderr)):
     """Export a trained model into the next version folder, ``OUT/1``, ``OUT/2``, ...
+
+    ``OUT/serving`` gets configuration files of TensorFlow Serving, unless it is there.
 
     Parameters
     ----------
@@ -120,6 +166,8 @@ def export(folder, out):
         From `extmap_tf.model.training.train`.
     out : path-like
         Parent of the version folders. An existing version is never touched.
+    echo : callable
+        Gets a line if there are no warm-up requests, for want of tensorflow-serving-api.
 
     Returns
     -------
@@ -132,10 +180,17 @@ def export(folder, out):
     version = out / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)
-        (temporary / EXTRA).mkdir()
-        (temporary / EXTRA / CARD_NAME).write_text(card.to_json())
+        extra = temporary / EXTRA
+        extra.mkdir()
+        (extra / CARD_NAME).write_text(card.to_json())
+        (extra / KNOWN_ANSWER_NAME).write_text(served.known.to_json())
+        if not write_warmup(extra / WARMUP_NAME, served.known, card.config):
+            echo("no warm-up requests: install 'extmap_tf[serving]' to write them")
         files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
         write_checksums(temporary, files, within=EXTRA)
+    if not (out / SERVER_FOLDER).exists():
+        with whole_path(out / SERVER_FOLDER) as temporary:
+            write_server_configs(temporary)
     return version
 
 

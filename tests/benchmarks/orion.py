@@ -17,10 +17,11 @@ from scipy.stats import spearmanr
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.config import Config
 from extmap_tf.files import whole_path
-from extmap_tf.grids import SightlineGrid
+from extmap_tf.grids import PERCENTILES, SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap, profiles_at
 
 CLOUD_KPC = (0.30, 0.55)
+MIDDLE_KPC = 0.4
 STEP_DEG = 0.5
 
 
@@ -70,6 +71,8 @@ def main():
     odd = volume.flag[i_b, i_l][good] != 0
     total = cumulative[:, -1]
     near, far = profiles_at(cumulative, volume.distance, CLOUD_KPC).T
+    percentiles = profiles_at(volume.cumulative_percentiles[i_b, i_l][good], volume.distance, [MIDDLE_KPC])
+    p16, p50, p84 = (percentiles[:, PERCENTILES.index(p), 0] for p in (16.0, 50.0, 84.0))
     clean = excess < np.quantile(excess, 0.1)
     cloud = (excess > np.quantile(excess, 0.75)) & ~odd
     share = (far - near) / total
@@ -93,6 +96,8 @@ def main():
         f"distance of half of it, kpc                median {np.median(half_kpc[cloud]):.3f}, 16-84 % "
         f"{np.quantile(half_kpc[cloud], 0.16):.3f}-{np.quantile(half_kpc[cloud], 0.84):.3f}"
     )
+    width = np.median(((p84 - p16) / p50)[cloud])
+    print(f"68 % interval at {MIDDLE_KPC:g} kpc over its median    median {width:.2f}")
     if args.figure:
         figure = draw(volume, excess, total, cumulative, cloud, clean, odd)
         with whole_path(args.figure, overwrite=True) as path:

@@ -143,7 +143,7 @@ def test_every_version_is_kept(trained, tmp_path):
     assert export(trained, out) == out / "2"
     assert versions(out) == [1, 2]
     assert (out / "1" / "saved_model.pb").read_bytes() == before
-    assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in out.iterdir()) == ["1", "2", "serving"]
     assert find_saved_model(out)[0] == out / "2"
 
 

@@ -1,0 +1,118 @@
+"""A CMD and a model's answer to it, for whoever runs the model elsewhere to compare; needs no TensorFlow."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from extmap_tf.errors import DataError
+
+KNOWN_ANSWER_NAME = "known_answer.json"
+FORMAT = "extmap_tf known answer"
+
+RELATIVE_TOLERANCE = 1e-3
+ABSOLUTE_TOLERANCE = 1e-3
+"""Other processors round otherwise, by some 1e-5."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownAnswer:
+    """What ``serving_default`` answered when the model was exported.
+
+    The CMD is the one to expect without extinction in the middle of the model's region, in whole stars.
+
+    Parameters
+    ----------
+    inputs : dict of str to ndarray
+        counts [1, n_mag, n_color], l_deg [1], b_deg [1].
+    outputs : dict of str to ndarray
+        All outputs, of one row.
+    model_digest : str
+        That of the model's card.
+    """
+
+    inputs: dict
+    outputs: dict
+    model_digest: str
+
+    @classmethod
+    def of(cls, serving_default, reference, config, model_digest):
+        """Ask a model.
+
+        Parameters
+        ----------
+        serving_default : callable
+            counts, l_deg, b_deg to a dict of tensors.
+        reference : callable
+            l_deg, b_deg to ln(1 + counts) of the CMD to expect.
+        config : extmap_tf.config.Config
+        model_digest : str
+        """
+        l_low, l_high, b_low, b_high = config.region_deg()
+        place = [np.float32([(0.5 * (low + high))]) for low, high in ((l_low, l_high), (b_low, b_high))]
+        place[0] %= np.float32(360.0)
+        expected = np.expm1(np.asarray(reference(*place), float))
+        # Whole stars, as many as expected up to each pixel, so that sparse ones are not all rounded away.
+        up_to = np.floor(np.cumsum(expected) + 0.5)
+        counts = np.diff(up_to, prepend=0.0).reshape(expected.shape).astype(np.float32)
+        inputs = {"counts": counts, "l_deg": place[0], "b_deg": place[1]}
+        outputs = {name: np.asarray(value) for name, value in serving_default(**inputs).items()}
+        return cls(inputs, outputs, model_digest)
+
+    def stars(self, grid):
+        """Stars that count to this CMD: blue_mag, red_mag [n_stars] float32, at the centres of pixels."""
+        counts = self.inputs["counts"][0].astype(int)
+        i_mag, i_color = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
+        red, color = (
+            0.5 * (edges[:-1] + edges[1:])[i]
+            for edges, i in ((grid.mag_edges_mag, i_mag), (grid.color_edges_mag, i_color))
+        )
+        return (red + color).astype(np.float32), red.astype(np.float32)
+
+    def largest_difference(self, outputs):
+        """How far an answer is from this one, in units of what is allowed: right up to 1.
+
+        Parameters
+        ----------
+        outputs : dict of str to ndarray [1, ...]
+
+        Returns
+        -------
+        ratio : float
+            Infinite where an output is missing, has another shape or is NaN in other places.
+        name : str
+            The output that differs most.
+        """
+        ratios = {}
+        for name, expected in self.outputs.items():
+            found = np.asarray(outputs.get(name, ()))
+            if found.shape != expected.shape or (np.isnan(found) != np.isnan(expected)).any():
+                return np.inf, name
+            allowed = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(expected)
+            ratio = np.abs(found - expected) / allowed
+            ratios[name] = float(np.nanmax(np.where(np.isnan(expected), 0.0, ratio)))
+        name = max(ratios, key=ratios.get)
+        return ratios[name], name
+
+    def to_json(self):
+        data = {"format": FORMAT, "model_digest": self.model_digest}
+        for part in ("inputs", "outputs"):
+            data[part] = {
+                name: {"dtype": value.dtype.name, "value": value.tolist()}
+                for name, value in getattr(self, part).items()
+            }
+        return json.dumps(data)
+
+    @classmethod
+    def from_json(cls, text, place):
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise DataError(f"{place}: not an {FORMAT}")
+            inputs, outputs = (
+                {name: np.array(item["value"], item["dtype"]) for name, item in data[part].items()}
+                for part in ("inputs", "outputs")
+            )
+            return cls(inputs, outputs, data["model_digest"])
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{place}: damaged {FORMAT} ({error})") from None

@@ -1,0 +1,85 @@
+"""What TensorFlow Serving takes beside a SavedModel: requests to warm up with, and configuration files."""
+
+from importlib import resources
+
+import numpy as np
+import tensorflow as tf
+
+from extmap_tf.cmd import FieldCounts
+from extmap_tf.records.example import field_to_example
+
+WARMUP_NAME = "tf_serving_warmup_requests"
+SERVER_FOLDER = "serving"
+MODEL_NAME = "extmap"
+
+
+def warmup_inputs(known, config):
+    """Inputs of one request for each signature, all of the known CMD.
+
+    Parameters
+    ----------
+    known : extmap_tf.model.known_answer.KnownAnswer
+    config : extmap_tf.config.Config
+
+    Returns
+    -------
+    dict of str to dict of str to ndarray
+    """
+    image = known.inputs
+    place = {name: image[name] for name in ("l_deg", "b_deg")}
+    blue_mag, red_mag = known.stars(config.cmd)
+    slots = np.zeros(FieldCounts.n_slots(config.cmd), np.int64)
+    slots[: config.cmd.n_pixels] = image["counts"].ravel()
+    example = field_to_example(
+        FieldCounts(slots), "warm-up", *(float(value[0]) for value in place.values()), config.cmd
+    )
+    n_stars = len(blue_mag)
+    return {
+        "serving_default": image,
+        "examples": {"examples": np.array([example], object)},
+        "magnitudes": {
+            "blue_mag": blue_mag,
+            "red_mag": red_mag,
+            "row_splits": np.array([0, n_stars]),
+            **place,
+        },
+        "magnitudes_padded": {
+            "blue_mag": blue_mag[None],
+            "red_mag": red_mag[None],
+            "n_stars": np.array([n_stars]),
+            **place,
+        },
+        "samples": {**image, "seed": np.int32(0)},
+        "metadata": {},
+    }
+
+
+def write_warmup(path, known, config):
+    """Write the requests that a server sends itself before it answers others.
+
+    Returns
+    -------
+    bool
+        False, and nothing written, where tensorflow-serving-api is not installed.
+    """
+    try:
+        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    except ImportError:
+        return False
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in warmup_inputs(known, config).items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = MODEL_NAME
+            request.model_spec.signature_name = signature
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+    return True
+
+
+def write_server_configs(folder):
+    """Copy the package's configuration files of TensorFlow Serving into a new folder."""
+    folder.mkdir()
+    for item in (resources.files("extmap_tf") / "configs" / "serving").iterdir():
+        (folder / item.name).write_text(item.read_text())

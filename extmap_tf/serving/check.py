@@ -1,0 +1,104 @@
+"""Whether a model server answers rightly."""
+
+import numpy as np
+
+from extmap_tf.errors import DataError, MismatchError, ServingError
+from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
+from extmap_tf.model.versions import EXTRA, find_saved_model
+
+SIGNATURES = {
+    "serving_default": {"counts", "l_deg", "b_deg"},
+    "examples": {"examples"},
+    "magnitudes": {"blue_mag", "red_mag", "row_splits", "l_deg", "b_deg"},
+    "magnitudes_padded": {"blue_mag", "red_mag", "n_stars", "l_deg", "b_deg"},
+    "samples": {"counts", "l_deg", "b_deg", "seed"},
+    "metadata": set(),
+}
+
+
+def check_server(client, model=None):
+    """Ask a server for its health, its signatures, and the CMD whose answer is known.
+
+    Parameters
+    ----------
+    client : extmap_tf.serving.client.ModelClient
+    model : path-like, optional
+        The exported model that should be served. Without it the server's own card and known answer are taken,
+        which a batching server does not give.
+
+    Yields
+    ------
+    str
+        A line on each thing that is right.
+
+    Raises
+    ------
+    ServingError, MismatchError
+        The first thing that is wrong.
+    """
+    status = client.status()
+    available = [item.version for item in status if item.state == "AVAILABLE"]
+    if not available:
+        states = ", ".join(f"{item.version} {item.state} {item.message}".strip() for item in status)
+        raise ServingError(f"{client.address}: no version is available ({states or 'none known'})")
+    yield _line("server", f"{client.address}, available: {', '.join(map(str, sorted(available)))}")
+
+    found = client.signatures()
+    for name, inputs in SIGNATURES.items():
+        if name not in found:
+            raise ServingError(f"{client.address}: no signature {name}: export the model again")
+        if found[name][0] != inputs:
+            raise ServingError(
+                f"{client.address}: signature {name} takes {sorted(found[name][0])}, not {sorted(inputs)}"
+            )
+    yield _line("signatures", ", ".join(SIGNATURES))
+
+    card, known = _told(client, model)
+    yield _line("model", f"configuration {card.config.name} ({card.config.digest}), model {card.digest}")
+
+    def compare(signature, inputs):
+        outputs = client.predict(signature, inputs)
+        ratio, name = known.largest_difference(outputs)
+        if not ratio <= 1:
+            raise ServingError(
+                f"{client.address}: {signature} answers the known CMD wrongly: {name} is {ratio:.3g} times "
+                "as far from the shipped answer as is allowed"
+            )
+        yield _line(signature, f"right; of the difference allowed, {name} has {ratio:.2g}")
+
+    yield from compare("serving_default", known.inputs)
+    place = {name: known.inputs[name] for name in ("l_deg", "b_deg")}
+    blue_mag, red_mag = known.stars(card.config.cmd)
+    yield from compare(
+        "magnitudes_padded",
+        {"blue_mag": blue_mag[None], "red_mag": red_mag[None], "n_stars": np.array([len(blue_mag)]), **place},
+    )
+
+
+def _told(client, model):
+    """Card and known answer, of the folder if one is given."""
+    if model is None:
+        try:
+            return client.metadata()
+        except ServingError as error:
+            raise ServingError(f"{error} (of a batching server give --model)") from None
+    folder, card = find_saved_model(model)
+    path = folder / EXTRA / KNOWN_ANSWER_NAME
+    if not path.is_file():
+        raise DataError(f"{path}: missing: export the model again")
+    known = KnownAnswer.from_json(path.read_text(), str(path))
+    try:
+        served, _ = client.metadata()
+    except ServingError:
+        # A batching server does not tell; the comparison of answers decides.
+        return card, known
+    if served.digest != card.digest:
+        raise MismatchError(
+            f"{client.address} serves model {served.digest}, {folder} is model {card.digest}: give the model "
+            "that is served"
+        )
+    return card, known
+
+
+def _line(name, text):
+    return f"{name:<18} {text}"

@@ -1,0 +1,279 @@
+"""A client of the served model: positions and stars in, extinction profiles out."""
+
+import time
+from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from extmap_tf.errors import ServingError
+from extmap_tf.grids import PERCENTILES
+from extmap_tf.map.provenance import OUTLIER_SHIFT
+from extmap_tf.model.card import ModelCard
+from extmap_tf.model.known_answer import KnownAnswer
+from extmap_tf.serving.channel import ModelAddress, UnavailableError
+from extmap_tf.serving.rest_channel import RestChannel
+
+_SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """One quantity along the sightlines.
+
+    Parameters
+    ----------
+    median, mean, std : astropy.units.Quantity [n_sightlines, n_distances]
+        Mean and standard deviation; NaN where the network gives one profile without a spread.
+    percentiles : astropy.units.Quantity [n_sightlines, n_percentiles, n_distances]
+        Those of `extmap_tf.grids.PERCENTILES`.
+    """
+
+    median: u.Quantity
+    mean: u.Quantity
+    std: u.Quantity
+    percentiles: u.Quantity
+
+    def percentile(self, percent):
+        """One of the percentiles [n_sightlines, n_distances]; ValueError names those there are."""
+        if percent not in PERCENTILES:
+            raise ValueError(f"percentile must be one of {PERCENTILES}, got: {percent}")
+        return self.percentiles[:, PERCENTILES.index(percent)]
+
+
+@dataclass(frozen=True, eq=False)
+class ServedProfiles:
+    """The answer for a list of sightlines.
+
+    Parameters
+    ----------
+    coords : astropy.coordinates.SkyCoord [n_sightlines]
+        As they were given.
+    distance : astropy.units.Quantity [n_distances]
+        Outer edges of the bins, kpc.
+    extinction : Estimate
+        Cumulative extinction at `distance`, mag.
+    density : Estimate
+        Differential extinction inside the bins, mag / kpc.
+    flags : ndarray of int [n_sightlines]
+        Bits of `extmap_tf.map.provenance.Flag`.
+    reliable_distance : astropy.units.Quantity [n_sightlines]
+        kpc.
+    n_ignored : ndarray of int [n_sightlines]
+        Stars without a magnitude or too bright; of CMDs, pixels that held no count.
+    n_stars, n_outside : ndarray of int [n_sightlines], or None
+        Stars in the CMD and outside it; None where CMDs were sent.
+    """
+
+    coords: SkyCoord
+    distance: u.Quantity
+    extinction: Estimate
+    density: Estimate
+    flags: np.ndarray
+    reliable_distance: u.Quantity
+    n_ignored: np.ndarray
+    n_stars: np.ndarray | None = None
+    n_outside: np.ndarray | None = None
+
+
+class ModelClient:
+    """A model behind TensorFlow Serving.
+
+    Parameters
+    ----------
+    url : str
+        ``http://HOST:8501`` or ``https://`` for REST, ``grpc://HOST:8500`` or ``grpcs://`` for gRPC; the
+        latter needs ``extmap_tf[serving]`` and is several times faster for large requests.
+    model : str
+        Name that the server knows the model by.
+    version : int, optional
+        By default the newest.
+    timeout_s : float
+        For each request.
+    retries : int
+        How often to ask again where the server cannot be reached or is not ready, after 0.2 s, 0.4 s, ...
+    batch_size : int
+        Most sightlines in a request; longer lists are sent as several.
+
+    Raises
+    ------
+    ServingError
+        From every method: a server that is not there, is late, refuses, or is none of ours; one line.
+    """
+
+    def __init__(self, url, model="extmap", version=None, timeout_s=30.0, retries=4, batch_size=256):
+        parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES or not parts.netloc or parts.path.strip("/"):
+            raise ServingError(
+                f"{url}: not the address of a model server: give http://HOST:8501 or grpc://HOST:8500"
+            )
+        if not (timeout_s > 0 and retries >= 0 and batch_size >= 1):
+            raise ServingError(
+                f"timeout_s must be above 0, retries 0 or more and batch_size 1 or more, got: {timeout_s}, "
+                f"{retries}, {batch_size}"
+            )
+        address = ModelAddress(url, parts.netloc, _SCHEMES[parts.scheme], model, version)
+        self.address, self.timeout_s = address, timeout_s
+        self._retries, self._batch_size = retries, batch_size
+        self._channel = _grpc_channel(address) if parts.scheme.startswith("grpc") else RestChannel(address)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._channel.close()
+
+    def predict(self, signature, inputs):
+        """Outputs of any signature, as arrays by name, for arrays by name."""
+        return self._patiently(self._channel.predict, signature, inputs)
+
+    def status(self):
+        """State of the model's versions, a list of `extmap_tf.serving.channel.VersionStatus`."""
+        return self._patiently(self._channel.status)
+
+    def signatures(self):
+        """Names of inputs and outputs of the signatures, dict of str to (set, set)."""
+        return self._patiently(self._channel.signatures)
+
+    def metadata(self):
+        """What the model says of itself.
+
+        Returns
+        -------
+        card : extmap_tf.model.card.ModelCard
+        known : extmap_tf.model.known_answer.KnownAnswer
+        """
+        found = self.predict("metadata", {})
+        try:
+            card, known = (_text(found[name]) for name in ("card", "known_answer"))
+        except (KeyError, IndexError):
+            raise ServingError(f"{self.address}: not a model of 'extmap-tf export'") from None
+        place = f"metadata of {self.address}"
+        return ModelCard.from_json(card, place), KnownAnswer.from_json(known, place)
+
+    def profiles_of_stars(self, coords, blue_mag, red_mag):
+        """Profiles from the stars of each field; the server counts them.
+
+        Send the stars that pass the survey's cuts, as `extmap_tf.catalogs.cuts.apply_cuts` makes them: the
+        server applies only those that need no errors and flags (no magnitude, too bright). Give upper limits
+        as NaN.
+
+        Parameters
+        ----------
+        coords : astropy.coordinates.SkyCoord [n_sightlines]
+            Centres of the fields, in any frame.
+        blue_mag, red_mag : sequence of array_like [n_sightlines]
+            Magnitudes (J and Ks for 2MASS) of the stars of each field; plain numbers or Quantities in mag.
+
+        Returns
+        -------
+        ServedProfiles
+        """
+        blue, red = ([_magnitudes(stars) for stars in rows] for rows in (blue_mag, red_mag))
+        if len(blue) != len(red) or any(map(np.not_equal, map(len, blue), map(len, red))):
+            raise ServingError("blue_mag and red_mag must hold as many stars in each sightline")
+
+        def inputs(rows):
+            return {
+                "blue_mag": np.concatenate(blue[rows]),
+                "red_mag": np.concatenate(red[rows]),
+                "row_splits": np.cumsum([0, *map(len, blue[rows])]).astype(np.int64),
+            }
+
+        return self._profiles("magnitudes", coords, len(blue), inputs)
+
+    def profiles_of_cmds(self, coords, counts):
+        """Profiles from CMDs.
+
+        Parameters
+        ----------
+        coords : astropy.coordinates.SkyCoord [n_sightlines]
+            Centres of the fields, in any frame.
+        counts : array_like [n_sightlines, n_mag, n_color]
+            Stars in each pixel, as `extmap_tf.cmd.stars_to_cmd` counts them.
+
+        Returns
+        -------
+        ServedProfiles
+        """
+        counts = np.asarray(counts, np.float32)
+        if counts.ndim != 3:
+            raise ServingError(f"counts must have three axes (sightline, mag, color), got: {counts.shape}")
+        return self._profiles("serving_default", coords, len(counts), lambda rows: {"counts": counts[rows]})
+
+    def _profiles(self, signature, coords, n, inputs):
+        galactic = SkyCoord(coords).galactic
+        l_deg, b_deg = (np.atleast_1d(angle.deg).astype(np.float32) for angle in (galactic.l, galactic.b))
+        if l_deg.shape != (n,):
+            raise ServingError(f"{n} sightlines of stars but {l_deg.size} positions: give one for each")
+        if n == 0:
+            raise ServingError("no sightlines: give at least one")
+        parts = []
+        for start in range(0, n, self._batch_size):
+            rows = slice(start, start + self._batch_size)
+            parts.append(
+                self.predict(signature, {**inputs(rows), "l_deg": l_deg[rows], "b_deg": b_deg[rows]})
+            )
+        try:
+            found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            return _answer(coords, found)
+        except KeyError as error:
+            raise ServingError(f"{self.address}: no output {error}: not a model of ours") from None
+
+    def _patiently(self, ask, *args):
+        for attempt in range(self._retries + 1):
+            try:
+                return ask(*args, self.timeout_s)
+            except UnavailableError as error:
+                if attempt == self._retries:
+                    raise ServingError(f"{error} (asked {attempt + 1} times)") from None
+            time.sleep(min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S))
+        raise AssertionError
+
+
+def _grpc_channel(address):
+    from extmap_tf.quiet import start_tensorflow
+
+    start_tensorflow()
+    try:
+        from extmap_tf.serving.grpc_channel import GrpcChannel
+    except ModuleNotFoundError as error:
+        raise ServingError(
+            f"{address}: gRPC needs {error.name}: pip install 'extmap_tf[serving]', or give http://HOST:8501"
+        ) from None
+    return GrpcChannel(address)
+
+
+def _answer(coords, found):
+    units = {"extinction": u.mag, "density": u.mag / u.kpc}
+    estimates = {
+        name: Estimate(*(found[f"{name}_{spec.name}"] * unit for spec in fields(Estimate)))
+        for name, unit in units.items()
+    }
+    return ServedProfiles(
+        coords,
+        found["distance_kpc"][0] * u.kpc,
+        flags=found["outlier"].astype(int) << OUTLIER_SHIFT,
+        reliable_distance=found["reliable_distance_kpc"] * u.kpc,
+        n_ignored=found["n_ignored"],
+        n_stars=found.get("n_stars"),
+        n_outside=found.get("n_outside"),
+        **estimates,
+    )
+
+
+def _magnitudes(stars):
+    if isinstance(stars, u.Quantity):
+        stars = stars.to_value(u.mag)
+    return np.atleast_1d(np.asarray(stars, np.float32)).ravel()
+
+
+def _text(value):
+    text = np.asarray(value).ravel()[0]
+    return text.decode() if isinstance(text, bytes) else str(text)
