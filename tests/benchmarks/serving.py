@@ -4,8 +4,8 @@
 
 The first line is a cold start: loading, and the first answer. Then, for each signature and batch size, calls
 one after another and from several threads at once: the wall-clock time of a call (p50, p95, p99), images a
-second, and processor time an image, which a busy machine changes least. `magnitudes` gets the stars of the same
-CMDs.
+second, and processor time an image, which a busy machine changes least. `magnitudes` gets the stars of the
+same CMDs.
 """
 
 import argparse
