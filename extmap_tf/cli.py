@@ -234,7 +234,7 @@ def _parser():
     query.add_argument("--ra", type=_finite, metavar="DEG", help="right ascension (ICRS), instead of --l")
     query.add_argument("--dec", type=_finite, metavar="DEG", help="declination (ICRS), instead of --b")
     query.add_argument("--distance", type=_finite, metavar="KPC", help="by default: the whole profile")
-    query.add_argument("--band", help="Ks (default), J or E(J-Ks)")
+    query.add_argument("--band", help="the map's own (default), another from U to W2, or an excess such as E(B-V)")
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
     query.add_argument(
         "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"

@@ -1,6 +1,7 @@
 """The REST interface of TensorFlow Serving, with Python's standard library."""
 
 import base64
+import contextlib
 import http.client
 import json
 import ssl
@@ -46,34 +47,45 @@ class RestChannel:
         """
         columns = {name: _to_json(np.asarray(value)) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
-        outputs = self._get(":predict", timeout_s, body).get("outputs")
-        if not isinstance(outputs, dict):
-            # Of a single output the name is left out.
-            outputs = {"": outputs}
-        return {name: _from_json(value) for name, value in outputs.items()}
+        with self._found_in(":predict", timeout_s, body) as found:
+            outputs = found["outputs"]
+            if not isinstance(outputs, dict):
+                (name,) = self.signatures(timeout_s)[signature][1]  # That of a single output is left out.
+                outputs = {name: outputs}
+            return {name: _from_json(value) for name, value in outputs.items()}
 
     def status(self, timeout_s):
         """State of the model's versions, a list of `VersionStatus`."""
-        found = self._get("", timeout_s).get("model_version_status", [])
-        return [
-            VersionStatus(
-                int(item["version"]), item["state"], item.get("status", {}).get("error_message", "")
-            )
-            for item in found
-        ]
+        with self._found_in("", timeout_s) as found:
+            return [
+                VersionStatus(
+                    int(item["version"]), item["state"], item.get("status", {}).get("error_message", "")
+                )
+                for item in found["model_version_status"]
+            ]
 
     def signatures(self, timeout_s):
         """Names of inputs and outputs: dict of str to (set, set)."""
-        found = self._get("/metadata", timeout_s)
-        signatures = found["metadata"]["signature_def"]["signature_def"]
-        return {
-            name: (set(item.get("inputs", {})), set(item.get("outputs", {})))
-            for name, item in signatures.items()
-            if not name.startswith("__")
-        }
+        with self._found_in("/metadata", timeout_s) as found:
+            return {
+                name: (set(item.get("inputs", {})), set(item.get("outputs", {})))
+                for name, item in found["metadata"]["signature_def"]["signature_def"].items()
+                if not name.startswith("__")
+            }
 
     def close(self):
         """Nothing is held open between requests."""
+
+    @contextlib.contextmanager
+    def _found_in(self, path, timeout_s, body=None):
+        """The JSON at a path; what is not in it as it should be is an error of the server."""
+        text = self._get(path, timeout_s, body)
+        try:
+            yield json.loads(text)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ServingError(
+                f"{self._address}: the answer is not TensorFlow Serving's JSON: {text[:80]!r}"
+            ) from None
 
     def _get(self, path, timeout_s, body=None):
         request = urllib.request.Request(
@@ -81,7 +93,7 @@ class RestChannel:
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as response:
-                text = response.read()
+                return response.read()
         except urllib.error.HTTPError as error:
             message = _error_of(error.read()) or error.reason
             if error.code in _UNAVAILABLE:
@@ -96,12 +108,6 @@ class RestChannel:
             if isinstance(reason, ssl.SSLError):
                 raise ServingError(f"{self._address}: no secure connection: {reason}") from None
             raise UnavailableError(f"{self._address}: cannot be reached: {reason}") from None
-        try:
-            return dict(json.loads(text))
-        except (ValueError, TypeError):
-            raise ServingError(
-                f"{self._address}: the answer is not TensorFlow Serving's JSON: {text[:80]!r}"
-            ) from None
 
 
 def _error_of(text):

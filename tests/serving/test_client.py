@@ -130,6 +130,7 @@ def test_every_signature_can_be_asked(client, known, config):
     assert client.signatures().keys() == warmup_inputs(known, config).keys()
     for name, inputs in warmup_inputs(known, config).items():
         found = client.predict(name, inputs)
+        assert found.keys() == client.signatures()[name][1]
         if name in ("metadata", "samples"):
             continue
         assert known.largest_difference(found)[0] <= 1, name
@@ -283,7 +284,8 @@ def test_grpc_without_its_package_is_one_line_and_rest_needs_none(monkeypatch):
 
 
 @only_double
-def test_what_is_no_model_server_is_one_line():
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"{}", b'{"model_version_status": [{}]}'])
+def test_what_is_no_model_server_is_one_line(body):
     class Page(BaseHTTPRequestHandler):
         def log_message(self, *_):
             pass
@@ -291,7 +293,7 @@ def test_what_is_no_model_server_is_one_line():
         def do_GET(self):
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"<html>hello</html>")
+            self.wfile.write(body)
 
     with HTTPServer(("localhost", 0), Page) as server:
         thread = threading.Thread(target=server.handle_request)
