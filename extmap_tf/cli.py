@@ -169,6 +169,7 @@ def _parser():
     export = add("export", _export, "Export a trained model as a SavedModel in the next version folder.")
     export.add_argument("--model", required=True, help="training folder")
     export.add_argument("--out", required=True, help="folder of versions 1, 2, ...")
+    export.add_argument("--half", action="store_true", help="store weights as 16-bit floats: half the size")
 
     evaluate = add(
         "evaluate", _evaluate, "Errors of a model on held-out mocks, or of a map against a known truth."
@@ -234,7 +235,9 @@ def _parser():
     query.add_argument("--ra", type=_finite, metavar="DEG", help="right ascension (ICRS), instead of --l")
     query.add_argument("--dec", type=_finite, metavar="DEG", help="declination (ICRS), instead of --b")
     query.add_argument("--distance", type=_finite, metavar="KPC", help="by default: the whole profile")
-    query.add_argument("--band", help="the map's own (default), another from U to W2, or an excess such as E(B-V)")
+    query.add_argument(
+        "--band", help="the map's own (default), another from U to W2, or an excess such as E(B-V)"
+    )
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
     query.add_argument(
         "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"
@@ -410,7 +413,7 @@ def _export(args):
     start_tensorflow()
     from extmap_tf.model.export import export
 
-    print(export(args.model, args.out))
+    print(export(args.model, args.out, args.half))
 
 
 def _evaluate(args):

@@ -71,12 +71,16 @@ class Served(tf.Module):
     that differ in number, stars that differ in number and splits that fall are errors of the whole request.
     """
 
-    def __init__(self, model, card, domain):
+    def __init__(self, model, card, domain, half=False):
         super().__init__()
         config = card.config
         network = _float32_copy(model, config)
         # The variables are tracked, not the Keras model: it would be saved a second time.
-        self.weights = [variable.value for variable in network.variables]
+        self.fixed = [variable.value for variable in network.non_trainable_variables]
+        self.weights = [
+            tf.Variable(tf.cast(variable.value, tf.float16), trainable=False) if half else variable.value
+            for variable in network.trainable_variables
+        ]
         outer_kpc = tf.constant(config.distance.outer_kpc, tf.float32)
         step_kpc = config.distance.step_kpc
         text = card.to_json()
@@ -85,11 +89,10 @@ class Served(tf.Module):
         def output(counts, l_deg, b_deg):
             with tf.control_dependencies([same_rows(counts, l_deg=l_deg, b_deg=b_deg)]):
                 counts, n_ignored = clean_counts(counts)
-            return (
-                counts,
-                n_ignored,
-                network({"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, training=False),
-            )
+            inputs = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
+            weights = [tf.cast(weight, tf.float32) for weight in self.weights]
+            found, _ = network.stateless_call(weights, self.fixed, inputs, training=False)
+            return counts, n_ignored, found
 
         def answer(counts, l_deg, b_deg):
             counts, n_ignored, found = output(counts, l_deg, b_deg)
@@ -155,7 +158,7 @@ class Served(tf.Module):
         }
 
 
-def export(folder, out, echo=lambda line: print(line, file=sys.stderr)):
+def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stderr)):
     """Export a trained model into the next version folder, ``OUT/1``, ``OUT/2``, ...
 
     ``OUT/serving`` gets configuration files of TensorFlow Serving, unless it is there.
@@ -166,6 +169,8 @@ def export(folder, out, echo=lambda line: print(line, file=sys.stderr)):
         From `extmap_tf.model.training.train`.
     out : path-like
         Parent of the version folders. An existing version is never touched.
+    half : bool
+        Store the trained weights as 16-bit floats: half the size. They are computed with as 32-bit floats.
     echo : callable
         Gets a line if there are no warm-up requests, for want of tensorflow-serving-api.
 
@@ -176,7 +181,7 @@ def export(folder, out, echo=lambda line: print(line, file=sys.stderr)):
     """
     out = local_path(out)
     model, card = load_trained(folder)
-    served = Served(model, card, TrainingDomain.read(Path(folder) / DOMAIN_NAME))
+    served = Served(model, card, TrainingDomain.read(Path(folder) / DOMAIN_NAME), half)
     version = out / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from importlib import resources
 
 from extmap_tf.errors import DataError
 from extmap_tf.files import local_path
@@ -17,8 +18,17 @@ def versions(out):
     return sorted(int(name) for name in os.listdir(out) if re.fullmatch(r"[1-9]\d*", name))
 
 
+def shipped_models():
+    """Names of the trained models that come with the package, and their folders."""
+    return {
+        folder.name: folder
+        for folder in resources.files("saved_models").iterdir()
+        if folder.is_dir() and versions(folder)
+    }
+
+
 def find_saved_model(path):
-    """The version folder to use: `path` itself, or the highest version in it.
+    """The version folder to use: `path` itself, the highest version in it, or that of a shipped model's name.
 
     Returns
     -------
@@ -30,12 +40,18 @@ def find_saved_model(path):
     DataError
         No SavedModel there, or one without a card of ours.
     """
+    shipped = shipped_models()
+    if not os.path.exists(path) and str(path) in shipped:
+        path = shipped[str(path)]
     path = local_path(path)
     folder = path if (path / "saved_model.pb").is_file() else None
     if folder is None and (numbers := versions(path)):
         folder = path / str(numbers[-1])
     if folder is None or not (folder / "saved_model.pb").is_file():
-        raise DataError(f"{path}: no SavedModel there (make one with 'extmap-tf export')")
+        raise DataError(
+            f"{path}: no SavedModel there (make one with 'extmap-tf export', or give the name of a shipped "
+            f"one: {', '.join(sorted(shipped)) or 'none'})"
+        )
     card = folder / EXTRA / CARD_NAME
     if not card.is_file():
         raise DataError(f"{folder}: no {EXTRA}/{CARD_NAME}: not a SavedModel of 'extmap-tf export'")

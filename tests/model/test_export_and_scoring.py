@@ -136,6 +136,18 @@ def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer,
     assert out["distance_kpc"].shape == out["extinction_median"].shape
 
 
+def test_half_the_size_gives_nearly_the_same_answers(trained, scorer, batch, saved_model, tmp_path):
+    version = export(trained, tmp_path / "s", half=True)
+
+    def size(folder):
+        return sum(path.stat().st_size for path in (folder / "variables").iterdir())
+
+    assert size(version) < 0.7 * size(saved_model / "1")
+    found, expected = Scorer(version).score_counts(**batch[0]), scorer.score_counts(**batch[0])
+    for name in ("extinction_median", "extinction_std"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0.01, atol=1e-3, err_msg=name)
+
+
 def test_every_version_is_kept(trained, tmp_path):
     out = tmp_path / "saved"
     assert export(trained, out) == out / "1"

@@ -1,0 +1,1 @@
+"""Trained models that come with the package; `extmap-tf score --model NAME` finds them here."""
