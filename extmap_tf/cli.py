@@ -235,9 +235,7 @@ def _parser():
     query.add_argument("--ra", type=_finite, metavar="DEG", help="right ascension (ICRS), instead of --l")
     query.add_argument("--dec", type=_finite, metavar="DEG", help="declination (ICRS), instead of --b")
     query.add_argument("--distance", type=_finite, metavar="KPC", help="by default: the whole profile")
-    query.add_argument(
-        "--band", help="the map's own (default), another from U to W2, or an excess such as E(B-V)"
-    )
+    query.add_argument("--band", help="the map's own (default), another (U to W2), or E(B-V) and the like")
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
     query.add_argument(
         "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"
@@ -432,10 +430,15 @@ def _evaluate(args):
 
             draw_evaluation(evaluation, args.figures, args.format, args.overwrite)
         if stream:
-            names = [str(name) for name in (*by_model, *by_map) if name]
-            stream.write(
-                metrics.json_text({"software_version": __version__, "of": names} | evaluation.to_dict())
-            )
+            about = {
+                "software_version": __version__,
+                "of": [str(name) for name in (*by_model, *by_map) if name],
+            }
+            if args.model:
+                from extmap_tf.model.versions import find_saved_model
+
+                about["model_digest"] = find_saved_model(args.model)[1].digest
+            stream.write(metrics.json_text(about | evaluation.to_dict()))
 
 
 def _evaluation(args):

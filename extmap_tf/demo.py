@@ -19,6 +19,7 @@ from extmap_tf.map.calibration import format_calibration
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.mocksky import write_sky
+from extmap_tf.model.versions import find_saved_model, shipped_models
 
 
 def run_demo(config, out, overwrite=False):
@@ -109,6 +110,13 @@ def _run(config, folder):
     gallery.draw_all(volume, folder / "figures", truth=truth)
     evaluation = metrics.compare_maps(volume, truth)
     done("figures")
+    shipped = {
+        name: metrics.compare_maps(
+            score_to_map.make_map(folder / "survey", name, folder / f"map_by_{name}.fits"), truth
+        )
+        for name in _shipped_models_for(config)
+    }
+    done("shipped models")
     summary = {
         "software_version": __version__,
         "config_name": config.name,
@@ -121,6 +129,7 @@ def _run(config, folder):
         "seconds": seconds,
         "training": card.training,
         "errors": evaluation.to_dict(),
+        "errors_of_shipped_models": {name: found.to_dict() for name, found in shipped.items()},
     }
     metrics.write_json(summary, folder / "summary.json")
     _say(f"Errors of the cumulative A({config.survey.red.name}) of the map against the known truth:")
@@ -128,7 +137,17 @@ def _run(config, folder):
     _say("How often the truth lies in the intervals that the map states:")
     rows = [row for row in evaluation.calibration if row.group == "all"]
     print(format_calibration(rows), flush=True)
+    for name, found in shipped.items():
+        _say(f"The same sky by the shipped model {name}, trained for longer:")
+        print(metrics.format_table(found.overall), flush=True)
     return evaluation
+
+
+def _shipped_models_for(config):
+    """Names of the shipped models for CMDs and profiles like those of a configuration."""
+    cards = {name: find_saved_model(name)[1].config for name in sorted(shipped_models())}
+    wanted = (config.observation, config.target)
+    return [name for name, other in cards.items() if (other.observation, other.target) == wanted]
 
 
 def _progress(tiles):

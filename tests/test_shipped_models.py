@@ -1,0 +1,49 @@
+"""The trained models that come with the package."""
+
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from extmap_tf.cli import main
+from extmap_tf.mocks import simulate_pair
+from extmap_tf.model.scoring import Scorer
+from extmap_tf.model.versions import find_saved_model, shipped_models
+
+
+@pytest.fixture(scope="module")
+def fresh_pairs():
+    """Pairs of a sightline between those that the model was trained on, with stars of their own."""
+    _, card = find_saved_model("carina")
+    config = card.config.replace(
+        **{"seed": 77, "mocks.l_deg": [285.0], "mocks.b_deg": [-2.0], "mocks.pool_fields": 4.0}
+    )
+    return config, [simulate_pair(config, number) for number in range(150)]
+
+
+def test_a_shipped_model_is_whole_and_says_what_it_is(capsys):
+    for name, folder in shipped_models().items():
+        assert main(["info", "--verify", str(folder)]) == 0
+        assert name in capsys.readouterr().out
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert size <= 16 * 2**20
+        _, card = find_saved_model(name)
+        documented = json.loads((folder / "evaluation.json").read_text())
+        assert documented["model_digest"] == card.digest
+
+
+def test_carina_keeps_its_documented_errors_on_a_sightline_it_never_saw(fresh_pairs):
+    config, pairs = fresh_pairs
+    documented = json.loads(resources.files("saved_models").joinpath("carina/evaluation.json").read_text())
+    folder, _ = find_saved_model("carina")
+    counts, l_deg, b_deg = (
+        np.array([getattr(pair, name) for pair in pairs]) for name in ("counts", "l_deg", "b_deg")
+    )
+    found = Scorer(folder).score_counts(counts, l_deg, b_deg)["extinction_median"]
+    truth = np.cumsum([pair.density for pair in pairs], axis=1) * config.distance.step_kpc
+    for row in documented["overall"]:
+        k = round(row["distance_kpc"] / config.distance.step_kpc) - 1
+        error = np.abs(found[:, k] - truth[:, k]).mean()
+        # 150 pairs with a few hard ones among them, at a place between the training sightlines.
+        assert error < 2.0 * row["mean_absolute_error_mag"], row["distance_kpc"]
