@@ -4,9 +4,9 @@ from extmap_tf.catalogs.survey_tables import describe_table
 from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import law_text, stated_rv
-from extmap_tf.files import local_path, verify_checksums
+from extmap_tf.files import verify_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.versions import EXTRA, find_saved_model, versions
+from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
 
 
@@ -24,7 +24,7 @@ def describe(path, verify=False):
     DataError
         Nothing there, or nothing of ours.
     """
-    path = local_path(path)
+    path = path_or_shipped(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():

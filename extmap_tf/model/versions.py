@@ -27,6 +27,11 @@ def shipped_models():
     }
 
 
+def path_or_shipped(path):
+    """A local path, or, where nothing is there, the folder of the shipped model of that name."""
+    return local_path(path if os.path.exists(path) else shipped_models().get(str(path), path))
+
+
 def find_saved_model(path):
     """The version folder to use: `path` itself, the highest version in it, or that of a shipped model's name.
 
@@ -40,17 +45,14 @@ def find_saved_model(path):
     DataError
         No SavedModel there, or one without a card of ours.
     """
-    shipped = shipped_models()
-    if not os.path.exists(path) and str(path) in shipped:
-        path = shipped[str(path)]
-    path = local_path(path)
+    path = path_or_shipped(path)
     folder = path if (path / "saved_model.pb").is_file() else None
     if folder is None and (numbers := versions(path)):
         folder = path / str(numbers[-1])
     if folder is None or not (folder / "saved_model.pb").is_file():
         raise DataError(
             f"{path}: no SavedModel there (make one with 'extmap-tf export', or give the name of a shipped "
-            f"one: {', '.join(sorted(shipped)) or 'none'})"
+            f"one: {', '.join(sorted(shipped_models())) or 'none'})"
         )
     card = folder / EXTRA / CARD_NAME
     if not card.is_file():
