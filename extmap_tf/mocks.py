@@ -24,7 +24,7 @@ from extmap_tf.survey import faint_limit_mag, observe
 SPLITS = ("train", "validation", "test")
 
 # The first word of every seed says what it is for, so that no two uses share random numbers.
-_CATALOG, _PAIR, _REFERENCE = 1, 2, 3
+_CATALOG, _PAIR, _REFERENCE, _FIT = 1, 2, 3, 6
 
 MAX_SIGMA = 3.0
 """Nuisances are cut at so many standard deviations."""
@@ -119,6 +119,27 @@ def sightline_catalog(config, l_deg, b_deg, split):
             return _take(whole, part, whole.area_deg2 * share)
         start += share
     raise ValueError(split)
+
+
+def fit_catalog(config, l_deg, b_deg, n_fields):
+    """Stars for the tables of the direct fit, which must not know the very stars of the CMDs that it fits.
+
+    Parameters
+    ----------
+    config : extmap_tf.config.Config
+    l_deg, b_deg : float
+    n_fields : float
+        Size of a draw of the built-in Galaxy, in fields. Of a file, the training pairs' share is taken.
+
+    Returns
+    -------
+    extmap_tf.catalogs.stars.MockCatalog
+    """
+    if _catalog_of_file(config, l_deg, b_deg) is not None:
+        return sightline_catalog(config, l_deg, b_deg, "train")
+    as_modelled = {"nuisances.mag_sigma_mag": 0.0, "nuisances.depth_sigma_mag": 0.0}
+    config = config.replace(**{"mocks.pool_fields": float(n_fields)}, **as_modelled)
+    return _draw_catalog(config, l_deg, b_deg, [_FIT])
 
 
 @lru_cache(maxsize=8)

@@ -38,15 +38,17 @@ def detection_probability(mag, band):
     return 1.0 / (1.0 + np.exp(np.clip(x, -30, 30)))
 
 
+def error_cut_mag(band, cuts):
+    """The observed magnitude at which the photometric error reaches the cut's largest."""
+    sky = cuts.max_error_mag**2 - band.error_floor_mag**2
+    return band.snr10_mag + 1.25 * np.log10(sky / SNR10_ERROR_MAG**2) if sky > 0 else -np.inf
+
+
 def counted_probability(mag, band, cuts):
     """Chance that a star of true magnitude `mag` is detected and observed within the cut in the error."""
     from scipy.special import ndtr
 
-    sky = cuts.max_error_mag**2 - band.error_floor_mag**2
-    if sky <= 0:
-        return np.zeros_like(np.asarray(mag, float))
-    # The magnitude at which the error reaches the cut's largest.
-    cut_mag = band.snr10_mag + 1.25 * np.log10(sky / SNR10_ERROR_MAG**2)
+    cut_mag = error_cut_mag(band, cuts)
     return detection_probability(mag, band) * ndtr((cut_mag - mag) / photometric_error(mag, band))
 
 
@@ -105,8 +107,12 @@ def crowding_loss_mag(red_mag, survey, area_deg2):
     float, mag
         0 or more.
     """
+    return loss_of_count(np.count_nonzero(red_mag < survey.crowding.limit_mag), survey, area_deg2)
+
+
+def loss_of_count(n_stars, survey, area_deg2):
+    """The same of the number of stars brighter than the limit."""
     crowding = survey.crowding
-    n_stars = np.count_nonzero(red_mag < crowding.limit_mag)
     excess_dex = np.log10(max(n_stars, 1) / area_deg2) - crowding.log10_stars_per_deg2
     return float(crowding.loss_mag_per_dex * max(excess_dex, 0.0))
 

@@ -14,6 +14,11 @@ the Poisson likelihood and the prior. The parameters theta are standard normal u
 (`extmap_tf.extinction.profiles`): the modes of the Gaussian random field, and for the total extinction, the
 spectral index, the log-density's standard deviation, the scale height and the patchiness the normal quantiles
 of their uniform ranges. Single clouds, which training profiles have beside the field, are left to the field.
+The prior of c is log-normal, with ``nuisances.count_sigma``.
+
+The other nuisances of a pair (`extmap_tf.config.NuisanceConfig`) are not fitted but taken to be zero: offsets
+of colour and magnitude, of the depth that is left after crowding, and of the law, factors on the numbers of
+luminous and of distant stars. Where they are not zero the errors that a fit states are too small.
 
 The minimum is found by Fisher scoring with Levenberg's damping, from coarse to fine pixels; it is the
 estimate. Its errors are those of the curvature there (Laplace's approximation), carried on to the logarithms
@@ -284,7 +289,7 @@ class DirectFit:
         increments = tf.exp(value["total"])[:, None] * tf.nn.softmax(log_density)  # [batch, n]
         outer = tf.cumsum(increments, axis=1)
         shells = tf.concat([outer - 0.5 * increments, outer[:, -1:]], axis=1)
-        scale = tf.exp(np.float32(self._config.mocks.count_scale_sigma) * scalars["count"])
+        scale = tf.exp(np.float32(self._config.nuisances.count_sigma) * scalars["count"])
         return increments / self._config.distance.step_kpc, shells, value["patchiness"], scale
 
     def _expected(self, shells, patchiness, scale, sky):

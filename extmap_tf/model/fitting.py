@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from extmap_tf import __version__
 from extmap_tf.config import require_same
@@ -16,8 +15,9 @@ from extmap_tf.map.figures import save
 from extmap_tf.map.fit_figure import fit_figure
 from extmap_tf.map.metrics import evaluate_outputs, write_json
 from extmap_tf.model.directfit import DirectFit
-from extmap_tf.model.expected_cmd import expected_cmd
-from extmap_tf.model.scoring import find_saved_model, require_fit
+from extmap_tf.model.expected_cmd import crowding_losses_mag, expected_cmds
+from extmap_tf.model.scoring import Scorer, require_fit
+from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, serialized_examples
 from extmap_tf.records.example import parse_examples
 
@@ -40,11 +40,13 @@ class Fits:
     density : ndarray [n, n_distances] or None
         The true profiles of mock records, mag / kpc.
     outputs : dict of str to ndarray
-        Of `DirectFit.fit`.
+        Of `DirectFit.fit`, and ``crowding_loss_mag``: the loss of depth that was taken from each CMD.
     model_outputs : dict of str to ndarray or None
         Of an exported model, for the same CMDs.
     seconds : dict of str to float
         Spent on the tables of expected CMDs, the fits and the model, each for all CMDs.
+    n_tables : int
+        How many tables were made.
     """
 
     config: object
@@ -56,6 +58,7 @@ class Fits:
     outputs: dict
     model_outputs: dict | None
     seconds: dict
+    n_tables: int
 
     def evaluation(self, outputs):
         """`extmap_tf.map.metrics.Evaluation` of the fits or of the model, against the true profiles."""
@@ -110,27 +113,37 @@ def fit_records(
     survey = kind == "survey"
     parsed = _survey_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
     places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
+    losses_mag = crowding_losses_mag(parsed["counts"], config)
     fit = DirectFit(config, n_iterations)
     seconds = {"tables": 0.0, "fits": 0.0}
-    parts, order = [], []
+    parts, order, n_tables = [], [], 0
     for place in np.unique(places, axis=0):
-        chosen = np.flatnonzero((places == place).all(axis=1))
-        echo(f"{sightline_name(*place)}: {len(chosen)} to fit")
+        here = (places == place).all(axis=1)
+        losses = np.unique(losses_mag[here])
+        n_tables += len(losses)
+        echo(f"{sightline_name(*place)}: {here.sum()} to fit, {len(losses)} tables")
         start = time.monotonic()
-        sightline = fit.prepare(expected_cmd(config, *map(float, place), n_fields))
+        tables = expected_cmds(config, *map(float, place), losses.tolist(), n_fields)
         seconds["tables"] += time.monotonic() - start
-        start = time.monotonic()
-        for first in range(0, len(chosen), BATCH_SIZE):
-            batch = chosen[first : first + BATCH_SIZE]
-            parts.append(fit.fit(parsed["counts"][batch], sightline))
-            order.append(batch)
-        seconds["fits"] += time.monotonic() - start
+        while tables:
+            start = time.monotonic()
+            table = tables.pop(0)
+            chosen = np.flatnonzero(here & (losses_mag == table.loss_mag))
+            sightline = fit.prepare(table)
+            seconds["tables"] += time.monotonic() - start
+            start = time.monotonic()
+            for first in range(0, len(chosen), BATCH_SIZE):
+                batch = chosen[first : first + BATCH_SIZE]
+                parts.append(fit.fit(parsed["counts"][batch], sightline))
+                order.append(batch)
+            seconds["fits"] += time.monotonic() - start
     order = np.argsort(np.concatenate(order))
     outputs = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    outputs["crowding_loss_mag"] = losses_mag
     model_outputs = None
     if asked:
         start = time.monotonic()
-        model_outputs = _ask(asked, parsed)
+        model_outputs = asked.score_counts(*(parsed[name] for name in ("counts", "l_deg", "b_deg")))
         seconds["model"] = time.monotonic() - start
     return Fits(
         config,
@@ -142,6 +155,7 @@ def fit_records(
         outputs,
         model_outputs,
         seconds,
+        n_tables,
     )
 
 
@@ -183,7 +197,10 @@ def summary(fits):
                 "b_deg": float(fits.b_deg[i]),
                 "n_stars": int(fits.counts[i].sum()),
                 "reliable_distance_kpc": float(reach[i]),
-                **{key: float(outputs[key][i]) for key in ("patchiness", "count_scale", "deviance")},
+                **{
+                    key: float(outputs[key][i])
+                    for key in ("patchiness", "count_scale", "crowding_loss_mag", "deviance")
+                },
             }
             for i, name in enumerate(fits.names)
         ],
@@ -285,13 +302,4 @@ def _load_model(path, records):
     require_fit(card, str(folder), records)
     target = records.manifest.config.target
     require_same("profile target", card.config.target, f"model {folder}", target, f"records {records.path}")
-    return tf.saved_model.load(str(folder))
-
-
-def _ask(loaded, parsed):
-    """A model's outputs for the CMDs; those of a model without a distribution by the same names."""
-    arrays = {name: tf.constant(parsed[name], tf.float32) for name in ("counts", "l_deg", "b_deg")}
-    outputs = {name: value.numpy() for name, value in loaded.signatures["serving_default"](**arrays).items()}
-    outputs.setdefault("extinction_median", outputs.get("cumulative"))
-    outputs.setdefault("density_median", outputs.get("density"))
-    return outputs
+    return Scorer(folder)

@@ -10,8 +10,6 @@ without its table of expected CMDs, and of the model in one batch after a first 
 import argparse
 import time
 
-import numpy as np
-
 from extmap_tf.map import metrics
 from extmap_tf.map.calibration import format_calibration
 from extmap_tf.map.tables import aligned
@@ -73,9 +71,9 @@ def main():
     for name, evaluation in evaluations.items():
         rows = [row for row in evaluation.calibration if row.group == "all"]
         print(f"\n{name}:", format_calibration(rows) if rows else "states no distribution", sep="\n")
-    n, n_tables = len(fits.names), len(np.unique(np.stack([fits.l_deg, fits.b_deg]), axis=1).T)
+    n = len(fits.names)
     print(f"\ndirect fit: {fits.seconds['fits'] / n:.2f} s a sightline, {n} pairs")
-    print(f"its table: {fits.seconds['tables'] / n_tables:.1f} s for each of {n_tables} places on the sky")
+    print(f"its tables: {fits.seconds['tables'] / fits.n_tables:.1f} s for each of {fits.n_tables}")
     if args.model:
         print(f"model: {1000 * model_seconds(args.model, fits):.2f} ms a sightline")
     if args.json:

@@ -1,11 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from extmap_tf.config import Crowding
 from extmap_tf.errors import ConfigError
-from extmap_tf.extinction.profiles import draw_density
-from extmap_tf.mocks import dim_and_count, sightline_catalog
+from extmap_tf.extinction.profiles import cumulative_at, draw_density
+from extmap_tf.mocks import SPLITS, dim_and_count, fit_catalog, sightline_catalog, simulate_pair
 from extmap_tf.model import expected_cmd as module
-from extmap_tf.model.expected_cmd import expected_cmd, extinction_grid
+from extmap_tf.model.expected_cmd import (
+    crowding_losses_mag,
+    expected_cmd,
+    expected_cmds,
+    extinction_grid,
+)
+from extmap_tf.survey import crowding_loss_mag
 
 N_FIELDS, L_DEG, B_DEG = 32.0, 284.0, -1.0
 
@@ -28,23 +37,88 @@ def expected_of(table, density, step_kpc, n_pixels):
     return expected
 
 
-@pytest.mark.parametrize("seed", [None, 1, 2])
-def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed):
-    config, n_draws = tiny_config, 20
+def with_crowding(config, n_per_deg2, loss_mag_per_dex=1.0):
+    """The configuration with a crowding limit such that a field of so many stars loses 0.4 mag."""
+    crowding = Crowding(14.0, float(np.log10(n_per_deg2)) - 0.4, loss_mag_per_dex)
+    return replace(config, survey=replace(config.survey, crowding=crowding))
+
+
+@pytest.mark.parametrize(
+    ("seed", "crowded"), [(None, False), (1, False), (2, False), (None, True), (3, True)]
+)
+def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
+    config, n_draws = tiny_config, 6
     rng = np.random.default_rng(seed)
     density = np.zeros(40, np.float32)
     if seed:
         density = draw_density(config.profiles, config.distance, B_DEG, rng)
-    pool = config.replace(**{"mocks.pool_fields": N_FIELDS})
-    catalog = sightline_catalog.__wrapped__(pool, L_DEG, B_DEG, module._FIT)
+    catalog = fit_catalog(config, L_DEG, B_DEG, N_FIELDS)
+    n_bright = np.count_nonzero(catalog.red_mag < 14.0)
+    config = with_crowding(config, n_bright / catalog.area_deg2, 1.0 if crowded else 0.0)
+    if crowded:
+        a_red = cumulative_at(density, config.distance.step_kpc, catalog.distance_kpc)
+        loss_mag = crowding_loss_mag(catalog.red_mag + a_red, config.survey, catalog.area_deg2)
+        assert loss_mag > 0.2
+        table = expected_cmd(config, L_DEG, B_DEG, N_FIELDS, loss_mag=loss_mag)
     drawn = sum(dim_and_count(catalog, density, config, rng) for _ in range(n_draws)).ravel()
     expected = expected_of(table, density, config.distance.step_kpc, config.cmd.n_pixels)
     expected *= table.n_fields * n_draws
     assert drawn.sum() == pytest.approx(expected.sum(), rel=0.005)
     many = expected > 20
-    assert many.sum() > 300
+    assert many.sum() > 250
     # The stars are the same, so the scatter is below that of independent counts.
     assert np.mean((drawn - expected)[many] ** 2 / expected[many]) < 1.15
+
+
+def test_tables_made_together_are_those_made_alone(tiny_config):
+    together = expected_cmds(tiny_config, L_DEG, B_DEG, [0.0, 0.35], 4.0, 1.0)
+    assert [table.loss_mag for table in together] == [0.0, 0.35]
+    for table in together:
+        alone = expected_cmd(tiny_config, L_DEG, B_DEG, 4.0, 1.0, table.loss_mag)
+        np.testing.assert_array_equal(alone.pixels, table.pixels)
+        np.testing.assert_allclose(alone.counts, table.counts, rtol=1e-4, atol=1e-3)
+    # Faint stars go, bright ones do not.
+    n_before, n_after = (np.bincount(t.pixels // 64, t.counts[:, 0].sum(axis=0), 64) for t in together)
+    assert n_after[:50].sum() == pytest.approx(n_before[:50].sum(), rel=1e-3)
+    assert n_after[60:].sum() < 0.7 * n_before[60:].sum()
+
+
+def test_the_loss_of_depth_is_known_from_the_counts(tiny_config, monkeypatch):
+    clear = {"sightlines.field_deg": 0.5, "profiles.total_max_mag": 1.0, "profiles.patchiness_max": 0.0}
+    config = with_crowding(tiny_config.replace(**clear), 1e4)
+    true, pairs = [], []
+
+    def told(*args):
+        true.append(crowding_loss_mag(*args))
+        return true[-1]
+
+    monkeypatch.setattr("extmap_tf.survey.crowding_loss_mag", told)
+    while len(pairs) < 8:
+        pairs.append(simulate_pair(config, len(pairs)))
+    found = crowding_losses_mag(np.stack([pair.counts for pair in pairs]), config)
+    assert max(true) > 0.2
+    np.testing.assert_allclose(found, true, atol=0.045)
+    np.testing.assert_allclose(found / 0.05, np.round(found / 0.05), atol=1e-6)
+
+
+def test_an_empty_field_loses_nothing_and_edges_within_pixels_are_shared_out(tiny_config):
+    counts = np.zeros((2, 64, 64))
+    config = with_crowding(tiny_config, 100.0 / tiny_config.sightlines.area_deg2)
+    config = replace(config, cmd=replace(config.cmd, mag_min_mag=5.55, mag_max_mag=15.15))
+    assert (crowding_losses_mag(counts, config) == 0.0).all()
+    # Pixels of 0.15 mag: the limit, 14, is a third into this one.
+    row = int((14.0 - 5.55) / 0.15)
+    counts[0, row - 1, 5] = 250
+    counts[1, row, 5] = 1000
+    expected = np.log10([2.5, 10 / 3]) + 0.4
+    np.testing.assert_allclose(crowding_losses_mag(counts, config), expected, atol=0.026)
+
+
+def test_a_fit_knows_none_of_the_stars_of_its_cmds(tiny_config):
+    ours = fit_catalog(tiny_config, L_DEG, B_DEG, 4.0)
+    for split in SPLITS:
+        theirs = sightline_catalog(tiny_config, L_DEG, B_DEG, split)
+        assert len(np.intersect1d(ours.distance_kpc, theirs.distance_kpc)) < 0.01 * ours.n_stars
 
 
 def test_extinction_takes_stars_away_and_makes_them_redder(table, tiny_config):
@@ -74,7 +148,7 @@ def test_extinctions_begin_at_zero_and_reach_the_last():
 
 
 def test_no_field_makes_no_table(tiny_config):
-    with pytest.raises(ConfigError, match="n_fields must be 1 or more, got: 0"):
+    with pytest.raises(ConfigError, match="n_fields must be 2 to 1000, got: 0"):
         expected_cmd(tiny_config, L_DEG, B_DEG, 0.0)
 
 
