@@ -3,8 +3,8 @@
     python tests/benchmarks/other_skies.py [MODEL] [--pairs N]
 
 Each sky has fresh profiles and the stars of the test pairs; one thing is off in all of its fields. The first
-is as the model was trained: everything a little off, drawn for each field. A cell holds the mean absolute error
-in mag and how many truths, in %, lie in the 68 and 90 % intervals.
+is as the model was trained: everything a little off, drawn for each field. A cell holds the mean absolute
+error in mag and how many truths, in %, lie in the 68 and 90 % intervals.
 """
 
 import argparse
