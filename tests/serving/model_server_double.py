@@ -258,12 +258,15 @@ def _predict_json(server, body):
         if name not in signature.inputs:
             raise bad_request(f"{name}: no such input")
         dtype = tf.as_dtype(signature.inputs[name].dtype)
+        if dtype == tf.string:
+            # As objects, or numpy would cut zeros off the end of bytes.
+            inputs[name] = np.array(_decoded(value), object)
+            continue
         try:
             found = np.array(_decoded(value))
         except ValueError:
             raise bad_request(f"{name}: Encountered list at unexpected size") from None
-        kinds = {"f": "fiu", "i": "iu", "O": "SU"}[np.dtype(dtype.as_numpy_dtype).kind]
-        if found.size and found.dtype.kind not in kinds:
+        if found.size and found.dtype.kind not in ("fiu" if dtype.is_floating else "iu"):
             raise bad_request(f"JSON Value: {name} is not of expected type: {dtype.name}")
         inputs[name] = found.astype(dtype.as_numpy_dtype)
     outputs = {
