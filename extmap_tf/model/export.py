@@ -64,8 +64,9 @@ class Served(tf.Module):
         n_distances]: whole profiles, each as likely as another. Of a network that gives one profile, that
         profile.
     ``metadata``
-        Nothing, to card [1] string, the model's card as JSON, and known_answer [1] string, see
-        `extmap_tf.model.known_answer`.
+        rows [batch] int32, of any value, to card [batch] string, the model's card as JSON, and known_answer
+        [batch] string, see `extmap_tf.model.known_answer`, the same in each row. TensorFlow Serving refuses
+        a request without inputs over REST and where it batches.
 
     Longitudes may be in any turn. A position that is not finite gives NaN and a flag, in its row alone; rows
     that differ in number, stars that differ in number and splits that fall are errors of the whole request.
@@ -143,9 +144,10 @@ class Served(tf.Module):
 
         known = KnownAnswer.of(serving_default, reference_of, config, card.digest)
 
-        @tf.function(input_signature=[])
-        def metadata():
-            return {"card": tf.constant([text]), "known_answer": tf.constant([known.to_json()])}
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "rows")])
+        def metadata(rows):
+            told = {"card": text, "known_answer": known.to_json()}
+            return {name: tf.fill(tf.shape(rows), value) for name, value in told.items()}
 
         self.known = known
         self.signatures_to_save = {

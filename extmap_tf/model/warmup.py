@@ -50,7 +50,7 @@ def warmup_inputs(known, config):
             **place,
         },
         "samples": {**image, "seed": np.int32(0)},
-        "metadata": {},
+        "metadata": {"rows": np.zeros(1, np.int32)},
     }
 
 

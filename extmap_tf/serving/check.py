@@ -12,7 +12,7 @@ SIGNATURES = {
     "magnitudes": {"blue_mag", "red_mag", "row_splits", "l_deg", "b_deg"},
     "magnitudes_padded": {"blue_mag", "red_mag", "n_stars", "l_deg", "b_deg"},
     "samples": {"counts", "l_deg", "b_deg", "seed"},
-    "metadata": set(),
+    "metadata": {"rows"},
 }
 
 
@@ -23,8 +23,7 @@ def check_server(client, model=None):
     ----------
     client : extmap_tf.serving.client.ModelClient
     model : path-like, optional
-        The exported model that should be served. Without it the server's own card and known answer are taken,
-        which a batching server does not give.
+        The exported model that should be served. Without it the server's own known answer is taken.
 
     Yields
     ------
@@ -67,6 +66,7 @@ def check_server(client, model=None):
         yield _line(signature, f"right; of the difference allowed, {name} has {ratio:.2g}")
 
     yield from compare("serving_default", known.inputs)
+    # Not ``magnitudes``, which a batching server refuses.
     place = {name: known.inputs[name] for name in ("l_deg", "b_deg")}
     blue_mag, red_mag = known.stars(card.config.cmd)
     yield from compare(
@@ -76,28 +76,20 @@ def check_server(client, model=None):
 
 
 def _told(client, model):
-    """Card and known answer, of the folder if one is given."""
+    """Card and known answer that the server gives, or those of the folder, if it is the same model."""
+    card, known = client.metadata()
     if model is None:
-        try:
-            return client.metadata()
-        except ServingError as error:
-            raise ServingError(f"{error} (of a batching server give --model)") from None
-    folder, card = find_saved_model(model)
+        return card, known
+    folder, expected = find_saved_model(model)
+    if card.digest != expected.digest:
+        raise MismatchError(
+            f"{client.address} serves model {card.digest}, {folder} is model {expected.digest}: give the "
+            "model that is served"
+        )
     path = folder / EXTRA / KNOWN_ANSWER_NAME
     if not path.is_file():
         raise DataError(f"{path}: missing: export the model again")
-    known = KnownAnswer.from_json(path.read_text(), str(path))
-    try:
-        served, _ = client.metadata()
-    except ServingError:
-        # A batching server does not tell; the comparison of answers decides.
-        return card, known
-    if served.digest != card.digest:
-        raise MismatchError(
-            f"{client.address} serves model {served.digest}, {folder} is model {card.digest}: give the model "
-            "that is served"
-        )
-    return card, known
+    return expected, KnownAnswer.from_json(path.read_text(), str(path))
 
 
 def _line(name, text):

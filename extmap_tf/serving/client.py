@@ -149,7 +149,7 @@ class ModelClient:
         card : extmap_tf.model.card.ModelCard
         known : extmap_tf.model.known_answer.KnownAnswer
         """
-        found = self.predict("metadata", {})
+        found = self.predict("metadata", {"rows": np.zeros(1, np.int32)})
         try:
             card, known = (_text(found[name]) for name in ("card", "known_answer"))
         except (KeyError, IndexError):

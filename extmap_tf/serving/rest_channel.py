@@ -118,7 +118,7 @@ def _error_of(text):
 
 
 def _to_json(value):
-    if value.dtype.kind in "OSU":
+    if value.dtype.kind in "OS":
         return [{"b64": base64.b64encode(item).decode()} for item in value.tolist()]
     return value.tolist()
 

@@ -126,8 +126,6 @@ class ModelServerDouble(
                 found = tf.as_dtype(value.dtype).name
                 raise bad_request(f"{name}: expected {tf.as_dtype(expected).name}, got {found}")
         if self.batching:
-            if not inputs:
-                raise bad_request("Batching Run() must have at least one input tensor")
             if any(value.ndim == 0 for value in inputs.values()):
                 raise bad_request("Batching Run() input tensors must have at least one dimension")
             if len({len(value) for value in inputs.values()}) > 1:
@@ -246,7 +244,11 @@ def _predict_json(server, body):
     if ("instances" in request) == ("inputs" in request):
         raise bad_request("JSON must have either instances or inputs")
     signature = server.signature(request.get("signature_name"))
+    if not signature.inputs:
+        raise bad_request(f"Failed to get input map for signature: {request.get('signature_name')}")
     by_row = "instances" in request
+    if by_row and not request["instances"]:
+        raise bad_request("No values in 'instances' array")
     columns = _columns_of_rows(request["instances"], signature) if by_row else request["inputs"]
     if not isinstance(columns, dict):
         (only,) = signature.inputs
@@ -256,10 +258,17 @@ def _predict_json(server, body):
         if name not in signature.inputs:
             raise bad_request(f"{name}: no such input")
         dtype = tf.as_dtype(signature.inputs[name].dtype)
+        if dtype == tf.string:
+            # As objects, or numpy would cut zeros off the end of bytes.
+            inputs[name] = np.array(_decoded(value), object)
+            continue
         try:
-            inputs[name] = np.array(_decoded(value), dtype.as_numpy_dtype)
-        except (ValueError, TypeError):
-            raise bad_request(f"JSON Value: {name} is not of expected type: {dtype.name}") from None
+            found = np.array(_decoded(value))
+        except ValueError:
+            raise bad_request(f"{name}: Encountered list at unexpected size") from None
+        if found.size and found.dtype.kind not in ("fiu" if dtype.is_floating else "iu"):
+            raise bad_request(f"JSON Value: {name} is not of expected type: {dtype.name}")
+        inputs[name] = found.astype(dtype.as_numpy_dtype)
     outputs = {
         name: _encoded(value.tolist(), binary=name.endswith("_bytes"))
         for name, value in server.run(signature, inputs).items()
