@@ -97,8 +97,8 @@ def _describe_model(card, what):
     config = card.config
     numbers = {name: value for name, value in card.training.items() if isinstance(value, int | float)}
     training = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in numbers.items())
-    if widening := card.training.get("widening"):
-        training += f", spread widened by {min(widening):.2f} to {max(widening):.2f}"
+    if card.training.get("spread"):
+        training += ", spread fitted to the validation pairs"
     return [
         _line("model", f"{what}, {config.network.preset}, {card.n_weights:,} weights, digest {card.digest}"),
         _line("training", training),

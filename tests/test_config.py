@@ -69,7 +69,7 @@ def test_bad_toml_is_refused_with_its_place(text, message):
         ("mocks.l_deg", [], r"\[mocks\]: l_deg must be one or more"),
         ("law.model", "ratio", r"\[law\]: blue_over_red must be"),
         ("mocks.split_salt", "x" * 65, r"\[mocks\]: split_salt must be at most 64 bytes long"),
-        ("survey.cuts.max_error_mag", 0.02, r"max_error_mag is above J's error_floor_mag, 0\.022"),
+        ("survey.cuts.max_error_mag", 0.02, r"max_error_mag is above J's error_floor_mag, 0\.023"),
         ("distance", 3, r"\[distance\] must be a table"),
     ],
 )

@@ -81,6 +81,23 @@ def profiles_from_noise(parameters, noise):
     return to_density(loc[:, None] + sigma[:, None] * own + common, parameters[:, None])
 
 
+def quantile_noise(width):
+    """The fixed quasi-random normal numbers behind all quantiles: tf.Tensor [1, `N_QUANTILE`, width]."""
+    normal = qmc.MultivariateNormalQMC(np.zeros(width), rng=np.random.default_rng(0))
+    return tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
+
+
+def percentiles_of(samples):
+    """Percentiles [rows, n_percentiles, n] over axis 1 of samples [rows, `N_QUANTILE`, n]."""
+    descending = tf.math.top_k(tf.transpose(samples, [0, 2, 1]), N_QUANTILE).values
+    # Sample k of n stands at the quantile (k + 1/2) / n; the value between two is interpolated.
+    place = np.clip(np.array(PERCENTILES) / 100.0 * N_QUANTILE - 0.5, 0, N_QUANTILE - 1)
+    below = np.minimum(place.astype(int), N_QUANTILE - 2)
+    fraction = tf.constant(place - below, tf.float32)
+    low, high = (tf.gather(descending, N_QUANTILE - 1 - k, axis=-1) for k in (below, below + 1))
+    return tf.transpose(low + fraction * (high - low), [0, 2, 1])
+
+
 def summarize(parameters, step_kpc):
     """What the distribution says of the density and of the cumulative extinction, sightline by sightline.
 
@@ -97,8 +114,7 @@ def summarize(parameters, step_kpc):
         n_distances], those of `extmap_tf.grids.PERCENTILES`.
     """
     n_distances, width = parameters.shape[1:]
-    normal = qmc.MultivariateNormalQMC(np.zeros(n_distances + width - 3), rng=np.random.default_rng(0))
-    noise = tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
+    noise = quantile_noise(n_distances + width - 3)
     density = _density_in_one_bin(parameters)
 
     # In blocks of rows, so that memory stays bounded whatever the batch.
@@ -111,7 +127,7 @@ def summarize(parameters, step_kpc):
         return (
             i + 1,
             spreads.write(i, tf.math.reduce_std(cumulative, axis=1)),
-            percentiles.write(i, _percentiles(cumulative)),
+            percentiles.write(i, percentiles_of(cumulative)),
         )
 
     found = [
@@ -192,14 +208,3 @@ def _density_in_one_bin(parameters):
     mean = tf.reduce_sum(weights * values, axis=1)
     variance = tf.reduce_sum(weights * tf.square(values - mean[:, None]), axis=1)
     return mean, tf.sqrt(variance), at(ndtri(np.array(PERCENTILES) / 100.0))
-
-
-def _percentiles(samples):
-    """Percentiles [rows, n_percentiles, n_distances] over axis 1 of [rows, samples, n_distances]."""
-    descending = tf.math.top_k(tf.transpose(samples, [0, 2, 1]), N_QUANTILE).values
-    # Sample k of n stands at the quantile (k + 1/2) / n; the value between two is interpolated.
-    place = np.clip(np.array(PERCENTILES) / 100.0 * N_QUANTILE - 0.5, 0, N_QUANTILE - 1)
-    below = np.minimum(place.astype(int), N_QUANTILE - 2)
-    fraction = tf.constant(place - below, tf.float32)
-    low, high = (tf.gather(descending, N_QUANTILE - 1 - k, axis=-1) for k in (below, below + 1))
-    return tf.transpose(low + fraction * (high - low), [0, 2, 1])

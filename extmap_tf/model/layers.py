@@ -99,8 +99,8 @@ class ProfileParameters(keras.layers.Layer):
 
     From [batch, n_distances * (2 + rank)] to [batch, n_distances, 3 + rank]: the scale s, the mean mu, the
     deviation sigma and the low-rank factor U. The scale is the mean density of the training profiles, bin by
-    bin, so that a fresh network starts there. Sigma and U are widened, bin by bin, by a factor that is fitted
-    after the training (`extmap_tf.model.calibration`).
+    bin, so that a fresh network starts there. The adjustment is fitted after the training
+    (`extmap_tf.model.spread`): a shift of mu and the logarithms of factors on sigma and U, bin by bin.
     """
 
     def __init__(self, n_distances, rank, **kwargs):
@@ -109,7 +109,7 @@ class ProfileParameters(keras.layers.Layer):
 
     def build(self, *_):
         self.scale = self.add_weight(shape=(self.n_distances,), name="scale", initializer="ones")
-        self.widening = self.add_weight(shape=(self.n_distances,), name="widening", initializer="ones")
+        self.adjustment = self.add_weight(shape=(3, self.n_distances), name="adjustment", initializer="zeros")
         self.built = True
 
     def set_mean_density(self, density):
@@ -118,10 +118,14 @@ class ProfileParameters(keras.layers.Layer):
 
     def call(self, x):
         x = ops.reshape(x, (-1, self.n_distances, 2 + self.rank))
+        return self.adjusted(x, self.adjustment)
+
+    def adjusted(self, x, adjustment):
+        """The output for activations x [batch, n_distances, 2 + rank] and an adjustment [3, n_distances]."""
         scale = ops.broadcast_to(ops.expand_dims(self.scale, -1), ops.shape(x[..., :1]))
-        sigma = ops.softplus(x[..., 1:2] - 1.0) + 1e-3
-        spread = ops.concatenate([sigma, x[..., 2:]], axis=-1) * ops.expand_dims(self.widening, -1)
-        return ops.concatenate([scale, x[..., :1], spread], axis=-1)
+        shift, ln_sigma, ln_factor = (ops.expand_dims(adjustment[i], -1) for i in range(3))
+        sigma = (ops.softplus(x[..., 1:2] - 1.0) + 1e-3) * ops.exp(ln_sigma)
+        return ops.concatenate([scale, x[..., :1] + shift, sigma, x[..., 2:] * ops.exp(ln_factor)], axis=-1)
 
     def compute_output_shape(self, shape):
         return (shape[0], self.n_distances, 3 + self.rank)

@@ -19,7 +19,7 @@ from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
 from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
 from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
-from extmap_tf.model.widening import widen
+from extmap_tf.model.spread import fit_spread
 from extmap_tf.records.dataset import (
     corruption_named,
     evaluation_dataset,
@@ -165,7 +165,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         )
     best = state.history[state.best_epoch - 1]
     model = keras.models.load_model(keeper.best_path(state.best_epoch), compile=False)
-    factors = widen(model, evaluation_dataset(records, "validation", batch_size), step_kpc)
+    spread = fit_spread(model, evaluation_dataset(records, "validation", batch_size), step_kpc)
     with whole_path(out / MODEL_NAME, overwrite=True) as temporary:
         # Keras wants its suffix.
         model.save(keras_path := temporary.with_name(temporary.name + ".keras"))
@@ -183,7 +183,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             "train_pairs": records.manifest.n_examples("train"),
             "images_seen": state.epoch * steps * training.batch_size,
             "validation_loss": best["val_loss"],
-            "widening": factors,
+            "spread": spread,
             "replicas": replicas,
         },
     )

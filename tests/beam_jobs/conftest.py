@@ -29,9 +29,13 @@ def saved_model(saved_model, tmp_path_factory):
             answer[f"{name}_std"], answer[f"{name}_percentiles"] = 0.2 * median, steps * median[:, None]
         return answer
 
+    def of_examples(examples):
+        parsed = parse_examples(examples, config)
+        return outputs(parsed["counts"], parsed["l_deg"])
+
     module = tf.Module()
     module.examples = tf.function(
-        lambda examples: outputs((parsed := parse_examples(examples, config))["counts"], parsed["l_deg"]),
+        of_examples,
         input_signature=[tf.TensorSpec([None], tf.string, "examples")],
     )
     module.serving_default = tf.function(

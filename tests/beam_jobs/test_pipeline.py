@@ -126,7 +126,7 @@ def test_a_job_that_fails_takes_the_parents_it_made_with_it(tiny_config, tmp_pat
 
 def start_job(tmp_path, *more):
     command = [sys.executable, "-m", "extmap_tf", "records", "mocks", "--config", "demo", "--out", "r", *more]
-    command += ["--set", "mocks.pool_fields=1"]
+    command += ["--set", "mocks.pool_fields=2"]
     environment = os.environ | {"TMPDIR": str(tmp_path / "scratch")}
     (tmp_path / "scratch").mkdir()
     return subprocess.Popen(

@@ -97,7 +97,7 @@ def main():
         f"{np.quantile(half_kpc[cloud], 0.16):.3f}-{np.quantile(half_kpc[cloud], 0.84):.3f}"
     )
     width = np.median(((p84 - p16) / p50)[cloud])
-    print(f"68 % interval at {MIDDLE_KPC:g} kpc over its median    median {width:.2f}")
+    print(f"68 % interval at {MIDDLE_KPC:g} kpc over its median   median {width:.2f}")
     if args.figure:
         figure = draw(volume, excess, total, cumulative, cloud, clean, odd)
         with whole_path(args.figure, overwrite=True) as path:

@@ -1,0 +1,88 @@
+"""Honest intervals: a few numbers fitted to the validation pairs after the training.
+
+A network is surest of the pairs it was trained on. With the network as it is, smooth functions of distance
+are fitted that shift mu and stretch sigma and U of `extmap_tf.model.layers.ProfileParameters`. Stretching
+alone would not do: softplus is convex, and more spread in every bin is more dust. What is minimised is the
+pinball loss of the percentiles of ln(A + 0.1 mag), each weighted by 1 / [p (1 - p)]; it is least where a
+share p of the pairs lies below each percentile p of the cumulative extinction A (Koenker & Bassett 1978,
+Econometrica 46, 33).
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from extmap_tf.grids import PERCENTILES
+from extmap_tf.model.distribution import percentiles_of, profiles_from_noise, quantile_noise
+from extmap_tf.model.layers import ProfileParameters
+from extmap_tf.model.objective import RELATIVE_FLOOR_MAG
+
+_KNOTS = 12
+_STEPS = 200
+_BATCH = 64
+_RATE = 0.05
+_DECAY = 1e-4
+
+
+def fit_spread(model, batches, step_kpc):
+    """Fit the adjustment and set it in the model; a network that gives one profile is left as it is.
+
+    Parameters
+    ----------
+    model : keras.Model
+    batches : tf.data.Dataset
+        Of (inputs, density [batch, n_distances]). Of fewer than 800 pairs, which cannot say much, less is
+        learnt.
+    step_kpc : float
+
+    Returns
+    -------
+    dict of str to list of float, or None
+        ``mu``, ``ln_sigma`` and ``ln_factor`` at equally spaced distances, the first and the last included.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, ProfileParameters)]
+    if not layers:
+        return None
+    (layer,) = layers
+    head = keras.Model(model.inputs, layer.input)
+    activations, truth = [], []
+    for inputs, density in batches:
+        activations.append(head(inputs, training=False).numpy())
+        truth.append(np.cumsum(density.numpy(), axis=1) * step_kpc)
+    activations, truth = np.concatenate(activations), np.concatenate(truth)
+    n, rank = layer.n_distances, layer.rank
+    activations = activations.reshape(-1, n, 2 + rank)
+
+    # Linear interpolation between the knots.
+    knots = np.linspace(0, n - 1, _KNOTS)
+    weights = np.array([np.interp(np.arange(n), knots, unit) for unit in np.eye(_KNOTS)], np.float32)
+    level = np.float32(PERCENTILES)[:, None] / 100.0
+    weight = 1.0 / (level * (1.0 - level))
+    weight /= weight.sum()
+    noise = quantile_noise(n + rank)
+    theta = tf.Variable(tf.zeros([3, _KNOTS]))
+    n_steps = min(_STEPS, len(truth) // 4)
+    rate = keras.optimizers.schedules.CosineDecay(_RATE, max(n_steps, 1), alpha=0.02)
+    optimizer = keras.optimizers.Adam(rate, beta_2=0.99)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(x, truth):
+        with tf.GradientTape() as tape:
+            profiles = profiles_from_noise(layer.adjusted(x, tf.matmul(theta, weights)), noise)
+            percentiles = percentiles_of(tf.cumsum(profiles, axis=-1) * step_kpc)
+            error = tf.math.log(truth + RELATIVE_FLOOR_MAG)[:, None] - tf.math.log(
+                percentiles + RELATIVE_FLOOR_MAG
+            )
+            pinball = tf.reduce_sum(weight * tf.maximum(level * error, (level - 1.0) * error), axis=1)
+            loss = tf.reduce_mean(pinball) + _DECAY * tf.reduce_sum(tf.square(theta))
+        optimizer.apply_gradients([(tape.gradient(loss, theta), theta)])
+
+    rng = np.random.default_rng(0)
+    for _ in range(n_steps):
+        some = rng.choice(len(truth), min(_BATCH, len(truth)), replace=False)
+        step(tf.constant(activations[some]), tf.constant(truth[some]))
+    layer.adjustment.assign(tf.matmul(theta, weights))
+    names = ("mu", "ln_sigma", "ln_factor")
+    return {
+        name: np.round(row, 4).tolist() for name, row in zip(names, theta.numpy().astype(float), strict=True)
+    }
