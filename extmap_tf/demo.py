@@ -133,7 +133,7 @@ def _run(config, folder):
     }
     metrics.write_json(summary, folder / "summary.json")
     _say(f"Errors of the cumulative A({config.survey.red.name}) of the map against the known truth:")
-    print(metrics.format_table(evaluation.overall))
+    print(metrics.format_table(evaluation.overall), flush=True)
     _say("How often the truth lies in the intervals that the map states:")
     rows = [row for row in evaluation.calibration if row.group == "all"]
     print(format_calibration(rows), flush=True)
