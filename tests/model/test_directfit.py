@@ -12,14 +12,17 @@ from extmap_tf.model.expected_cmd import expected_cmd
 
 @pytest.fixture(scope="module")
 def config(tiny_config):
-    """Fields of 0.5 deg, some thousand stars each."""
+    """Fields of 0.5 deg, some thousand stars each, as the fit takes them to be: only their number is off."""
+    off = ("color_sigma_mag", "mag_sigma_mag", "depth_sigma_mag", "luminous_sigma", "distance_sigma")
     return tiny_config.replace(
+        **{f"nuisances.{name}": 0.0 for name in (*off, "law_ratio_sigma")},
         **{
+            "survey.crowding.loss_mag_per_dex": 0.0,
             "sightlines.field_deg": 0.5,
             "mocks.l_deg": [284.0],
             "profiles.total_max_mag": 1.5,
             "profiles.patchiness_max": 0.2,
-        }
+        },
     )
 
 
