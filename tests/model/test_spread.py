@@ -36,7 +36,8 @@ def test_the_intervals_become_those_of_the_validation_pairs(factor, shift):
         covered = ((truth >= low) & (truth <= high)).mean(axis=0)
         # Quantiles over 256 profiles are off by a few per cent in single bins, for all pairs alike here.
         np.testing.assert_allclose(covered, share, atol=0.1)
-        assert covered.mean() == pytest.approx(share, abs=0.03)
+        # The decay holds the stretch back by about a tenth.
+        assert covered.mean() == pytest.approx(share, abs=0.05)
     below = (truth < percentiles[PERCENTILES.index(50.0)]).mean(axis=0)
     np.testing.assert_allclose(below, 0.5, atol=0.1)
 

@@ -37,6 +37,7 @@ def assert_same_weights(first, second, rtol=0.0):
 
 def test_a_training_leaves_model_card_configuration_and_logs(trained, tiny_config):
     assert sorted(path.name for path in trained.iterdir()) == [
+        "SHA256SUMS",
         "config.toml",
         "domain.npz",
         "logs",
