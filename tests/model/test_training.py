@@ -16,7 +16,7 @@ from extmap_tf.model.card import ModelCard
 from extmap_tf.model.export import load_trained
 from extmap_tf.model.objective import ProfileScore
 from extmap_tf.model.training import mean_density, train
-from extmap_tf.records.dataset import evaluation_dataset, training_dataset
+from extmap_tf.records.dataset import evaluation_dataset
 from extmap_tf.records.manifest import Records
 
 SILENT = {"echo": lambda line: None}
@@ -128,25 +128,6 @@ def test_patience_ends_a_training_early_and_keeps_the_best(mock_records, tmp_pat
     assert any("stopping" in line for line in lines)
     losses = [float(row["val_loss"]) for row in log_of(tmp_path / "t")]
     assert min(losses) == pytest.approx(losses[card.training["best_epoch"] - 1])
-
-
-def test_an_epoch_depends_on_its_number_alone(mock_records, tiny_config):
-    records = Records.open(mock_records)
-
-    def epoch(first, skip):
-        batches = training_dataset(records, tiny_config.training, 1, first_epoch=first)
-        steps = records.manifest.n_examples("train") // tiny_config.training.batch_size
-        return [density.numpy() for _, density in batches.skip(skip * steps).take(steps)]
-
-    for a, b in zip(epoch(2, 0), epoch(0, 2), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert any((a != b).any() for a, b in zip(epoch(0, 0), epoch(1, 0), strict=True))
-
-
-def test_evaluation_is_one_ordered_pass(mock_records):
-    records = Records.open(mock_records)
-    densities = [density.numpy() for _, density in evaluation_dataset(records, "train", batch_size=50)]
-    assert sum(map(len, densities)) == records.manifest.n_examples("train")
 
 
 def test_the_mean_profile_is_smooth_and_keeps_the_total(mock_records):
