@@ -206,7 +206,7 @@ def test_stars_beyond_the_visible_limit_play_no_part(tiny_config, depth_mag):
     limit_mag = mocks.visible_limit_mag(tiny_config, nuisances)
     n = 2000
     red_mag = np.linspace(limit_mag - 1.5, limit_mag + 1, n, dtype=np.float32)
-    catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), red_mag - 1, red_mag, "test")
+    catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), red_mag, red_mag, "test")
     rng = np.random.default_rng(1)
     faint, bright = (catalog.take(part, 1e-3) for part in (red_mag >= limit_mag, red_mag < limit_mag))
     no_dust = np.zeros(40, np.float32)
