@@ -13,7 +13,8 @@ import apache_beam as beam
 import numpy as np
 
 from beam_jobs import shards
-from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, whole_folder
+from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
+from beam_jobs.stores import whole_folder
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.mocks import (
     SPLITS,

@@ -1,4 +1,4 @@
-"""Running a pipeline: options, the local runner, errors in one line, folders that appear whole."""
+"""Running a pipeline: options, the local runner, progress, errors in one line."""
 
 import argparse
 import contextlib
@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 import threading
-import uuid
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
@@ -15,10 +14,9 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from tqdm import tqdm
 
 from beam_jobs.local import local_runner
+from beam_jobs.stores import sizes_in
 from extmap_tf import errors
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.files import made_parents, refuse_current
-from extmap_tf.records.manifest import MANIFEST_NAME
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 CLOUD_RUNNERS = ("DataflowRunner", "TestDataflowRunner")
@@ -119,64 +117,13 @@ def run(build, argv, progress=None):
 
 
 @contextlib.contextmanager
-def scratch_folder(path):
-    """A temporary neighbour of `path` on any of Beam's file systems, gone when the block ends."""
-    temporary = f"{str(path).rstrip('/')}.incomplete-{uuid.uuid4().hex[:8]}"
-    local = FileSystems.get_scheme(temporary) is None
-    with made_parents(temporary) if local else contextlib.nullcontext():
-        FileSystems.mkdirs(temporary)
-        try:
-            yield temporary
-        finally:
-            if FileSystems.exists(temporary):
-                FileSystems.delete([temporary])
-
-
-@contextlib.contextmanager
-def whole_folder(path, overwrite=False):
-    """A scratch folder for records that takes the name `path` when the block ends well.
-
-    Parameters
-    ----------
-    path : str
-        The folder to make.
-    overwrite : bool
-        Whether existing records, or an empty folder, may be replaced; they are kept until the new ones are
-        complete. Any other folder is somebody's own.
-    """
-    path = str(path).rstrip("/") or "/"
-    if FileSystems.exists(path):
-        if not overwrite:
-            raise DataError(f"{path} exists already: choose another name or give --overwrite")
-        refuse_current(path)
-        (inside,) = FileSystems.match([FileSystems.join(path, "*")])
-        if not FileSystems.exists(FileSystems.join(path, MANIFEST_NAME)) and inside.metadata_list:
-            raise DataError(f"{path} was not made by this command: choose another name")
-    with scratch_folder(path) as temporary:
-        yield temporary
-        if FileSystems.exists(path):
-            old = f"{path}.old-{uuid.uuid4().hex[:8]}"
-            FileSystems.rename([path], [old])
-            try:
-                FileSystems.rename([temporary], [path])
-            except BaseException:
-                if not FileSystems.exists(path):
-                    FileSystems.rename([old], [path])
-                raise
-            FileSystems.delete([old])
-        else:
-            FileSystems.rename([temporary], [path])
-
-
-@contextlib.contextmanager
 def progress_of_files(folder, pattern, total, what):
     """Show how many of the expected files of a folder are there."""
     done = threading.Event()
     bar = tqdm(total=total, desc=what, unit="shard", mininterval=1.0, smoothing=0)
 
     def count():
-        (match,) = FileSystems.match([FileSystems.join(folder, pattern)])
-        bar.n = len(match.metadata_list)
+        bar.n = len(sizes_in(folder, pattern))
         bar.refresh()
 
     def watch():

@@ -12,15 +12,14 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
-from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, scratch_folder
+from beam_jobs import stores
+from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.files import refuse_existing
 from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.quiet import start_tensorflow
-from extmap_tf.records.manifest import Records
 
 FIELDS_PER_TILE = 2048
 
@@ -67,7 +66,9 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
         start_tensorflow()
         from extmap_tf.model.scoring import Scorer
 
-        return Scorer(self._folder)
+        # It is read whole: what was copied from an object store is not needed any more.
+        with stores.local_copy(self._folder) as folder:
+            return Scorer(folder)
 
     def run_inference(self, batch, model, inference_args=None):
         outputs = model.score_examples(batch)
@@ -95,8 +96,8 @@ def read_shard(shard):
     from extmap_tf.records.dataset import corruption_named, serialized_examples
 
     first, path = shard
-    with corruption_named(path):
-        for offset, example in enumerate(serialized_examples([path]).as_numpy_iterator()):
+    with stores.local_copy(path) as local, corruption_named(path):
+        for offset, example in enumerate(serialized_examples([local]).as_numpy_iterator()):
             yield first + offset, example
 
 
@@ -185,7 +186,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
     Parameters
     ----------
     records_path : path-like
-        Survey records.
+        Survey records, on any of Beam's file systems, as the model and the map.
     model_path : path-like
         A SavedModel's version folder, or its parent (the highest version is taken).
     out : path-like
@@ -202,40 +203,39 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
         As written.
     """
     from extmap_tf.model.scoring import require_fit
-    from extmap_tf.model.versions import find_saved_model
 
-    check_start(beam_argv)
-    refuse_existing(out, overwrite)
+    records_path, model_path, out = map(str, (records_path, model_path, out))
+    check_start(beam_argv, records_path, model_path, out)
+    stores.refuse_object(out, overwrite)
     if not 0 <= n_samples <= MAX_SAMPLES:
         raise ConfigError(f"samples must be 0 to {MAX_SAMPLES}, got: {n_samples}")
-    records = Records.open(records_path)
-    if records.manifest.kind != "survey":
-        raise DataError(f"{records.path}: mock records are no map's; score 'records survey'")
-    model_folder, card = find_saved_model(model_path)
-    require_fit(card, str(model_folder), records)
+    manifest = stores.open_manifest(records_path)
+    if manifest.kind != "survey":
+        raise DataError(f"{records_path}: mock records are no map's; score 'records survey'")
+    model_folder, card = stores.find_model(model_path)
+    require_fit(card, model_folder, manifest, records_path)
     shards, first = [], 0
-    for split in records.manifest.splits:
-        for entry in records.manifest.splits[split]:
-            shards.append((first, str(records.path / entry.name)))
+    for split in manifest.splits.values():
+        for entry in split:
+            shards.append((first, stores.join(records_path, entry.name)))
             first += entry.n_examples
-    grid = records.manifest.config.sightlines
+    grid = manifest.config.sightlines
     n_tiles = n_shards_for(grid.n_sightlines, FIELDS_PER_TILE)
-    handler = SavedModelHandler(str(model_folder), card.config, n_samples)
-    with scratch_folder(out) as folder:
+    handler = SavedModelHandler(model_folder, card.config, n_samples)
+    with stores.scratch_folder(out) as folder, stores.whole_upload(out, overwrite) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(lambda pipeline: build(pipeline, shards, handler, folder), list(beam_argv), progress)
-        (match,) = FileSystems.match([FileSystems.join(folder, "tile-*.npz")])
-        tiles = [metadata.path for metadata in match.metadata_list]
+        tiles = list(stores.sizes_in(folder, "tile-*.npz"))
         provenance = Provenance.of(
-            records.manifest.config,
+            manifest.config,
             "estimate",
             law=card.config.law,
-            model_name=f"{card.config.network.preset}/{model_folder.name}",
+            model_name=f"{card.config.network.preset}/{model_folder.rsplit('/', 1)[-1]}",
             model_digest=card.digest,
             records_digest=card.records_digest,
         )
         result = tiles_to_map(tiles, grid, card.config.distance, provenance)
-        result.write(out, overwrite=overwrite)
+        result.write(local, overwrite=overwrite)
     return result
 
 

@@ -17,7 +17,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import shards
-from beam_jobs.pipeline import check_start, progress_of_files, run, run_command, whole_folder
+from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
+from beam_jobs.stores import whole_folder
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.cmd import FieldCounts, add_partial_counts, batch_to_field_counts
 from extmap_tf.errors import DataError

@@ -299,7 +299,7 @@ def _survey_fields(records, sightlines):
 
 def _load_model(path, records):
     folder, card = find_saved_model(path)
-    require_fit(card, str(folder), records)
+    require_fit(card, str(folder), records.manifest, records.path)
     target = records.manifest.config.target
     require_same("profile target", card.config.target, f"model {folder}", target, f"records {records.path}")
     return Scorer(folder)

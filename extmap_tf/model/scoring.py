@@ -13,18 +13,27 @@ from extmap_tf.records.example import parse_examples
 BATCH_SIZE = 512
 
 
-def require_fit(card, model_name, records):
+def require_fit(card, model_name, manifest, place):
     """Raise MismatchError unless a model was trained for CMDs like those of the records, of the same region.
 
     Records that are only in part of the model's region pass: the fields outside are flagged.
+
+    Parameters
+    ----------
+    card : extmap_tf.model.card.ModelCard
+    model_name : str
+        For messages.
+    manifest : extmap_tf.records.manifest.Manifest
+    place : path-like
+        Where the records are, for messages.
     """
-    config, manifest = card.config, records.manifest
+    config = card.config
     require_same(
         "observation",
         config.observation,
         f"model {model_name}",
         manifest.config.observation,
-        f"records {records.path}",
+        f"records {place}",
     )
     positions = (
         np.array(manifest.config.mocks.sightlines_deg()).T
@@ -36,7 +45,7 @@ def require_fit(card, model_name, records):
         l_low, l_high, b_low, b_high = config.region_deg()
         raise MismatchError(
             f"model {model_name} was made for l {l_low:g} to {l_high:g}, b {b_low:g} to {b_high:g}; all of "
-            f"the records {records.path} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to "
+            f"the records {place} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to "
             f"{b.max():g}"
         )
 
@@ -122,7 +131,7 @@ def evaluate_model(path, records, split="test"):
             f"{records.path}: survey records carry no profiles to compare with; give mock records"
         )
     folder, card = find_saved_model(path)
-    require_fit(card, str(folder), records)
+    require_fit(card, str(folder), records.manifest, records.path)
     config = records.manifest.config
     require_same(
         "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"

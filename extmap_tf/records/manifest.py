@@ -59,6 +59,10 @@ class Manifest:
     def n_examples(self, split):
         return sum(shard.n_examples for shard in self.splits[split])
 
+    def entries(self):
+        """All files of the folder but the manifest."""
+        return (*(shard for shards in self.splits.values() for shard in shards), *self.others)
+
     def to_json(self):
         config = self.config
         header = {
@@ -158,7 +162,7 @@ class Records:
                 "'extmap-tf records'"
             )
         records = cls(path, Manifest.from_json(place.read_text(), str(place)))
-        for entry in records.entries():
+        for entry in records.manifest.entries():
             file = path / entry.name
             if not file.is_file():
                 raise DataError(f"{file}: missing, though the manifest lists it; make the records again")
@@ -169,14 +173,9 @@ class Records:
                 )
         return records
 
-    def entries(self):
-        """All files of the folder but the manifest."""
-        shards = [shard for split in self.manifest.splits.values() for shard in split]
-        return (*shards, *self.manifest.others)
-
     def verify(self):
         """Check every file's SHA-256; DataError names the first that differs."""
-        for entry in self.entries():
+        for entry in self.manifest.entries():
             with open(self.path / entry.name, "rb") as stream:
                 found = sha256_of(stream)
             if found != entry.sha256:

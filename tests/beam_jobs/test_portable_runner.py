@@ -65,7 +65,7 @@ def portable_argv():
 
 
 def files_of(records):
-    return {entry.name: entry.sha256 for entry in Records.open(records).entries()}
+    return {entry.name: entry.sha256 for entry in Records.open(records).manifest.entries()}
 
 
 def test_the_three_jobs_give_the_same_files_and_map(

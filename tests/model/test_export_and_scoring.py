@@ -189,7 +189,7 @@ def test_a_model_for_other_cmds_is_refused_by_name(saved_model, mock_records, ti
     _, card = find_saved_model(saved_model)
     other = card.replace(config=tiny_config.replace(**{"survey.cuts.max_error_mag": 0.1}))
     with pytest.raises(MismatchError) as caught:
-        require_fit(other, "model m", Records.open(mock_records))
+        require_fit(other, "model m", Records.open(mock_records).manifest, mock_records)
     for part in ("model m", str(mock_records), "survey.cuts.max_error_mag", "0.1", "0.15"):
         assert part in str(caught.value)
 
@@ -200,12 +200,12 @@ def test_a_model_of_another_region_is_refused_by_name(saved_model, survey_record
     far = {"sightlines.l_min_deg": 100.0, "sightlines.l_max_deg": 101.0}
     other = card.replace(config=tiny_config.replace(**far, **{"mocks.l_deg": [100.0]}))
     with pytest.raises(MismatchError) as caught:
-        require_fit(other, "model m", records)
+        require_fit(other, "model m", records.manifest, records.path)
     for part in ("model m", "l 99.95 to 101.05", str(survey_records), "l 284 to 284.2"):
         assert part in str(caught.value)
     # In part of the region: flagged, not refused.
     near = {"sightlines.l_min_deg": 284.1, "sightlines.l_max_deg": 285.0}
-    require_fit(card.replace(config=tiny_config.replace(**near)), "model m", records)
+    require_fit(card.replace(config=tiny_config.replace(**near)), "model m", records.manifest, records.path)
 
 
 def test_an_edited_outcome_in_a_card_is_refused(trained):

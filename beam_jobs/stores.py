@@ -1,0 +1,213 @@
+"""Files and folders on any of Beam's file systems: local disks, and object stores, which know no folders."""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import tempfile
+import uuid
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from extmap_tf.errors import DataError
+from extmap_tf.files import made_parents, refuse_current, refuse_existing
+from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.model.versions import EXTRA, find_saved_model
+from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records
+
+_AS_IS = CompressionTypes.UNCOMPRESSED
+
+
+def is_local(path):
+    return FileSystems.get_scheme(str(path)) is None
+
+
+def join(folder, *names):
+    return FileSystems.join(str(folder), *names)
+
+
+def read_bytes(path):
+    """The content of a file."""
+    with FileSystems.open(path, compression_type=_AS_IS) as stream:
+        return stream.read()
+
+
+def sizes_in(folder, pattern="**"):
+    """Files of a folder whose names match a pattern, whatever letters the folder's own name has.
+
+    Returns
+    -------
+    dict of str to int
+        Size in bytes by path, ascending; empty where there is no such folder.
+    """
+    (match,) = FileSystems.match([join(glob.escape(str(folder).rstrip("/")), pattern)])
+    return {found.path: found.size_in_bytes for found in sorted(match.metadata_list, key=lambda f: f.path)}
+
+
+@contextlib.contextmanager
+def scratch_folder(path):
+    """A temporary neighbour of `path`, gone when the block ends."""
+    temporary = f"{str(path).rstrip('/')}.incomplete-{uuid.uuid4().hex[:8]}"
+    with made_parents(temporary) if is_local(path) else contextlib.nullcontext():
+        FileSystems.mkdirs(temporary)
+        try:
+            yield temporary
+        finally:
+            _delete_folder(temporary)
+
+
+@contextlib.contextmanager
+def whole_folder(path, overwrite=False):
+    """A scratch folder for records that takes the name `path` when the block ends well.
+
+    In an object store the files are renamed one by one, the manifest last: a folder without one is not
+    finished.
+
+    Parameters
+    ----------
+    path : str
+        The folder to make.
+    overwrite : bool
+        Whether existing records, or an empty folder, may be replaced; they are kept until the new ones are
+        complete. Any other folder is somebody's own.
+    """
+    path = str(path).rstrip("/") or "/"
+    there = os.path.lexists(path) if is_local(path) else bool(sizes_in(path))
+    if there:
+        if not overwrite:
+            raise DataError(f"{path} exists already: choose another name or give --overwrite")
+        if is_local(path):
+            refuse_current(path)
+        records = FileSystems.exists(join(path, MANIFEST_NAME))
+        if not records and (not is_local(path) or not os.path.isdir(path) or os.listdir(path)):
+            raise DataError(f"{path} was not made by this command: choose another name")
+    with scratch_folder(path) as temporary:
+        yield temporary
+        if not is_local(path):
+            _move_objects(temporary, path)
+        elif there:
+            old = f"{path}.old-{uuid.uuid4().hex[:8]}"
+            FileSystems.rename([path], [old])
+            try:
+                FileSystems.rename([temporary], [path])
+            except BaseException:
+                if not FileSystems.exists(path):
+                    FileSystems.rename([old], [path])
+                raise
+            FileSystems.delete([old])
+        else:
+            FileSystems.rename([temporary], [path])
+
+
+@contextlib.contextmanager
+def whole_upload(path, overwrite=False):
+    """A local place to write a file at: `path` itself, or one whose file is copied there after the block."""
+    if is_local(path):
+        yield path
+        return
+    refuse_object(path, overwrite)
+    with tempfile.TemporaryDirectory(prefix="extmap-") as scratch:
+        local = os.path.join(scratch, path.rsplit("/", 1)[1])
+        yield local
+        # An object appears when it has been written whole.
+        with open(local, "rb") as stream, FileSystems.create(path, compression_type=_AS_IS) as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+
+
+def refuse_object(path, overwrite=False):
+    """Raise DataError if the file `path`, local or in an object store, exists and may not be replaced."""
+    if is_local(path):
+        refuse_existing(path, overwrite)
+    elif FileSystems.exists(path) and not overwrite:
+        raise DataError(f"{path} exists already: choose another name or give --overwrite")
+
+
+@contextlib.contextmanager
+def local_copy(path):
+    """The path of a local copy of a file or of a folder, or `path` itself where it is local."""
+    if is_local(path):
+        yield path
+        return
+    path = str(path).rstrip("/")
+    with tempfile.TemporaryDirectory(prefix="extmap-") as scratch:
+        copy = os.path.join(scratch, path.rsplit("/", 1)[1])
+        for source in sizes_in(path) or [path]:
+            target = copy + source[len(path) :]
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with FileSystems.open(source, compression_type=_AS_IS) as stream, open(target, "wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+        yield copy
+
+
+def open_manifest(path):
+    """The manifest of a records folder whose files are all there with their stated sizes.
+
+    Raises
+    ------
+    DataError
+        As `extmap_tf.records.manifest.Records.open`.
+    """
+    if is_local(path):
+        return Records.open(path).manifest
+    place = join(path, MANIFEST_NAME)
+    if not FileSystems.exists(place):
+        raise DataError(
+            f"{path}: no {MANIFEST_NAME}, so these are no finished records; make them with 'extmap-tf "
+            "records'"
+        )
+    manifest = Manifest.from_json(read_bytes(place).decode(), place)
+    sizes = sizes_in(path)
+    for entry in manifest.entries():
+        found = sizes.get(join(path, entry.name))
+        if found != entry.n_bytes:
+            raise DataError(
+                f"{join(path, entry.name)}: {'missing' if found is None else f'{found} bytes'}, the manifest "
+                f"says {entry.n_bytes} bytes; make the records again"
+            )
+    return manifest
+
+
+def find_model(path):
+    """As `extmap_tf.model.versions.find_saved_model`, on any file system.
+
+    Returns
+    -------
+    folder : str
+    card : extmap_tf.model.card.ModelCard
+    """
+    if is_local(path):
+        folder, card = find_saved_model(path)
+        return str(folder), card
+    path = str(path).rstrip("/")
+    folder = path
+    if not FileSystems.exists(join(path, "saved_model.pb")):
+        found = (re.search(r"/([1-9]\d*)/saved_model\.pb$", name) for name in sizes_in(path))
+        numbers = [int(match[1]) for match in found if match]
+        if not numbers:
+            raise DataError(f"{path}: no SavedModel there (make one with 'extmap-tf export' and copy it)")
+        folder = join(path, str(max(numbers)))
+    place = join(folder, EXTRA, CARD_NAME)
+    if not FileSystems.exists(place):
+        raise DataError(f"{folder}: no {EXTRA}/{CARD_NAME}: not a SavedModel of 'extmap-tf export'")
+    return folder, ModelCard.from_json(read_bytes(place).decode(), place)
+
+
+def _move_objects(source, target):
+    """Rename all objects of a folder, the manifest last; those that were there before are deleted first."""
+    manifest = join(target, MANIFEST_NAME)
+    old = list(sizes_in(target))
+    # Without its manifest the folder counts as unfinished from the first moment on.
+    for names in ([manifest] if manifest in old else [], [name for name in old if name != manifest]):
+        FileSystems.delete(names)
+    names = sorted((name[len(source) :].strip("/") for name in sizes_in(source)), key=MANIFEST_NAME.__eq__)
+    for name in names:
+        FileSystems.rename([join(source, name)], [join(target, name)])
+
+
+def _delete_folder(path):
+    if not is_local(path):
+        FileSystems.delete(list(sizes_in(path)))
+    elif os.path.lexists(path):
+        FileSystems.delete([path])
