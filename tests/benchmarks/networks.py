@@ -1,0 +1,192 @@
+"""How fast the networks are beside the machine's own matrix product, and scoring beside the bare SavedModel.
+
+    python tests/benchmarks/networks.py [--json FILE]
+
+In one process: the product of two large matrices, then inference and training of the published network and
+of the default one, with their share of the product's operations a second. Then survey records of the `carina`
+grid (7,585 fields, Poisson draws of a reference CMD) are scored by the bare SavedModel, by the scoring job,
+and by the whole command ``extmap-tf score --model carina`` in a new process, start-up and map file included.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from extmap_tf import Config
+from extmap_tf.quiet import start_tensorflow
+
+MATRIX = 4096
+
+
+def median_seconds(function, repeats):
+    """Median wall time of several calls after a first one."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def operations(model):
+    """Additions and multiplications of one image in the layers with weights."""
+    import keras
+
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            total += 2 * np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3])
+        elif isinstance(layer, keras.layers.Dense):
+            total += 2 * np.prod(layer.kernel.shape)
+    return float(total)
+
+
+def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
+    """Print and keep images/s of one network in inference and training."""
+    import keras
+    import tensorflow as tf
+
+    from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
+    from extmap_tf.model.objective import ProfileLoss, ProfileScore
+
+    keras.config.set_dtype_policy(precision)
+    config = Config.named("carina").replace(**{"network.preset": preset})
+    model = build_network(config, 9, seed=1)
+    rng = np.random.default_rng(1)
+    place = np.array(config.mocks.sightlines_deg()).T
+    n_distances = config.distance.n_distances
+    fill_tables(model, (*place, rng.poisson(1.0, (9, *config.cmd.shape))), np.full(n_distances, 0.1))
+    inputs = {
+        "counts": tf.constant(rng.poisson(1.0, (batch, *config.cmd.shape)), tf.float32),
+        "l_deg": tf.fill([batch], 280.0),
+        "b_deg": tf.fill([batch], 0.0),
+    }
+    infer = tf.function(lambda x: model(x, training=False), jit_compile=False)
+    step_kpc = config.distance.step_kpc
+    loss = ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc)
+    model.compile(optimizer=keras.optimizers.AdamW(1e-4), loss=loss, jit_compile=False)
+    truth = tf.constant(rng.gamma(0.5, 0.2, (256, n_distances)), tf.float32)
+    few = {name: value[:256] for name, value in inputs.items()}
+    inference = batch / median_seconds(lambda: infer(inputs), repeats)
+    training = 256 / median_seconds(lambda: model.train_on_batch(few, truth), repeats)
+    share = inference * operations(model) / matrix_rate
+    name = f"{preset} {precision}"
+    figures |= {f"{name} inference images/s": inference, f"{name} training images/s": training}
+    print(
+        f"{name:24s} {n_weights(model):>12,} {inference:>12,.0f} {100 * share:>8.0f} {training:>12,.0f}",
+        flush=True,
+    )
+    keras.config.set_dtype_policy("float32")
+    return share
+
+
+def matrix_product(dtype, repeats):
+    """Operations a second of a large matrix product."""
+    import tensorflow as tf
+
+    a = tf.cast(tf.random.normal([MATRIX, MATRIX]), dtype)
+    return 2.0 * MATRIX**3 / median_seconds(lambda: tf.matmul(a, a).numpy()[0, 0], repeats)
+
+
+def write_survey(config, folder):
+    """Survey records of the configuration's grid: Poisson draws of the sector's mean CMD."""
+    from beam_jobs import shards
+    from beam_jobs.twomass_to_records import FIELDS_PER_SHARD, SPLIT, field_to_example
+    from extmap_tf.cmd import FieldCounts
+    from extmap_tf.mocks import reference_cmd
+
+    rng = np.random.default_rng(1)
+    mean = reference_cmd(config, 280.0, 0.0).ravel()
+    coverage = np.full(FieldCounts.n_slots(config.cmd) - mean.size - 1, 80)
+    n = config.sightlines.n_sightlines
+    n_shards = shards.n_shards_for(n, FIELDS_PER_SHARD)
+
+    def example(index):
+        slots = np.concatenate([rng.poisson(mean), [0], coverage])
+        return field_to_example(index, FieldCounts(slots), config)
+
+    entries = []
+    for shard in range(n_shards):
+        fields = range(shard * FIELDS_PER_SHARD, min((shard + 1) * FIELDS_PER_SHARD, n))
+        name = shards.shard_name(SPLIT, shard, n_shards)
+        entries.append((SPLIT, shards.write_shard(str(folder), name, map(example, fields))))
+    shards.write_manifest(entries, str(folder), "survey", config, report={"counted": 1, "tables": 1})
+
+
+def scoring_rates(repeats, figures):
+    """Print and keep images/s of the bare SavedModel, of the job, and seconds of the whole command."""
+    from beam_jobs.score_to_map import make_map
+    from extmap_tf.model.scoring import BATCH_SIZE, Scorer
+    from extmap_tf.model.versions import find_saved_model
+    from extmap_tf.records.dataset import serialized_examples
+    from extmap_tf.records.manifest import Records
+
+    folder, card = find_saved_model("carina")
+    n = card.config.sightlines.n_sightlines
+    with tempfile.TemporaryDirectory() as scratch:
+        survey = Path(scratch, "survey")
+        survey.mkdir()
+        write_survey(card.config, survey)
+        scorer = Scorer(folder)
+        batches = list(serialized_examples(Records.open(survey).shard_paths("all")).batch(BATCH_SIZE))
+        command = [sys.executable, "-m", "extmap_tf", "score", "--model", "carina", "--overwrite"]
+        command += ["--records", str(survey), "--out", str(Path(scratch, "map.fits"))]
+        rows = {
+            "bare": lambda: [scorer.score_examples(batch.numpy()) for batch in batches],
+            "job": lambda: make_map(survey, folder, Path(scratch, "map.fits"), overwrite=True),
+            "command": lambda: subprocess.run(command, check=True, capture_output=True),
+        }
+        times = {name: [] for name in rows}
+        for _ in range(repeats):
+            for name, function in rows.items():
+                start = time.perf_counter()
+                with contextlib.redirect_stderr(io.StringIO()):
+                    function()
+                times[name].append(time.perf_counter() - start)
+    bare, job, command = (statistics.median(times[name]) for name in rows)
+    figures |= {"bare images/s": n / bare, "scoring job images/s": n / job, "score command s": command}
+    print(f"\n{n:,} fields: bare SavedModel {n / bare:,.0f} images/s, scoring job {n / job:,.0f} images/s")
+    print(f"records to map by 'extmap-tf score', start-up included: {command:.1f} s")
+    return bare / job
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--bfloat16", action="store_true", help="also in mixed_bfloat16 (matrix units)")
+    parser.add_argument("--json", help="write figures and ratios to this file")
+    args = parser.parse_args()
+    start_tensorflow()
+    figures, ratios = {}, {}
+    print(f"{'':24s} {'weights':>12s} {'images/s':>12s} {'% peak':>8s} {'training/s':>12s}")
+    policies = {"float32": "float32"} | ({"mixed_bfloat16": "bfloat16"} if args.bfloat16 else {})
+    for policy, dtype in policies.items():
+        rate = matrix_product(dtype, args.repeats)
+        figures[f"matrix product {dtype} Gop/s"] = rate / 1e9
+        print(f"matrix product {dtype}: {rate / 1e9:,.0f} Gop/s")
+        for preset in ("cornu2022", "dense"):
+            share = network_rates(preset, policy, args.batch, args.repeats, rate, figures)
+            ratios[f"{preset} {policy} share of the matrix product"] = share
+    ratios["dense over cornu2022, inference"] = (
+        figures["dense float32 inference images/s"] / figures["cornu2022 float32 inference images/s"]
+    )
+    ratios["scoring job over bare SavedModel"] = scoring_rates(args.repeats, figures)
+    for name, ratio in ratios.items():
+        print(f"{name}: {ratio:.2f}")
+    if args.json:
+        Path(args.json).write_text(json.dumps({"figures": figures, "ratios": ratios}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
