@@ -144,11 +144,13 @@ def slots_to_partial_counts(slots, grid, fields_per_block):
     """
     slots, counts = np.unique(slots, return_counts=True)
     block_slots = fields_per_block * FieldCounts.n_slots(grid)
-    block, start = np.unique(slots // block_slots, return_index=True)
-    slots = (slots % block_slots).astype(np.int32)
-    counts = counts.astype(np.int32)
-    parts = (slice(i, j) for i, j in zip(start, np.append(start, slots.size)[1:], strict=True))
-    return [(int(index), (slots[part], counts[part])) for index, part in zip(block, parts, strict=True)]
+    n_blocks = int(slots.max(initial=-1)) // block_slots + 1
+    edges = np.searchsorted(slots, np.arange(n_blocks + 1) * block_slots)
+    return [
+        (block, ((slots[i:j] - block * block_slots).astype(np.int32), counts[i:j].astype(np.int32)))
+        for block, (i, j) in enumerate(itertools.pairwise(edges))
+        if i < j
+    ]
 
 
 def add_partial_counts(partials):
