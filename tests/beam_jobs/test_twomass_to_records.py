@@ -1,5 +1,6 @@
 import gzip
 import logging
+import threading
 
 import apache_beam as beam
 import numpy as np
@@ -119,6 +120,23 @@ def test_parts_of_a_table_give_the_records_of_the_whole(tiny_config, observed_sk
         strict=True,
     ):
         assert whole.sha256 == part.sha256
+
+
+def test_tables_are_counted_side_by_side(tiny_config, tmp_path, monkeypatch):
+    all_there = threading.Barrier(2)
+    count = job.table_to_field_counts
+
+    def wait_and_count(*args):
+        all_there.wait(60)
+        yield from count(*args)
+
+    monkeypatch.setattr(job, "table_to_field_counts", wait_and_count)
+    row = [ROW.format(12.5, 12.0, "AAA")]
+    tables = [write_csv(tmp_path / f"{name}.csv", row) for name in "ab"]
+    workers = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    assert (
+        job.make_records(tiny_config, tables, str(tmp_path / "r"), beam_argv=workers).report["counted"] == 2
+    )
 
 
 def write_csv(path, rows, header="RAJ2000,DEJ2000,GLON,GLAT,Jmag,e_Jmag,Kmag,e_Kmag,Qflg"):
