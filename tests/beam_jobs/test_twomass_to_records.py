@@ -134,9 +134,8 @@ def test_tables_are_counted_side_by_side(tiny_config, tmp_path, monkeypatch):
     row = [ROW.format(12.5, 12.0, "AAA")]
     tables = [write_csv(tmp_path / f"{name}.csv", row) for name in "ab"]
     workers = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
-    assert (
-        job.make_records(tiny_config, tables, str(tmp_path / "r"), beam_argv=workers).report["counted"] == 2
-    )
+    manifest = job.make_records(tiny_config, tables, str(tmp_path / "r"), beam_argv=workers)
+    assert manifest.report["counted"] == 2
 
 
 def write_csv(path, rows, header="RAJ2000,DEJ2000,GLON,GLAT,Jmag,e_Jmag,Kmag,e_Kmag,Qflg"):
