@@ -35,6 +35,8 @@ SPLIT = "all"
 _ROWS_PER_LINE = 2_000_000
 # The more stars are counted at once, the less is sent on; this many take about 150 MB.
 _SLOTS_HELD = 1 << 22
+# Partial counts of a block wait for others: summed one by one, they would cost the square of their number.
+_COUNTS_WAITING = 1 << 16
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +94,11 @@ def table_to_field_counts(path, config, columns=None):
         gives them, and at the end what became of the rows.
     """
     report = {"tables": 1, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
-    held, n_held = [], 0
+    held = [np.zeros(0, np.int64)]
 
     def partial_counts():
-        slots = np.concatenate([np.zeros(0, np.int64), *held])
-        held.clear()
+        slots = np.concatenate(held)
+        del held[1:]
         for block in slots_to_partial_counts(slots, config.cmd, FIELDS_PER_SHARD):
             yield "block", block
 
@@ -109,10 +111,8 @@ def table_to_field_counts(path, config, columns=None):
             for reason, n in batch.rejected.items():
                 report["rejected"][reason] = report["rejected"].get(reason, 0) + int(n)
             held.append(slots)
-            n_held += slots.size
-            if n_held >= _SLOTS_HELD:
+            if sum(slots.size for slots in held) >= _SLOTS_HELD:
                 yield from partial_counts()
-                n_held = 0
             if report["rows"] // _ROWS_PER_LINE > (report["rows"] - batch.n_rows) // _ROWS_PER_LINE:
                 logger.info("%s: %s rows so far", path, f"{report['rows']:,}")
     yield from partial_counts()
@@ -162,9 +162,10 @@ class AddPartialCounts(beam.CombineFn):
 
 
 def _compacted(partials):
-    """The same partial counts, summed once those that came last outweigh those that are summed."""
-    n_new = sum(slots.size for slots, _ in partials[1:])
-    return [add_partial_counts(partials)] if n_new > max(_SLOTS_HELD, partials[0][0].size) else partials
+    """The same partial counts, summed once those that came last outweigh the first, the sum so far."""
+    n_waiting = sum(slots.size for slots, _ in partials[1:])
+    enough = partials and n_waiting > max(_COUNTS_WAITING, partials[0][0].size)
+    return [add_partial_counts(partials)] if enough else partials
 
 
 class FieldsToShard(beam.DoFn):

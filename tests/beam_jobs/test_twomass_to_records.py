@@ -78,15 +78,16 @@ def test_add_partial_counts_twin_agrees(tiny_config):
         assert_that(pipeline | beam.Create(partials) | beam.CombinePerKey(job.AddPartialCounts()), check)
 
 
-@pytest.mark.parametrize("held", [1, 40, 10_000])
-def test_partial_counts_add_up_in_any_order_and_whenever_they_are_compacted(tiny_config, monkeypatch, held):
-    monkeypatch.setattr(job, "_SLOTS_HELD", held)
+@pytest.mark.parametrize("waiting", [1, 40, 10_000])
+def test_partial_counts_add_up_in_any_order_and_whenever_they_are_compacted(monkeypatch, waiting):
+    monkeypatch.setattr(job, "_COUNTS_WAITING", waiting)
     rng = np.random.default_rng(1)
     parts = [(np.unique(rng.integers(0, 300, 50)).astype(np.int32),) * 2 for _ in range(9)]
     total = job.AddPartialCounts()
     accumulators = [total.create_accumulator() for _ in range(3)]
     for i, part in enumerate(parts):
         accumulators[i % 2] = total.add_input(accumulators[i % 2], part)
+    assert total.merge_accumulators([[], []]) == []
     merged = total.merge_accumulators([total.compact(accumulators[0]), *accumulators[1:]])
     slots, counts = total.extract_output(merged)
     expected = sum(np.bincount(slot, count, 300) for slot, count in parts)
