@@ -1,11 +1,11 @@
 """Survey tables -> TFRecords of the CMD of every sightline of a grid.
 
-Rows are read, cut and counted in batches; what moves between workers are partial counts of fields, never
-stars::
+Rows are read, cut and counted in batches; what moves between workers are partial counts of blocks of fields,
+never stars. A block is what one shard holds::
 
-    tables -> CountTable -+-> partial counts -+-> AddPartialCounts -> FieldToExample -> FieldsToShard -+
-                          |   empty fields  --+                                                        |
-                          +-> row counts -> AddReports -------------------------> WriteManifest <------+
+    tables -> CountTable -+-> partial counts -+-> AddPartialCounts -> FieldsToShard -+
+                          |   empty blocks  --+                                      |
+                          +-> row counts -> AddReports ---------> WriteManifest <----+
 """
 
 import logging
@@ -20,7 +20,12 @@ from beam_jobs import shards
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.stores import whole_folder
 from extmap_tf.catalogs.survey_tables import read_survey_table
-from extmap_tf.cmd import FieldCounts, add_partial_counts, batch_to_field_counts
+from extmap_tf.cmd import (
+    add_partial_counts,
+    batch_to_slots,
+    block_to_field_counts,
+    slots_to_partial_counts,
+)
 from extmap_tf.errors import DataError
 from extmap_tf.grids import sightline_name
 from extmap_tf.quiet import start_tensorflow
@@ -29,6 +34,10 @@ from extmap_tf.records.manifest import MANIFEST_NAME, Manifest
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
 _ROWS_PER_LINE = 2_000_000
+# The more stars are counted at once, the less is sent on; this many take about 150 MB.
+_SLOTS_HELD = 1 << 22
+# Partial counts of a block wait for others: summed one by one, they would cost the square of their number.
+_COUNTS_WAITING = 1 << 16
 
 logger = logging.getLogger(__name__)
 
@@ -81,22 +90,33 @@ def table_to_field_counts(path, config, columns=None):
 
     Yields
     ------
-    ("field", (int, (slots, counts))) or ("report", dict)
-        Partial counts of a field, batch by batch, and at the end what became of the rows.
+    ("block", (int, (slots, counts))) or ("report", dict)
+        Partial counts of blocks of `FIELDS_PER_SHARD` fields, as `extmap_tf.cmd.slots_to_partial_counts`
+        gives them, and at the end what became of the rows.
     """
     report = {"tables": 1, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
+    held = [np.zeros(0, np.int64)]
+
+    def partial_counts():
+        slots = np.concatenate(held)
+        del held[1:]
+        for block in slots_to_partial_counts(slots, config.cmd, FIELDS_PER_SHARD):
+            yield "block", block
+
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         for batch in read_survey_table(stream, path, config.survey, columns=columns):
-            fields, n_in_no_field = batch_to_field_counts(batch, config.sightlines, config.cmd)
+            slots, n_in_no_field = batch_to_slots(batch, config.sightlines, config.cmd)
             report["rows"] += batch.n_rows
             report["in_no_field"] += int(n_in_no_field)
             report["counted"] += batch.n_stars - int(n_in_no_field)
             for reason, n in batch.rejected.items():
                 report["rejected"][reason] = report["rejected"].get(reason, 0) + int(n)
-            for field in fields:
-                yield "field", field
+            held.append(slots)
+            if sum(slots.size for slots in held) >= _SLOTS_HELD:
+                yield from partial_counts()
             if report["rows"] // _ROWS_PER_LINE > (report["rows"] - batch.n_rows) // _ROWS_PER_LINE:
                 logger.info("%s: %s rows so far", path, f"{report['rows']:,}")
+    yield from partial_counts()
     logger.info("%s: %s rows, %s counted", path, f"{report['rows']:,}", f"{report['counted']:,}")
     yield "report", report
 
@@ -120,89 +140,82 @@ class CountTable(beam.DoFn):
 
     def process(self, path):
         for tag, value in table_to_field_counts(path, self._config, self._columns):
-            yield value if tag == "field" else beam.pvalue.TaggedOutput("report", value)
+            yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
 
 
 class AddPartialCounts(beam.CombineFn):
-    """Sum the (slots, counts) of a field."""
-
-    def __init__(self, grid):
-        self._grid = grid
+    """Sum the partial counts of a block. They stay sparse: most pixels of a field are empty."""
 
     def create_accumulator(self):
-        return None
+        return []
 
     def add_input(self, accumulator, partial):
-        slot, count = partial
-        if accumulator is None:
-            accumulator = np.zeros(FieldCounts.n_slots(self._grid), np.int64)
-        accumulator[slot] += count
-        return accumulator
+        return _compacted([*accumulator, partial])
 
     def merge_accumulators(self, accumulators):
-        filled = [accumulator for accumulator in accumulators if accumulator is not None]
-        return sum(filled[1:], filled[0].copy()) if filled else None
+        return _compacted([partial for accumulator in accumulators for partial in accumulator])
+
+    def compact(self, accumulator):
+        return [add_partial_counts(accumulator)]
 
     def extract_output(self, accumulator):
-        return add_partial_counts([], self._grid) if accumulator is None else FieldCounts(accumulator)
+        return add_partial_counts(accumulator)
 
 
-def field_to_example(index, counts, config):
-    """Serialize one field of the grid: bytes."""
-    start_tensorflow()
-    from extmap_tf.records.example import field_to_example as serialize
-
-    l_deg, b_deg = config.sightlines.center_deg(index)
-    return serialize(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, config.cmd)
+def _compacted(partials):
+    """The same partial counts, summed once those that came last outweigh the first, the sum so far."""
+    n_waiting = sum(slots.size for slots, _ in partials[1:])
+    enough = partials and n_waiting > max(_COUNTS_WAITING, partials[0][0].size)
+    return [add_partial_counts(partials)] if enough else partials
 
 
 class FieldsToShard(beam.DoFn):
-    """shard, (index, example) pairs -> one written shard, as (split, FileEntry); in the grid's order."""
+    """Block, partial counts -> one written shard, as (split, FileEntry); in the grid's order."""
 
-    def __init__(self, folder, n_shards):
-        self._folder, self._n_shards = folder, n_shards
+    def __init__(self, folder, config):
+        self._folder, self._config = folder, config
 
     def process(self, element):
-        index, fields = element
-        name = shards.shard_name(SPLIT, index, self._n_shards)
-        yield SPLIT, shards.write_shard(self._folder, name, (example for _, example in sorted(fields)))
+        block, partial = element
+        name = shards.shard_name(SPLIT, block, _n_shards(self._config))
+        yield SPLIT, shards.write_shard(self._folder, name, block_to_examples(block, partial, self._config))
+
+
+def block_to_examples(block, partial, config):
+    """Serialize the fields of a block.
+
+    Yields
+    ------
+    bytes
+    """
+    start_tensorflow()
+    from extmap_tf.records.example import field_to_example
+
+    first = block * FIELDS_PER_SHARD
+    n_fields = min(FIELDS_PER_SHARD, config.sightlines.n_sightlines - first)
+    for index, counts in enumerate(block_to_field_counts(partial, config.cmd, n_fields), first):
+        l_deg, b_deg = config.sightlines.center_deg(index)
+        yield field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, config.cmd)
+
+
+def _n_shards(config):
+    return shards.n_shards_for(config.sightlines.n_sightlines, FIELDS_PER_SHARD)
 
 
 def build(pipeline, config, tables, columns, folder):
     """Apply the job's transforms to a pipeline that writes into `folder`."""
-    n_sightlines = config.sightlines.n_sightlines
-    n_shards = shards.n_shards_for(n_sightlines, FIELDS_PER_SHARD)
     counted = (
         pipeline
         | "Tables" >> beam.Create(tables)
         | "SpreadTables" >> beam.Reshuffle()
-        | "CountTable" >> beam.ParDo(CountTable(config, columns)).with_outputs("report", main="fields")
+        | "CountTable" >> beam.ParDo(CountTable(config, columns)).with_outputs("report", main="blocks")
     )
-    no_stars = np.zeros(0, np.int32)
-    empty = (
-        pipeline
-        | "Blocks" >> beam.Create(list(range(0, n_sightlines, FIELDS_PER_SHARD)))
-        | "EmptyFields"
-        >> beam.FlatMap(
-            lambda start: [
-                (index, (no_stars, no_stars))
-                for index in range(start, min(start + FIELDS_PER_SHARD, n_sightlines))
-            ]
-        )
-    )
+    empty = [(block, add_partial_counts([])) for block in range(_n_shards(config))]
     entries = (
-        (counted.fields, empty)
-        | "WithEmptyFields" >> beam.Flatten()
-        | "AddPartialCounts" >> beam.CombinePerKey(AddPartialCounts(config.cmd))
-        | "FieldToExample"
-        >> beam.MapTuple(
-            lambda index, counts: (
-                index // FIELDS_PER_SHARD,
-                (index, field_to_example(index, counts, config)),
-            )
-        )
-        | "GroupByShard" >> beam.GroupByKey()
-        | "FieldsToShard" >> beam.ParDo(FieldsToShard(folder, n_shards))
+        (counted.blocks, pipeline | "EmptyBlocks" >> beam.Create(empty))
+        | "WithEmptyBlocks" >> beam.Flatten()
+        | "AddPartialCounts" >> beam.CombinePerKey(AddPartialCounts())
+        | "FieldsToShard" >> beam.ParDo(FieldsToShard(folder, config))
     )
     report = counted.report | "AddReports" >> beam.CombineGlobally(add_reports)
     return entries | "WriteManifest" >> shards.WriteManifest(
@@ -244,12 +257,11 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
     """
     check_start(beam_argv, out, *inputs)
     tables = match_tables(inputs)
-    n_shards = shards.n_shards_for(config.sightlines.n_sightlines, FIELDS_PER_SHARD)
     with whole_folder(out, overwrite) as folder:
         progress = progress_of_files(
             folder,
             "all-*.tfrecord.gz",
-            n_shards,
+            _n_shards(config),
             f"survey ({len(tables)} tables, {config.sightlines.n_sightlines} fields)",
         )
         run(lambda pipeline: build(pipeline, config, tables, columns, folder), list(beam_argv), progress)

@@ -5,6 +5,7 @@ Mock stars, survey stars and the stars sent to a served model are counted by the
 32-bit and 64-bit arithmetic alike.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +98,8 @@ class FieldCounts:
         return min(float(n_cells) / COVERAGE_CELLS**2, 1.0)
 
 
-def batch_to_field_counts(batch, sightlines, grid):
-    """Partial counts of a batch of stars for every field it touches.
+def batch_to_slots(batch, sightlines, grid):
+    """Where the stars of a batch count: slots of the fields they are in.
 
     Parameters
     ----------
@@ -108,9 +109,9 @@ def batch_to_field_counts(batch, sightlines, grid):
 
     Returns
     -------
-    list of (int, (ndarray of int32, ndarray of int32))
-        For each field touched, in ascending order: its index, and the slots of `FieldCounts` that are not
-        empty with their counts.
+    slots : ndarray of int64 [n]
+        ``field * FieldCounts.n_slots(grid) + slot``, in no order. A star is there twice for each field it is
+        in: by its pixel, or as one outside the CMD, and by its coverage cell.
     n_in_no_field : int
         Stars in none of the fields.
     """
@@ -118,39 +119,85 @@ def batch_to_field_counts(batch, sightlines, grid):
     n_in_no_field = batch.n_stars - np.count_nonzero(np.bincount(star, minlength=batch.n_stars))
     pixel = pixel_of(batch.blue_mag, batch.red_mag, grid)
     pixel = np.where(pixel < 0, grid.n_pixels, pixel)[star]
-    l_deg, b_deg = sightlines.centers_deg()
-    x = (np.mod(batch.l_deg[star] - l_deg[field] + 180.0, 360.0) - 180.0) * np.cos(np.radians(b_deg[field]))
-    y = batch.b_deg[star] - b_deg[field]
+    l_deg, b_deg = sightlines.centers_deg(field)
+    x = (np.mod(batch.l_deg[star] - l_deg + 180.0, 360.0) - 180.0) * np.cos(np.radians(b_deg))
+    y = batch.b_deg[star] - b_deg
     cell = _cell(y, sightlines.field_deg) * COVERAGE_CELLS + _cell(x, sightlines.field_deg)
-    n_slots = FieldCounts.n_slots(grid)
-    flat = np.concatenate([field * n_slots + pixel, field * n_slots + grid.n_pixels + 1 + cell])
-    slot, count = np.unique(flat, return_counts=True)
-    touched, start = np.unique(slot // n_slots, return_index=True)
-    end = np.append(start, slot.size)[1:]
-    fields = [
-        (int(index), ((slot[i:j] % n_slots).astype(np.int32), count[i:j].astype(np.int32)))
-        for index, i, j in zip(touched, start, end, strict=True)
-    ]
-    return fields, n_in_no_field
+    first = field * FieldCounts.n_slots(grid)
+    return np.concatenate([first + pixel, first + grid.n_pixels + 1 + cell]), n_in_no_field
 
 
-def add_partial_counts(partials, grid):
-    """Sum partial counts of one field.
+def slots_to_partial_counts(slots, grid, fields_per_block):
+    """Count equal slots, block by block: neighbours of the grid's order travel together.
 
     Parameters
     ----------
-    partials : iterable of (ndarray, ndarray)
-        Slots and counts, as `batch_to_field_counts` gives them.
+    slots : ndarray of int64 [n]
+        As `batch_to_slots` gives them, of any number of batches.
     grid : extmap_tf.grids.CmdGrid
+    fields_per_block : int
 
     Returns
     -------
-    FieldCounts
+    list of (int, (ndarray of int32, ndarray of int32))
+        For each block touched, in ascending order: its index, and its partial counts: slots that are not
+        empty, ascending and from the block's first field on, with their counts.
     """
-    slots = np.zeros(FieldCounts.n_slots(grid), np.int64)
-    for slot, count in partials:
-        slots[slot] += count
-    return FieldCounts(slots)
+    slots, counts = np.unique(slots, return_counts=True)
+    block_slots = fields_per_block * FieldCounts.n_slots(grid)
+    n_blocks = int(slots.max(initial=-1)) // block_slots + 1
+    edges = np.searchsorted(slots, np.arange(n_blocks + 1) * block_slots)
+    return [
+        (block, ((slots[i:j] - block * block_slots).astype(np.int32), counts[i:j].astype(np.int32)))
+        for block, (i, j) in enumerate(itertools.pairwise(edges))
+        if i < j
+    ]
+
+
+def add_partial_counts(partials):
+    """Sum partial counts of one block: a sum of none is empty.
+
+    Parameters
+    ----------
+    partials : iterable of (ndarray of int32, ndarray of int32)
+        Slots and counts, as `slots_to_partial_counts` gives them.
+
+    Returns
+    -------
+    ndarray of int32, ndarray of int32
+        The same for all together.
+    """
+    empty = np.zeros(0, np.int32)
+    slots, counts = (np.concatenate(column) for column in zip((empty, empty), *partials, strict=True))
+    # Each part is sorted: a stable sort merges them.
+    order = np.argsort(slots, kind="stable")
+    slots, start = np.unique(slots[order], return_index=True)
+    return slots, np.add.reduceat(counts[order], start, dtype=np.int32)
+
+
+def block_to_field_counts(partial, grid, n_fields):
+    """The fields of a block.
+
+    Parameters
+    ----------
+    partial : (ndarray of int32, ndarray of int32)
+        As `add_partial_counts` gives them.
+    grid : extmap_tf.grids.CmdGrid
+    n_fields : int
+        Fields of the block.
+
+    Yields
+    ------
+    FieldCounts
+        Of every field in the grid's order, empty ones too.
+    """
+    slots, counts = partial
+    n_slots = FieldCounts.n_slots(grid)
+    edges = np.searchsorted(slots, np.arange(n_fields + 1) * n_slots)
+    for field, (start, end) in enumerate(itertools.pairwise(edges)):
+        dense = np.zeros(n_slots, np.int64)
+        dense[slots[start:end] - field * n_slots] = counts[start:end]
+        yield FieldCounts(dense)
 
 
 def _cell(offset_deg, field_deg):

@@ -189,10 +189,10 @@ class SightlineGrid:
         """Latitudes along the grid [n_b], ascending."""
         return self.b_min_deg + self.step_deg * np.arange(self.n_b)
 
-    def centers_deg(self):
-        """Centres of all fields: (l, b), each [n_sightlines], l wrapped to [0, 360), l varying fastest."""
-        b, l = np.meshgrid(self.b_deg, self.l_deg, indexing="ij")
-        return np.mod(l.ravel(), 360.0), b.ravel()
+    def centers_deg(self, index=None):
+        """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360), l varying fastest."""
+        i_b, i_l = np.divmod(np.arange(self.n_sightlines) if index is None else index, self.n_l)
+        return np.mod(self.l_deg, 360.0)[i_l], self.b_deg[i_b]
 
     def center_deg(self, index):
         """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
@@ -219,22 +219,13 @@ class SightlineGrid:
         half = 0.5 * self.field_deg
         cos_b = np.cos(np.radians(self.b_deg))
         positions, sightlines = [], []
-        for i_b, near_b in _candidates(b_offset, half, self.step_deg, self.n_b, half):
-            half_l = half / cos_b[i_b]
-            # Fields at either end of the grid may reach across the seam of l_offset at 0 = 360.
-            for turn in (0.0, 360.0, -360.0):
-                x = l_offset[near_b] - turn
-                inside = (x >= -half_l.max(initial=0) - 1e-6) & (
-                    x <= self.l_max_deg - self.l_min_deg + half_l.max(initial=0) + 1e-6
-                )
-                if not inside.any():
-                    continue
-                rows, row_b, row_half = near_b[inside], i_b[inside], half_l[inside]
-                for i_l, near_l in _candidates(x[inside], row_half, self.step_deg, self.n_l, row_half.max()):
-                    positions.append(rows[near_l])
-                    sightlines.append(row_b[near_l] * self.n_l + i_l)
-        if not positions:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        near_b, i_b = _nodes_near(b_offset, half, self.step_deg, self.n_b)
+        x, half_l = l_offset[near_b], half / cos_b[i_b]
+        # Fields at either end of the grid may reach across the seam of l_offset at 0 = 360.
+        for turn in (0.0, 360.0, -360.0):
+            near_l, i_l = _nodes_near(x - turn, half_l, self.step_deg, self.n_l)
+            positions.append(near_b[near_l])
+            sightlines.append(i_b[near_l] * self.n_l + i_l)
         return np.concatenate(positions), np.concatenate(sightlines)
 
     def sightline_of(self, l_deg, b_deg):
@@ -266,18 +257,22 @@ def sightline_name(l_deg, b_deg):
     return f"l{l_deg % 360.0:07.3f}b{b_deg + 0.0:+07.3f}"
 
 
-def _candidates(offset, half, step, n, max_half):
-    """Yield (index, position) for every grid node within [-half, half) of each offset."""
-    first = np.ceil((offset - half) / step - FIELD_TOLERANCE_DEG)
-    for extra in range(int(2 * max_half / step) + 2):
-        index = first + extra
-        from_center = offset - index * step
-        inside = (
-            (index >= 0)
-            & (index < n)
-            & (from_center >= -half - FIELD_TOLERANCE_DEG)
-            & (from_center < half - FIELD_TOLERANCE_DEG)
-        )
-        position = np.flatnonzero(inside)
-        if position.size:
-            yield index[position].astype(np.int64), position
+def _nodes_near(offset, half, step, n):
+    """Every pair of a position and one of `n` grid nodes with the offset in [-half, half) of the node's.
+
+    Returns
+    -------
+    position, node : ndarray of int64 [n_pairs]
+    """
+    tolerance = FIELD_TOLERANCE_DEG
+    # One node too many on either side: what decides is the offset from the node, below.
+    # fmax takes a NaN as 0, and so it is near no node.
+    first = np.fmin(np.fmax(np.ceil((offset - half) / step - 1.0), 0), n).astype(np.int64)
+    end = np.fmin(np.fmax(np.floor((offset + half) / step + 2.0), 0), n).astype(np.int64)
+    n_nodes = np.maximum(end - first, 0)
+    position = np.repeat(np.arange(n_nodes.size), n_nodes)
+    node = np.arange(position.size) - np.repeat(np.cumsum(n_nodes) - n_nodes - first, n_nodes)
+    from_node = offset[position] - node * step
+    half = np.broadcast_to(half, offset.shape)[position]
+    inside = np.flatnonzero((from_node >= -half - tolerance) & (from_node < half - tolerance))
+    return position[inside], node[inside]

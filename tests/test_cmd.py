@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extmap_tf.catalogs.stars import StarBatch
-from extmap_tf.cmd import FieldCounts, add_partial_counts, batch_to_field_counts, pixel_of, stars_to_cmd
+from extmap_tf.cmd import (
+    FieldCounts,
+    add_partial_counts,
+    batch_to_slots,
+    block_to_field_counts,
+    pixel_of,
+    slots_to_partial_counts,
+    stars_to_cmd,
+)
 from extmap_tf.grids import CmdGrid, SightlineGrid
 
 GRID = CmdGrid()
@@ -14,6 +22,15 @@ def random_batch(n, seed=0):
     rng = np.random.default_rng(seed)
     red = rng.uniform(4, 17, n)
     return StarBatch(rng.uniform(9, 13, n), rng.uniform(-2, 2, n), red + rng.uniform(-1, 7, n), red, n)
+
+
+def count(batch, sightlines):
+    """The FieldCounts of every field, and the stars in none."""
+    slots, elsewhere = batch_to_slots(batch, sightlines, GRID)
+    n_fields = sightlines.n_sightlines
+    ((block, partial),) = slots_to_partial_counts(slots, GRID, n_fields)
+    assert block == 0
+    return list(block_to_field_counts(partial, GRID, n_fields)), elsewhere
 
 
 def test_binning_conserves_the_stars_inside():
@@ -52,29 +69,31 @@ def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
     for part in (slice(0, 1000), slice(1000, 5999), slice(5999, None)):
         columns = (whole.l_deg[part], whole.b_deg[part], whole.blue_mag[part], whole.red_mag[part])
         parts.append(StarBatch(*columns, n_rows=len(columns[0])))
-    whole_fields, whole_elsewhere = batch_to_field_counts(whole, grid, GRID)
+    whole_fields, whole_elsewhere = count(whole, grid)
     gathered, elsewhere = {}, 0
     for part in parts:
-        fields, n = batch_to_field_counts(part, grid, GRID)
+        slots, n = batch_to_slots(part, grid, GRID)
         elsewhere += n
-        for index, partial in fields:
-            gathered.setdefault(index, []).append(partial)
+        for block, partial in slots_to_partial_counts(slots, GRID, 10):
+            gathered.setdefault(block, []).append(partial)
     assert elsewhere == whole_elsewhere
-    assert sorted(gathered) == [index for index, _ in whole_fields]
-    for index, partial in whole_fields:
-        expected = add_partial_counts([partial], GRID)
-        np.testing.assert_array_equal(add_partial_counts(gathered[index], GRID).slots, expected.slots)
+    assert sorted(gathered) == [0, 1, 2]
+    fields = []
+    for block, partials in sorted(gathered.items()):
+        n_fields = min(10, grid.n_sightlines - 10 * block)
+        fields += block_to_field_counts(add_partial_counts(partials), GRID, n_fields)
+    for field, expected in zip(fields, whole_fields, strict=True):
+        np.testing.assert_array_equal(field.slots, expected.slots)
 
 
 def test_field_counts_are_the_cmd_of_the_fields_stars():
     grid = SightlineGrid(10, 12, -1, 1, 0.5, 0.5)
     batch = random_batch(6000)
     star, field = grid.fields_of(batch.l_deg, batch.b_deg)
-    fields, elsewhere = batch_to_field_counts(batch, grid, GRID)
+    fields, elsewhere = count(batch, grid)
     assert elsewhere == batch.n_stars - np.unique(star).size
-    for index, partial in fields:
+    for index, counts in enumerate(fields):
         mine = star[field == index]
-        counts = add_partial_counts([partial], GRID)
         np.testing.assert_array_equal(
             counts.cmd(GRID), stars_to_cmd(batch.blue_mag[mine], batch.red_mag[mine], GRID)
         )
@@ -88,14 +107,15 @@ def test_coverage_is_the_share_of_the_field_with_stars(share, expected):
     l, b = np.meshgrid(l_deg[: int(60 * share)], np.arange(-0.295, 0.3, 0.01))
     n = l.size
     batch = StarBatch(l.ravel(), b.ravel(), np.full(n, 12.0), np.full(n, 11.0), n)
-    fields, _ = batch_to_field_counts(batch, grid, GRID)
-    counts = add_partial_counts([partial for _, partial in fields], GRID)
+    slots, _ = batch_to_slots(batch, grid, GRID)
+    partials = [partial for _, partial in slots_to_partial_counts(slots, GRID, 1)]
+    (counts,) = block_to_field_counts(add_partial_counts(partials), GRID, 1)
     assert counts.coverage(GRID) == expected
     assert counts.n_stars(GRID) == n
 
 
 def test_an_empty_field_counts_nothing():
-    counts = add_partial_counts([], GRID)
+    (counts,) = block_to_field_counts(add_partial_counts([]), GRID, 1)
     assert counts.slots.size == FieldCounts.n_slots(GRID)
     assert (counts.n_stars(GRID), counts.n_outside(GRID), counts.coverage(GRID)) == (0, 0, 0.0)
 

@@ -36,6 +36,12 @@ def test_fields_of_agrees_with_brute_force(grid):
     assert found == fields_by_brute_force(grid, l_deg, b_deg)
 
 
+def test_a_missing_position_is_in_no_field():
+    grid = SightlineGrid(0, 359.75, -1, 1, 0.25, 0.5)
+    position, _ = grid.fields_of([10.0, np.nan, 10.0, np.nan], [0.0, 0.0, np.nan, np.nan])
+    assert set(position.tolist()) == {0}
+
+
 def test_adjoining_fields_share_no_position_and_leave_none_out():
     grid = SightlineGrid(10, 12, -0.5, 0.5, 0.5, 0.5)
     # Multiples of a quarter degree lie on the edges of the fields.
@@ -60,6 +66,7 @@ def test_every_centre_is_nearest_to_itself(l_min, b_min, n_l, n_b, step):
     np.testing.assert_array_equal(grid.sightline_of(l_deg, b_deg), np.arange(grid.n_sightlines))
     centers = np.array([grid.center_deg(i) for i in range(grid.n_sightlines)])
     np.testing.assert_allclose(centers, np.column_stack([l_deg, b_deg]), atol=1e-9)
+    np.testing.assert_array_equal(grid.centers_deg([n_l * n_b - 1]), centers[-1:].T)
 
 
 def test_sightline_of_is_minus_one_outside_and_for_nan():

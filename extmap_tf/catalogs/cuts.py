@@ -26,8 +26,8 @@ def apply_cuts(
     red_error_mag,
     ph_qual=None,
     cc_flg=None,
-    l_deg=None,
-    b_deg=None,
+    longitude_deg=None,
+    latitude_deg=None,
 ):
     """Decide which rows are stars detected in both bands.
 
@@ -46,8 +46,8 @@ def apply_cuts(
     ph_qual, cc_flg : ndarray of str or bytes [n_rows], optional
         2MASS photometric quality and contamination flags, one character for each of J, H, Ks. Without
         `ph_qual` the errors alone decide.
-    l_deg, b_deg : array_like of float [n_rows], optional
-        Positions; NaN where missing.
+    longitude_deg, latitude_deg : array_like of float [n_rows], optional
+        Positions in any frame: l and b, or ra and dec; NaN where missing.
 
     Returns
     -------
@@ -71,9 +71,9 @@ def apply_cuts(
         if n_rejected := np.count_nonzero(wrong):
             rejected[reason] = n_rejected
 
-    if l_deg is not None:
-        l, b = np.asarray(l_deg), np.asarray(b_deg)
-        leave_out("no position", ~((np.abs(b) <= 90.0) & (np.abs(l) <= 360.0)))
+    if longitude_deg is not None:
+        longitude, latitude = np.abs(longitude_deg), np.abs(latitude_deg)
+        leave_out("no position", ~((latitude <= 90.0) & (longitude <= 360.0)))
     for band, mag, _ in bands:
         leave_out(f"no {band} magnitude", ~((mag > BRIGHTEST_MAG) & (mag < FAINTEST_MAG)))
     quality = [_letters(ph_qual, band) for band, _, _ in bands]

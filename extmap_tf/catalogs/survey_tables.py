@@ -45,8 +45,7 @@ def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BAT
     numbers = [used for role, used in column.items() if role not in flags]
     for batch in table.batches(numbers, [column[role] for role in flags], batch_rows):
         values = {role: batch[used] for role, used in column.items()}
-        if "l" not in values:
-            values["l"], values["b"] = _equatorial_to_galactic(values["ra"], values["dec"])
+        position = [values[role] for role in (("l", "b") if "l" in column else ("ra", "dec"))]
         kept, rejected = apply_cuts(
             survey,
             values["blue"],
@@ -55,12 +54,14 @@ def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BAT
             values["red_error"],
             values.get("ph_qual"),
             values.get("cc_flg"),
-            values["l"],
-            values["b"],
+            *position,
         )
+        l_deg, b_deg = (angle[kept] for angle in position)
+        if "l" not in column:
+            l_deg, b_deg = _equatorial_to_galactic(l_deg, b_deg)
         yield StarBatch(
-            l_deg=np.mod(values["l"][kept], 360.0),
-            b_deg=values["b"][kept],
+            l_deg=np.mod(l_deg, 360.0),
+            b_deg=b_deg,
             blue_mag=values["blue"][kept],
             red_mag=values["red"][kept],
             n_rows=len(kept),
@@ -136,11 +137,8 @@ def _roles(table, survey, given):
 
 
 def _equatorial_to_galactic(ra_deg, dec_deg):
-    """ICRS to Galactic coordinates, NaN where the position is missing or impossible."""
+    """ICRS to Galactic coordinates."""
     from astropy.coordinates import SkyCoord
 
-    l_deg, b_deg = np.full(len(ra_deg), np.nan), np.full(len(ra_deg), np.nan)
-    known = (np.abs(dec_deg) <= 90.0) & (np.abs(ra_deg) <= 360.0)
-    galactic = SkyCoord(ra_deg[known], dec_deg[known], unit="deg").galactic
-    l_deg[known], b_deg[known] = galactic.l.deg, galactic.b.deg
-    return l_deg, b_deg
+    galactic = SkyCoord(ra_deg, dec_deg, unit="deg").galactic
+    return galactic.l.deg, galactic.b.deg

@@ -32,9 +32,13 @@ _PSC_FORMAT = """
 """
 PSC_COLUMNS = tuple(_PSC_FORMAT.split())
 
-DEFAULT_BATCH_ROWS = 16384
+DEFAULT_BATCH_ROWS = 65536
 
 _HEAD_BYTES = 1 << 18
+# Each read of a Python stream waits for the interpreter: few and large ones.
+_READ_BYTES = 1 << 22
+# Text of more bytes at once leaves the processor's cache and is parsed more slowly.
+_BLOCK_BYTES = 1 << 21
 _MISSING = ("", r"\N", "null", "NULL", "nan", "NaN", "--", "~", *(" " * n for n in range(1, 33)))
 _OTHER_COMPRESSION = {
     b"BZh": "bzip2",
@@ -242,10 +246,10 @@ class _DelimitedText(Table):
     def _batches(self, numbers, texts, batch_rows):
         self.stream.seek(0)
         lent = _Lent(self.stream)
-        source = pa.PythonFile(lent, mode="r")
+        source = pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), _READ_BYTES)
         if self._zipped:
             source = pa.CompressedInputStream(source, "gzip")
-        block_bytes = int(np.clip(batch_rows * self._row_bytes, 1 << 16, 1 << 26))
+        block_bytes = int(np.clip(batch_rows * self._row_bytes, 1 << 16, _BLOCK_BYTES))
         types = dict.fromkeys(numbers, pa.float64())
         types |= dict.fromkeys(texts, pa.dictionary(pa.int32(), pa.string()))
         read = pa.csv.ReadOptions(skip_rows=self._n_skip, column_names=self.names, block_size=block_bytes)

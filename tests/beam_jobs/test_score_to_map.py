@@ -137,8 +137,8 @@ def test_mock_records_make_no_map(saved_model, mock_records, tmp_path):
 
 
 def test_more_stars_in_a_pixel_than_a_record_holds_are_refused(tiny_config):
-    from extmap_tf.cmd import add_partial_counts
+    from extmap_tf.cmd import FieldCounts
 
-    counts = add_partial_counts([(np.array([5]), np.array([70_000]))], tiny_config.cmd)
+    counts = FieldCounts(70_000 * np.eye(1, FieldCounts.n_slots(tiny_config.cmd), 5, dtype=np.int64)[0])
     with pytest.raises(DataError, match=r"name: 70000 stars in one pixel, a record holds at most 65535"):
         field_to_example(counts, "name", 1.0, 2.0, tiny_config.cmd)

@@ -1,5 +1,6 @@
 import gzip
 import logging
+import threading
 
 import apache_beam as beam
 import numpy as np
@@ -10,7 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from beam_jobs import twomass_to_records as job
-from extmap_tf.cmd import add_partial_counts, stars_to_cmd
+from extmap_tf.cmd import add_partial_counts, block_to_field_counts, stars_to_cmd
 from extmap_tf.errors import DataError
 from extmap_tf.grids import sightline_name
 from extmap_tf.records.dataset import serialized_examples
@@ -49,14 +50,11 @@ def test_every_fields_cmd_is_that_of_its_stars(tiny_config, observed_sky, survey
 
 
 def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed_sky, survey_records):
-    partials, reports = {}, []
-    for tag, value in job.table_to_field_counts(str(observed_sky[0]), tiny_config):
-        if tag == "report":
-            reports.append(value)
-        else:
-            partials.setdefault(value[0], []).append(value[1])
-    for index, features in enumerate(fields_of(survey_records).values()):
-        expected = add_partial_counts(partials.get(index, []), tiny_config.cmd)
+    found = list(job.table_to_field_counts(str(observed_sky[0]), tiny_config))
+    reports = [value for tag, value in found if tag == "report"]
+    partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
+    whole = block_to_field_counts(partial, tiny_config.cmd, tiny_config.sightlines.n_sightlines)
+    for features, expected in zip(fields_of(survey_records).values(), whole, strict=True):
         np.testing.assert_array_equal(counts_of(features), expected.cmd(tiny_config.cmd))
         assert features["n_outside"].int64_list.value[0] == expected.n_outside(tiny_config.cmd)
     report = Records.open(survey_records).manifest.report
@@ -66,21 +64,47 @@ def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed
 
 def test_add_partial_counts_twin_agrees(tiny_config):
     rng = np.random.default_rng(0)
-    grid = tiny_config.cmd
     partials = [
-        (index, (np.unique(rng.integers(0, 4096, 30)).astype(np.int32),) * 2) for index in (3, 5, 3, 3)
+        (block, (np.unique(rng.integers(0, 4096, 30)).astype(np.int32),) * 2) for block in (3, 5, 3, 3)
     ]
-    expected = {
-        key: add_partial_counts([part for index, part in partials if index == key], grid) for key in (3, 5)
-    }
+    expected = {key: add_partial_counts(part for block, part in partials if block == key) for key in (3, 5)}
 
     def check(found):
         assert sorted(key for key, _ in found) == [3, 5]
-        for key, counts in found:
-            np.testing.assert_array_equal(counts.slots, expected[key].slots)
+        for key, partial in found:
+            np.testing.assert_array_equal(partial, expected[key])
 
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        assert_that(pipeline | beam.Create(partials) | beam.CombinePerKey(job.AddPartialCounts(grid)), check)
+        assert_that(pipeline | beam.Create(partials) | beam.CombinePerKey(job.AddPartialCounts()), check)
+
+
+@pytest.mark.parametrize("waiting", [1, 40, 10_000])
+def test_partial_counts_add_up_in_any_order_and_whenever_they_are_compacted(monkeypatch, waiting):
+    monkeypatch.setattr(job, "_COUNTS_WAITING", waiting)
+    rng = np.random.default_rng(1)
+    parts = [(np.unique(rng.integers(0, 300, 50)).astype(np.int32),) * 2 for _ in range(9)]
+    total = job.AddPartialCounts()
+    accumulators = [total.create_accumulator() for _ in range(3)]
+    for i, part in enumerate(parts):
+        accumulators[i % 2] = total.add_input(accumulators[i % 2], part)
+    assert total.merge_accumulators([[], []]) == []
+    merged = total.merge_accumulators([total.compact(accumulators[0]), *accumulators[1:]])
+    slots, counts = total.extract_output(merged)
+    expected = sum(np.bincount(slot, count, 300) for slot, count in parts)
+    assert slots.tolist() == np.flatnonzero(expected).tolist()
+    assert counts.tolist() == expected[slots].tolist()
+
+
+@pytest.mark.parametrize("fields_per_shard", [1, 4, 6])
+def test_a_fields_counts_do_not_depend_on_blocks_nor_on_how_many_stars_are_held(
+    tiny_config, observed_sky, survey_records, tmp_path, monkeypatch, fields_per_shard
+):
+    monkeypatch.setattr(job, "FIELDS_PER_SHARD", fields_per_shard)
+    monkeypatch.setattr(job, "_SLOTS_HELD", 1000)
+    out = tmp_path / "records"
+    job.make_records(tiny_config, [str(observed_sky[0])], str(out))
+    assert len(Records.open(out).manifest.splits["all"]) == -(-6 // fields_per_shard)
+    assert list(fields_of(out).items()) == list(fields_of(survey_records).items())
 
 
 def test_parts_of_a_table_give_the_records_of_the_whole(tiny_config, observed_sky, survey_records, tmp_path):
@@ -97,6 +121,22 @@ def test_parts_of_a_table_give_the_records_of_the_whole(tiny_config, observed_sk
         strict=True,
     ):
         assert whole.sha256 == part.sha256
+
+
+def test_tables_are_counted_side_by_side(tiny_config, tmp_path, monkeypatch):
+    all_there = threading.Barrier(2)
+    count = job.table_to_field_counts
+
+    def wait_and_count(*args):
+        all_there.wait(60)
+        yield from count(*args)
+
+    monkeypatch.setattr(job, "table_to_field_counts", wait_and_count)
+    row = [ROW.format(12.5, 12.0, "AAA")]
+    tables = [write_csv(tmp_path / f"{name}.csv", row) for name in "ab"]
+    workers = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    manifest = job.make_records(tiny_config, tables, str(tmp_path / "r"), beam_argv=workers)
+    assert manifest.report["counted"] == 2
 
 
 def write_csv(path, rows, header="RAJ2000,DEJ2000,GLON,GLAT,Jmag,e_Jmag,Kmag,e_Kmag,Qflg"):
