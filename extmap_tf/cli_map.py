@@ -2,7 +2,9 @@
 
 import sys
 
-from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named
+from extmap_tf import __version__
+from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named, place_of
+from extmap_tf.errors import ConfigError
 
 
 def add_map_commands(add):
@@ -22,8 +24,7 @@ def add_map_commands(add):
     query.add_argument(
         "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
     )
-    query.add_argument("--law", help="instead of the map's own: a model of dust_extinction, such as F19")
-    query.add_argument("--rv", type=float, default=3.1, help="R(V) of --law (default: %(default)s)")
+    _add_law(query, "instead of the map's own")
     query.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
     query.add_argument("--seed", type=int, default=0, help="of random_sample (default: %(default)s)")
     query.add_argument(
@@ -38,6 +39,75 @@ def add_map_commands(add):
         metavar="ROLE=NAME",
         help="a column of the table with an unknown name; ROLE is l, b, ra, dec or distance",
     )
+
+    compare = add(
+        "compare",
+        _compare,
+        "A map beside another: correlation, offset and scatter at each distance, and figures.",
+    )
+    compare.add_argument("map", help="map of 'score'")
+    compare.add_argument(
+        "--with",
+        dest="other",
+        required=True,
+        metavar="OTHER",
+        help="another map of ours, the table of Marshall et al. 2006 (VizieR J/A+A/453/635), profiles of "
+        "Bayestar's web server, or a class of dustmaps, as dustmaps.bayestar:BayestarQuery",
+    )
+    compare.add_argument("--name", help="what to call the other map")
+    compare.add_argument(
+        "--band", help="what the other's numbers are, such as V or E(B-V); known of all but dustmaps"
+    )
+    _add_law(compare, "by which they are converted, instead of the map's own")
+    compare.add_argument(
+        "--per-unit",
+        type=finite,
+        metavar="X",
+        help="instead of --band: extinction in the map's band per unit of the other (for the E(B-V) of SFD "
+        "and Bayestar in Ks: 0.31)",
+    )
+    compare.add_argument(
+        "--distance", type=finite, nargs="+", metavar="KPC", help="default: 0.5, 1, 2, 3, 5, 8"
+    )
+    compare.add_argument("--out", help="also write all numbers to this JSON file")
+    compare.add_argument("--figures", metavar="FOLDER", help="also draw them")
+    add_sightlines(compare, "profile to draw, in degrees; may be repeated (default: six of them)")
+    compare.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
+    compare.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+    clouds = add(
+        "clouds",
+        _clouds,
+        "Clouds along sightlines: distance, extent and jump, with their uncertainty. Without --out or "
+        "--table they are printed.",
+    )
+    clouds.add_argument("map", help="map of 'score'")
+    add_sightlines(clouds, "where to look, in degrees; may be repeated (default: everywhere)")
+    clouds.add_argument(
+        "--min-jump", type=finite, metavar="MAG", help="leave out smaller jumps (default: 0.05)"
+    )
+    clouds.add_argument(
+        "--min-contrast",
+        type=finite,
+        metavar="SHARE",
+        help="a peak must stand out by this share of its height (default: 0.5)",
+    )
+    clouds.add_argument("--out", help="table to write: .ecsv, .csv, .fits or .vot")
+    clouds.add_argument(
+        "--table",
+        help="compare with the distances of this CSV: region, distance_pc, err_pc, perhaps l_deg, b_deg",
+    )
+    clouds.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        metavar="REGION=L,B",
+        help="where a region of --table is, in degrees; may be repeated (default: all that it has places of)",
+    )
+    clouds.add_argument(
+        "--radius", type=finite, default=1.0, metavar="DEG", help="around a place (default: 1)"
+    )
+    clouds.add_argument("--overwrite", action="store_true", help="replace an existing table")
 
     merge = add("merge", _merge, "Combine maps of neighbouring regions or of several runs.")
     merge.add_argument("maps", nargs="+", help="maps of 'score', two or more")
@@ -61,6 +131,19 @@ def add_map_commands(add):
     info.add_argument("--verify", action="store_true", help="also check every checksum")
 
 
+def _add_law(parser, what):
+    parser.add_argument("--law", help=f"{what}: a model of dust_extinction, such as F19")
+    parser.add_argument("--rv", type=float, default=3.1, help="R(V) of --law (default: %(default)s)")
+
+
+def _law(args):
+    if args.law is None:
+        return None
+    from extmap_tf.config import LawConfig
+
+    return LawConfig(args.law, args.rv)
+
+
 def _query(args):
     from extmap_tf.map.volume import ExtinctionMap
 
@@ -69,10 +152,7 @@ def _query(args):
     how = {name: getattr(args, name) for name in ("band", "quantity", "mode", "percentile", "sky", "seed")}
     if args.percentile:
         how["mode"] = "percentile"
-    if args.law:
-        from extmap_tf.config import LawConfig
-
-        how["law"] = LawConfig(args.law, args.rv)
+    how["law"] = _law(args)
     places = (args.l, args.b, args.ra, args.dec)
     if args.table:
         if places.count(None) != 4:
@@ -109,6 +189,83 @@ def _query_position(volume, args, how):
     print(f"# distance / kpc   {args.quantity} / {values.unit}", *names)
     for distance_kpc, row in zip(at, values.value.reshape(-1, len(at)).T, strict=True):
         print(f"{distance_kpc:10.3f}", *(f"{value:10.4f}" for value in row))
+
+
+def _compare(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map.compare import DISTANCES_KPC, compare
+    from extmap_tf.map.metrics import write_json
+    from extmap_tf.map.other_maps import open_other
+    from extmap_tf.map.volume import ExtinctionMap
+
+    if args.per_unit is not None and (args.band or args.law):
+        args.parser.error("give either --per-unit, or --band and --law")
+    if args.out:
+        refuse_existing(args.out, args.overwrite)
+    sightlines = chosen_sightlines(args)
+    volume, other = ExtinctionMap.read(args.map), open_other(args.other)
+    how = {"name": args.name or other.name}
+    if args.per_unit is not None:
+        how["per_unit"] = args.per_unit
+    elif args.band or other.band:
+        how |= {"band": args.band or other.band, "law": _law(args)}
+    elif other.ks_per_unit is not None:
+        how["per_unit"] = other.ks_per_unit / volume.band_factor("Ks", _law(args))
+    else:
+        raise ConfigError(
+            f"{args.other}: say what its numbers are: --band 'E(B-V)', --band V or --per-unit X"
+        )
+    found = compare(volume, other.map, distances_kpc=args.distance or DISTANCES_KPC, **how)
+    print(found.table())
+    if args.figures:
+        from astropy.coordinates import SkyCoord
+
+        from extmap_tf.map.compare_figures import draw_comparison, spread_positions
+
+        places = SkyCoord(sightlines or spread_positions(found), unit="deg", frame="galactic")
+        profiles = compare(volume, other.map, coords=places, distances_kpc=volume.distance.outer_kpc, **how)
+        for path in draw_comparison(found, profiles, args.figures, args.format, args.overwrite):
+            print(path)
+    if args.out:
+        about = {"software_version": __version__, "of": [args.map, args.other]}
+        write_json(about | found.to_dict(), args.out, args.overwrite)
+
+
+def _clouds(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map import clouds
+    from extmap_tf.map.volume import ExtinctionMap
+
+    if args.place and not args.table:
+        args.parser.error("--place goes with --table")
+    if args.out:
+        refuse_existing(args.out, args.overwrite)
+        clouds.require_table_name(args.out)
+    sightlines = chosen_sightlines(args) or None
+    how = {"min_jump_mag": args.min_jump, "min_contrast": args.min_contrast}
+    how = {name: value for name, value in how.items() if value is not None}
+    volume = ExtinctionMap.read(args.map)
+    if args.table:
+        table = clouds.read_cloud_distances(args.table)
+        places = {
+            region: place_of(text, "--place")
+            for region, text in named(args.place, "--place", "REGION=L,B").items()
+        }
+        places = places or clouds.places_in(volume, table)
+        if not places:
+            raise ConfigError(
+                f"{args.table} has no region with l_deg and b_deg inside the map: give --place REGION=L,B"
+            )
+        rows = clouds.compare_clouds(volume, table, places, args.radius, **how)
+        print(clouds.format_cloud_comparison(rows))
+        if not args.out:
+            return
+    found = clouds.find_all_clouds(volume, sightlines, **how)
+    if args.out:
+        clouds.write_clouds(found, volume, args.out, args.overwrite)
+        print(f"{args.out}: {len(found)} clouds")
+    else:
+        print(clouds.format_clouds(found, volume.provenance.band))
 
 
 def _merge(args):

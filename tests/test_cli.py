@@ -29,6 +29,8 @@ COMMANDS = [
     ["fit"],
     ["score"],
     ["query"],
+    ["compare"],
+    ["clouds"],
     ["merge"],
     ["plot"],
     ["info"],
