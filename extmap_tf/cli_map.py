@@ -117,6 +117,24 @@ def add_map_commands(add):
     )
     merge.add_argument("--overwrite", action="store_true", help="replace an existing map")
 
+    convert = add(
+        "convert",
+        _convert,
+        "A copy of a map on HEALPix pixels for other programs: .fits for those that read HEALPix tables, .h5 "
+        "for dustmaps, whose BayestarQuery reads it.",
+    )
+    convert.add_argument("map", help="map of 'score'")
+    convert.add_argument("out", help="file to make: .fits, .h5 or .hdf5")
+    convert.add_argument(
+        "--nside",
+        type=int,
+        metavar="N",
+        help="a power of two (default: the smallest whose pixels are not wider than the map's step)",
+    )
+    convert.add_argument("--band", help="of .h5: other than the map's own, such as V or E(B-V)")
+    _add_law(convert, "of --band, instead of the map's own")
+    convert.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
     plot = add("plot", _plot, "Figures of a map: face-on view, sky, slices, profiles, uncertainty.")
     plot.add_argument("map", help="map of 'score'")
     plot.add_argument("--out", required=True, help="folder for the figures")
@@ -276,6 +294,30 @@ def _merge(args):
     refuse_existing(args.out, args.overwrite)
     volumes = [ExtinctionMap.read(path) for path in args.maps]
     merge_maps(volumes, args.maps, args.independent).write(args.out, overwrite=args.overwrite)
+
+
+def _convert(args):
+    from pathlib import Path
+
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map.healpix import write_hdf5, write_healpix
+    from extmap_tf.map.volume import ExtinctionMap
+
+    suffix = Path(args.out).suffix.lower()
+    if suffix not in (".fits", ".h5", ".hdf5"):
+        raise ConfigError(f"{args.out}: the name of a copy must end in .fits, .h5 or .hdf5")
+    if suffix == ".fits" and args.band:
+        raise ConfigError(f"--band goes with .h5; the values of {args.out} stay in the map's own band")
+    refuse_existing(args.out, args.overwrite)
+    volume = ExtinctionMap.read(args.map)
+    if suffix == ".fits":
+        pixels = write_healpix(volume, args.out, args.nside, args.overwrite)
+    else:
+        pixels = write_hdf5(volume, args.out, args.nside, args.band, _law(args), args.overwrite)
+    print(
+        f"{args.out}: {len(pixels.index):,} pixels of nside {pixels.nside}, with {pixels.n_sightlines:,} of "
+        f"{volume.grid.n_sightlines:,} sightlines"
+    )
 
 
 def _plot(args):

@@ -28,6 +28,10 @@ def describe(path, verify=False):
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
+        from extmap_tf.map import healpix
+
+        if healpix.is_copy(path):
+            return [str(path), *healpix.describe_copy(path)]
         if _is_table(path):
             return [str(path), *_describe_table(path)]
         from extmap_tf.map.volume import ExtinctionMap

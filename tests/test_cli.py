@@ -32,6 +32,7 @@ COMMANDS = [
     ["compare"],
     ["clouds"],
     ["merge"],
+    ["convert"],
     ["plot"],
     ["info"],
 ]
