@@ -2,7 +2,7 @@
 
 A pixel has the profile of the sightline whose centre is nearest to the pixel's own. Nothing is averaged:
 every number of a copy is one of the map's. So pixels may not be wider than the map's step; and as they lie
-askew to its grid, some sightlines are in several pixels, and a few in none unless the pixels are much smaller.
+askew to its grid, some sightlines are in several pixels, and a few in none unless pixels are much smaller.
 """
 
 import math
