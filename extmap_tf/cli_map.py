@@ -144,6 +144,22 @@ def add_map_commands(add):
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
     plot.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
 
+    report = add(
+        "report",
+        _report,
+        "One HTML file on a map: what it is, figures, flags, reliable distances, errors where the truth is "
+        "known. It needs no network and no other file.",
+    )
+    report.add_argument("map", help="map of 'score'")
+    report.add_argument(
+        "-o", "--out", required=True, help="file to make (.html), or a folder for report.html"
+    )
+    report.add_argument("--truth", help="true map; then errors are told too")
+    report.add_argument("--model", help="SavedModel that made the map, to tell its card")
+    add_sightlines(report, "profile to draw, in degrees; may be repeated (default: six of them)")
+    report.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
+    report.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
     info = add("info", _info, "Describe records, a model, a map or a table of stars.")
     info.add_argument("path", nargs="+")
     info.add_argument("--verify", action="store_true", help="also check every checksum")
@@ -337,6 +353,39 @@ def _plot(args):
     )
     for path in paths:
         print(path)
+
+
+def _report(args):
+    from extmap_tf.map.report import write_report
+    from extmap_tf.map.volume import ExtinctionMap
+
+    sightlines = chosen_sightlines(args)
+    volume = ExtinctionMap.read(args.map)
+    truth = ExtinctionMap.read(args.truth) if args.truth else None
+    print(
+        write_report(
+            volume,
+            args.out,
+            truth,
+            sightlines or None,
+            args.arms,
+            _summary_of_model(args.model, volume) if args.model else (),
+            args.overwrite,
+        )
+    )
+
+
+def _summary_of_model(path, volume):
+    from extmap_tf.info import model_summary
+    from extmap_tf.model.versions import find_saved_model
+
+    _, card = find_saved_model(path)
+    if card.digest != volume.provenance.model_digest:
+        raise ConfigError(
+            f"{path} is not the model of the map: it is {card.digest}, the map was made by "
+            f"{volume.provenance.model_digest or 'none'}"
+        )
+    return model_summary(card)
 
 
 def _info(args):

@@ -34,6 +34,7 @@ COMMANDS = [
     ["merge"],
     ["convert"],
     ["plot"],
+    ["report"],
     ["info"],
 ]
 

@@ -37,6 +37,17 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         The truth is of other grids.
     """
     out = local_path(out)
+    drawings = standard_figures(volume, truth, sightlines, arms)
+    paths = {name: out / f"{name}.{suffix}" for name in drawings}
+    for path in paths.values():
+        refuse_existing(path, overwrite)
+    for name, path in paths.items():
+        figures.save(drawings[name](), path, overwrite=overwrite)
+    return list(paths.values())
+
+
+def standard_figures(volume, truth=None, sightlines=None, arms=False):
+    """The standard set: dict of name to a function that draws it. Parameters and errors as for `draw_all`."""
     if truth is not None:
         require_same_ground(volume, truth)
     chosen = sightlines or spread_sightlines(volume)
@@ -53,12 +64,7 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         drawings["trust"] = lambda: figures.trust(volume)
     if truth is not None:
         drawings["errors"] = lambda: figures.errors_against_distance(compare_maps(volume, truth).overall)
-    paths = {name: out / f"{name}.{suffix}" for name in drawings}
-    for path in paths.values():
-        refuse_existing(path, overwrite)
-    for name, path in paths.items():
-        figures.save(drawings[name](), path, overwrite=overwrite)
-    return list(paths.values())
+    return drawings
 
 
 def slice_edges_kpc(distance):
