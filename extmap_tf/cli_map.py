@@ -5,6 +5,7 @@ import sys
 from extmap_tf import __version__
 from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named, place_of
 from extmap_tf.errors import ConfigError
+from extmap_tf.quiet import start_tensorflow
 
 
 def add_map_commands(add):
@@ -142,7 +143,7 @@ def add_map_commands(add):
     add_sightlines(plot, "profile to draw, in degrees; may be repeated")
     plot.add_argument("--format", default="png", choices=["png", "pdf"])
     plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
-    plot.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
+    _add_view(plot)
 
     report = add(
         "report",
@@ -157,12 +158,52 @@ def add_map_commands(add):
     report.add_argument("--truth", help="true map; then errors are told too")
     report.add_argument("--model", help="SavedModel that made the map, to tell its card")
     add_sightlines(report, "profile to draw, in degrees; may be repeated (default: six of them)")
-    report.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
+    _add_view(report)
     report.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
     info = add("info", _info, "Describe records, a model, a map or a table of stars.")
     info.add_argument("path", nargs="+")
     info.add_argument("--verify", action="store_true", help="also check every checksum")
+
+
+def _add_view(parser):
+    parser.add_argument(
+        "--arms",
+        nargs="*",
+        metavar="NAME",
+        help="draw spiral arms over the face-on view: all, or those named (Perseus, Carina, ...)",
+    )
+    parser.add_argument(
+        "--records", help="folder of 'records survey' behind the map, to draw the CMDs beside the profiles"
+    )
+
+
+def _view(args, volume):
+    """Sightlines, arms and CMDs to draw, as keywords."""
+    from extmap_tf.map.gallery import spread_sightlines
+
+    how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
+    how["arms"] = args.arms or args.arms is not None
+    if args.records:
+        how["cmds"] = _cmds(args.records, volume, how["sightlines"])
+    return how
+
+
+def _cmds(folder, volume, sightlines):
+    """The grid and the counts of the diagrams behind some sightlines of a map."""
+    from extmap_tf.records.manifest import Records
+
+    records = Records.open(folder)
+    made_for, found = volume.provenance.config_digest, records.manifest.config.digest
+    if records.manifest.kind != "survey" or found != made_for:
+        raise ConfigError(
+            f"{folder} holds {records.manifest.kind} records of configuration {found}, the map was made of "
+            f"survey records of {made_for}: give those"
+        )
+    start_tensorflow()
+    from extmap_tf.records.dataset import survey_fields
+
+    return records.manifest.config.cmd, survey_fields(records, sightlines)["counts"]
 
 
 def _add_law(parser, what):
@@ -340,17 +381,10 @@ def _plot(args):
     from extmap_tf.map.gallery import draw_all
     from extmap_tf.map.volume import ExtinctionMap
 
-    sightlines = chosen_sightlines(args)
+    volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
-    paths = draw_all(
-        ExtinctionMap.read(args.map),
-        args.out,
-        truth=truth,
-        sightlines=sightlines or None,
-        suffix=args.format,
-        overwrite=args.overwrite,
-        arms=args.arms,
-    )
+    how = {"truth": truth, "suffix": args.format, "overwrite": args.overwrite}
+    paths = draw_all(volume, args.out, **how, **_view(args, volume))
     for path in paths:
         print(path)
 
@@ -359,20 +393,11 @@ def _report(args):
     from extmap_tf.map.report import write_report
     from extmap_tf.map.volume import ExtinctionMap
 
-    sightlines = chosen_sightlines(args)
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
-    print(
-        write_report(
-            volume,
-            args.out,
-            truth,
-            sightlines or None,
-            args.arms,
-            _summary_of_model(args.model, volume) if args.model else (),
-            args.overwrite,
-        )
-    )
+    model = _summary_of_model(args.model, volume) if args.model else ()
+    how = {"truth": truth, "model": model, "overwrite": args.overwrite}
+    print(write_report(volume, args.out, **how, **_view(args, volume)))
 
 
 def _summary_of_model(path, volume):

@@ -27,9 +27,9 @@ _CAPTIONS = {
     "distance and the direction of the Galactic centre. Grey is where there is no profile.",
     "sky": "On the sky: extinction from the Sun to the last distance.",
     "slices": "On the sky, in slices of distance.",
-    "latitudes": "Cuts through the sky: extinction against latitude and distance.",
+    "latitudes": "Cuts at some longitudes: density against latitude and distance.",
     "profiles": "Single sightlines, from little to much extinction. Shaded are the 68 and 90 % intervals, "
-    "the dotted line is the reliable distance.",
+    "the dotted line is the reliable distance; to the left, where given, the diagram that it comes from.",
     "trust": "Standard deviation of the extinction to the last distance, and the distance to which a profile "
     "can be relied on.",
     "errors": "Errors of the extinction against the truth.",
@@ -76,7 +76,7 @@ def report_path(out):
     return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
 
 
-def write_report(volume, out, truth=None, sightlines=None, arms=False, model=(), overwrite=False):
+def write_report(volume, out, truth=None, sightlines=None, arms=False, cmds=None, model=(), overwrite=False):
     """Write a map's report: one HTML file that needs nothing else, neither files nor a network.
 
     Parameters
@@ -88,8 +88,8 @@ def write_report(volume, out, truth=None, sightlines=None, arms=False, model=(),
         Of the same grids; then the errors are told too.
     sightlines : sequence of (float, float), optional
         (l, b) in degrees of the profiles to draw; by default six spread over the map.
-    arms : bool
-        Draw spiral arms over the face-on view.
+    arms, cmds
+        As for `extmap_tf.map.gallery.draw_all`.
     model : sequence of (str, str), optional
         What the model is, as names and texts.
     overwrite : bool
@@ -107,7 +107,7 @@ def write_report(volume, out, truth=None, sightlines=None, arms=False, model=(),
 
     path = report_path(out)
     refuse_existing(path, overwrite)
-    drawings = standard_figures(volume, truth, sightlines, arms)
+    drawings = standard_figures(volume, truth, sightlines, arms, cmds)
     evaluation = None if truth is None else compare_maps(volume, truth)
     sections = [
         Section("about", "What it is", about=tuple(volume.summary())),
