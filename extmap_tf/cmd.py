@@ -35,9 +35,9 @@ def pixel_of(blue_mag, red_mag, grid):
     color = (blue_mag - red_mag - grid.color_min_mag) * color_scale + EDGE_TOLERANCE
     mag = (red_mag - grid.mag_min_mag) * mag_scale + EDGE_TOLERANCE
     inside = (color >= 0) & (color < grid.n_color) & (mag >= 0) & (mag < grid.n_mag)
-    pixel = np.full(inside.shape, -1, np.int64)
-    pixel[inside] = mag[inside].astype(np.int64) * grid.n_color + color[inside].astype(np.int64)
-    return pixel
+    # Whole numbers are made of what is inside: of a NaN or of 1e30 there is none.
+    i_mag, i_color = (np.where(inside, place, 0).astype(np.int64) for place in (mag, color))
+    return np.where(inside, i_mag * grid.n_color + i_color, -1)
 
 
 def stars_to_cmd(blue_mag, red_mag, grid):
@@ -47,8 +47,9 @@ def stars_to_cmd(blue_mag, red_mag, grid):
     -------
     ndarray of int64 [n_mag, n_color]
     """
-    pixel = pixel_of(blue_mag, red_mag, grid)
-    return np.bincount(pixel[pixel >= 0], minlength=grid.n_pixels).reshape(grid.shape)
+    # The first slot takes the stars outside.
+    slot = pixel_of(blue_mag, red_mag, grid) + 1
+    return np.bincount(slot, minlength=grid.n_pixels + 1)[1:].reshape(grid.shape)
 
 
 @dataclass(frozen=True)

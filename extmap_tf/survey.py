@@ -7,7 +7,7 @@ import numpy as np
 
 from extmap_tf.catalogs.cuts import apply_cuts
 
-SNR10_ERROR_MAG = 2.5 / np.log(10.0) / 10.0
+SNR10_ERROR_MAG = float(2.5 / np.log(10.0) / 10.0)
 """The error of a magnitude at a signal-to-noise ratio of 10."""
 
 _LN10_04 = np.float32(0.4 * np.log(10.0))
@@ -35,7 +35,7 @@ def photometric_error(mag, band):
 def detection_probability(mag, band):
     """Chance that a star is in the catalog: a logistic function of its true magnitude."""
     x = (np.asarray(mag) - band.half_complete_mag) / band.completeness_scale_mag
-    return 1.0 / (1.0 + np.exp(np.clip(x, -30, 30)))
+    return 1.0 / (1.0 + np.exp(np.clip(x, -30.0, 30.0)))
 
 
 def error_cut_mag(band, cuts):
@@ -144,15 +144,17 @@ def observe(blue_mag, red_mag, survey, area_deg2, rng, depth_shift_mag=0.0):
     )
     blue_mag, red_mag = blue_mag[index], red_mag[index]
     chance = rng.random(index.size, dtype=np.float32)
-    seen = chance < detection_probability(blue_mag - shift, blue) * detection_probability(
-        red_mag - shift, red
+    # Indices take stars from an array several times faster than a mask does.
+    seen = np.flatnonzero(
+        chance < detection_probability(blue_mag - shift, blue) * detection_probability(red_mag - shift, red)
     )
     index, blue_mag, red_mag = index[seen], blue_mag[seen], red_mag[seen]
     noise = rng.standard_normal((2, index.size), dtype=np.float32)
-    blue_mag = blue_mag + noise[0] * photometric_error(blue_mag - shift, blue)
-    red_mag = red_mag + noise[1] * photometric_error(red_mag - shift, red)
+    blue_mag += noise[0] * photometric_error(blue_mag - shift, blue)
+    red_mag += noise[1] * photometric_error(red_mag - shift, red)
     blue_error, red_error = (
         photometric_error(mag - shift, band) for mag, band in ((blue_mag, blue), (red_mag, red))
     )
     kept, _ = apply_cuts(survey, blue_mag, red_mag, blue_error, red_error)
+    kept = np.flatnonzero(kept)
     return Observed(index[kept], blue_mag[kept], red_mag[kept], blue_error[kept], red_error[kept])

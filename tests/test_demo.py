@@ -35,7 +35,7 @@ def test_every_output_is_there_and_nothing_else_beside_it(demo):
         "truth.fits",
     ]
     figures = sorted(path.name for path in (out / "figures").iterdir())
-    assert figures == ["errors.png", "face_on.png", "profiles.png", "sky.png"]
+    assert figures == [f"{name}.png" for name in ("errors", "face_on", "profiles", "sky", "slices", "trust")]
     parts = [str(out / name) for name in ("mocks", "training", "model", "survey", "map.fits", "truth.fits")]
     assert main(["info", "--verify", *parts]) == 0
 

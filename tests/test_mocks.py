@@ -7,7 +7,8 @@ from extmap_tf import mocks
 from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.config import NuisanceConfig
 from extmap_tf.errors import DataError
-from extmap_tf.survey import observe
+from extmap_tf.extinction.profiles import cumulative_at
+from extmap_tf.survey import crowding_loss_mag, observe
 
 
 def test_a_pair_depends_on_seed_and_number_alone(tiny_config):
@@ -197,6 +198,37 @@ def test_factors_on_the_counts_act_on_their_stars(nuisances, near, far, faint):
         is_near = field.distance_kpc < 1
         drawn += [(luminous & is_near).sum(), (~is_near).sum(), (~luminous).sum()]
     np.testing.assert_allclose(drawn / (40 * n / 30), [near, far, faint], rtol=0.03)
+
+
+@pytest.mark.parametrize("depth_mag", [-3.0, 0.0, 0.3])
+def test_stars_beyond_the_visible_limit_play_no_part(tiny_config, depth_mag):
+    nuisances = mocks.Nuisances(color_mag=-0.2, mag_mag=-0.1, depth_mag=depth_mag)
+    limit_mag = mocks.visible_limit_mag(tiny_config, nuisances)
+    n = 2000
+    red_mag = np.linspace(limit_mag - 1.5, limit_mag + 1, n, dtype=np.float32)
+    catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), red_mag, red_mag, "test")
+    rng = np.random.default_rng(1)
+    faint, bright = (catalog.take(part, 1e-3) for part in (red_mag >= limit_mag, red_mag < limit_mag))
+    no_dust = np.zeros(40, np.float32)
+    assert mocks.dim_and_count(faint, no_dust, tiny_config, rng, nuisances=nuisances).sum() == 0
+    assert crowding_loss_mag(faint.red_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) == 0
+    for _ in range(3):
+        field = mocks.one_field(catalog, 5.0, rng, nuisances, limit_mag)
+        assert field.n_stars > 0
+        assert field.red_mag.max() < limit_mag
+    # It is no deeper than it needs to be.
+    seen = mocks.dim_and_count(bright, no_dust, tiny_config, rng, nuisances=nuisances).sum()
+    assert seen > 0 or crowding_loss_mag(bright.red_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) > 0
+
+
+def test_stars_stay_in_single_precision(tiny_config):
+    catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    a_red = cumulative_at(np.full(40, 0.1, np.float32), 0.1, catalog.distance_kpc)
+    seen = observe(
+        catalog.blue_mag + a_red, catalog.red_mag, tiny_config.survey, 1.0, np.random.default_rng(1)
+    )
+    arrays = (catalog.red_mag, a_red, seen.blue_mag, seen.red_mag, seen.red_error_mag)
+    assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
 
 def test_nuisances_have_their_widths_and_zero_widths_switch_them_off(tiny_config):

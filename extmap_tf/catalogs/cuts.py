@@ -64,10 +64,11 @@ def apply_cuts(
     rejected = {}
 
     def leave_out(reason, wrong):
-        n_before = np.count_nonzero(kept)
-        np.logical_and(kept, ~wrong, out=kept)
-        n_rejected = int(n_before - np.count_nonzero(kept))
-        if n_rejected:
+        if not wrong.any():
+            return
+        wrong &= kept
+        np.logical_xor(kept, wrong, out=kept)
+        if n_rejected := np.count_nonzero(wrong):
             rejected[reason] = n_rejected
 
     if l_deg is not None:

@@ -1,6 +1,7 @@
 """The two shapes every star table ends in: stars of a Galaxy model, and stars seen by a survey."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -33,6 +34,28 @@ class MockCatalog:
     @property
     def n_stars(self):
         return len(self.distance_kpc)
+
+    @cached_property
+    def ln_distance(self):
+        """Natural logarithm of the distance in kpc [n_stars]."""
+        return np.log(self.distance_kpc)
+
+    @cached_property
+    def absolute_red_mag(self):
+        """Absolute magnitude in the red band [n_stars]."""
+        return self.red_mag - np.float32(5.0 / np.log(10.0)) * self.ln_distance - np.float32(10.0)
+
+    def take(self, part, area_deg2):
+        """The stars of a slice, or of an array of indices, as a catalog of another solid angle."""
+        return MockCatalog(
+            self.l_deg,
+            self.b_deg,
+            area_deg2,
+            self.distance_kpc[part],
+            self.blue_mag[part],
+            self.red_mag[part],
+            self.source,
+        )
 
 
 @dataclass(frozen=True)

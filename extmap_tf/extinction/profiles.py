@@ -110,8 +110,12 @@ def cumulative_at(density, step_kpc, distance_kpc):
     edges[1 : n + 1] = density_to_cumulative(density, step_kpc)
     edges[n + 1] = edges[n]
     x = np.minimum(np.asarray(distance_kpc, np.float32) * np.float32(1.0 / step_kpc), np.float32(n))
-    i = x.astype(np.int32)
-    return edges[i] + (edges[i + 1] - edges[i]) * (x - i)
+    bin_ = np.floor(x)
+    i = bin_.astype(np.intp)
+    x -= bin_
+    x *= np.diff(edges)[i]
+    x += edges[i]
+    return x
 
 
 def _cloud_increments(distance, centers_kpc, widths_kpc):

@@ -93,6 +93,8 @@ def model_inputs(parsed):
 def corruption_named(path, records=None):
     """Turn TensorFlow's errors on damaged records into one that names the file.
 
+    With checksums at hand only what they prove is called damage; any other error passes as it is.
+
     Parameters
     ----------
     path : path-like
@@ -105,6 +107,7 @@ def corruption_named(path, records=None):
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         if records:
             records.verify()
+            raise
         reason = error.message.splitlines()[0]
         raise DataError(f"{path}: corrupted ({reason}); make the records again") from None
 

@@ -47,7 +47,7 @@ def with_crowding(config, n_per_deg2, loss_mag_per_dex=1.0):
     ("seed", "crowded"), [(None, False), (1, False), (2, False), (None, True), (3, True)]
 )
 def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
-    config, n_draws = tiny_config, 6
+    config, n_draws = tiny_config, 20
     rng = np.random.default_rng(seed)
     density = np.zeros(40, np.float32)
     if seed:
@@ -66,8 +66,10 @@ def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
     assert drawn.sum() == pytest.approx(expected.sum(), rel=0.005)
     many = expected > 20
     assert many.sum() > 250
-    # The stars are the same, so the scatter is below that of independent counts.
-    assert np.mean((drawn - expected)[many] ** 2 / expected[many]) < 1.15
+    # The stars are the same, so the scatter is below that of independent counts. What the table's cells
+    # leave is less than a thirtieth of one field's noise.
+    found = np.mean((drawn - expected)[many] ** 2 / expected[many])
+    assert found < 0.9 + n_draws * table.n_fields / 30.0**2
 
 
 def test_tables_made_together_are_those_made_alone(tiny_config):
