@@ -371,10 +371,14 @@ def _convert(args):
         pixels = write_healpix(volume, args.out, args.nside, args.overwrite)
     else:
         pixels = write_hdf5(volume, args.out, args.nside, args.band, _law(args), args.overwrite)
-    print(
-        f"{args.out}: {len(pixels.index):,} pixels of nside {pixels.nside}, with {pixels.n_sightlines:,} of "
-        f"{volume.grid.n_sightlines:,} sightlines"
-    )
+    print(f"{args.out}: {len(pixels.index):,} pixels of nside {pixels.nside}")
+    left_out = volume.grid.n_sightlines - pixels.n_sightlines
+    if left_out:
+        print(
+            f"extmap-tf: note: {left_out:,} of {volume.grid.n_sightlines:,} sightlines are nearest to no pixel; "
+            f"--nside {2 * pixels.nside} keeps more of them",
+            file=sys.stderr,
+        )
 
 
 def _plot(args):

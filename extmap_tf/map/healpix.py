@@ -171,6 +171,8 @@ def write_healpix(volume, path, nside=None, overwrite=False):
             hdu.header["OBJECT"] = ("PARTIAL", "part of the sky")
         hdus.append(hdu)
     layout.explain_flags(hdus["SKY"])
+    for number, line in enumerate(volume.describe(), 1):
+        hdus[0].header[f"ABOUT{number}"] = line
     shared = [fits.Card(layout.HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
     shared += layout.about_cards(
         volume.grid,
@@ -271,6 +273,7 @@ def _attributes(volume, pixels, band, factor):
         about |= {f"map_{name}": value for name, value in vars(owner).items() if np.isscalar(value)}
     return about | {
         "made_by": f"extmap_tf {__version__}",
+        "about": volume.describe(),
         "band": band or origin.band,
         "unit": "mag",
         "band_over_map_band": factor,
@@ -285,7 +288,7 @@ def _attributes(volume, pixels, band, factor):
 
 
 def describe_copy(path):
-    """What a copy says of itself, as a list of lines of plain text.
+    """What a copy says of itself, as a list of lines of plain text: pixels, then as the map describes itself.
 
     Raises
     ------
@@ -295,18 +298,13 @@ def describe_copy(path):
     with open(local_path(path), "rb") as stream:
         head = stream.read(8)
     if _is_hdf5(head):
-        about = _hdf5_attributes(path)
-        kind = "HEALPix copy of a map for dustmaps (HDF5)"
+        kind, nside, number, lines = _about_hdf5(path)
     else:
         with fits.open(path) as hdus:
-            header = hdus["SKY"].header
-            first = list(header).index(layout.HEALPIX_KEYWORD)
-            about = {
-                card.comment or card.keyword: card.value for card in header.cards[first + 1 :] if card.keyword
-            }
-            about |= {"nside": header["NSIDE"], "pixels": header["NAXIS2"]}
-        kind = "HEALPix copy of a map (FITS tables)"
-    return [f"{'map':<14} {kind}", *(f"{name.replace('_', ' ')}: {value}" for name, value in about.items())]
+            about, table = hdus[0].header, hdus["SKY"].header
+            kind, nside, number = "FITS tables", table["NSIDE"], table["NAXIS2"]
+            lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]
+    return [f"{'copy':<14} {kind}, {number:,} HEALPix pixels of nside {nside}", *lines]
 
 
 def is_copy(path):
@@ -320,19 +318,16 @@ def _is_hdf5(head):
     return head.startswith(b"\x89HDF\r\n\x1a\n")
 
 
-def _hdf5_attributes(path):
+def _about_hdf5(path):
     import h5py
 
     try:
         with h5py.File(path) as file:
             if "pixel_info" not in file or "made_by" not in file.attrs:
                 raise DataError(f"{path}: an HDF5 file, but no map of extmap_tf")
-            number = len(file["pixel_info"])
-            return {name: _text(value) for name, value in file.attrs.items()} | {"pixels": number}
+            about = file.attrs
+            kind = f"HDF5 for dustmaps, values are {about['band']} in {about['unit']}, {about['samples_are']}"
+            return kind, about["nside"], len(file["pixel_info"]), list(about["about"])
     except OSError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as HDF5, convert the map again: {reason}") from None
-
-
-def _text(value):
-    return ", ".join(map(str, value)) if np.ndim(value) else value

@@ -162,11 +162,13 @@ def test_convert_writes_and_info_tells(sure, tmp_path, capsys):
     for name in ("copy.fits", "copy.h5"):
         argv = ["convert", str(tmp_path / "map.fits"), str(tmp_path / name)]
         assert main(argv) == 0
-        assert "pixels of nside 128" in capsys.readouterr().out
+        captured = capsys.readouterr()
+        assert "pixels of nside 128" in captured.out
+        assert "--nside 256 keeps more" in captured.err
         assert main(argv) == 1
         assert "exists already" in capsys.readouterr().err
         text = "\n".join(describe(tmp_path / name))
-        assert "HEALPix copy of a map" in text
+        assert "HEALPix pixels of nside 128" in text
         assert sure.provenance.config_digest in text
     assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "copy.txt")]) == 1
     assert "must end in .fits, .h5" in capsys.readouterr().err
