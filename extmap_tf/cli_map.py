@@ -375,8 +375,8 @@ def _convert(args):
     left_out = volume.grid.n_sightlines - pixels.n_sightlines
     if left_out:
         print(
-            f"extmap-tf: note: {left_out:,} of {volume.grid.n_sightlines:,} sightlines are nearest to no pixel; "
-            f"--nside {2 * pixels.nside} keeps more of them",
+            f"extmap-tf: note: {left_out:,} of {volume.grid.n_sightlines:,} sightlines are nearest to no "
+            f"pixel; --nside {2 * pixels.nside} keeps more of them",
             file=sys.stderr,
         )
 
