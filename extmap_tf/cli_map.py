@@ -159,6 +159,11 @@ def add_map_commands(add):
     report.add_argument("--model", help="SavedModel that made the map, to tell its card")
     add_sightlines(report, "profile to draw, in degrees; may be repeated (default: six of them)")
     _add_view(report)
+    report.add_argument(
+        "--interactive",
+        action="store_true",
+        help="add a part to explore: a slider of distance, and profiles (with --records, CMDs) at a click",
+    )
     report.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
     info = add("info", _info, "Describe records, a model, a map or a table of stars.")
@@ -400,7 +405,10 @@ def _report(args):
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     model = _summary_of_model(args.model, volume) if args.model else ()
-    how = {"truth": truth, "model": model, "overwrite": args.overwrite}
+    how = {"truth": truth, "model": model, "interactive": args.interactive, "overwrite": args.overwrite}
+    if args.interactive and args.records:
+        places = list(zip(*volume.grid.centers_deg(), strict=True))
+        how["all_cmds"] = _cmds(args.records, volume, places)
     print(write_report(volume, args.out, **how, **_view(args, volume)))
 
 

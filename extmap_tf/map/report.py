@@ -11,6 +11,7 @@ from extmap_tf import __version__
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.map.calibration import RELIABLE_FRACTION, RELIABLE_MAG, calibration_table, reliability_table
 from extmap_tf.map.evaluation_figures import coverage
+from extmap_tf.map.explorer import SCRIPT, explorer_data
 from extmap_tf.map.gallery import standard_figures
 from extmap_tf.map.metrics import compare_maps
 from extmap_tf.map.profile_errors import density_errors_table, errors_table
@@ -76,7 +77,18 @@ def report_path(out):
     return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
 
 
-def write_report(volume, out, truth=None, sightlines=None, arms=False, cmds=None, model=(), overwrite=False):
+def write_report(
+    volume,
+    out,
+    truth=None,
+    sightlines=None,
+    arms=False,
+    cmds=None,
+    model=(),
+    interactive=False,
+    all_cmds=None,
+    overwrite=False,
+):
     """Write a map's report: one HTML file that needs nothing else, neither files nor a network.
 
     Parameters
@@ -92,6 +104,11 @@ def write_report(volume, out, truth=None, sightlines=None, arms=False, cmds=None
         As for `extmap_tf.map.gallery.draw_all`.
     model : sequence of (str, str), optional
         What the model is, as names and texts.
+    interactive : bool
+        Add a part to explore: the sky with a slider of distance, the view from above, and the profile of the
+        sightline one clicks. The library that draws it, plotly.js, is put into the file: 5 MB more.
+    all_cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+        For it, the diagrams of all sightlines, l varying fastest.
     overwrite : bool
 
     Returns
@@ -128,12 +145,26 @@ def write_report(volume, out, truth=None, sightlines=None, arms=False, cmds=None
         lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, "
         f"l {grid.l_min_deg:g} to {grid.l_max_deg:g}, b {grid.b_min_deg:g} to {grid.b_max_deg:g} deg.",
         sections=[section for section in sections if section],
+        explorer=_explorer(volume, truth, all_cmds) if interactive else None,
         footer=f"Written by extmap_tf {__version__}. The map itself: "
         f"{volume.path.name if volume.path else 'not written to a file'}.",
     )
     with whole_file(path, "wb", overwrite=overwrite) as stream:
         stream.write(text.encode())
     return path
+
+
+def _explorer(volume, truth, cmds):
+    """The scripts of the part to explore. None of them is text of the map's, but the data, which are JSON."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    return {
+        "library": Markup(get_plotlyjs()),
+        "data": Markup(explorer_data(volume, truth, cmds)),
+        "script": Markup(SCRIPT.read_text(encoding="utf-8")),
+        "with_cmds": cmds is not None,
+    }
 
 
 def _picture(figure, caption):
