@@ -63,18 +63,27 @@
       : `A(${data.band}) from the Sun to ${Number(far)} kpc (mag)`;
   }
 
-  const cross = () => [{ x: longitudes[chosen % nL], y: data.b[Math.floor(chosen / nL)] }];
+  // Marks of the chosen sightline are shapes: to move them, no image is drawn again.
+  const mark = { type: "rect", line: { color: "#0072B2", width: 3 } };
+
+  function skyMark() {
+    const x = longitudes[chosen % nL], y = data.b[Math.floor(chosen / nL)], half = data.step / 2;
+    return [{ ...mark, x0: x - half, x1: x + half, y0: y - half, y1: y + half }];
+  }
+
+  function planeMark() {
+    const l = (longitudes[chosen % nL] * Math.PI) / 180, far = data.edges[nD];
+    return [{ ...mark, type: "line", x0: 0, y0: 0, x1: far * Math.cos(l), y1: far * Math.sin(l) }];
+  }
 
   function drawSky() {
     const stretch = 1 / Math.cos((data.b[Math.floor(nB / 2)] * Math.PI) / 180);
-    const here = cross()[0], z = skyLayer();
+    const z = skyLayer();
     Plotly.react("explorer-sky", [
       { type: "heatmap", x: longitudes, y: data.b, z, colorscale: data.colors,
         zmin: 0, zmax: skyTop(z), hovertemplate: "l %{x:.2f}, b %{y:.2f}: %{z:.3f}<extra></extra>", colorbar: { thickness: 14 } },
-      { type: "scatter", mode: "markers", x: [here.x], y: [here.y], hoverinfo: "skip",
-        marker: { symbol: "square-open", size: 13, color: "#0072B2", line: { width: 3 } } },
     ], {
-      title: { text: skyTitle(), font: { size: 14 } }, font, margin, showlegend: false, plot_bgcolor: "#CFCFCF",
+      title: { text: skyTitle(), font: { size: 14 } }, font, margin, shapes: skyMark(), showlegend: false, plot_bgcolor: "#CFCFCF",
       xaxis: { title: { text: "Galactic longitude l (deg)" }, autorange: "reversed", constrain: "domain", showgrid: false,
         tickvals: ticks(longitudes), ticktext: ticks(longitudes).map((l) => `${wrapped(l)}`) },
       yaxis: { title: { text: "b (deg)" }, scaleanchor: "x", scaleratio: stretch, constrain: "domain", showgrid: false },
@@ -91,17 +100,14 @@
   }
 
   function drawPlane() {
-    const l = (longitudes[chosen % nL] * Math.PI) / 180, far = data.edges[nD];
     Plotly.react("explorer-plane", [
       { type: "heatmap", x: data.plane.x, y: data.plane.y, z: data.plane.z, colorscale: data.colors,
         zmin: 0, zmax: largest(data.plane.z) || 1, hovertemplate: "x %{x:.2f}, y %{y:.2f} kpc: %{z:.3f}<extra></extra>", colorbar: { thickness: 14 } },
-      { type: "scatter", mode: "lines", x: [0, far * Math.cos(l)], y: [0, far * Math.sin(l)], hoverinfo: "skip",
-        line: { color: "#0072B2", width: 2 } },
       { type: "scatter", mode: "markers+text", x: [0], y: [0], text: ["Sun"], textposition: "top center",
         hoverinfo: "skip", marker: { size: 9, color: "#E69F00", line: { color: "#000", width: 1 } } },
     ], {
       title: { text: `mean density of A(${data.band}) from above (mag/kpc)`, font: { size: 14 } },
-      font, margin, showlegend: false,
+      font, margin, shapes: planeMark(), showlegend: false,
       xaxis: { title: { text: "x (kpc), towards the Galactic centre" }, constrain: "domain", showgrid: false, zeroline: false },
       yaxis: { title: { text: "y (kpc), towards l = 90°" }, scaleanchor: "x", constrain: "domain", showgrid: false, zeroline: false },
     }, style);
@@ -173,11 +179,12 @@
     chosen = at;
     tell();
     drawProfile();
-    drawCmd();
-    const here = cross()[0];
-    Plotly.restyle("explorer-sky", { x: [[here.x]], y: [[here.y]] }, [1]);
-    const l = (here.x * Math.PI) / 180, far = data.edges[nD];
-    Plotly.restyle("explorer-plane", { x: [[0, far * Math.cos(l)]], y: [[0, far * Math.sin(l)]] }, [1]);
+    // The profile first; the rest follows when it is on the screen.
+    setTimeout(() => {
+      Plotly.relayout("explorer-sky", { shapes: skyMark() });
+      Plotly.relayout("explorer-plane", { shapes: planeMark() });
+      drawCmd();
+    });
   }
 
   function nearest(l, b) {
