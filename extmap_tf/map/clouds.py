@@ -158,7 +158,7 @@ def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MI
                 std,
             )
         )
-    return clouds
+    return sorted(clouds, key=lambda cloud: cloud.distance_kpc)
 
 
 def find_all_clouds(volume, sightlines=None, **finding):
