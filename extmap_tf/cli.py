@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import math
 import os
 import signal
 import sys
@@ -10,6 +9,8 @@ import threading
 import tomllib
 
 from extmap_tf import __version__
+from extmap_tf.cli_map import add_map_commands
+from extmap_tf.cli_options import add_out, add_sightlines, chosen_sightlines, finite, named
 from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
@@ -129,7 +130,7 @@ def _parser():
         beam=True,
     )
     _add_config(mocks)
-    _add_out(mocks, "records folder to make")
+    add_out(mocks, "records folder to make")
     mocks.add_argument("--examples-per-shard", type=int, default=2048, help="default: %(default)s")
     survey = add(
         "survey", _records_survey, "Tables of a survey's stars to the CMD of every field.", records, beam=True
@@ -141,7 +142,7 @@ def _parser():
         "counts twice",
     )
     _add_config(survey)
-    _add_out(survey, "records folder to make")
+    add_out(survey, "records folder to make")
     survey.add_argument(
         "--column",
         action="append",
@@ -191,7 +192,7 @@ def _parser():
         "records by sightline, mock records against their true profiles.",
     )
     fit.add_argument("--records", required=True, help="folder of 'records survey' or 'records mocks'")
-    _add_sightlines(fit, "of survey records: field to fit, in degrees; may be repeated")
+    add_sightlines(fit, "of survey records: field to fit, in degrees; may be repeated")
     fit.add_argument("--pairs", type=int, default=20, metavar="N", help="of mock records (default: 20)")
     fit.add_argument("--split", default="test", help="of mock records (default: %(default)s)")
     fit.add_argument("--model", help="SavedModel of 'export' to compare with")
@@ -203,12 +204,12 @@ def _parser():
         help="fields of model stars behind the expected CMD (default: 64)",
     )
     fit.add_argument("--iterations", type=int, default=40, metavar="N", help="default: %(default)s")
-    _add_out(fit, "folder to make: fit.json, profiles.ecsv, figures")
+    add_out(fit, "folder to make: fit.json, profiles.ecsv, figures")
 
     score = add("score", _score, "Survey records and a SavedModel to a 3D map.", beam=True)
     score.add_argument("--records", required=True, help="folder of 'records survey'")
     score.add_argument("--model", required=True, help="SavedModel of 'export'")
-    _add_out(score, "map to make (FITS)")
+    add_out(score, "map to make (FITS)")
     score.add_argument(
         "--samples", type=int, default=0, metavar="N", help="also keep N sampled profiles a field (up to 32)"
     )
@@ -225,69 +226,11 @@ def _parser():
         "--model", help="SavedModel of 'export' that should be served (default: what the server says it is)"
     )
     check.add_argument(
-        "--timeout", type=_finite, default=30.0, metavar="S", help="of each request (default: 30)"
+        "--timeout", type=finite, default=30.0, metavar="S", help="of each request (default: 30)"
     )
 
-    query = add("query", _query, "Extinction at a position of a map, or for every row of a table.")
-    query.add_argument("map", help="map of 'score'")
-    query.add_argument("--l", type=_finite, metavar="DEG", help="Galactic longitude")
-    query.add_argument("--b", type=_finite, metavar="DEG", help="Galactic latitude")
-    query.add_argument("--ra", type=_finite, metavar="DEG", help="right ascension (ICRS), instead of --l")
-    query.add_argument("--dec", type=_finite, metavar="DEG", help="declination (ICRS), instead of --b")
-    query.add_argument("--distance", type=_finite, metavar="KPC", help="by default: the whole profile")
-    query.add_argument("--band", help="the map's own (default), another (U to W2), or E(B-V) and the like")
-    query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
-    query.add_argument(
-        "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"
-    )
-    query.add_argument(
-        "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
-    )
-    query.add_argument("--law", help="instead of the map's own: a model of dust_extinction, such as F19")
-    query.add_argument("--rv", type=float, default=3.1, help="R(V) of --law (default: %(default)s)")
-    query.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
-    query.add_argument("--seed", type=int, default=0, help="of random_sample (default: %(default)s)")
-    query.add_argument(
-        "--table", help="table of positions instead of one: FITS, VOTable, Parquet, ECSV or CSV"
-    )
-    query.add_argument("--out", help="with --table: the same table with new columns")
-    query.add_argument("--overwrite", action="store_true", help="replace an existing table")
-    query.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="ROLE=NAME",
-        help="a column of the table with an unknown name; ROLE is l, b, ra, dec or distance",
-    )
-
-    merge = add("merge", _merge, "Combine maps of neighbouring regions or of several runs.")
-    merge.add_argument("maps", nargs="+", help="maps of 'score', two or more")
-    merge.add_argument("-o", "--out", required=True, help="map to make (FITS)")
-    merge.add_argument(
-        "--independent", action="store_true", help="the maps rest on different stars, so errors average out"
-    )
-    merge.add_argument("--overwrite", action="store_true", help="replace an existing map")
-
-    plot = add("plot", _plot, "Figures of a map: face-on view, sky, slices, profiles, uncertainty.")
-    plot.add_argument("map", help="map of 'score'")
-    plot.add_argument("--out", required=True, help="folder for the figures")
-    plot.add_argument("--truth", help="true map to show beside it")
-    _add_sightlines(plot, "profile to draw, in degrees; may be repeated")
-    plot.add_argument("--format", default="png", choices=["png", "pdf"])
-    plot.add_argument("--overwrite", action="store_true", help="replace existing figures")
-    plot.add_argument("--arms", action="store_true", help="draw spiral arms over the face-on view")
-
-    info = add("info", _info, "Describe records, a model, a map or a table of stars.")
-    info.add_argument("path", nargs="+")
-    info.add_argument("--verify", action="store_true", help="also check every checksum")
+    add_map_commands(add)
     return parser
-
-
-def _finite(text):
-    number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"must be a finite number, got: {text}")
-    return number
 
 
 def _add_config(parser, required=True, default=None, extra=""):
@@ -301,27 +244,6 @@ def _add_config(parser, required=True, default=None, extra=""):
         metavar="KEY=VALUE",
         help="change one value of it, for instance training.epochs=5; may be repeated",
     )
-
-
-def _add_out(parser, what):
-    parser.add_argument("--out", required=True, help=what)
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing one when done")
-
-
-def _add_sightlines(parser, what):
-    parser.add_argument("--sightline", action="append", default=[], metavar="L,B", help=what)
-
-
-def _sightlines(args):
-    """The places of --sightline, as (l, b) in degrees."""
-    sightlines = []
-    for text in args.sightline:
-        try:
-            l_deg, b_deg = map(float, text.split(","))
-        except ValueError:
-            raise ConfigError(f"--sightline needs L,B in degrees, got: {text!r}") from None
-        sightlines.append((l_deg, b_deg))
-    return sightlines
 
 
 def _config(args, default=None):
@@ -376,15 +298,7 @@ def _records_mocks(args, beam_argv):
 
 def _records_survey(args, beam_argv):
     config = _config(args)
-    columns = {}
-    for item in args.column:
-        role, found, name = item.partition("=")
-        if not found:
-            raise ConfigError(f"--column needs ROLE=NAME, got: {item!r}")
-        role, name = role.strip(), name.strip()
-        if role in columns:
-            raise ConfigError(f"--column gives {role} twice: {columns[role]} and {name}")
-        columns[role] = name
+    columns = named(args.column, "--column")
     _start_beam()
     from beam_jobs.twomass_to_records import make_records
 
@@ -460,7 +374,7 @@ def _fit(args):
     from extmap_tf.files import refuse_existing
     from extmap_tf.records.manifest import Records
 
-    records, sightlines = Records.open(args.records), _sightlines(args)
+    records, sightlines = Records.open(args.records), chosen_sightlines(args)
     start_tensorflow()
     from extmap_tf.map import metrics
     from extmap_tf.model.fitting import SUMMARY, fit_records, write_fits
@@ -502,97 +416,6 @@ def _serve_check(args):
     with ModelClient(args.url, args.name, args.version, args.timeout) as client:
         for line in check_server(client, args.model):
             print(line)
-
-
-def _query(args):
-    from extmap_tf.map.volume import ExtinctionMap
-
-    if bool(args.table) != bool(args.out) or (args.column and not args.table):
-        args.parser.error("--table and --out go together, and --column with them")
-    how = {name: getattr(args, name) for name in ("band", "quantity", "mode", "percentile", "sky", "seed")}
-    if args.percentile:
-        how["mode"] = "percentile"
-    if args.law:
-        from extmap_tf.config import LawConfig
-
-        how["law"] = LawConfig(args.law, args.rv)
-    places = (args.l, args.b, args.ra, args.dec)
-    if args.table:
-        if places.count(None) != 4:
-            args.parser.error("give either --table or a position")
-        from extmap_tf.map.table_query import query_table
-
-        columns = {}
-        for item in args.column:
-            role, found, name = item.partition("=")
-            if not found:
-                raise ConfigError(f"--column needs ROLE=NAME, got: {item!r}")
-            columns[role.strip()] = name.strip()
-        volume = ExtinctionMap.read(args.map)
-        n, n_without = query_table(
-            volume, args.table, args.out, columns, args.distance, args.overwrite, **how
-        )
-        print(f"{args.out}: {n:,} rows, {n_without:,} without a value (see extinction_flag)")
-        return
-    if places.count(None) != 2 or (None in places[:2] and None in places[2:]):
-        args.parser.error("give --l and --b, or --ra and --dec, or --table")
-    _query_position(ExtinctionMap.read(args.map), args, how)
-
-
-def _query_position(volume, args, how):
-    from extmap_tf.map.provenance import Flag
-
-    if args.l is not None:
-        values, flags = volume.query_gal(args.l, args.b, args.distance, return_flags=True, **how)
-    else:
-        values, flags = volume.query_equ(args.ra, args.dec, args.distance, return_flags=True, **how)
-    for flag in Flag:
-        if int(flags) & flag:
-            print(f"extmap-tf: note: {flag.meaning}", file=sys.stderr)
-    if args.distance is not None:
-        print(*(f"{value:.4f}" for value in values.value.ravel()), values.unit)
-        return
-    at = volume.distance.outer_kpc if args.quantity == "cumulative" else volume.distance.centers_kpc
-    names = [f"{p:g}%" for p in args.percentile or ()]
-    print(f"# distance / kpc   {args.quantity} / {values.unit}", *names)
-    for distance_kpc, row in zip(at, values.value.reshape(-1, len(at)).T, strict=True):
-        print(f"{distance_kpc:10.3f}", *(f"{value:10.4f}" for value in row))
-
-
-def _merge(args):
-    from extmap_tf.files import refuse_existing
-    from extmap_tf.map.merge import merge_maps
-    from extmap_tf.map.volume import ExtinctionMap
-
-    refuse_existing(args.out, args.overwrite)
-    volumes = [ExtinctionMap.read(path) for path in args.maps]
-    merge_maps(volumes, args.maps, args.independent).write(args.out, overwrite=args.overwrite)
-
-
-def _plot(args):
-    from extmap_tf.map.gallery import draw_all
-    from extmap_tf.map.volume import ExtinctionMap
-
-    sightlines = _sightlines(args)
-    truth = ExtinctionMap.read(args.truth) if args.truth else None
-    paths = draw_all(
-        ExtinctionMap.read(args.map),
-        args.out,
-        truth=truth,
-        sightlines=sightlines or None,
-        suffix=args.format,
-        overwrite=args.overwrite,
-        arms=args.arms,
-    )
-    for path in paths:
-        print(path)
-
-
-def _info(args):
-    from extmap_tf.info import describe
-
-    for path in args.path:
-        print("\n".join(describe(path, verify=args.verify)))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ def describe(path, verify=False):
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
+        from extmap_tf.map import healpix
+
+        if healpix.is_copy(path):
+            return [str(path), *healpix.describe_copy(path)]
         if _is_table(path):
             return [str(path), *_describe_table(path)]
         from extmap_tf.map.volume import ExtinctionMap
@@ -94,30 +98,46 @@ def _describe_records(records):
 
 
 def _describe_model(card, what):
+    return [_line(name, text) for name, text in model_summary(card, what)]
+
+
+def model_summary(card, what="SavedModel"):
+    """What a model is, as a list of (name, text).
+
+    Parameters
+    ----------
+    card : ModelCard
+    what : str
+        In which form it is.
+    """
     config = card.config
     numbers = {name: value for name, value in card.training.items() if isinstance(value, int | float)}
     training = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in numbers.items())
     if card.training.get("spread"):
         training += ", spread fitted to the validation pairs"
     return [
-        _line("model", f"{what}, {config.network.preset}, {card.n_weights:,} weights, digest {card.digest}"),
-        _line("training", training),
-        _line("records", card.records_digest),
-        *_describe_config(config),
-        _line("software", f"extmap_tf {card.software_version}"),
+        ("model", f"{what}, {config.network.preset}, {card.n_weights:,} weights, digest {card.digest}"),
+        ("training", training),
+        ("records", card.records_digest),
+        *_config_summary(config),
+        ("software", f"extmap_tf {card.software_version}"),
     ]
 
 
 def _describe_config(config):
+    return [_line(name, text) for name, text in _config_summary(config)]
+
+
+def _config_summary(config):
     survey, law = config.survey, config.law
     return [
-        _line("configuration", f"{config.name} ({config.digest}), seed {config.seed}"),
-        _line(
+        ("configuration", f"{config.name} ({config.digest}), seed {config.seed}"),
+        (
             "observation",
             f"{survey.name}, fields of {config.sightlines.field_deg:g} deg ({digest_of(config.observation)})",
         ),
-        _line("law", law_text(law.model, stated_rv(law))),
-        _line("distance", f"{config.distance.n_distances} bins of {config.distance.step_kpc:g} kpc"),
+        ("law", law_text(law.model, stated_rv(law))),
+        ("distance", f"{config.distance.n_distances} bins of {config.distance.step_kpc:g} kpc"),
     ]
 
 

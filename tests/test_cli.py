@@ -29,8 +29,12 @@ COMMANDS = [
     ["fit"],
     ["score"],
     ["query"],
+    ["compare"],
+    ["clouds"],
     ["merge"],
+    ["convert"],
     ["plot"],
+    ["report"],
     ["info"],
 ]
 
@@ -151,6 +155,7 @@ def test_plot_draws_every_figure(map_file, truth_file, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == [
         "errors.png",
         "face_on.png",
+        "latitudes.png",
         "profiles.png",
         "sky.png",
         "slices.png",
@@ -160,6 +165,22 @@ def test_plot_draws_every_figure(map_file, truth_file, tmp_path, capsys):
         capsys, "plot", map_file, "--out", tmp_path / "other", "--sightline", "10,0"
     )
     assert not (tmp_path / "other").exists()
+
+
+def test_plot_and_report_show_the_diagrams_behind_the_map(
+    map_file, survey_records, mock_records, tmp_path, capsys
+):
+    argv = ["plot", map_file, "--records", survey_records, "--sightline", "284.1,-1", "--out", tmp_path / "f"]
+    assert main([str(word) for word in [*argv, "--format", "pdf", "--arms", "Carina"]]) == 0
+    assert (tmp_path / "f" / "profiles.pdf").exists()
+    argv = ["report", map_file, "--records", survey_records, "--out", tmp_path / "r.html", "--arms"]
+    assert main([str(word) for word in argv]) == 0
+    capsys.readouterr()
+    line = fails(capsys, "plot", map_file, "--records", mock_records, "--out", tmp_path / "g")
+    assert "holds mocks records" in line
+    line = fails(capsys, "plot", map_file, "--arms", "Andromeda", "--out", tmp_path / "g")
+    assert "no spiral arm 'Andromeda'" in line
+    assert not (tmp_path / "g").exists()
 
 
 def test_info_describes_records_models_and_maps(

@@ -35,7 +35,8 @@ def test_every_output_is_there_and_nothing_else_beside_it(demo):
         "truth.fits",
     ]
     figures = sorted(path.name for path in (out / "figures").iterdir())
-    assert figures == [f"{name}.png" for name in ("errors", "face_on", "profiles", "sky", "slices", "trust")]
+    names = ("errors", "face_on", "latitudes", "profiles", "sky", "slices", "trust")
+    assert figures == [f"{name}.png" for name in names]
     parts = [str(out / name) for name in ("mocks", "training", "model", "survey", "map.fits", "truth.fits")]
     assert main(["info", "--verify", *parts]) == 0
 

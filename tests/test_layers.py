@@ -22,6 +22,7 @@ LAYERS = [
     ["map"],
     ["model"],
     ["info", "demo", "serving"],
+    ["cli_options", "cli_map"],
     ["cli"],
     ["__main__"],
 ]

@@ -269,8 +269,8 @@ def reliability_of(truth, percentiles, outer_kpc, group="all", levels=PERCENTILE
     )
 
 
-def format_calibration(rows):
-    """Rows of `Calibration` of one quantity as aligned plain text."""
+def calibration_table(rows):
+    """Rows of `Calibration` of one quantity, as `extmap_tf.map.profile_errors.errors_table`."""
     unit = "mag" if rows[0].quantity == "extinction" else "mag/kpc"
     header = (
         (rows[0].quantity, ""),
@@ -291,11 +291,16 @@ def format_calibration(rows):
         ]
         for row in rows
     ]
-    return aligned(header, lines)
+    return header, lines
 
 
-def format_reliability(rows):
-    """Rows of `Reliability` as aligned plain text."""
+def format_calibration(rows):
+    """Rows of `Calibration` of one quantity as aligned plain text."""
+    return aligned(*calibration_table(rows))
+
+
+def reliability_table(rows):
+    """Rows of `Reliability`, as `extmap_tf.map.profile_errors.errors_table`."""
     header = (
         ("reliable distance", ""),
         ("n", ""),
@@ -317,7 +322,12 @@ def format_reliability(rows):
         ]
         for row in rows
     ]
-    return aligned(header, lines)
+    return header, lines
+
+
+def format_reliability(rows):
+    """Rows of `Reliability` as aligned plain text."""
+    return aligned(*reliability_table(rows))
 
 
 def _checked(percentiles, truth, levels):

@@ -1,13 +1,22 @@
 """Clouds along sightlines: where the extinction rises in a step, over what extent, and by how much."""
 
 import csv
+import dataclasses
+import math
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import whole_path
+from extmap_tf.map.tables import aligned
+
+TABLE_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".vot": "votable"}
 
 MIN_JUMP_MAG = 0.05
 MIN_CONTRAST = 0.5
@@ -71,6 +80,12 @@ class CloudComparison:
     distance_kpc: float
     std_kpc: float
     jump_mag: float
+
+    @property
+    def difference_sigma(self):
+        """Map - table in units of both errors; an unknown one counts as 0, and without any it is NaN."""
+        both = np.hypot(*np.nan_to_num([self.std_kpc, self.table_std_kpc]))
+        return float((self.distance_kpc - self.table_kpc) / both) if both > 0 else np.nan
 
 
 def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MIN_CONTRAST):
@@ -143,22 +158,139 @@ def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MI
                 std,
             )
         )
-    return clouds
+    return sorted(clouds, key=lambda cloud: cloud.distance_kpc)
+
+
+def find_all_clouds(volume, sightlines=None, **finding):
+    """Clouds along many sightlines.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    sightlines : sequence of (float, float), optional
+        (l, b) in degrees; by default all that have a profile.
+    finding
+        As for `find_clouds`.
+
+    Returns
+    -------
+    list of Cloud
+        Sightline by sightline, near ones first.
+    """
+    if sightlines is None:
+        sightlines = np.transpose(volume.grid.centers_deg())[volume.has_profile.ravel()]
+    return [cloud for place in sightlines for cloud in find_clouds(volume, *map(float, place), **finding)]
+
+
+def clouds_table(clouds, volume):
+    """Clouds as an astropy Table, one a row, with units, and the map's origin as metadata.
+
+    Parameters
+    ----------
+    clouds : sequence of Cloud
+    volume : ExtinctionMap
+        In which they were found.
+    """
+    from astropy.table import Table
+
+    table = Table(meta={key.upper(): value for key, value in volume.provenance.to_dict().items()})
+    for spec in dataclasses.fields(Cloud):
+        unit = u.Unit(spec.name.rsplit("_", 1)[1])
+        table[spec.name] = u.Quantity([getattr(cloud, spec.name) for cloud in clouds], unit, dtype=float)
+    return table
+
+
+def write_clouds(clouds, volume, path, overwrite=False):
+    """Write `clouds_table` to a file: ECSV, CSV, FITS or VOTable, by the suffix of `path`."""
+    suffix = require_table_name(path)
+    table = clouds_table(clouds, volume)
+    with whole_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
+        # FITS warns of the long names in the metadata.
+        warnings.simplefilter("ignore")
+        table.write(temporary, format=TABLE_FORMATS[suffix])
+
+
+def require_table_name(path):
+    """The suffix of `path`; ConfigError if it is none of `TABLE_FORMATS`."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLE_FORMATS:
+        raise ConfigError(f"{path}: the name of a table must end in {', '.join(TABLE_FORMATS)}")
+    return suffix
+
+
+def format_clouds(clouds, band):
+    """Clouds as lines of aligned text."""
+    header = [("sightline", "l, b / deg"), ("distance", "kpc"), ("68 % from", "kpc"), ("to", "kpc")]
+    header += [("extent", "kpc"), ("jump", f"A({band}) / mag"), ("std", "mag")]
+    rows = [
+        (
+            f"{cloud.l_deg:8.3f} {cloud.b_deg:+8.3f}",
+            f"{cloud.distance_kpc:.3f}",
+            f"{cloud.distance_low_kpc:.3f}",
+            f"{cloud.distance_high_kpc:.3f}",
+            f"{cloud.extent_kpc:.3f}",
+            f"{cloud.jump_mag:.3f}",
+            f"{cloud.jump_std_mag:.3f}",
+        )
+        for cloud in clouds
+    ]
+    return aligned(header, rows)
+
+
+def format_cloud_comparison(rows):
+    """`CloudComparison` rows as lines of aligned text."""
+    header = [("region", ""), ("table", "kpc"), ("error", "kpc"), ("sightlines", "with a cloud")]
+    header += [
+        ("map", "kpc"),
+        ("error", "kpc"),
+        ("difference", "kpc"),
+        ("difference", "errors"),
+        ("jump", "mag"),
+    ]
+    lines = [
+        (
+            row.region,
+            f"{row.table_kpc:.3f}",
+            f"{row.table_std_kpc:.3f}",
+            f"{row.n_sightlines}",
+            f"{row.distance_kpc:.3f}",
+            f"{row.std_kpc:.3f}",
+            f"{row.distance_kpc - row.table_kpc:+.3f}",
+            f"{row.difference_sigma:+.2f}",
+            f"{row.jump_mag:.3f}",
+        )
+        for row in rows
+    ]
+    return aligned(header, lines)
+
+
+class TableCloud(NamedTuple):
+    """A cloud of a published table; NaN where the table says nothing."""
+
+    distance_kpc: float
+    std_kpc: float = math.nan
+    l_deg: float = math.nan
+    b_deg: float = math.nan
 
 
 def read_cloud_distances(path):
-    """A table of clouds: dict of region to (distance, its standard deviation or NaN), both in kpc.
+    """A table of clouds: dict of region to `TableCloud`.
 
     Parameters
     ----------
     path : path-like
-        CSV with the columns region, distance_pc, err_pc; lines that start with # are left out.
+        CSV with the columns region, distance_pc, err_pc and perhaps l_deg, b_deg; lines that start with #
+        are left out.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
         return {
-            row["region"]: (float(row["distance_pc"]) / 1e3, float(row["err_pc"] or "nan") / 1e3)
+            row["region"]: TableCloud(
+                float(row["distance_pc"]) / 1e3,
+                float(row["err_pc"] or "nan") / 1e3,
+                *(float(row.get(name) or "nan") for name in ("l_deg", "b_deg")),
+            )
             for row in rows
         }
     except OSError as error:
@@ -169,13 +301,22 @@ def read_cloud_distances(path):
         ) from None
 
 
+def places_in(volume, table):
+    """Where the clouds of a table are, of those inside a map: dict of region to (l, b) in degrees."""
+    return {
+        region: (cloud.l_deg, cloud.b_deg)
+        for region, cloud in table.items()
+        if volume.grid.sightline_of([cloud.l_deg], [cloud.b_deg])[0] >= 0
+    }
+
+
 def compare_clouds(volume, table, places, radius_deg=1.0, reach=0.5, **finding):
     """Clouds of a table beside the map's clouds at their places.
 
     Parameters
     ----------
     volume : ExtinctionMap
-    table : dict of str to (float, float)
+    table : dict of str to TableCloud
         As from `read_cloud_distances`.
     places : dict of str to (float, float)
         (l, b) in degrees of the regions to look at.
@@ -207,7 +348,7 @@ def compare_clouds(volume, table, places, radius_deg=1.0, reach=0.5, **finding):
         near = np.flatnonzero(apart <= radius_deg)
         if not near.size:
             raise DataError(f"{region}: no sightline of the map within {radius_deg:g} deg of l, b = {place}")
-        expected, error = table[region]
+        expected, error = table[region][:2]
         chosen = []
         for index in near:
             clouds = find_clouds(volume, l_deg[index], b_deg[index], **finding)

@@ -1,8 +1,6 @@
 """A map beside others: any object of dustmaps, another `ExtinctionMap`, or a table of profiles."""
 
 import dataclasses
-import re
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,147 +8,10 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.map.other_maps import ProfileTable
 from extmap_tf.map.volume import ExtinctionMap
 
 DISTANCES_KPC = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
-
-# A(2MASS Ks) per unit of the "E(B-V)" of SFD and Bayestar 2015, which is a scale, not a colour excess
-# (Schlafly & Finkbeiner 2011, table 6, R(V) = 3.1).
-KS_PER_SFD_UNIT = 0.310
-
-
-@dataclass(frozen=True, eq=False)
-class ProfileTable:
-    """Profiles of single sightlines, as published tables have them.
-
-    Parameters
-    ----------
-    l_deg, b_deg : ndarray [n]
-    distance_kpc, extinction : ndarray [n, n_points]
-        Ascending distances, NaN past the last point of a sightline; cumulative extinction there.
-    std : ndarray [n, n_points]
-        Standard deviation; NaN where it is not known.
-    reach_deg : float
-        A position further than this from every sightline has no profile.
-    """
-
-    l_deg: np.ndarray
-    b_deg: np.ndarray
-    distance_kpc: np.ndarray
-    extinction: np.ndarray
-    std: np.ndarray
-    reach_deg: float = 0.25
-
-    @property
-    def coords(self):
-        """Its sightlines as a SkyCoord [n]."""
-        return SkyCoord(self.l_deg * u.deg, self.b_deg * u.deg, frame="galactic")
-
-    def query(self, coords):
-        """Extinction of the nearest sightline, linear in distance from 0 at the Sun; as a map of dustmaps.
-
-        Parameters
-        ----------
-        coords : SkyCoord [n]
-            With distances.
-
-        Returns
-        -------
-        ndarray [n]
-            NaN beyond the last point, and further than `reach_deg` from every sightline.
-        """
-        place = coords.galactic
-        nearest, apart, _ = SkyCoord(place.l, place.b, frame="galactic").match_to_catalog_sky(self.coords)
-        answer = np.full(len(nearest), np.nan)
-        for number in np.unique(nearest):
-            rows = (nearest == number) & (apart.deg <= self.reach_deg)
-            known = np.isfinite(self.distance_kpc[number]) & np.isfinite(self.extinction[number])
-            d = np.append(0.0, self.distance_kpc[number][known])
-            a = np.append(0.0, self.extinction[number][known])
-            answer[rows] = np.interp(place.distance.to_value(u.kpc)[rows], d, a, right=np.nan)
-        return answer
-
-
-def read_bayestar_text(path):
-    """Profiles as the Bayestar web server prints them: E(B-V) on its own scale against distance modulus.
-
-    The value is the median of the samples, the standard deviation theirs.
-
-    Returns
-    -------
-    ProfileTable
-
-    Raises
-    ------
-    DataError
-        Not such a text, or one that is cut short.
-    """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text: {error}") from None
-    rows = []
-    for number, block in enumerate(text.split("# Line-of-Sight Reddening Results")[1:], 1):
-        place = [re.search(rf"#\s+{name} = (\S+)", block) for name in "lb"]
-        modulus = re.search(r"^\s*\|((?:\s+[\d.]+)+)\s*$", block, re.MULTILINE)
-        samples = re.findall(r"^\s*\d+\s*\|((?:\s+[\d.]+)+)\s*$", block, re.MULTILINE)
-        values = [np.array(line.split(), float) for line in samples]
-        if not all(place) or modulus is None or not values:
-            raise DataError(
-                f"{path}: sightline {number} has no position, distances or samples: fetch it again"
-            )
-        distance = 10.0 ** (0.2 * np.array(modulus[1].split(), float) - 2.0)
-        if any(len(value) != len(distance) for value in values):
-            raise DataError(f"{path}: sightline {number} has rows of different lengths: fetch it again")
-        rows.append(
-            (
-                *(float(match[1]) for match in place),
-                distance,
-                np.median(values, axis=0),
-                np.std(values, axis=0),
-            )
-        )
-    if not rows:
-        raise DataError(f"{path}: no profiles of Bayestar's web server in it")
-    return _profile_table(rows)
-
-
-def read_marshall(path):
-    """Profiles of Marshall et al. 2006 from VizieR (J/A+A/453/635): A(Ks) against distance.
-
-    Parameters
-    ----------
-    path : path-like
-        FITS, VOTable or another table of astropy's, with the columns GLON, GLAT, r1, ext1, e_ext1, r2, ...
-
-    Returns
-    -------
-    ProfileTable
-        ``reach_deg`` is half the catalog's step, 0.125 deg.
-    """
-    from astropy.table import Table
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            table = Table.read(path)
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{path}: cannot be read as a table: {reason}") from None
-    numbers = sorted(int(name[1:]) for name in table.colnames if re.fullmatch(r"r\d+", name))
-    lacking = [name for name in ("GLON", "GLAT", "r1", "ext1") if name not in table.colnames]
-    if lacking or not numbers:
-        raise DataError(f"{path}: no column {lacking[0]}: not the table of Marshall et al. (J/A+A/453/635)")
-
-    def columns(name):
-        parts = [f"{name}{i}" for i in numbers]
-        nan = np.ma.masked_all(len(table), float)
-        parts = [table[part] if part in table.colnames else nan for part in parts]
-        return np.stack([np.ma.filled(np.ma.asarray(part, dtype=float), np.nan) for part in parts], axis=1)
-
-    place = [np.asarray(table[name], float) for name in ("GLON", "GLAT")]
-    return ProfileTable(*place, columns("r"), columns("ext"), columns("e_ext"), reach_deg=0.125 * np.sqrt(2))
 
 
 @dataclass(frozen=True)
@@ -191,8 +52,8 @@ class Comparison:
     distances_kpc : ndarray [n_distances]
     extinction_mag, other_mag : ndarray [n, n_distances]
         Cumulative extinction in `band` of the map and of the other, converted.
-    std_mag : ndarray [n, n_distances] or None
-        Of the map.
+    std_mag, other_std_mag : ndarray [n, n_distances] or None
+        Standard deviations, where the map and the other have any.
     band, name : str
         The map's band, and what the other map is called.
     rows : list of DistanceComparison
@@ -204,6 +65,7 @@ class Comparison:
     extinction_mag: np.ndarray
     other_mag: np.ndarray
     std_mag: np.ndarray | None
+    other_std_mag: np.ndarray | None
     band: str
     name: str
     rows: list
@@ -302,8 +164,10 @@ def compare(
     ours = volume.query_gal(*place).value
     theirs = factor * found.reshape(shape)
     std = volume.query_gal(*place, mode="std").value if volume.percentiles else None
+    other_std = _std_of(other, grid)
+    other_std = None if other_std is None else factor * other_std.reshape(shape)
     rows = [_row(d, ours[:, i], theirs[:, i]) for i, d in enumerate(at)]
-    return Comparison(l_deg, b_deg, at, ours, theirs, std, volume.provenance.band, name, rows)
+    return Comparison(l_deg, b_deg, at, ours, theirs, std, other_std, volume.provenance.band, name, rows)
 
 
 def _median_of(other, coords):
@@ -313,6 +177,14 @@ def _median_of(other, coords):
         return other.query(coords, mode="median")
     except TypeError:
         return other.query(coords)
+
+
+def _std_of(other, coords):
+    if isinstance(other, ProfileTable):
+        return other.query_std(coords)
+    if isinstance(other, ExtinctionMap) and other.percentiles:
+        return other.query(coords, mode="std").value
+    return None
 
 
 def _row(distance_kpc, ours, theirs):
@@ -333,16 +205,4 @@ def _row(distance_kpc, ours, theirs):
         offset_mag=float((ours - theirs).mean()),
         scatter_mag=float((ours - theirs).std()),
         slope=float((ours @ theirs) / (theirs @ theirs)) if theirs.any() else np.nan,
-    )
-
-
-def _profile_table(rows):
-    longest = max(len(row[2]) for row in rows)
-
-    def padded(values):
-        return np.append(values, np.full(longest - len(values), np.nan))
-
-    l_deg, b_deg, *arrays = zip(*rows, strict=True)
-    return ProfileTable(
-        np.array(l_deg), np.array(b_deg), *(np.array([padded(v) for v in part]) for part in arrays)
     )

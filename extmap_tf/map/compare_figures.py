@@ -5,7 +5,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from extmap_tf.map.figures import COLORS, MISSING
+from extmap_tf.errors import DataError
+from extmap_tf.files import local_path, refuse_existing
+from extmap_tf.map.figures import COLORS, ESTIMATE, MISSING, save
 
 # The largest percent of differences do not set the colour scale.
 TOP_PERCENTILE = 99.0
@@ -112,6 +114,97 @@ def agreement(comparison):
         axis.set_xlim(left=0.0)
         axis.grid(alpha=0.25)
     return figure
+
+
+def side_by_side(comparison):
+    """Both maps' extinction against distance, one panel a position; shaded is one standard deviation.
+
+    Parameters
+    ----------
+    comparison : extmap_tf.map.compare.Comparison
+        Of a few positions at many distances.
+    """
+    n = len(comparison.l_deg)
+    n_columns = min(n, 3)
+    n_rows = -(-n // n_columns)
+    figure = Figure(figsize=(1.0 + 3.2 * n_columns, 0.9 + 2.3 * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharex=True, squeeze=False).ravel()
+    for spare in axes[n:]:
+        spare.remove()
+    d = np.append(0.0, comparison.distances_kpc)
+    curves = (
+        (comparison.extinction_mag, comparison.std_mag, ESTIMATE, "-", "map"),
+        (comparison.other_mag, comparison.other_std_mag, COLORS[1], "--", comparison.name),
+    )
+    for i, axis in enumerate(axes[:n]):
+        for values, std, color, line, label in curves:
+            mean = np.append(0.0, values[i])
+            axis.plot(d, mean, color=color, linestyle=line, linewidth=1.6, label=label)
+            if std is not None:
+                spread = np.append(0.0, std[i])
+                low = np.maximum(mean - spread, 0.0)
+                axis.fill_between(d, low, mean + spread, color=color, alpha=0.2, linewidth=0.0)
+        l_deg, b_deg = comparison.l_deg[i], comparison.b_deg[i]
+        axis.set_title(f"l = {l_deg:.6g}°, b = {b_deg:.6g}°", loc="left", fontsize="medium")
+        axis.set_xlim(0.0, d[-1])
+        axis.set_ylim(bottom=0.0)
+        axis.grid(alpha=0.25)
+        if i + n_columns >= n:
+            axis.tick_params(labelbottom=True)
+    figure.supxlabel("distance (kpc)")
+    figure.supylabel(f"A({comparison.band}) (mag)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def draw_comparison(comparison, profiles, folder, suffix="png", overwrite=False):
+    """Draw all figures of a comparison: difference, against, agreement and side_by_side.
+
+    Parameters
+    ----------
+    comparison : extmap_tf.map.compare.Comparison
+    profiles : extmap_tf.map.compare.Comparison
+        Of the positions to draw side by side.
+    folder : path-like
+    suffix : {"png", "pdf"}
+    overwrite : bool
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Raises
+    ------
+    DataError
+        A figure exists already.
+    """
+    drawings = {
+        "difference": lambda: difference(comparison),
+        "against": lambda: against(comparison),
+        "agreement": lambda: agreement(comparison),
+        "side_by_side": lambda: side_by_side(profiles),
+    }
+    paths = {name: local_path(folder) / f"{name}.{suffix}" for name in drawings}
+    for path in paths.values():
+        refuse_existing(path, overwrite)
+    for name, path in paths.items():
+        save(drawings[name](), path, overwrite=overwrite)
+    return list(paths.values())
+
+
+def spread_positions(comparison, n=6):
+    """(l, b) of `n` positions where both have a value, evenly spaced in the order of their extinction.
+
+    The extinction is that of the map at the farthest distance where three positions or more have both.
+    """
+    both = np.isfinite(comparison.extinction_mag) & np.isfinite(comparison.other_mag)
+    column = next((i for i in reversed(range(both.shape[1])) if both[:, i].sum() >= min(3, len(both))), 0)
+    at = np.flatnonzero(both[:, column])
+    if not at.size:
+        raise DataError(f"the map and {comparison.name} have no value at the same place: nothing to draw")
+    order = at[np.argsort(comparison.extinction_mag[at, column], kind="stable")]
+    picked = order[np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int)]
+    return [(float(comparison.l_deg[k]), float(comparison.b_deg[k])) for k in picked]
 
 
 def _panels(comparison, share, shape):

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import whole_file
-from extmap_tf.map.provenance import EMPTY_FLAGS, Flag
-from extmap_tf.map.spiral_arms import ARMS, arm_xy_kpc
+from extmap_tf.map.provenance import Flag
+from extmap_tf.map.spiral_arms import ARMS, arm_xy_kpc, arms_named
 from extmap_tf.map.volume import profiles_at
 
 FORMATS = ("png", "pdf")
@@ -71,8 +71,8 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
         Only bins whose centre is up to this far from the plane through the Sun.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
-    arms : bool
-        Draw the spiral arms of `extmap_tf.map.spiral_arms`.
+    arms : bool or sequence of str
+        Draw the spiral arms of `extmap_tf.map.spiral_arms`, all or those of these names.
     """
     means = [_plane_mean(one, b_max_deg, z_max_kpc) for one in _panels(volume, truth)]
     norm, extend = _scale(means)
@@ -91,9 +91,8 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
         mesh = axis.pcolormesh(x, y, mean, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
         axis.set(aspect="equal", xlim=(left, right), ylim=(low, high), title=title)
         _draw_polar_marks(axis, volume, l_right, arrow, reach)
-        if arms:
-            handles = _draw_arms(axis, l_right)
-    if arms:
+        handles = _draw_arms(axis, arms_named(arms), l_right)
+    if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     if l_right:
         _outer_labels(axes, f"distance along l = {l_right % 360:g}° (kpc)", "across, towards larger l (kpc)")
@@ -149,6 +148,47 @@ def sky(volume, d_max_kpc=None, truth=None, slices_kpc=None):
     return figure
 
 
+def latitude_cuts(volume, l_deg=None, truth=None):
+    """The density against latitude and distance, at some longitudes.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    l_deg : sequence of float, optional
+        Longitudes, in degrees: the nearest of the grid are drawn. By default up to four, evenly spread.
+    truth : ExtinctionMap, optional
+        Drawn beside, on the same colour scale.
+    """
+    grid = volume.grid
+    if l_deg is None:
+        columns = np.flatnonzero(volume.has_profile.any(axis=0))
+        if not columns.size:
+            raise DataError("no sightline of the map has a profile: nothing to draw")
+        n = min(4, columns.size)
+        columns = columns[((np.arange(n) + 0.5) / n * columns.size).astype(int)]
+    else:
+        index = grid.sightline_of(l_deg, np.full(len(l_deg), grid.b_deg[0]))
+        for l, i in zip(l_deg, index, strict=True):
+            if i < 0:
+                raise DataError(f"longitude l = {l:g} is outside the map")
+        columns = index % grid.n_l
+    layers, titles = [], []
+    for column in columns:
+        for one, title in zip(_panels(volume, truth), _titles(volume, truth), strict=True):
+            layers.append(one.density[:, column])
+            titles.append(f"{title}, l = {grid.l_deg[column] % 360:g}°")
+    norm, extend = _scale(layers)
+    edges, b_edges = volume.distance.edges_kpc, _edges(grid.b_deg, grid.step_deg)
+    figure, axes = _frames(len(layers), 2.4, area_in2=16.0, n_columns=1 if truth is None else 2)
+    for axis, layer, title in zip(axes, layers, titles, strict=True):
+        mesh = axis.pcolormesh(edges, b_edges, layer, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
+        axis.set_title(title, fontsize="medium")
+        axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+    _outer_labels(axes, "distance (kpc)", "b (deg)")
+    _colorbar(figure, mesh, axes, f"density of A({volume.provenance.band}) (mag/kpc)", extend)
+    return figure
+
+
 def trust(volume, d_kpc=None):
     """How far a map can be trusted: its uncertainty at a distance, and the reliable distance, on the sky.
 
@@ -170,14 +210,14 @@ def trust(volume, d_kpc=None):
     band = volume.provenance.band
     norm, extend = _scale([std])
     panels = (
-        (std, norm, "viridis", extend, f"standard deviation of A({band}) (mag)", f"to {d_kpc:.3g} kpc"),
+        (std, norm, "viridis", extend, "(mag)", f"standard deviation of A({band}) to {d_kpc:.3g} kpc"),
         (
             volume.reliable_distance_kpc,
             Normalize(0.0, volume.distance.max_kpc),
             "cividis",
             "neither",
-            "reliable distance (kpc)",
-            "how far profiles can be relied on",
+            "(kpc)",
+            "reliable distance",
         ),
     )
     grid = volume.grid
@@ -185,7 +225,7 @@ def trust(volume, d_kpc=None):
     stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
     shape = np.ptp(l_edges) / np.ptp(b_edges) / stretch
     figure, axes = _frames(2, shape, area_in2=16.0)
-    i_b, i_l = np.nonzero((volume.flag & ~np.uint8(EMPTY_FLAGS.value)) > 0)
+    i_b, i_l = np.nonzero(volume.has_profile & (volume.flag > 0))
     for axis, (layer, norm, cmap, extend, label, title) in zip(axes, panels, strict=True):
         mesh = axis.pcolormesh(l_edges, b_edges, layer, norm=norm, cmap=_cmap(cmap), rasterized=True)
         axis.set(aspect=stretch, xlim=(l_edges[-1], l_edges[0]), title=title)
@@ -201,8 +241,8 @@ def trust(volume, d_kpc=None):
     return figure
 
 
-def profiles(volume, sightlines, truth=None):
-    """Cumulative extinction and density against distance, one row a sightline.
+def profiles(volume, sightlines, truth=None, cmds=None):
+    """Cumulative extinction and density against distance, and perhaps the CMD, one row a sightline.
 
     The line of a map with a distribution is the median, between its 68 and 90 % intervals; a dotted line
     is the reliable distance.
@@ -213,13 +253,23 @@ def profiles(volume, sightlines, truth=None):
     sightlines : sequence of (float, float)
         (l, b) in degrees; the nearest sightlines of the map are drawn.
     truth : ExtinctionMap, optional
+    cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+        The diagrams that the profiles come from: stars in each pixel.
     """
     if not len(sightlines):
         raise ConfigError("profiles need one or more sightlines (l, b), got: none")
     n = len(sightlines)
-    figure = Figure(figsize=(9.0, 0.8 + 2.0 * n), layout="constrained")
-    axes = figure.subplots(n, 2, sharex=True, squeeze=False)
     band = volume.provenance.band
+    if cmds is None:
+        figure = Figure(figsize=(9.0, 0.8 + 2.0 * n), layout="constrained")
+        axes = figure.subplots(n, 2, squeeze=False)
+    else:
+        figure = Figure(figsize=(11.5, 0.8 + 2.3 * n), layout="constrained")
+        every = figure.subplots(n, 3, squeeze=False, width_ratios=(0.8, 1.0, 1.0))
+        axes = every[:, 1:]
+        _draw_cmds(figure, every[:, 0], *cmds, volume.provenance)
+    for axis in axes[:-1].ravel():
+        axis.tick_params(labelbottom=False)
     shown = {}
     for (l, b), (left, right) in zip(sightlines, axes, strict=True):
         curves = [(volume, ESTIMATE, volume.provenance.kind, 1.6, 3)]
@@ -391,16 +441,44 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
     return shown | {"reliable to": line}
 
 
-def _draw_arms(axis, l_right):
-    turn = np.array([_direction(0.0, l_right), _direction(90.0, l_right)]).T
-    lines = []
-    for number, name in enumerate(ARMS):
-        x, y = turn @ arm_xy_kpc(name)
-        effects = [withStroke(linewidth=3.0, foreground="white")]
-        style = {"color": COLORS[number], "linewidth": 1.5, "path_effects": effects, "zorder": 4}
-        lines += axis.plot(
-            x, y, label=f"{name} arm", linestyle=("-", "--", "-.", ":", (0, (5, 1, 1, 1)))[number], **style
+def _draw_cmds(figure, axes, grid, counts, origin):
+    """Diagrams on one scale, cut to the pixels where one of them has stars."""
+    filled = np.nonzero(np.asarray(counts).any(axis=0))
+    rows, columns = (
+        (index.min(initial=n - 1), index.max(initial=0) + 1)
+        for index, n in zip(filled, grid.shape, strict=True)
+    )
+    norm = LogNorm(0.7, max(float(np.max(counts)), 2.0))
+    for axis, image in zip(axes, counts, strict=True):
+        shown = np.ma.masked_equal(image, 0)
+        mesh = axis.pcolormesh(
+            grid.color_edges_mag, grid.mag_edges_mag, shown, norm=norm, cmap="viridis", rasterized=True
         )
+        axis.set_xlim(*grid.color_edges_mag[list(columns)])
+        axis.set_ylim(*grid.mag_edges_mag[list(rows)][::-1])
+        axis.set_ylabel(f"{origin.band} (mag)")
+        if axis is not axes[-1]:
+            axis.tick_params(labelbottom=False)
+    axes[-1].set_xlabel(f"{origin.blue_band} − {origin.band} (mag)")
+    ticks = [t for power in range(5) for t in (10**power, 2 * 10**power, 5 * 10**power) if t <= norm.vmax]
+    style = {"location": "left", "shrink": 1.0 / len(axes) ** 0.5, "aspect": 20.0, "format": "{x:g}"}
+    bar = figure.colorbar(mesh, ax=list(axes), label="stars per pixel", ticks=ticks, **style)
+    bar.minorticks_off()
+
+
+def _draw_arms(axis, names, l_right):
+    """Draw spiral arms; the lines of those that are in the frame, for a legend."""
+    turn = np.array([_direction(0.0, l_right), _direction(90.0, l_right)]).T
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    lines = []
+    for name in names:
+        number = list(ARMS).index(name)
+        x, y = turn @ arm_xy_kpc(name)
+        if ((x > left) & (x < right) & (y > low) & (y < high)).any():
+            effects = [withStroke(linewidth=3.0, foreground="white")]
+            style = {"color": COLORS[number], "linewidth": 1.5, "path_effects": effects, "zorder": 4}
+            style["linestyle"] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))[number]
+            lines += axis.plot(x, y, label=f"{name} arm", **style)
     return lines
 
 

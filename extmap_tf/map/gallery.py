@@ -6,10 +6,11 @@ from extmap_tf.errors import DataError
 from extmap_tf.files import local_path, refuse_existing
 from extmap_tf.map import figures
 from extmap_tf.map.metrics import compare_maps, require_same_ground
+from extmap_tf.map.spiral_arms import arms_named
 
 
-def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False):
-    """Draw the face-on view, the sky, slices of it, profiles and the uncertainty, with the truth if given.
+def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False, cmds=None):
+    """Draw the standard figures: face-on view, sky, slices, cuts in latitude, profiles, uncertainty, errors.
 
     Parameters
     ----------
@@ -22,8 +23,10 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         (l, b) in degrees of the profiles to draw; by default six spread over the map.
     suffix : {"png", "pdf"}
     overwrite : bool
-    arms : bool
-        Draw spiral arms over the face-on view.
+    arms : bool or sequence of str
+        Draw spiral arms over the face-on view, all or those of these names.
+    cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+        The diagrams of `sightlines`, to draw beside the profiles.
 
     Returns
     -------
@@ -37,8 +40,20 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         The truth is of other grids.
     """
     out = local_path(out)
+    drawings = standard_figures(volume, truth, sightlines, arms, cmds)
+    paths = {name: out / f"{name}.{suffix}" for name in drawings}
+    for path in paths.values():
+        refuse_existing(path, overwrite)
+    for name, path in paths.items():
+        figures.save(drawings[name](), path, overwrite=overwrite)
+    return list(paths.values())
+
+
+def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None):
+    """The standard set: dict of name to a function that draws it. Parameters and errors as for `draw_all`."""
     if truth is not None:
         require_same_ground(volume, truth)
+    arms_named(arms)
     chosen = sightlines or spread_sightlines(volume)
     for l_deg, b_deg in chosen:
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
@@ -47,18 +62,14 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         "face_on": lambda: figures.face_on(volume, truth=truth, arms=arms),
         "sky": lambda: figures.sky(volume, truth=truth),
         "slices": lambda: figures.sky(volume, truth=truth, slices_kpc=slice_edges_kpc(volume.distance)),
-        "profiles": lambda: figures.profiles(volume, chosen, truth=truth),
+        "latitudes": lambda: figures.latitude_cuts(volume, truth=truth),
+        "profiles": lambda: figures.profiles(volume, chosen, truth=truth, cmds=cmds),
     }
     if volume.percentiles:
         drawings["trust"] = lambda: figures.trust(volume)
     if truth is not None:
         drawings["errors"] = lambda: figures.errors_against_distance(compare_maps(volume, truth).overall)
-    paths = {name: out / f"{name}.{suffix}" for name in drawings}
-    for path in paths.values():
-        refuse_existing(path, overwrite)
-    for name, path in paths.items():
-        figures.save(drawings[name](), path, overwrite=overwrite)
-    return list(paths.values())
+    return drawings
 
 
 def slice_edges_kpc(distance):

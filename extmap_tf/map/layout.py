@@ -14,6 +14,9 @@ from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
 
 FORMAT_VERSION = 2
 
+# In place of the version, in a copy that `extmap_tf.map.healpix` wrote.
+HEALPIX_KEYWORD = "EXTMAPHP"
+
 # Image -> (attribute of ExtinctionMap, further axes than the sky's two, BUNIT, QUANTITY). What has "edge"
 # among its axes is given at the outer edges of the distance bins; what has "bin", inside them.
 _ALWAYS = {
@@ -91,18 +94,9 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
     """
     n_samples = layers["cumulative_samples"].shape[2] if "cumulative_samples" in layers else 0
     shared = [fits.Card("EXTMAPV", FORMAT_VERSION, "version of this layout of an extmap_tf map")]
-    for owner, keywords in (
-        (provenance, _PROVENANCE_KEYWORDS),
-        (grid, _SIGHTLINE_KEYWORDS),
-        (distance, _DISTANCE_KEYWORDS),
-    ):
-        shared += [_card(key, getattr(owner, name), text) for key, (name, text) in keywords.items()]
-    shared.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
-    shared.append(_card("NPERC", len(percentiles), "percentiles in this file"))
-    shared += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
-    shared.append(_card("NSAMPLES", n_samples, "samples of each profile in this file"))
+    shared += about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples)
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, (attribute, axes, unit, quantity) in _images(percentiles, n_samples).items():
+    for name, (attribute, axes, unit, quantity) in images_of(percentiles, n_samples).items():
         layer = np.flip(layers[attribute], axis=1)
         hdu = fits.ImageHDU(np.ascontiguousarray(_sky_last(layer)), name=name)
         hdu.header.extend(_wcs_cards(grid, distance, axes), end=True)
@@ -111,8 +105,34 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
         median = _MEDIANS.get(name, "") if percentiles else ""
         hdu.header["QUANTITY"] = median + quantity.format(band=provenance.band)
         hdus.append(hdu)
+    explain_flags(hdus["FLAG"])
+    write_hdus(path, hdus, shared, overwrite)
+
+
+def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples):
+    """What every part of a file says of the map: origin, grids, percentiles, number of samples."""
+    cards = []
+    for owner, keywords in (
+        (provenance, _PROVENANCE_KEYWORDS),
+        (grid, _SIGHTLINE_KEYWORDS),
+        (distance, _DISTANCE_KEYWORDS),
+    ):
+        cards += [_card(key, getattr(owner, name), text) for key, (name, text) in keywords.items()]
+    cards.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
+    cards.append(_card("NPERC", len(percentiles), "percentiles in this file"))
+    cards += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
+    cards.append(_card("NSAMPLES", n_samples, "samples of each profile in this file"))
+    return cards
+
+
+def explain_flags(hdu):
+    """Say in a header what the bits of a sightline's flag mean."""
     for flag in SIGHTLINE_FLAGS:
-        hdus["FLAG"].header[f"BIT{flag.value}"] = (flag.name, flag.meaning)
+        hdu.header[f"BIT{flag.value}"] = (flag.name, flag.meaning)
+
+
+def write_hdus(path, hdus, shared, overwrite=False):
+    """Write a FITS file whose parts all end with the cards `shared` and with checksums."""
     hdus.update_extend()
     for hdu in hdus:
         hdu.header.extend(shared, end=True)
@@ -153,6 +173,8 @@ def read_layers(path, verify=False):
 def _layers_of(path, hdus, verify):
     header = hdus[0].header
     version = header.get("EXTMAPV")
+    if HEALPIX_KEYWORD in header:
+        raise DataError(f"{path}: a HEALPix copy of a map, for other programs; give the map itself")
     if version is None:
         raise DataError(f"{path}: a FITS file, but no map of extmap_tf (no keyword EXTMAPV); give a map")
     if version != FORMAT_VERSION:
@@ -167,7 +189,7 @@ def _layers_of(path, hdus, verify):
         if place["datLoc"] + place["datSpan"] > size:
             raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
     percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))
-    images = _images(percentiles, header["NSAMPLES"])
+    images = images_of(percentiles, header["NSAMPLES"])
     for name in images:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
@@ -194,7 +216,8 @@ def _layers_of(path, hdus, verify):
     return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
 
 
-def _images(percentiles, n_samples):
+def images_of(percentiles, n_samples):
+    """The images of a map: dict of name to (attribute, axes after the sky's, unit, quantity)."""
     images = dict(_ALWAYS)
     if percentiles:
         images |= _OF_A_DISTRIBUTION

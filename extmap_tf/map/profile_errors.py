@@ -175,10 +175,8 @@ def density_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, 
     return rows
 
 
-def format_table(rows):
-    """Rows of `DistanceErrors` as aligned plain text with units, one line each below two of headings."""
-    if not rows:
-        return "no distance inside the grid"
+def errors_table(rows):
+    """Rows of `DistanceErrors` as (header, lines) of `extmap_tf.map.tables.aligned`."""
     header = (
         ("sightlines", ""),
         ("distance", "kpc"),
@@ -204,11 +202,16 @@ def format_table(rows):
         ]
         for row in rows
     ]
-    return aligned(header, lines)
+    return header, lines
 
 
-def format_density_table(rows):
-    """Rows of `DensityErrors`, as `format_table`."""
+def format_table(rows):
+    """Rows of `DistanceErrors` as aligned plain text with units, one line each below two of headings."""
+    return aligned(*errors_table(rows)) if rows else "no distance inside the grid"
+
+
+def density_errors_table(rows):
+    """Rows of `DensityErrors`, as `extmap_tf.map.profile_errors.errors_table`."""
     header = (
         ("density", ""),
         ("from", "kpc"),
@@ -234,7 +237,12 @@ def format_density_table(rows):
         ]
         for row in rows
     ]
-    return aligned(header, lines)
+    return header, lines
+
+
+def format_density_table(rows):
+    """Rows of `DensityErrors`, as `format_table`."""
+    return aligned(*density_errors_table(rows))
 
 
 def paired(truth, estimate, distance_grid):

@@ -4,7 +4,11 @@ Along an arm ln(R / R_kink) = -(beta - beta_kink) tan(pitch), with Galactic azim
 direction towards Galactic rotation, and a pitch angle on either side of the kink; R of the Sun is 8.15 kpc.
 """
 
+import unicodedata
+
 import numpy as np
+
+from extmap_tf.errors import ConfigError
 
 SUN_RADIUS_KPC = 8.15
 
@@ -39,3 +43,32 @@ def arm_xy_kpc(name, beta_deg=None):
     beta = np.radians(beta_deg)
     radius = kink_kpc * np.exp(-np.radians(beta_deg - kink_deg) * np.tan(pitch))
     return np.array([SUN_RADIUS_KPC - radius * np.cos(beta), radius * np.sin(beta)])
+
+
+def arms_named(arms):
+    """Names in `ARMS` for True (all), False or None (none), or a sequence of names.
+
+    Case, dashes and blanks do not matter, and the start of a name is enough, or of its second half.
+
+    Raises
+    ------
+    ConfigError
+        No arm, or more than one, has such a name.
+    """
+    if arms is None or isinstance(arms, bool):
+        return list(ARMS) if arms else []
+    chosen = []
+    for text in arms:
+        found = [
+            name
+            for name in ARMS
+            if any(_plain(part).startswith(_plain(text)) for part in (name, name.split("–")[-1]))
+        ]
+        if len(found) != 1 or not _plain(text):
+            raise ConfigError(f"no spiral arm {text!r}; there are {', '.join(ARMS)}")
+        chosen += found
+    return list(dict.fromkeys(chosen))
+
+
+def _plain(text):
+    return "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalpha())

@@ -518,6 +518,10 @@ class ExtinctionMap:
 
     def describe(self):
         """What the map is, as a list of lines of plain text."""
+        return [f"{name:<14} {text}" for name, text in self.summary()]
+
+    def summary(self):
+        """What the map is, as a list of (name, text); a row without a name goes on with the one above."""
         grid, distance, origin = self.grid, self.distance, self.provenance
         kind = "estimated from star counts" if origin.kind == "estimate" else "the true dust of a mock sky"
         good = self.has_profile
@@ -563,7 +567,7 @@ class ExtinctionMap:
             ("model", model if origin.model_name else "none"),
             ("software", origin.software),
         ]
-        return [f"{name:<14} {text}" for name, text in rows]
+        return rows
 
     def _flags_described(self):
         for flag in SIGHTLINE_FLAGS:

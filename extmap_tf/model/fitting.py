@@ -7,7 +7,7 @@ import numpy as np
 
 from extmap_tf import __version__
 from extmap_tf.config import require_same
-from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.errors import ConfigError
 from extmap_tf.files import whole_path
 from extmap_tf.grids import PERCENTILES, sightline_name
 from extmap_tf.map.calibration import reliable_distance_kpc
@@ -18,7 +18,7 @@ from extmap_tf.model.directfit import DirectFit
 from extmap_tf.model.expected_cmd import crowding_losses_mag, expected_cmds
 from extmap_tf.model.scoring import Scorer, require_fit
 from extmap_tf.model.versions import find_saved_model
-from extmap_tf.records.dataset import corruption_named, serialized_examples
+from extmap_tf.records.dataset import corruption_named, serialized_examples, survey_fields
 from extmap_tf.records.example import parse_examples
 
 SUMMARY = "fit.json"
@@ -111,7 +111,7 @@ def fit_records(
         raise ConfigError(f"the number of pairs to fit must be 1 or more, got: {n_pairs}")
     asked = model and _load_model(model, records)
     survey = kind == "survey"
-    parsed = _survey_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
+    parsed = _distinct_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
     places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
     losses_mag = crowding_losses_mag(parsed["counts"], config)
     fit = DirectFit(config, n_iterations)
@@ -275,26 +275,11 @@ def _mock_pairs(records, split, n_pairs):
     return {name: value.numpy() for name, value in parsed.items()}
 
 
-def _survey_fields(records, sightlines):
-    config = records.manifest.config
-    l_deg, b_deg = np.array(sightlines, float).T
-    index = config.sightlines.sightline_of(l_deg, b_deg)
-    for l, b, i in zip(l_deg, b_deg, index, strict=True):
-        if i < 0:
-            raise DataError(f"sightline l = {l:g}, b = {b:g} is outside the records' grid")
-    wanted = [sightline_name(*config.sightlines.center_deg(int(i))).encode() for i in dict.fromkeys(index)]
-    paths = [path for split in records.manifest.splits for path in records.shard_paths(split)]
-    found = {}
-    with corruption_named(records.path, records):
-        for serialized in serialized_examples(paths).batch(512):
-            parsed = parse_examples(serialized, config, "survey")
-            parsed = {name: value.numpy() for name, value in parsed.items()}
-            for row in np.flatnonzero(np.isin(parsed["sightline"], wanted)):
-                found[parsed["sightline"][row]] = {name: value[row] for name, value in parsed.items()}
-    missing = [name.decode() for name in wanted if name not in found]
-    if missing:
-        raise DataError(f"{records.path}: no field {missing[0]} in these records: make them again")
-    return {name: np.stack([found[place][name] for place in wanted]) for name in found[wanted[0]]}
+def _distinct_fields(records, sightlines):
+    """As `survey_fields`, but a field that is nearest to several places once."""
+    parsed = survey_fields(records, sightlines)
+    first = np.sort(np.unique(parsed["sightline"], return_index=True)[1])
+    return {name: value[first] for name, value in parsed.items()}
 
 
 def _load_model(path, records):

@@ -2,9 +2,11 @@
 
 import contextlib
 
+import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
+from extmap_tf.grids import sightline_name
 from extmap_tf.records.example import parse_examples
 
 COMPRESSION = "GZIP"
@@ -116,3 +118,43 @@ def _parsed(batches, config):
         return model_inputs(parsed), parsed["density"]
 
     return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def survey_fields(records, sightlines):
+    """The fields of survey records that are nearest to some places.
+
+    Parameters
+    ----------
+    records : extmap_tf.records.manifest.Records
+    sightlines : sequence of (float, float)
+        (l, b) in degrees.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Of `extmap_tf.records.example.parse_examples`, a row for each of `sightlines`.
+
+    Raises
+    ------
+    DataError
+        A place is outside the records' grid, or its field is not in the records.
+    """
+    config = records.manifest.config
+    l_deg, b_deg = np.array(sightlines, float).T
+    index = config.sightlines.sightline_of(l_deg, b_deg)
+    for l, b, i in zip(l_deg, b_deg, index, strict=True):
+        if i < 0:
+            raise DataError(f"sightline l = {l:g}, b = {b:g} is outside the records' grid")
+    wanted = [sightline_name(*config.sightlines.center_deg(int(i))).encode() for i in index]
+    paths = [path for split in records.manifest.splits for path in records.shard_paths(split)]
+    found = {}
+    with corruption_named(records.path, records):
+        for serialized in serialized_examples(paths).batch(512):
+            parsed = parse_examples(serialized, config, "survey")
+            parsed = {name: value.numpy() for name, value in parsed.items()}
+            for row in np.flatnonzero(np.isin(parsed["sightline"], wanted)):
+                found[parsed["sightline"][row]] = {name: value[row] for name, value in parsed.items()}
+    missing = [name.decode() for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"{records.path}: no field {missing[0]} in these records: make them again")
+    return {name: np.stack([found[place][name] for place in wanted]) for name in found[wanted[0]]}

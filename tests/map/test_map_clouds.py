@@ -117,5 +117,5 @@ def test_tables_of_clouds_that_are_none_are_refused(tmp_path, shared_data):
     with pytest.raises(DataError, match="cannot be read"):
         read_cloud_distances(tmp_path / "nothing.csv")
     table = read_cloud_distances(shared_data / "truth" / "cloud_distances.csv")
-    assert table["orion_a"] == pytest.approx((0.426, 0.082))
+    assert table["orion_a"][:2] == pytest.approx((0.426, 0.082))
     assert len(table) > 20

@@ -9,10 +9,10 @@ from scipy.stats import spearmanr
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import DistanceGrid, SightlineGrid
-from extmap_tf.map.compare import (
+from extmap_tf.map.compare import compare
+from extmap_tf.map.other_maps import (
     KS_PER_SFD_UNIT,
     ProfileTable,
-    compare,
     read_bayestar_text,
     read_marshall,
 )

@@ -6,8 +6,9 @@ import pytest
 from matplotlib.image import imread
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
 from extmap_tf.map import figures, metrics
+from extmap_tf.map.spiral_arms import ARMS, arms_named
 
 NARROW = SightlineGrid(206.0, 216.0, -20.5, -18.5, 1.0, 1.0)
 WIDE = SightlineGrid(257.0, 303.0, -5.0, 5.0, 2.0, 1.0)
@@ -157,3 +158,67 @@ def test_reading_a_map_loads_no_pictures():
     code = "import sys, extmap_tf.map.volume, extmap_tf.map.metrics; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_latitude_cuts_are_columns_of_the_density(make_map):
+    volume, truth = make_map(WIDE), make_map(WIDE, seed=2, kind="truth")
+    figure = figures.latitude_cuts(volume, l_deg=[283.4, 257.0], truth=truth)
+    drawn = meshes(figure)
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == [
+        "estimate, l = 283°",
+        "truth, l = 283°",
+        "estimate, l = 257°",
+        "truth, l = 257°",
+    ]
+    for mesh, (one, column) in zip(drawn, ((volume, 13), (truth, 13), (volume, 0), (truth, 0)), strict=True):
+        np.testing.assert_array_equal(
+            np.ma.filled(mesh.get_array(), np.nan).reshape(one.density[:, column].shape),
+            one.density[:, column],
+        )
+    assert len({mesh.norm.vmax for mesh in drawn}) == 1
+    assert len(meshes(figures.latitude_cuts(volume))) == 4
+    with pytest.raises(DataError, match="l = 100 is outside the map"):
+        figures.latitude_cuts(volume, l_deg=[100.0])
+
+
+def test_profiles_stand_beside_their_diagrams(volume):
+    grid = CmdGrid()
+    counts = np.zeros((2, *grid.shape))
+    counts[0, 10:30, 5:9] = 3
+    counts[1, 20, 20] = 400
+    figure = figures.profiles(volume, [(258.5, 0.5), (257.5, 0.0)], cmds=(grid, counts))
+    first, second = (axis for axis in figure.axes if axis.get_ylabel() == "Ks (mag)")
+    assert second.get_xlabel() == "J − Ks (mag)"
+    for axis, image in ((first, counts[0]), (second, counts[1])):
+        np.testing.assert_array_equal(
+            np.ma.filled(axis.collections[0].get_array(), 0.0).reshape(grid.shape), image
+        )
+        assert axis.get_ylim() == (grid.mag_edges_mag[30], grid.mag_edges_mag[10])
+        assert axis.get_xlim() == (grid.color_edges_mag[5], grid.color_edges_mag[21])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        (True, list(ARMS)),
+        (False, []),
+        (None, []),
+        (["perseus", "Carina"], ["Perseus", "Sagittarius–Carina"]),
+        (["sagittarius-carina", "SAG"], ["Sagittarius–Carina"]),
+        (["Centaurus"], ["Scutum–Centaurus"]),
+    ],
+)
+def test_arms_are_chosen_by_the_names_people_use(chosen, names):
+    assert arms_named(chosen) == names
+
+
+@pytest.mark.parametrize("name", ["Andromeda", "", "s"])
+def test_an_unknown_arm_is_named_with_those_there_are(name):
+    with pytest.raises(ConfigError, match="there are Scutum–Centaurus, "):
+        arms_named([name])
+
+
+def test_only_arms_in_the_frame_are_in_the_legend(make_map):
+    figure = figures.face_on(make_map(NARROW, DistanceGrid(0.1, 20)), arms=True)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Local arm", "Perseus arm"]
+    assert figures.face_on(make_map(NARROW, DistanceGrid(0.1, 20)), arms=["Outer"]).legends == []

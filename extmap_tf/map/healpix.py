@@ -1,0 +1,333 @@
+"""Copies of a map on HEALPix pixels for other programs: a FITS table, and an HDF5 file as dustmaps has them.
+
+A pixel has the profile of the sightline whose centre is nearest to the pixel's own. Nothing is averaged:
+every number of a copy is one of the map's. So pixels may not be wider than the map's step; and as they lie
+askew to its grid, some sightlines are in several pixels, and a few in none unless pixels are much smaller.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import Table
+
+from extmap_tf import __version__
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import local_path, whole_path
+from extmap_tf.map import layout
+from extmap_tf.map.provenance import SIGHTLINE_FLAGS
+
+# Side of a pixel of nside 1 in degrees.
+SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
+
+MAX_PIXELS = 5_000_000
+
+# Ranks of the profiles that stand for samples in a map without any, in percent.
+RANKS = tuple(2.5 + 5.0 * i for i in range(20))
+
+# Distance modulus of 1 pc: dustmaps asks from where on a profile is reliable, and ours are from the Sun on.
+_DM_AT_THE_SUN = -5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The HEALPix pixels whose centres are in a map.
+
+    Parameters
+    ----------
+    nside : int
+    index : ndarray of int64 [n]
+        Nested, ascending, Galactic.
+    l_deg, b_deg : ndarray [n]
+        Centres.
+    i_b, i_l : ndarray of int64 [n]
+        The sightline of each.
+    """
+
+    nside: int
+    index: np.ndarray
+    l_deg: np.ndarray
+    b_deg: np.ndarray
+    i_b: np.ndarray
+    i_l: np.ndarray
+
+    @property
+    def n_sightlines(self):
+        """Sightlines that are in one pixel or more."""
+        return len(np.unique(np.stack([self.i_b, self.i_l]), axis=1).T)
+
+
+def smallest_nside(step_deg):
+    """The smallest nside whose pixels are not wider than `step_deg`."""
+    return 1 << max(0, math.ceil(math.log2(SIDE_DEG / step_deg) - 1e-9))
+
+
+def pixels_of(grid, nside=None):
+    """Pixels whose centres are in a grid.
+
+    Parameters
+    ----------
+    grid : SightlineGrid
+    nside : int, optional
+        A power of two; by default that of `smallest_nside`.
+
+    Returns
+    -------
+    Pixels
+
+    Raises
+    ------
+    ConfigError
+        `nside` is no power of two, its pixels are wider than the grid's step, or they are too many.
+    """
+    from astropy_healpix import HEALPix
+
+    least = smallest_nside(grid.step_deg)
+    nside = least if nside is None else nside
+    if nside < 1 or nside & (nside - 1):
+        raise ConfigError(f"nside must be a power of two, got: {nside}")
+    if nside < least:
+        raise ConfigError(
+            f"pixels of nside {nside} are wider ({SIDE_DEG / nside:.3g} deg) than the map's step "
+            f"({grid.step_deg:g} deg) and would leave most sightlines out: give {least} or more"
+        )
+    number = grid.n_sightlines * (grid.step_deg * nside / SIDE_DEG) ** 2
+    if number > MAX_PIXELS:
+        raise ConfigError(
+            f"nside {nside} would make about {number:.2g} pixels, at most {MAX_PIXELS:,} are allowed"
+        )
+    level, index = 1, np.arange(12, dtype=np.int64)
+    while True:
+        sky = HEALPix(level, order="nested")
+        l_deg, b_deg = (np.asarray(angle.to_value(u.deg)) for angle in sky.healpix_to_lonlat(index))
+        if level == nside:
+            break
+        near = _near(grid, l_deg, b_deg, 1.5 * SIDE_DEG / level)
+        index = (4 * index[near, None] + np.arange(4)).ravel()
+        level *= 2
+    sightline = grid.sightline_of(l_deg, b_deg)
+    inside = sightline >= 0
+    i_b, i_l = np.divmod(sightline[inside], grid.n_l)
+    return Pixels(nside, index[inside], l_deg[inside], b_deg[inside], i_b, i_l)
+
+
+def _near(grid, l_deg, b_deg, margin_deg):
+    """Whether positions are in the grid's part of the sky or within about `margin_deg` of it."""
+    margin_deg = margin_deg + grid.step_deg
+    low, high = grid.b_min_deg - margin_deg, grid.b_max_deg + margin_deg
+    widest = max(abs(low), abs(high))
+    margin_l = margin_deg / math.cos(math.radians(widest)) if widest < 89.0 else 360.0
+    span = grid.l_max_deg - grid.l_min_deg + 2.0 * margin_l
+    around = np.mod(l_deg - grid.l_min_deg + margin_l, 360.0) <= span
+    return (b_deg >= low) & (b_deg <= high) & (around | (span >= 360.0))
+
+
+def write_healpix(volume, path, nside=None, overwrite=False):
+    """Write a map as FITS tables of HEALPix pixels (explicit, nested, Galactic).
+
+    Table SKY has single numbers, which any program for HEALPix reads: extinction to the last distance and its
+    standard deviation, coverage, star count, flag, reliable distance. Table PROFILES has the cubes of the
+    map, one row a pixel; table DISTANCES the bins. All three repeat the provenance.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    path : path-like
+    nside : int, optional
+        As for `pixels_of`.
+    overwrite : bool
+
+    Returns
+    -------
+    Pixels
+    """
+    pixels = pixels_of(volume.grid, nside)
+    place = (pixels.i_b, pixels.i_l)
+    sky = Table({"PIXEL": pixels.index, "EXTINCTION": volume.cumulative[..., -1][place] * u.mag})
+    if volume.percentiles:
+        sky["EXTINCTION_STD"] = volume.cumulative_std[..., -1][place] * u.mag
+    profiles = Table({"PIXEL": pixels.index})
+    for name, (attribute, axes, unit, _) in layout.images_of(volume.percentiles, volume.n_samples).items():
+        values = getattr(volume, attribute)[place]
+        # FITS has signed bytes by an offset only, which programs for HEALPix do not know.
+        values = values.astype(np.int16) if values.dtype == np.uint8 else values
+        (profiles if axes else sky)[name] = values * u.Unit(unit) if unit else values
+    sky["SIGHTLINE_L"] = np.mod(volume.grid.l_deg[pixels.i_l], 360.0) * u.deg
+    sky["SIGHTLINE_B"] = volume.grid.b_deg[pixels.i_b] * u.deg
+    edges = volume.distance.edges_kpc
+    bins = {"INNER": edges[:-1], "CENTRE": volume.distance.centers_kpc, "OUTER": edges[1:]}
+    distances = Table({name: values * u.kpc for name, values in bins.items()})
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for name, table in (("SKY", sky), ("PROFILES", profiles), ("DISTANCES", distances)):
+        hdu = fits.BinTableHDU(table, name=name)
+        if name != "DISTANCES":
+            hdu.header["PIXTYPE"] = ("HEALPIX", "HEALPix pixels")
+            hdu.header["ORDERING"] = ("NESTED", "pixel ordering scheme")
+            hdu.header["NSIDE"] = (pixels.nside, "resolution parameter")
+            hdu.header["COORDSYS"] = ("G", "Galactic")
+            hdu.header["INDXSCHM"] = ("EXPLICIT", "pixel numbers are in the column PIXEL")
+            hdu.header["OBJECT"] = ("PARTIAL", "part of the sky")
+        hdus.append(hdu)
+    layout.explain_flags(hdus["SKY"])
+    for number, line in enumerate(volume.describe(), 1):
+        hdus[0].header[f"ABOUT{number}"] = line
+    shared = [fits.Card(layout.HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
+    shared += layout.about_cards(
+        volume.grid,
+        volume.distance,
+        volume.provenance,
+        volume.min_coverage,
+        volume.percentiles,
+        volume.n_samples,
+    )
+    layout.write_hdus(path, hdus, shared, overwrite)
+    return pixels
+
+
+def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
+    """Write a map as an HDF5 file with the layout of dustmaps' Bayestar maps.
+
+    ``dustmaps.bayestar.BayestarQuery(map_fname=path)`` reads it. ``/pixel_info`` has one row a pixel: nside,
+    healpix_index (nested, Galactic), n_stars, converged (no flag is set), DM_reliable_min and _max, and of
+    ours l, b, coverage and flag; its attribute DM_bin_edges has the distance moduli. ``/best_fit``
+    [n_pixels, n_distances] is the median cumulative extinction at these, ``/samples`` [n_pixels, n_samples,
+    n_distances] the samples. For a map without samples these are profiles of equal rank, the percentiles
+    2.5, 7.5 to 97.5, so that medians and percentiles of them are right at each distance; the attribute
+    ``samples_are`` says which. Further data sets have the names of the attributes of `ExtinctionMap`. What
+    the file is, is in the attributes of its root.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    path : path-like
+    nside : int, optional
+        As for `pixels_of`.
+    band : str, optional
+        Band or colour excess of all values; the map's own if left out.
+    law : LawConfig or str, optional
+        As for `ExtinctionMap.band_factor`.
+    overwrite : bool
+
+    Returns
+    -------
+    Pixels
+    """
+    import h5py
+
+    pixels = pixels_of(volume.grid, nside)
+    place, factor = (pixels.i_b, pixels.i_l), np.float32(volume.band_factor(band, law))
+    moduli = 5.0 * np.log10(volume.distance.outer_kpc) + 10.0
+    reliable = (
+        volume.reliable_distance_kpc[place]
+        if volume.percentiles
+        else np.full(len(pixels.index), volume.distance.max_kpc)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        last = np.where(reliable > 0, 5.0 * np.log10(reliable) + 10.0, np.nan)
+    info = np.rec.fromarrays(
+        [
+            np.full(len(pixels.index), pixels.nside, np.int32),
+            pixels.index,
+            volume.n_stars[place],
+            (volume.flag[place] == 0).astype(np.uint8),
+            np.full(len(pixels.index), _DM_AT_THE_SUN, np.float32),
+            last.astype(np.float32),
+            pixels.l_deg.astype(np.float32),
+            pixels.b_deg.astype(np.float32),
+            volume.coverage[place],
+            volume.flag[place],
+        ],
+        names="nside,healpix_index,n_stars,converged,DM_reliable_min,DM_reliable_max,l,b,coverage,flag",
+    )
+    cubes = {
+        attribute: getattr(volume, attribute)[place] * factor
+        for attribute, axes, _, _ in layout.images_of(volume.percentiles, volume.n_samples).values()
+        if axes
+    }
+    best_fit = cubes.pop("cumulative")
+    if volume.n_samples:
+        samples, what = cubes.pop("cumulative_samples"), "equally likely profiles"
+    elif volume.percentiles:
+        how = {"mode": "percentile", "percentile": RANKS, "band": band, "law": law}
+        samples = volume.query_gal(pixels.l_deg, pixels.b_deg, **how).value
+        what = "profiles of equal rank: the percentiles 2.5, 7.5, ..., 97.5 at each distance"
+    else:
+        samples, what = best_fit[:, None], "the one profile of the map"
+    about = _attributes(volume, pixels, band, float(factor)) | {"samples_are": what}
+    with whole_path(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(about)
+        file["pixel_info"] = info
+        file["pixel_info"].attrs["DM_bin_edges"] = moduli
+        for name, values in {"best_fit": best_fit, "samples": samples, **cubes}.items():
+            unit = "mag/kpc" if name.startswith("density") else "mag"
+            file.create_dataset(name, data=values, compression="gzip", shuffle=True).attrs["unit"] = unit
+    return pixels
+
+
+def _attributes(volume, pixels, band, factor):
+    origin = volume.provenance
+    about = {f"map_{name}": value for name, value in origin.to_dict().items() if value is not None}
+    for owner in (volume.grid, volume.distance):
+        about |= {f"map_{name}": value for name, value in vars(owner).items() if np.isscalar(value)}
+    return about | {
+        "made_by": f"extmap_tf {__version__}",
+        "about": volume.describe(),
+        "band": band or origin.band,
+        "unit": "mag",
+        "band_over_map_band": factor,
+        "min_coverage": volume.min_coverage,
+        "percentiles": np.array(volume.percentiles, float),
+        "nside": pixels.nside,
+        "ordering": "nested",
+        "frame": "galactic",
+        "distance_moduli": "DM_bin_edges of pixel_info: the outer edges of the distance bins",
+        "flag_bits": [f"{flag.value} {flag.name}: {flag.meaning}" for flag in SIGHTLINE_FLAGS],
+    }
+
+
+def describe_copy(path):
+    """What a copy says of itself, as a list of lines of plain text: pixels, then as the map describes itself.
+
+    Raises
+    ------
+    DataError
+        An HDF5 or FITS file of somebody else.
+    """
+    with open(local_path(path), "rb") as stream:
+        head = stream.read(8)
+    if _is_hdf5(head):
+        kind, nside, number, lines = _about_hdf5(path)
+    else:
+        with fits.open(path) as hdus:
+            about, table = hdus[0].header, hdus["SKY"].header
+            kind, nside, number = "FITS tables", table["NSIDE"], table["NAXIS2"]
+            lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]
+    return [f"{'copy':<14} {kind}, {number:,} HEALPix pixels of nside {nside}", *lines]
+
+
+def is_copy(path):
+    """Whether a file is HDF5, or FITS tables by `write_healpix`."""
+    with open(path, "rb") as stream:
+        head = stream.read(2880 * 8)
+    return _is_hdf5(head) or (head.startswith(b"SIMPLE  =") and layout.HEALPIX_KEYWORD.encode() in head)
+
+
+def _is_hdf5(head):
+    return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+def _about_hdf5(path):
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            if "pixel_info" not in file or "made_by" not in file.attrs:
+                raise DataError(f"{path}: an HDF5 file, but no map of extmap_tf")
+            about = file.attrs
+            kind = f"HDF5 for dustmaps, values are {about['band']} in {about['unit']}, {about['samples_are']}"
+            return kind, about["nside"], len(file["pixel_info"]), list(about["about"])
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as HDF5, convert the map again: {reason}") from None

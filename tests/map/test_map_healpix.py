@@ -1,0 +1,189 @@
+"""HEALPix copies: other programs find in them exactly what the map says."""
+
+import contextlib
+import io
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import QTable
+
+from extmap_tf.cli import main
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.grids import SightlineGrid
+from extmap_tf.info import describe
+from extmap_tf.map.healpix import RANKS, SIDE_DEG, pixels_of, smallest_nside, write_hdf5, write_healpix
+from extmap_tf.map.volume import ExtinctionMap
+
+
+def bayestar(path):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        from dustmaps.bayestar import BayestarQuery
+
+        return BayestarQuery(map_fname=str(path))
+
+
+def places(pixels, d_kpc):
+    return SkyCoord(pixels.l_deg * u.deg, pixels.b_deg * u.deg, d_kpc * u.kpc, frame="galactic")
+
+
+@pytest.mark.parametrize(
+    ("grid", "nside"),
+    [
+        (SightlineGrid(257.0, 260.0, -1.0, 1.0, 0.5, 0.5), None),
+        (SightlineGrid(350.0, 370.0, 30.0, 60.0, 5.0, 5.0), 32),
+        (SightlineGrid(0.0, 330.0, -60.0, 60.0, 30.0, 5.0), None),
+        (SightlineGrid(10.0, 10.0, 84.0, 84.0, 0.25, 0.25), 1024),
+    ],
+)
+def test_the_pixels_are_all_whose_centres_are_in_the_map(grid, nside):
+    healpy = pytest.importorskip("healpy")
+    pixels = pixels_of(grid, nside)
+    every = np.arange(12 * pixels.nside**2)
+    l_deg, b_deg = healpy.pix2ang(pixels.nside, every, nest=True, lonlat=True)
+    sightline = grid.sightline_of(l_deg, b_deg)
+    np.testing.assert_array_equal(pixels.index, every[sightline >= 0])
+    np.testing.assert_array_equal(pixels.i_b * grid.n_l + pixels.i_l, sightline[sightline >= 0])
+    assert 0 < pixels.n_sightlines <= grid.n_sightlines
+
+
+def test_the_default_pixels_are_as_wide_as_the_step_or_less():
+    for step_deg in (0.1, 0.25, 0.5, 1.0, 5.0, 30.0):
+        nside = smallest_nside(step_deg)
+        assert SIDE_DEG / nside <= step_deg * (1 + 1e-9)
+        assert nside == 1 or SIDE_DEG / (nside // 2) > step_deg
+
+
+@pytest.mark.parametrize(
+    ("nside", "words"),
+    [(100, "power of two, got: 100"), (0, "power of two"), (64, "give 128 or more"), (1 << 20, "at most")],
+)
+def test_other_pixels_are_refused(nside, words, sure, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        write_hdf5(sure, tmp_path / "map.h5", nside)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dustmaps_reads_the_numbers_of_the_map(sure, tmp_path):
+    pixels = write_hdf5(sure, tmp_path / "map.h5")
+    query = bayestar(tmp_path / "map.h5")
+    np.testing.assert_allclose(query.distances.to_value(u.kpc), sure.distance.outer_kpc)
+    rng = np.random.default_rng(0)
+    coords = places(pixels, rng.choice(sure.distance.outer_kpc, len(pixels.index)))
+    for mode, ours in (("best", "median"), ("samples", "samples")):
+        np.testing.assert_allclose(
+            query.query(coords, mode=mode), sure.query(coords, mode=ours).value, rtol=1e-5
+        )
+    near = places(pixels, np.full(len(pixels.index), 0.03))
+    np.testing.assert_allclose(query.query(near, mode="best"), sure.query(near).value, rtol=1e-5)
+    coords = places(pixels, np.full(len(pixels.index), 0.8))
+    _, flags = query.query(coords, mode="best", return_flags=True)
+    reliable = sure.reliable_distance_kpc[pixels.i_b, pixels.i_l]
+    np.testing.assert_array_equal(flags["reliable_dist"], reliable >= 0.8)
+    np.testing.assert_array_equal(flags["converged"], sure.flag[pixels.i_b, pixels.i_l] == 0)
+
+
+def test_without_samples_the_ranks_give_medians_and_percentiles(make_sure_map, tmp_path):
+    volume = make_sure_map(samples=False)
+    pixels = write_hdf5(volume, tmp_path / "map.h5", band="E(B-V)", law="F19")
+    good = volume.has_profile[pixels.i_b, pixels.i_l]
+    coords = places(pixels, np.full(len(pixels.index), 1.0))[good]
+    query, how = bayestar(tmp_path / "map.h5"), {"band": "E(B-V)", "law": "F19"}
+    found = query.query(coords, mode="samples")
+    expected = volume.query(coords, mode="percentile", percentile=RANKS, **how).value
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        query.query(coords, mode="median"), volume.query(coords, **how).value, rtol=0.05, atol=1e-4
+    )
+    with h5py.File(tmp_path / "map.h5") as file:
+        assert file.attrs["band"] == "E(B-V)"
+        assert file.attrs["map_band"] == "Ks"
+        assert file.attrs["map_config_digest"] == volume.provenance.config_digest
+        assert file.attrs["band_over_map_band"] == pytest.approx(volume.band_factor("E(B-V)", "F19"))
+        assert "equal rank" in file.attrs["samples_are"]
+        assert file["density"].attrs["unit"] == "mag/kpc"
+        assert file["cumulative_percentiles"].shape[1:] == (9, 12)
+
+
+def test_a_truth_has_one_profile_a_pixel(make_map, tmp_path):
+    truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False)
+    pixels = write_hdf5(truth, tmp_path / "truth.h5")
+    coords = places(pixels, np.full(len(pixels.index), 0.7))
+    for mode in ("best", "median", "mean"):
+        found = bayestar(tmp_path / "truth.h5").query(coords, mode=mode)
+        np.testing.assert_allclose(found, truth.query(coords).value, rtol=1e-5)
+
+
+def test_programs_for_healpix_read_the_table(sure, tmp_path):
+    healpy = pytest.importorskip("healpy")
+    path = tmp_path / "map_healpix.fits"
+    pixels = write_healpix(sure, path, 256)
+    place = (pixels.i_b, pixels.i_l)
+    whole = healpy.read_map(path, field=0, nest=True)
+    assert healpy.get_nside(whole) == 256
+    np.testing.assert_array_equal(whole[pixels.index], sure.cumulative[..., -1][place])
+    assert np.count_nonzero(whole != healpy.UNSEEN) == len(pixels.index)
+    sky, profiles = QTable.read(path, hdu="SKY"), QTable.read(path, hdu="PROFILES")
+    np.testing.assert_array_equal(sky["FLAG"], sure.flag[place])
+    np.testing.assert_array_equal(sky["RELIABLE_DISTANCE"].to_value(u.kpc), sure.reliable_distance_kpc[place])
+    for name in ("cumulative", "density_std", "cumulative_percentiles"):
+        column = profiles[name.upper()]
+        np.testing.assert_array_equal(column.value, getattr(sure, name)[place])
+        assert column.unit == (u.mag / u.kpc if name.startswith("density") else u.mag)
+    np.testing.assert_array_equal(profiles["SAMPLES"].value, sure.cumulative_samples[place])
+    with fits.open(path, checksum=True) as hdus:
+        header = hdus["SKY"].header
+        assert [header[key] for key in ("PIXTYPE", "ORDERING", "COORDSYS", "INDXSCHM")] == [
+            "HEALPIX",
+            "NESTED",
+            "G",
+            "EXPLICIT",
+        ]
+        assert header["MODELDIG"] == sure.provenance.model_digest
+    with pytest.raises(DataError, match="a HEALPix copy of a map"):
+        ExtinctionMap.read(path)
+
+
+def test_the_same_map_gives_the_same_bytes(sure, tmp_path):
+    for name, write in (("map.fits", write_healpix), ("map.h5", write_hdf5)):
+        write(sure, tmp_path / name)
+        first = (tmp_path / name).read_bytes()
+        write(sure, tmp_path / name, overwrite=True)
+        assert (tmp_path / name).read_bytes() == first
+
+
+def test_convert_writes_and_info_tells(sure, tmp_path, capsys):
+    sure.write(tmp_path / "map.fits")
+    for name in ("copy.fits", "copy.h5"):
+        argv = ["convert", str(tmp_path / "map.fits"), str(tmp_path / name)]
+        assert main(argv) == 0
+        captured = capsys.readouterr()
+        assert "pixels of nside 128" in captured.out
+        assert "--nside 256 keeps more" in captured.err
+        assert main(argv) == 1
+        assert "exists already" in capsys.readouterr().err
+        text = "\n".join(describe(tmp_path / name))
+        assert "HEALPix pixels of nside 128" in text
+        assert sure.provenance.config_digest in text
+    assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "copy.txt")]) == 1
+    assert "must end in .fits, .h5" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "v.fits"), "--band", "V"]) == 1
+    assert "--band goes with .h5" in capsys.readouterr().err
+
+
+def test_foreign_hdf5_files_are_one_line(tmp_path):
+    path = tmp_path / "foreign.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = [1.0]
+    with pytest.raises(DataError, match="no map of extmap_tf"):
+        describe(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match="cannot be read as HDF5"):
+        describe(path)
+    with pytest.raises(DataError, match="not a FITS file"):
+        ExtinctionMap.read(path)
