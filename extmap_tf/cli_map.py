@@ -148,8 +148,8 @@ def add_map_commands(add):
     report = add(
         "report",
         _report,
-        "One HTML file on a map: what it is, figures, flags, reliable distances, errors where the truth is "
-        "known. It needs no network and no other file.",
+        "One HTML file on a map: what it is, a sky to explore, figures, flags, reliable distances, errors if "
+        "the truth is known. It needs no network and no other file.",
     )
     report.add_argument("map", help="map of 'score'")
     report.add_argument(
@@ -160,9 +160,9 @@ def add_map_commands(add):
     add_sightlines(report, "profile to draw, in degrees; may be repeated (default: six of them)")
     _add_view(report)
     report.add_argument(
-        "--interactive",
+        "--static",
         action="store_true",
-        help="add a part to explore: a slider of distance, and profiles (with --records, CMDs) at a click",
+        help="without the part to explore: a slider of distance, profiles (with --records, CMDs) at a click",
     )
     report.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
@@ -405,8 +405,8 @@ def _report(args):
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     model = _summary_of_model(args.model, volume) if args.model else ()
-    how = {"truth": truth, "model": model, "interactive": args.interactive, "overwrite": args.overwrite}
-    if args.interactive and args.records:
+    how = {"truth": truth, "model": model, "interactive": not args.static, "overwrite": args.overwrite}
+    if args.records and not args.static:
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = _cmds(args.records, volume, places)
     print(write_report(volume, args.out, **how, **_view(args, volume)))

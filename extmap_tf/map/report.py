@@ -85,7 +85,7 @@ def write_report(
     arms=False,
     cmds=None,
     model=(),
-    interactive=False,
+    interactive=True,
     all_cmds=None,
     overwrite=False,
 ):
@@ -105,7 +105,7 @@ def write_report(
     model : sequence of (str, str), optional
         What the model is, as names and texts.
     interactive : bool
-        Add a part to explore: the sky with a slider of distance, the view from above, and the profile of the
+        With a part to explore: the sky with a slider of distance, the view from above, and the profile of the
         sightline one clicks. The library that draws it, plotly.js, is put into the file: 5 MB more.
     all_cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
         For it, the diagrams of all sightlines, l varying fastest.

@@ -46,7 +46,7 @@ def truth(make_map):
 
 
 def test_the_report_needs_nothing_else(sure, truth, tmp_path):
-    path = write_report(sure, tmp_path / "new" / "report.html", truth)
+    path = write_report(sure, tmp_path / "new" / "report.html", truth, interactive=False)
     text = path.read_text()
     page = Page(text)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
@@ -63,11 +63,12 @@ def test_the_report_needs_nothing_else(sure, truth, tmp_path):
         )
         assert len(caption) > 20
     assert len(text) < 5e6
-    assert write_report(sure, path, truth, overwrite=True).read_text() == text
+    assert write_report(sure, path, truth, interactive=False, overwrite=True).read_text() == text
 
 
 def test_the_report_has_the_numbers_of_the_map(sure, truth, tmp_path):
-    page = Page(write_report(sure, tmp_path / "r.html", truth, model=[("weights", "many")]).read_text())
+    how = {"model": [("weights", "many")], "interactive": False}
+    page = Page(write_report(sure, tmp_path / "r.html", truth, **how).read_text())
     assert page.headings == [
         "What it is",
         "The model",
@@ -87,14 +88,16 @@ def test_the_report_has_the_numbers_of_the_map(sure, truth, tmp_path):
 
 def test_text_from_the_map_is_escaped(make_sure_map, tmp_path):
     volume = make_sure_map(config_name="<script>alert(1)</script>", model_name="a & b")
-    text = write_report(volume, tmp_path / "r.html").read_text()
+    text = write_report(volume, tmp_path / "i.html").read_text()
+    assert "<script>alert" not in text
+    text = write_report(volume, tmp_path / "r.html", interactive=False).read_text()
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "a &amp; b" in text
 
 
 def test_a_map_without_uncertainty_has_a_report_without_it(make_map, tmp_path):
-    page = Page(write_report(make_map(), tmp_path / "r.html").read_text())
+    page = Page(write_report(make_map(), tmp_path / "r.html", interactive=False).read_text())
     assert page.headings == ["What it is", "The map", "Flags"]
 
 

@@ -92,7 +92,7 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
     grid, rng = CmdGrid(), np.random.default_rng(0)
     counts = rng.poisson(0.1, (sure.grid.n_sightlines, *grid.shape))
-    how = {"truth": truth, "interactive": True, "all_cmds": (grid, counts)}
+    how = {"truth": truth, "all_cmds": (grid, counts)}
     path = write_report(sure, tmp_path / "r.html", **how)
     assert path.stat().st_size < 10e6
     seen = used(path, tmp_path, 258.5, 0.0)
@@ -127,7 +127,7 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
 def test_a_sightline_without_a_profile_says_why(sure, tmp_path):
-    seen = used(write_report(sure, tmp_path / "r.html", interactive=True), tmp_path, 258.0, -0.5)
+    seen = used(write_report(sure, tmp_path / "r.html"), tmp_path, 258.0, -0.5)
     assert seen["errors"] == []
     clicked = seen["steps"][1]
     assert Flag.NO_STARS.meaning in clicked["told"]
