@@ -8,6 +8,7 @@ map's size by index.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--positions", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", help="write figures and ratios to this file")
     args = parser.parse_args()
     n, rng = args.positions, np.random.default_rng(0)
     config = Config.named("carina")
@@ -68,6 +70,10 @@ def main():
     print(f"{n:,} positions, one core, least of {args.repeats}")
     for name, second in seconds.items():
         print(f"{name:<36} {second:7.3f} s {n / second / 1e6:8.1f} million/s {second / reference:7.1f} x")
+    if args.json:
+        ratios = {f"{name}, over numpy": reference / second for name, second in seconds.items()}
+        figures = {f"{name}, positions/s": n / second for name, second in seconds.items()}
+        Path(args.json).write_text(json.dumps({"figures": figures, "ratios": ratios}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,61 @@
+"""All benchmarks of speed in one command, and what got worse since the baseline.
+
+    python tests/benchmarks/run_all.py [--json FILE] [--keep-as-baseline]
+
+Each runs by itself, one after the other. Of its results the ratios are compared with those kept in
+``baseline.json``: they are made within one run on one machine, and more is better. One that is lower by more
+than 20 % is named at the end, and the exit status is 1.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BASELINE = HERE / "baseline.json"
+ALLOWED = 0.8
+COMMANDS = {
+    "ingest": ["ingest.py", "--rows", "1000000", "--grid-rows", "300000"],
+    "pairs": ["pairs.py"],
+    "networks": ["networks.py"],
+    "query": ["query_speed.py"],
+}
+
+
+def worse(ratios, baseline):
+    """Lines on the ratios that fell by more than a fifth, and on those that are gone."""
+    lines = [f"{name}: not measured any more" for name in baseline if name not in ratios]
+    for name, ratio in ratios.items():
+        if name in baseline and ratio < ALLOWED * baseline[name]:
+            lines.append(f"{name}: {ratio:.3f}, the baseline has {baseline[name]:.3f}")
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write all figures and ratios to this file")
+    parser.add_argument("--keep-as-baseline", action="store_true", help="later runs compare with this one")
+    args = parser.parse_args()
+    figures, ratios = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (script, *options) in COMMANDS.items():
+            print(f"\n{name}: python tests/benchmarks/{script} {' '.join(options)}", flush=True)
+            out = Path(folder, f"{name}.json")
+            subprocess.run([sys.executable, HERE / script, *options, "--json", out], check=True)
+            found = json.loads(out.read_text())
+            figures[name] = found["figures"]
+            ratios |= {f"{name}: {what}": ratio for what, ratio in found["ratios"].items()}
+    if args.json:
+        args.json.write_text(json.dumps({"figures": figures, "ratios": ratios}, indent=1) + "\n")
+    if args.keep_as_baseline:
+        BASELINE.write_text(json.dumps(ratios, indent=1) + "\n")
+    lines = worse(ratios, json.loads(BASELINE.read_text())) if BASELINE.exists() else []
+    print("\nworse than the baseline by more than 20 %:", *(lines or ["nothing"]), sep="\n  ")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
