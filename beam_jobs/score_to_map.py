@@ -222,7 +222,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
     grid = manifest.config.sightlines
     n_tiles = n_shards_for(grid.n_sightlines, FIELDS_PER_TILE)
     handler = SavedModelHandler(model_folder, card.config, n_samples)
-    with stores.scratch_folder(out) as folder, stores.whole_upload(out, overwrite) as local:
+    with stores.scratch_folder(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(lambda pipeline: build(pipeline, shards, handler, folder), list(beam_argv), progress)
         tiles = list(stores.sizes_in(folder, "tile-*.npz"))

@@ -1,12 +1,12 @@
 """Files and folders on any of Beam's file systems: local disks, and object stores, which know no folders."""
 
 import contextlib
-import glob
 import os
 import re
 import shutil
 import tempfile
 import uuid
+from pathlib import Path
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -28,6 +28,12 @@ def join(folder, *names):
     return FileSystems.join(str(folder), *names)
 
 
+def refuse_patterns(path):
+    """Raise DataError if a name in an object store has letters that Beam would take for a pattern."""
+    if not is_local(path) and re.search(r"[*?\[\]]", path):
+        raise DataError(f"{path}: names in an object store cannot have *, ? or brackets here: choose another")
+
+
 def read_bytes(path):
     """The content of a file."""
     with FileSystems.open(path, compression_type=_AS_IS) as stream:
@@ -35,27 +41,40 @@ def read_bytes(path):
 
 
 def sizes_in(folder, pattern="**"):
-    """Files of a folder whose names match a pattern, whatever letters the folder's own name has.
+    """Files of a folder whose names match a pattern; ``**`` are all, those in folders below included.
 
     Returns
     -------
     dict of str to int
         Size in bytes by path, ascending; empty where there is no such folder.
     """
-    (match,) = FileSystems.match([join(glob.escape(str(folder).rstrip("/")), pattern)])
+    folder = str(folder).rstrip("/")
+    if is_local(folder):
+        # Not by Beam, which would take brackets in the folder's own name for a pattern.
+        root = Path(folder)
+        found = root.rglob("*") if pattern == "**" else root.glob(pattern)
+        return {str(path): path.stat().st_size for path in sorted(found) if path.is_file()}
+    refuse_patterns(folder)
+    (match,) = FileSystems.match([join(folder, pattern)])
     return {found.path: found.size_in_bytes for found in sorted(match.metadata_list, key=lambda f: f.path)}
 
 
 @contextlib.contextmanager
 def scratch_folder(path):
     """A temporary neighbour of `path`, gone when the block ends."""
-    temporary = f"{str(path).rstrip('/')}.incomplete-{uuid.uuid4().hex[:8]}"
-    with made_parents(temporary) if is_local(path) else contextlib.nullcontext():
-        FileSystems.mkdirs(temporary)
+    temporary = _neighbour(path, "incomplete")
+    if is_local(path):
+        with made_parents(temporary):
+            os.mkdir(temporary)
+            try:
+                yield temporary
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    else:
         try:
             yield temporary
         finally:
-            _delete_folder(temporary)
+            FileSystems.delete(list(sizes_in(temporary)))
 
 
 @contextlib.contextmanager
@@ -74,6 +93,7 @@ def whole_folder(path, overwrite=False):
         complete. Any other folder is somebody's own.
     """
     path = str(path).rstrip("/") or "/"
+    refuse_patterns(path)
     there = os.path.lexists(path) if is_local(path) else bool(sizes_in(path))
     if there:
         if not overwrite:
@@ -83,31 +103,38 @@ def whole_folder(path, overwrite=False):
         records = FileSystems.exists(join(path, MANIFEST_NAME))
         if not records and (not is_local(path) or not os.path.isdir(path) or os.listdir(path)):
             raise DataError(f"{path} was not made by this command: choose another name")
+    if not is_local(path):
+        temporary = _neighbour(path, "incomplete")
+        try:
+            yield temporary
+        except BaseException:
+            FileSystems.delete(list(sizes_in(temporary)))
+            raise
+        _copy_objects(temporary, path)
+        FileSystems.delete(list(sizes_in(temporary)))
+        return
     with scratch_folder(path) as temporary:
         yield temporary
-        if not is_local(path):
-            _move_objects(temporary, path)
-        elif there:
-            old = f"{path}.old-{uuid.uuid4().hex[:8]}"
-            FileSystems.rename([path], [old])
+        if there:
+            old = _neighbour(path, "old")
+            os.rename(path, old)
             try:
-                FileSystems.rename([temporary], [path])
+                os.rename(temporary, path)
             except BaseException:
-                if not FileSystems.exists(path):
-                    FileSystems.rename([old], [path])
+                if not os.path.lexists(path):
+                    os.rename(old, path)
                 raise
-            FileSystems.delete([old])
+            shutil.rmtree(old, ignore_errors=True)
         else:
-            FileSystems.rename([temporary], [path])
+            os.rename(temporary, path)
 
 
 @contextlib.contextmanager
-def whole_upload(path, overwrite=False):
+def whole_upload(path):
     """A local place to write a file at: `path` itself, or one whose file is copied there after the block."""
     if is_local(path):
         yield path
         return
-    refuse_object(path, overwrite)
     with tempfile.TemporaryDirectory(prefix="extmap-") as scratch:
         local = os.path.join(scratch, path.rsplit("/", 1)[1])
         yield local
@@ -118,6 +145,7 @@ def whole_upload(path, overwrite=False):
 
 def refuse_object(path, overwrite=False):
     """Raise DataError if the file `path`, local or in an object store, exists and may not be replaced."""
+    refuse_patterns(path)
     if is_local(path):
         refuse_existing(path, overwrite)
     elif FileSystems.exists(path) and not overwrite:
@@ -194,20 +222,22 @@ def find_model(path):
     return folder, ModelCard.from_json(read_bytes(place).decode(), place)
 
 
-def _move_objects(source, target):
-    """Rename all objects of a folder, the manifest last; those that were there before are deleted first."""
-    manifest = join(target, MANIFEST_NAME)
-    old = list(sizes_in(target))
-    # Without its manifest the folder counts as unfinished from the first moment on.
-    for names in ([manifest] if manifest in old else [], [name for name in old if name != manifest]):
-        FileSystems.delete(names)
+def _neighbour(path, what):
+    return f"{str(path).rstrip('/')}.{what}-{uuid.uuid4().hex[:8]}"
+
+
+def _copy_objects(source, target):
+    """Copy the objects of a folder into another, the manifest last, and delete what else was there."""
+    manifest, old = join(target, MANIFEST_NAME), sizes_in(target)
     names = sorted((name[len(source) :].strip("/") for name in sizes_in(source)), key=MANIFEST_NAME.__eq__)
-    for name in names:
-        FileSystems.rename([join(source, name)], [join(target, name)])
-
-
-def _delete_folder(path):
-    if not is_local(path):
-        FileSystems.delete(list(sizes_in(path)))
-    elif os.path.lexists(path):
-        FileSystems.delete([path])
+    try:
+        # Without its manifest the folder counts as unfinished from the first moment on.
+        FileSystems.delete([manifest] if manifest in old else [])
+        for name in names:
+            FileSystems.copy([join(source, name)], [join(target, name)])
+        FileSystems.delete(sorted(old.keys() - {join(target, name) for name in names}))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{target}: cannot be written ({reason}); the records are whole in {source}"
+        ) from error

@@ -24,7 +24,7 @@ class ModelCard:
     config : extmap_tf.config.Config
         Of the records that the model was trained on, with the network and training as they were.
     records_digest : str
-        Digest of those records' configuration.
+        Digest of those records: configuration and content.
     n_weights : int
         Trainable weights.
     training : dict

@@ -139,7 +139,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         f"{records.manifest.n_examples('train'):,} pairs, {replicas} replica(s), "
         f"{training.precision}, batches of {training.batch_size}"
     )
-    keeper = Keeper(out, config, records.manifest.config.digest, state, steps * training.batch_size, echo)
+    keeper = Keeper(out, config, records.manifest.digest, state, steps * training.batch_size, echo)
     # Keras builds a mirrored model's evaluation from its first batch, which must divide among the replicas.
     batch_size = (
         max(1, min(_EVALUATION_BATCH, records.manifest.n_examples("validation")) // replicas) * replicas
@@ -175,7 +175,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
     )
     card = ModelCard(
         config=config,
-        records_digest=records.manifest.config.digest,
+        records_digest=records.manifest.digest,
         n_weights=weights,
         training={
             "epochs": state.epoch,
@@ -303,7 +303,7 @@ def _last_checkpoint(out, config, records, overwrite):
         return State(), None
     last = checkpoints[-1]
     data = json.loads(last.read_text())
-    for what, given in (("config_digest", config.digest), ("records_digest", records.manifest.config.digest)):
+    for what, given in (("config_digest", config.digest), ("records_digest", records.manifest.digest)):
         if data[what] != given:
             if overwrite:
                 shutil.rmtree(out / _CHECKPOINTS)

@@ -59,6 +59,12 @@ class Manifest:
     def n_examples(self, split):
         return sum(shard.n_examples for shard in self.splits[split])
 
+    @property
+    def digest(self):
+        """Identifies these records: configuration and content."""
+        files = {entry.name: entry.sha256 for entry in self.entries()}
+        return digest_of({"config": self.config.digest, "files": files})
+
     def entries(self):
         """All files of the folder but the manifest."""
         return (*(shard for shards in self.splits.values() for shard in shards), *self.others)
@@ -72,6 +78,7 @@ class Manifest:
             "software_version": self.software_version,
             "config_name": config.name,
             "config_digest": config.digest,
+            "records_digest": self.digest,
             "observation_digest": digest_of(config.observation),
             "target_digest": digest_of(config.target),
             "contents": contents(config, self.kind),

@@ -66,13 +66,15 @@ class ObjectStore(FileSystem):
         return stream if plain else CompressedFile(stream, compression_type)
 
     def copy(self, source_file_names, destination_file_names):
-        raise NotImplementedError
-
-    def rename(self, source_file_names, destination_file_names):
         for source, target in zip(source_file_names, destination_file_names, strict=True):
             if source not in OBJECTS:
-                raise BeamIOError("rename failed", {(source, target): None})
-            OBJECTS[target] = OBJECTS.pop(source)
+                raise BeamIOError("copy failed", {(source, target): None})
+            OBJECTS[target] = OBJECTS[source]
+
+    def rename(self, source_file_names, destination_file_names):
+        self.copy(source_file_names, destination_file_names)
+        for source in source_file_names:
+            del OBJECTS[source]
 
     def exists(self, path):
         return path in OBJECTS
@@ -90,10 +92,10 @@ class ObjectStore(FileSystem):
         return FileMetadata(path, len(OBJECTS[path]))
 
     def delete(self, paths):
-        for path in paths:
-            if path not in OBJECTS:
-                raise BeamIOError("delete failed", {path: None})
-            del OBJECTS[path]
+        # As Google's: what is given is a pattern.
+        for (found,) in ([match] for match in self.match(paths)):
+            for metadata in found.metadata_list:
+                del OBJECTS[metadata.path]
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def digests(manifest):
 
 
 def test_training_pairs_go_there_and_replace_older_ones(bucket, tiny_config, mock_records):
-    out = "bucket://b/run[1]/mocks"
+    out = "bucket://b/run/mocks"
     bucket[f"{out}-of-others/file"] = b"stays"
     mocks_to_records.make_records(tiny_config, out, examples_per_shard=100)
     expected = digests(Records.open(mock_records).manifest)
@@ -137,6 +139,45 @@ def test_what_is_no_records_folder_is_never_replaced(bucket, tiny_config):
     with pytest.raises(DataError, match="was not made by this command"):
         mocks_to_records.make_records(tiny_config, "bucket://b/mine", overwrite=True)
     assert list(bucket) == ["bucket://b/mine/thesis.tex"]
+
+
+@pytest.mark.parametrize("broken", [1, 3])
+def test_new_records_are_whole_somewhere_when_the_store_breaks(bucket, tiny_config, monkeypatch, broken):
+    out = "bucket://b/mocks"
+    mocks_to_records.make_records(tiny_config, out, examples_per_shard=100)
+    copy, calls = ObjectStore.copy, []
+
+    def break_once(self, sources, targets):
+        calls.append(sources)
+        if len(calls) == broken:
+            raise BeamIOError("out of order")
+        copy(self, sources, targets)
+
+    other = tiny_config.replace(seed=2)
+    monkeypatch.setattr(
+        "beam_jobs.shards.FileSystems.rename", lambda sources, targets: put_there(sources, targets)
+    )
+    monkeypatch.setattr(ObjectStore, "copy", break_once)
+    with pytest.raises(
+        DataError, match=r"cannot be written .out of order.*; the records are whole in"
+    ) as caught:
+        mocks_to_records.make_records(other, out, overwrite=True, examples_per_shard=100)
+    kept = str(caught.value).rsplit(" ", 1)[1]
+    assert stores.open_manifest(kept).config == other
+    with pytest.raises(DataError, match=r"no manifest\.json"):
+        stores.open_manifest(out)
+
+
+def put_there(sources, targets):
+    for source, target in zip(sources, targets, strict=True):
+        OBJECTS[target] = OBJECTS.pop(source)
+
+
+def test_names_that_beam_takes_for_patterns_are_refused_there(bucket, tiny_config):
+    bucket["bucket://b/run1/mocks/manifest.json"] = b"{}"
+    with pytest.raises(DataError, match=r"bucket://b/run\[1\]/mocks: names in an object store cannot have"):
+        mocks_to_records.make_records(tiny_config, "bucket://b/run[1]/mocks", overwrite=True)
+    assert list(bucket) == ["bucket://b/run1/mocks/manifest.json"]
 
 
 def test_a_job_that_fails_leaves_nothing_there(bucket, tiny_config, monkeypatch):
@@ -169,6 +210,26 @@ def test_stars_and_model_there_give_the_map_of_here(
         for ours, theirs in zip(here, there, strict=True):
             np.testing.assert_array_equal(theirs.data, ours.data)
     assert not [name for name in bucket if "incomplete" in name]
+
+
+def test_local_names_may_have_brackets(tiny_config, observed_sky, saved_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for overwrite in ([], ["--overwrite"]):
+        twomass_to_records.make_records(
+            tiny_config, [str(observed_sky[0])], "a[1]", overwrite=bool(overwrite)
+        )
+        command = [
+            "score",
+            "--records",
+            "a[1]",
+            "--model",
+            str(saved_model),
+            "--out",
+            "m[1].fits",
+            *overwrite,
+        ]
+        assert main(command) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a[1]", "m[1].fits"]
 
 
 def test_what_cannot_be_scored_there_is_refused_in_a_line(bucket, survey_records, saved_model, capsys):

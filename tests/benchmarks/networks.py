@@ -101,9 +101,11 @@ def matrix_product(dtype, repeats):
 def write_survey(config, folder):
     """Survey records of the configuration's grid: Poisson draws of the sector's mean CMD."""
     from beam_jobs import shards
-    from beam_jobs.twomass_to_records import FIELDS_PER_SHARD, SPLIT, field_to_example
+    from beam_jobs.twomass_to_records import FIELDS_PER_SHARD, SPLIT
     from extmap_tf.cmd import FieldCounts
+    from extmap_tf.grids import sightline_name
     from extmap_tf.mocks import reference_cmd
+    from extmap_tf.records.example import field_to_example
 
     rng = np.random.default_rng(1)
     mean = reference_cmd(config, 280.0, 0.0).ravel()
@@ -113,7 +115,8 @@ def write_survey(config, folder):
 
     def example(index):
         slots = np.concatenate([rng.poisson(mean), [0], coverage])
-        return field_to_example(index, FieldCounts(slots), config)
+        place = config.sightlines.center_deg(index)
+        return field_to_example(FieldCounts(slots), sightline_name(*place), *place, config.cmd)
 
     entries = []
     for shard in range(n_shards):
