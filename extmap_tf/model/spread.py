@@ -18,10 +18,10 @@ from extmap_tf.model.layers import ProfileParameters
 from extmap_tf.model.objective import RELATIVE_FLOOR_MAG
 
 _KNOTS = 12
-_STEPS = 200
+_STEPS = 400
 _BATCH = 64
 _RATE = 0.05
-_DECAY = 1e-4
+_DECAY = 1e-6
 
 
 def fit_spread(model, batches, step_kpc):
