@@ -31,7 +31,7 @@ def fit_spread(model, batches, step_kpc):
     ----------
     model : keras.Model
     batches : tf.data.Dataset
-        Of (inputs, density [batch, n_distances]). Of fewer than 800 pairs, which cannot say much, less is
+        Of (inputs, density [batch, n_distances]). Of fewer than 1,600 pairs, which cannot say much, less is
         learnt.
     step_kpc : float
 

@@ -105,8 +105,13 @@ class ModelClient:
     """
 
     def __init__(self, url, model="extmap", version=None, timeout_s=30.0, retries=4, batch_size=256):
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES or not parts.netloc or parts.path.strip("/"):
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:
+            # Brackets that do not close, or a port that is no port.
+            known = False
+        if not known or parts.path.strip("/"):
             raise ServingError(
                 f"{url}: not the address of a model server: give http://HOST:8501 or grpc://HOST:8500"
             )
@@ -180,13 +185,11 @@ class ModelClient:
             raise ServingError("blue_mag and red_mag must hold as many stars in each sightline")
 
         def inputs(rows):
-            return {
-                "blue_mag": np.concatenate(blue[rows]),
-                "red_mag": np.concatenate(red[rows]),
-                "row_splits": np.cumsum([0, *map(len, blue[rows])]).astype(np.int64),
-            }
+            n_stars = np.array([len(stars) for stars in blue[rows]], np.int64)
+            return {"blue_mag": _padded(blue[rows]), "red_mag": _padded(red[rows]), "n_stars": n_stars}
 
-        return self._profiles("magnitudes", coords, len(blue), inputs)
+        # Of the two signatures for stars, a server that batches answers this one alone.
+        return self._profiles("magnitudes_padded", coords, len(blue), inputs)
 
     def profiles_of_cmds(self, coords, counts):
         """Profiles from CMDs.
@@ -272,6 +275,13 @@ def _magnitudes(stars):
     if isinstance(stars, u.Quantity):
         stars = stars.to_value(u.mag)
     return np.atleast_1d(np.asarray(stars, np.float32)).ravel()
+
+
+def _padded(rows):
+    padded = np.zeros((len(rows), max(map(len, rows))), np.float32)
+    for row, stars in zip(padded, rows, strict=True):
+        row[: len(stars)] = stars
+    return padded
 
 
 def _text(value):

@@ -249,8 +249,13 @@ def test_a_batching_server_is_checked_by_what_it_can_answer(served_model):
         for url in (server.rest_url, server.grpc_url):
             with ModelClient(url, retries=0) as client:
                 assert len(list(check_server(client))) == 5
+                place = SkyCoord([284.1, 284.2] * u.deg, [-0.95, -0.95] * u.deg, frame="galactic")
+                found = client.profiles_of_stars(place, [[12.1, 13.4], [11.9]], [[11.2, 12.9], [11.3]])
+                assert found.n_stars.tolist() == [2, 1]
+                flat = {"blue_mag": np.float32([12.1]), "red_mag": np.float32([11.2])}
+                flat |= {"row_splits": np.int64([0, 1]), "l_deg": np.float32([284.1])}
                 with pytest.raises(ServingError, match="equal 0th-dimension"):
-                    client.profiles_of_stars(SkyCoord([1] * u.deg, [1] * u.deg), [[12.0]], [[11.0]])
+                    client.predict("magnitudes", flat | {"b_deg": np.float32([-0.95])})
 
 
 @only_double
@@ -312,7 +317,17 @@ def test_what_is_no_model_server_is_one_line(body):
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8501", "ftp://localhost:1", "http://", "http://localhost:8501/v1/models/extmap"]
+    "url",
+    [
+        "localhost:8501",
+        "ftp://localhost:1",
+        "http://",
+        "http://localhost:8501/v1/models/extmap",
+        "http://[::1",
+        "http://localhost:abc",
+        "http://localhost:99999",
+        "http://localhost:0",
+    ],
 )
 def test_addresses_that_are_none_are_refused(url, capsys):
     assert cli.main(["serve-check", url]) == 1
