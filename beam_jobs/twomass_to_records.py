@@ -78,7 +78,7 @@ def _matching(given):
     return paths
 
 
-def table_to_field_counts(path, config, columns=None):
+def table_to_partial_counts(path, config, columns=None):
     """Count one table's stars into the fields of the configuration's grid.
 
     Parameters
@@ -139,7 +139,7 @@ class CountTable(beam.DoFn):
         self._config, self._columns = config, columns
 
     def process(self, path):
-        for tag, value in table_to_field_counts(path, self._config, self._columns):
+        for tag, value in table_to_partial_counts(path, self._config, self._columns):
             yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
 
 
@@ -245,7 +245,7 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
     out : str
         The records folder to make, on any of Beam's file systems.
     columns : dict, optional
-        Column names, see `table_to_field_counts`.
+        Column names, see `table_to_partial_counts`.
     overwrite : bool
     beam_argv : sequence of str
         Pipeline options of Beam.

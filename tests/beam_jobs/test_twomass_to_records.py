@@ -50,7 +50,7 @@ def test_every_fields_cmd_is_that_of_its_stars(tiny_config, observed_sky, survey
 
 
 def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed_sky, survey_records):
-    found = list(job.table_to_field_counts(str(observed_sky[0]), tiny_config))
+    found = list(job.table_to_partial_counts(str(observed_sky[0]), tiny_config))
     reports = [value for tag, value in found if tag == "report"]
     partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
     whole = block_to_field_counts(partial, tiny_config.cmd, tiny_config.sightlines.n_sightlines)
@@ -125,13 +125,13 @@ def test_parts_of_a_table_give_the_records_of_the_whole(tiny_config, observed_sk
 
 def test_tables_are_counted_side_by_side(tiny_config, tmp_path, monkeypatch):
     all_there = threading.Barrier(2)
-    count = job.table_to_field_counts
+    count = job.table_to_partial_counts
 
     def wait_and_count(*args):
         all_there.wait(60)
         yield from count(*args)
 
-    monkeypatch.setattr(job, "table_to_field_counts", wait_and_count)
+    monkeypatch.setattr(job, "table_to_partial_counts", wait_and_count)
     row = [ROW.format(12.5, 12.0, "AAA")]
     tables = [write_csv(tmp_path / f"{name}.csv", row) for name in "ab"]
     workers = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]

@@ -31,7 +31,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from astropy.coordinates import SkyCoord
 
-from beam_jobs.twomass_to_records import make_records, table_to_field_counts
+from beam_jobs.twomass_to_records import make_records, table_to_partial_counts
 from extmap_tf.catalogs.tables import PSC_COLUMNS
 from extmap_tf.config import Config
 
@@ -133,10 +133,10 @@ def write_parquet(stars, path):
 def count(path, config, columns=None, warm=None):
     """Count a table's stars: seconds, processor seconds, peak MB, and what was counted."""
     if warm:
-        list(table_to_field_counts(warm, config, columns))
+        list(table_to_partial_counts(warm, config, columns))
     wall, cpu = time.perf_counter(), time.process_time()
     n_pairs = 0
-    for tag, value in table_to_field_counts(path, config, columns):
+    for tag, value in table_to_partial_counts(path, config, columns):
         # Each star of a field is there twice: in a pixel, and in a cell.
         n_pairs += value[1][1].sum(dtype=int) // 2 if tag == "block" else 0
     return figures(wall, cpu) | {"rows": value["rows"], "counted": value["counted"], "pairs": int(n_pairs)}
