@@ -52,7 +52,10 @@ def main():
         args.json.write_text(json.dumps({"figures": figures, "ratios": ratios}, indent=1) + "\n")
     if args.keep_as_baseline:
         BASELINE.write_text(json.dumps(ratios, indent=1) + "\n")
-    lines = worse(ratios, json.loads(BASELINE.read_text())) if BASELINE.exists() else []
+    if not BASELINE.exists():
+        print("\nno baseline to compare with: --keep-as-baseline makes one")
+        return 1
+    lines = worse(ratios, json.loads(BASELINE.read_text()))
     print("\nworse than the baseline by more than 20 %:", *(lines or ["nothing"]), sep="\n  ")
     return 1 if lines else 0
 
