@@ -178,9 +178,9 @@ def _layers_of(path, hdus, verify):
     if version is None:
         raise DataError(f"{path}: a FITS file, but no map of extmap_tf (no keyword EXTMAPV); give a map")
     if version != FORMAT_VERSION:
-        raise DataError(
-            f"{path}: layout {version}, but this program reads {FORMAT_VERSION}; update extmap_tf"
-        )
+        old = isinstance(version, int) and version < FORMAT_VERSION
+        advice = "made by an older extmap_tf, score it again" if old else "update extmap_tf"
+        raise DataError(f"{path}: layout {version}, but this program reads {FORMAT_VERSION}: {advice}")
     size = path.stat().st_size
     for number, hdu in enumerate(hdus):
         if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):

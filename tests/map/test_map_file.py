@@ -304,6 +304,7 @@ def test_foreign_files_are_refused_in_one_line(tmp_path):
         ("PRIMARY", "LMIN", None, "LMIN"),
         ("PRIMARY", "KIND", "guess", "kind"),
         ("PRIMARY", "EXTMAPV", 99, "update extmap_tf"),
+        ("PRIMARY", "EXTMAPV", 1, "made by an older extmap_tf, score it again"),
     ],
 )
 def test_edited_headers_are_refused(path, image, keyword, value, words):
