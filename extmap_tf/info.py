@@ -31,7 +31,7 @@ def describe(path, verify=False):
         from extmap_tf.map import healpix
 
         if healpix.is_copy(path):
-            return [str(path), *healpix.describe_copy(path)]
+            return [str(path), *healpix.describe_copy(path, verify)]
         if _is_table(path):
             return [str(path), *_describe_table(path)]
         from extmap_tf.map.volume import ExtinctionMap

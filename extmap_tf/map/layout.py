@@ -181,22 +181,14 @@ def _layers_of(path, hdus, verify):
         old = isinstance(version, int) and version < FORMAT_VERSION
         advice = "made by an older extmap_tf, score it again" if old else "update extmap_tf"
         raise DataError(f"{path}: layout {version}, but this program reads {FORMAT_VERSION}: {advice}")
-    size = path.stat().st_size
-    for number, hdu in enumerate(hdus):
-        if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):
-            raise DataError(f"{path}: part {number} is no image (damaged, or no map); fetch or make it again")
-        place = hdu.fileinfo()
-        if place["datLoc"] + place["datSpan"] > size:
-            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
+    require_whole(path, hdus, fits.ImageHDU)
     percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))
     images = images_of(percentiles, header["NSAMPLES"])
     for name in images:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
     if verify:
-        for hdu in hdus:
-            if not (hdu.verify_datasum() and hdu.verify_checksum()):
-                raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
+        require_checksums(path, hdus)
     grid = _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
     distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
     provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
@@ -214,6 +206,26 @@ def _layers_of(path, hdus, verify):
         _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, axes), name)
         layers[attribute] = np.flip(_sky_first(np.asarray(hdus[name].data)), axis=1)
     return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
+
+
+def require_whole(path, hdus, kind):
+    """Raise DataError unless a FITS file's parts after the first are of `kind` and end inside the file."""
+    size = path.stat().st_size
+    for number, hdu in enumerate(hdus):
+        if not isinstance(hdu, fits.PrimaryHDU | kind):
+            raise DataError(
+                f"{path}: part {number} is no {kind.__name__} (damaged, or not ours); fetch or make it again"
+            )
+        place = hdu.fileinfo()
+        if place["datLoc"] + place["datSpan"] > size:
+            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
+
+
+def require_checksums(path, hdus):
+    """Raise DataError unless every part of a FITS file has the checksums that `write_hdus` gave it."""
+    for hdu in hdus:
+        if not hdu.verify_datasum() == hdu.verify_checksum() == 1:
+            raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
 
 
 def images_of(percentiles, n_samples):

@@ -187,3 +187,53 @@ def test_foreign_hdf5_files_are_one_line(tmp_path):
         describe(path)
     with pytest.raises(DataError, match="not a FITS file"):
         ExtinctionMap.read(path)
+
+
+def test_a_copy_cut_short_is_one_line(sure, tmp_path):
+    path = tmp_path / "copy.fits"
+    write_healpix(sure, path)
+    whole = path.read_bytes()
+    for size in (6000, 20_000, len(whole) // 2, len(whole) - 2880):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"truncated|cannot be read") as caught:
+            describe(path)
+        assert "\n" not in str(caught.value)
+    path = tmp_path / "copy.h5"
+    with h5py.File(path, "w") as file:
+        file["pixel_info"] = [1.0]
+        file.attrs["made_by"] = "someone"
+    with pytest.raises(DataError, match=r"cannot be read as HDF5, convert the map again: .*band"):
+        describe(path)
+
+
+def test_verify_finds_one_changed_byte_in_a_copy(sure, tmp_path):
+    path = tmp_path / "copy.fits"
+    write_healpix(sure, path)
+    describe(path, verify=True)
+    with fits.open(path) as hdus:
+        at = hdus["PROFILES"].fileinfo()["datLoc"] + 1000
+    _change(path, at)
+    describe(path)
+    with pytest.raises(DataError, match="damaged, the checksum of PROFILES fails"):
+        describe(path, verify=True)
+    path = tmp_path / "copy.h5"
+    write_hdf5(sure, path)
+    describe(path, verify=True)
+    for name in ("pixel_info", "best_fit"):
+        with h5py.File(path) as file:
+            at = file[name].id.get_chunk_info(0).byte_offset + 100
+        before = path.read_bytes()
+        _change(path, at)
+        with pytest.raises(DataError, match=f"damaged, {name} cannot be read"):
+            describe(path, verify=True)
+        path.write_bytes(before)
+    with h5py.File(path, "r+") as file:
+        file["more"] = [1.0]
+    with pytest.raises(DataError, match="more has no checksum"):
+        describe(path, verify=True)
+
+
+def _change(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
