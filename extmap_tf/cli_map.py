@@ -1,6 +1,7 @@
 """Subcommands of ``extmap-tf`` that need a map and nothing heavier."""
 
 import sys
+from pathlib import Path
 
 from extmap_tf import __version__
 from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named, place_of
@@ -354,13 +355,19 @@ def _merge(args):
     from extmap_tf.map.volume import ExtinctionMap
 
     refuse_existing(args.out, args.overwrite)
+    known = {}
+    for path in args.maps:
+        # The same stars twice would count as two measurements.
+        real = Path(path).resolve()
+        if real in known:
+            raise ConfigError(f"{path} is the same file as {known[real]}: give each map once")
+        known[real] = path
     volumes = [ExtinctionMap.read(path) for path in args.maps]
     merge_maps(volumes, args.maps, args.independent).write(args.out, overwrite=args.overwrite)
+    print(args.out)
 
 
 def _convert(args):
-    from pathlib import Path
-
     from extmap_tf.files import refuse_existing
     from extmap_tf.map.healpix import write_hdf5, write_healpix
     from extmap_tf.map.volume import ExtinctionMap
