@@ -20,15 +20,13 @@ def add_map_commands(add):
     query.add_argument("--distance", type=finite, metavar="KPC", help="by default: the whole profile")
     query.add_argument("--band", help="the map's own (default), another (U to W2), or E(B-V) and the like")
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
-    query.add_argument(
-        "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"
-    )
+    query.add_argument("--mode", help="median (default), mean, std, percentile, samples or random_sample")
     query.add_argument(
         "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
     )
     _add_law(query, "instead of the map's own")
     query.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
-    query.add_argument("--seed", type=int, default=0, help="of random_sample (default: %(default)s)")
+    query.add_argument("--seed", type=int, help="of random_sample (default: 0)")
     query.add_argument(
         "--table", help="table of positions instead of one: FITS, VOTable, Parquet, ECSV or CSV"
     )
@@ -214,15 +212,17 @@ def _cmds(folder, volume, sightlines):
 
 def _add_law(parser, what):
     parser.add_argument("--law", help=f"{what}: a model of dust_extinction, such as F19")
-    parser.add_argument("--rv", type=float, default=3.1, help="R(V) of --law (default: %(default)s)")
+    parser.add_argument("--rv", type=finite, help="R(V) of --law (default: 3.1)")
 
 
 def _law(args):
     if args.law is None:
+        if args.rv is not None:
+            args.parser.error("--rv goes with --law")
         return None
     from extmap_tf.config import LawConfig
 
-    return LawConfig(args.law, args.rv)
+    return LawConfig(args.law) if args.rv is None else LawConfig(args.law, args.rv)
 
 
 def _query(args):
@@ -230,10 +230,13 @@ def _query(args):
 
     if bool(args.table) != bool(args.out) or (args.column and not args.table):
         args.parser.error("--table and --out go together, and --column with them")
-    how = {name: getattr(args, name) for name in ("band", "quantity", "mode", "percentile", "sky", "seed")}
-    if args.percentile:
-        how["mode"] = "percentile"
-    how["law"] = _law(args)
+    mode = args.mode or ("percentile" if args.percentile else "median")
+    if args.percentile and mode != "percentile":
+        args.parser.error(f"give either --percentile or --mode {mode}")
+    if args.seed is not None and mode != "random_sample":
+        args.parser.error("--seed goes with --mode random_sample")
+    how = {name: getattr(args, name) for name in ("band", "quantity", "percentile", "sky")}
+    how |= {"mode": mode, "seed": args.seed or 0, "law": _law(args)}
     places = (args.l, args.b, args.ra, args.dec)
     if args.table:
         if places.count(None) != 4:
@@ -279,7 +282,8 @@ def _compare(args):
     from extmap_tf.map.other_maps import open_other
     from extmap_tf.map.volume import ExtinctionMap
 
-    if args.per_unit is not None and (args.band or args.law):
+    law = _law(args)
+    if args.per_unit is not None and (args.band or law):
         args.parser.error("give either --per-unit, or --band and --law")
     if args.out:
         refuse_existing(args.out, args.overwrite)
@@ -289,9 +293,9 @@ def _compare(args):
     if args.per_unit is not None:
         how["per_unit"] = args.per_unit
     elif args.band or other.band:
-        how |= {"band": args.band or other.band, "law": _law(args)}
+        how |= {"band": args.band or other.band, "law": law}
     elif other.ks_per_unit is not None:
-        how["per_unit"] = other.ks_per_unit / volume.band_factor("Ks", _law(args))
+        how["per_unit"] = other.ks_per_unit / volume.band_factor("Ks", law)
     else:
         raise ConfigError(
             f"{args.other}: say what its numbers are: --band 'E(B-V)', --band V or --per-unit X"
@@ -375,14 +379,16 @@ def _convert(args):
     suffix = Path(args.out).suffix.lower()
     if suffix not in (".fits", ".h5", ".hdf5"):
         raise ConfigError(f"{args.out}: the name of a copy must end in .fits, .h5 or .hdf5")
-    if suffix == ".fits" and args.band:
-        raise ConfigError(f"--band goes with .h5; the values of {args.out} stay in the map's own band")
+    law = _law(args)
+    if suffix == ".fits" and (args.band or law):
+        option = "--band" if args.band else "--law"
+        raise ConfigError(f"{option} goes with .h5; the values of {args.out} stay in the map's own band")
     refuse_existing(args.out, args.overwrite)
     volume = ExtinctionMap.read(args.map)
     if suffix == ".fits":
         pixels = write_healpix(volume, args.out, args.nside, args.overwrite)
     else:
-        pixels = write_hdf5(volume, args.out, args.nside, args.band, _law(args), args.overwrite)
+        pixels = write_hdf5(volume, args.out, args.nside, args.band, law, args.overwrite)
     print(f"{args.out}: {len(pixels.index):,} pixels of nside {pixels.nside}")
     left_out = volume.grid.n_sightlines - pixels.n_sightlines
     if left_out:
