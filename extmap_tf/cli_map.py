@@ -129,7 +129,7 @@ def add_map_commands(add):
         "--nside",
         type=int,
         metavar="N",
-        help="a power of two (default: the smallest whose pixels are not wider than the map's step)",
+        help="a power of two (default: the smallest that keeps 99 %% of the sightlines)",
     )
     convert.add_argument("--band", help="of .h5: other than the map's own, such as V or E(B-V)")
     _add_law(convert, "of --band, instead of the map's own")

@@ -2,7 +2,8 @@
 
 A pixel has the profile of the sightline whose centre is nearest to the pixel's own. Nothing is averaged:
 every number of a copy is one of the map's. So pixels may not be wider than the map's step; and as they lie
-askew to its grid, some sightlines are in several pixels, and a few in none unless pixels are much smaller.
+askew to its grid, some sightlines are in several pixels, and where pixels are as wide as the step, about a
+tenth are in none. By default pixels are small enough to keep nearly all.
 """
 
 import math
@@ -25,6 +26,11 @@ from extmap_tf.map.provenance import SIGHTLINE_FLAGS
 SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
 
 MAX_PIXELS = 5_000_000
+
+# By default at least this share of the sightlines is in a pixel, unless pixels had to be more than so many
+# times narrower than the map's step: near a pole sightlines lie very close.
+KEPT = 0.99
+FINEST = 8
 
 # Ranks of the profiles that stand for samples in a map without any, in percent.
 RANKS = tuple(2.5 + 5.0 * i for i in range(20))
@@ -61,7 +67,7 @@ class Pixels:
     @property
     def n_sightlines(self):
         """Sightlines that are in one pixel or more."""
-        return len(np.unique(np.stack([self.i_b, self.i_l]), axis=1).T)
+        return len(np.unique(self.i_b * (self.i_l.max(initial=0) + 1) + self.i_l))
 
 
 def smallest_nside(step_deg):
@@ -76,7 +82,8 @@ def pixels_of(grid, nside=None):
     ----------
     grid : SightlineGrid
     nside : int, optional
-        A power of two; by default that of `smallest_nside`.
+        A power of two; by default the smallest that keeps at least `KEPT` of the sightlines, as far as its
+        pixels are at most `FINEST` times narrower than the grid's step and not too many.
 
     Returns
     -------
@@ -87,10 +94,15 @@ def pixels_of(grid, nside=None):
     ConfigError
         `nside` is no power of two, its pixels are wider than the grid's step, or they are too many.
     """
-    from astropy_healpix import HEALPix
-
     least = smallest_nside(grid.step_deg)
-    nside = least if nside is None else nside
+    if nside is None:
+        nside, pixels = least, _pixels(grid, least)
+        while pixels.n_sightlines < KEPT * grid.n_sightlines:
+            nside *= 2
+            if grid.step_deg * nside / SIDE_DEG > FINEST or _expected(grid, nside) > MAX_PIXELS:
+                break
+            pixels = _pixels(grid, nside)
+        return pixels
     if nside < 1 or nside & (nside - 1):
         raise ConfigError(f"nside must be a power of two, got: {nside}")
     if nside < least:
@@ -98,7 +110,18 @@ def pixels_of(grid, nside=None):
             f"pixels of nside {nside} are wider ({SIDE_DEG / nside:.3g} deg) than the map's step "
             f"({grid.step_deg:g} deg) and would leave most sightlines out: give {least} or more"
         )
-    number = grid.n_sightlines * (grid.step_deg * nside / SIDE_DEG) ** 2
+    return _pixels(grid, nside)
+
+
+def _expected(grid, nside):
+    """About how many pixels there are in a grid."""
+    return grid.n_sightlines * (grid.step_deg * nside / SIDE_DEG) ** 2
+
+
+def _pixels(grid, nside):
+    from astropy_healpix import HEALPix
+
+    number = _expected(grid, nside)
     if number > MAX_PIXELS:
         raise ConfigError(
             f"nside {nside} would make about {number:.2g} pixels, at most {MAX_PIXELS:,} are allowed"

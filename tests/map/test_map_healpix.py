@@ -13,10 +13,19 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from extmap_tf.cli import main
+from extmap_tf.config import Config
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import SightlineGrid
 from extmap_tf.info import describe
-from extmap_tf.map.healpix import RANKS, SIDE_DEG, pixels_of, smallest_nside, write_hdf5, write_healpix
+from extmap_tf.map.healpix import (
+    FINEST,
+    RANKS,
+    SIDE_DEG,
+    pixels_of,
+    smallest_nside,
+    write_hdf5,
+    write_healpix,
+)
 from extmap_tf.map.volume import ExtinctionMap
 
 
@@ -52,7 +61,24 @@ def test_the_pixels_are_all_whose_centres_are_in_the_map(grid, nside):
     assert 0 < pixels.n_sightlines <= grid.n_sightlines
 
 
-def test_the_default_pixels_are_as_wide_as_the_step_or_less():
+@pytest.mark.parametrize("name", ["demo", "carina"])
+def test_the_default_pixels_keep_nearly_all_sightlines(name):
+    grid = Config.named(name).sightlines
+    pixels = pixels_of(grid)
+    assert pixels.n_sightlines >= 0.99 * grid.n_sightlines
+    assert pixels_of(grid, pixels.nside // 2).n_sightlines < 0.99 * grid.n_sightlines
+
+
+def test_the_default_pixels_stay_within_bounds_near_a_pole(monkeypatch):
+    grid = SightlineGrid(0.0, 359.0, 82.0, 84.0, 1.0, 1.0)
+    pixels = pixels_of(grid)
+    assert pixels.n_sightlines < 0.99 * grid.n_sightlines
+    assert FINEST / 2 < grid.step_deg * pixels.nside / SIDE_DEG <= FINEST
+    monkeypatch.setattr("extmap_tf.map.healpix.MAX_PIXELS", 4 * grid.n_sightlines)
+    assert pixels_of(grid).nside == smallest_nside(1.0)
+
+
+def test_pixels_of_the_smallest_nside_are_as_wide_as_the_step_or_less():
     for step_deg in (0.1, 0.25, 0.5, 1.0, 5.0, 30.0):
         nside = smallest_nside(step_deg)
         assert SIDE_DEG / nside <= step_deg * (1 + 1e-9)
@@ -163,13 +189,17 @@ def test_convert_writes_and_info_tells(sure, tmp_path, capsys):
         argv = ["convert", str(tmp_path / "map.fits"), str(tmp_path / name)]
         assert main(argv) == 0
         captured = capsys.readouterr()
-        assert "pixels of nside 128" in captured.out
-        assert "--nside 256 keeps more" in captured.err
+        assert "pixels of nside 256" in captured.out
+        assert captured.err == ""
         assert main(argv) == 1
         assert "exists already" in capsys.readouterr().err
         text = "\n".join(describe(tmp_path / name))
-        assert "HEALPix pixels of nside 128" in text
+        assert "HEALPix pixels of nside 256" in text
         assert sure.provenance.config_digest in text
+        assert main([*argv, "--nside", "128", "--overwrite"]) == 0
+        captured = capsys.readouterr()
+        assert "pixels of nside 128" in captured.out
+        assert "2 of 35 sightlines are nearest to no pixel; --nside 256 keeps more" in captured.err
     assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "copy.txt")]) == 1
     assert "must end in .fits, .h5" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "v.fits"), "--band", "V"]) == 1
