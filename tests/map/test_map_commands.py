@@ -101,6 +101,16 @@ def test_compare_with_nothing_to_compare_with_is_one_line(other, message, map_fi
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["", "no table\n"])
+@pytest.mark.parametrize("name", ["other", "other.csv", "other.fits"])
+def test_compare_with_a_file_that_is_no_table_is_one_short_line(name, text, map_file, tmp_path, capsys):
+    (tmp_path / name).write_text(text)
+    line = fails(capsys, "compare", map_file, "--with", tmp_path / name)
+    assert f"{tmp_path / name}: " in line
+    assert "Read Write" not in line
+    assert len(line) < 300 + len(str(tmp_path))
+
+
 @pytest.mark.parametrize("suffix", ["ecsv", "csv", "fits", "vot"])
 def test_clouds_are_written_as_found(suffix, map_file, sure, tmp_path, capsys):
     path = tmp_path / f"clouds.{suffix}"
