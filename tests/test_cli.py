@@ -479,7 +479,7 @@ def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monk
             os.kill(os.getpid(), number)
             time.sleep(5)
 
-    monkeypatch.setattr("extmap_tf.cli._info", half)
+    monkeypatch.setattr("extmap_tf.cli_map._info", half)
     before = signal.getsignal(number)
     assert main(["info", "x"]) == status
     assert one_line(capsys.readouterr().err).endswith(("interrupted", "terminated"))
@@ -490,7 +490,7 @@ def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monk
 def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        monkeypatch.setattr("extmap_tf.cli._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
+        monkeypatch.setattr("extmap_tf.cli_map._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
         assert main(["info", "x"]) == 0
     finally:
         signal.signal(signal.SIGINT, before)
