@@ -5,7 +5,7 @@ from pathlib import Path
 
 from extmap_tf import __version__
 from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named, place_of
-from extmap_tf.errors import ConfigError
+from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
 
@@ -165,7 +165,7 @@ def add_map_commands(add):
     )
     report.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
-    info = add("info", _info, "Describe records, a model, a map or a table of stars.")
+    info = add("info", _info, "Describe anything that extmap-tf writes, or a table of stars.")
     info.add_argument("path", nargs="+")
     info.add_argument("--verify", action="store_true", help="also check every checksum")
 
@@ -441,5 +441,13 @@ def _summary_of_model(path, volume):
 def _info(args):
     from extmap_tf.info import describe
 
+    errors = []
     for path in args.path:
-        print("\n".join(describe(path, verify=args.verify)))
+        try:
+            lines = describe(path, verify=args.verify)
+        except (ExtmapError, OSError) as error:
+            errors.append(error)
+        else:
+            print("\n".join(lines))
+    if errors:
+        raise ExceptionGroup("info", errors)

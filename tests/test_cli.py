@@ -198,7 +198,7 @@ def test_info_describes_records_models_and_maps(
     ("what", "message"),
     [
         (lambda p: p / "nothing", "no such file or folder"),
-        (lambda p: p, "neither records, nor a model, nor a map"),
+        (lambda p: p, "not a folder that info knows: neither records, nor a model, nor a fit"),
         (lambda p: p / "foreign.txt", "foreign.txt"),
     ],
 )

@@ -85,6 +85,11 @@ def query_table(volume, path, out, columns=None, distance_kpc=None, overwrite=Fa
     return len(table), int(np.isnan(rows).any(axis=1).sum())
 
 
+def read_table(path):
+    """A table in any of the formats of `query_table`, as astropy has it; DataError if it cannot be read."""
+    return _read(path, _format_of(path))[0]
+
+
 def _format_of(path):
     try:
         with open(path, "rb") as stream:
