@@ -182,13 +182,17 @@ def _add_view(parser):
     )
 
 
-def _view(args, volume):
-    """Sightlines, arms and CMDs to draw, as keywords."""
+def _view(args, volume, all_cmds=None):
+    """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand."""
     from extmap_tf.map.gallery import spread_sightlines
 
     how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
     how["arms"] = args.arms or args.arms is not None
-    if args.records:
+    if all_cmds:
+        grid, counts = all_cmds
+        # A place outside the map is refused where it would be drawn.
+        how["cmds"] = grid, counts[volume.grid.sightline_of(*zip(*how["sightlines"], strict=True))]
+    elif args.records:
         how["cmds"] = _cmds(args.records, volume, how["sightlines"])
     return how
 
@@ -287,6 +291,10 @@ def _compare(args):
         args.parser.error("give either --per-unit, or --band and --law")
     if args.out:
         refuse_existing(args.out, args.overwrite)
+    if args.figures:
+        from extmap_tf.map.compare_figures import figure_paths
+
+        figure_paths(args.figures, args.format, args.overwrite)
     sightlines = chosen_sightlines(args)
     volume, other = ExtinctionMap.read(args.map), open_other(args.other)
     how = {"name": args.name or other.name}
@@ -412,9 +420,11 @@ def _plot(args):
 
 
 def _report(args):
-    from extmap_tf.map.report import write_report
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map.report import report_path, write_report
     from extmap_tf.map.volume import ExtinctionMap
 
+    refuse_existing(report_path(args.out), args.overwrite)
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     model = _summary_of_model(args.model, volume) if args.model else ()
@@ -422,7 +432,8 @@ def _report(args):
     if args.records and not args.static:
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = _cmds(args.records, volume, places)
-    print(write_report(volume, args.out, **how, **_view(args, volume)))
+    view = _view(args, volume, how.get("all_cmds"))
+    print(write_report(volume, args.out, **how, **view))
 
 
 def _summary_of_model(path, volume):

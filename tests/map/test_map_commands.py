@@ -64,6 +64,16 @@ def test_compare_with_a_map_prints_writes_and_draws(map_file, other_file, tmp_pa
     assert "exists already" in fails(capsys, *argv)
 
 
+def test_compare_and_report_refuse_what_is_there_before_any_work(map_file, tmp_path, capsys):
+    # Work would find that there is no such map.
+    (tmp_path / "agreement.png").write_text("mine")
+    (tmp_path / "report.html").write_text("mine")
+    argv = ["compare", map_file, "--with", tmp_path / "nothing", "--figures", tmp_path]
+    assert "agreement.png exists already" in fails(capsys, *argv)
+    argv = ["report", tmp_path / "nothing", "--records", tmp_path / "nothing", "--out", tmp_path]
+    assert "report.html exists already" in fails(capsys, *argv)
+
+
 def test_compare_knows_what_the_numbers_of_marshall_are(map_file, tmp_path, capsys):
     argv = ["compare", map_file, "--with", marshall_file(tmp_path), "--distance", 0.9]
     last = runs(capsys, *argv).splitlines()[-1].split()
