@@ -65,8 +65,11 @@ _PROVENANCE_KEYWORDS = {
     "MODEL": ("model_name", "model"),
     "MODELDIG": ("model_digest", "digest of the model"),
     "RECDIG": ("records_digest", "digest of the training records"),
+    "MODELIS": ("model_facts", "from the card of the model"),
     "SOFTWARE": ("software", "made by"),
 }
+# Left out where there is nothing to say.
+_OPTIONAL = ("MODELIS",)
 _SIGHTLINE_KEYWORDS = {
     "LMIN": ("l_min_deg", "[deg] first longitude"),
     "LMAX": ("l_max_deg", "[deg] last longitude (may exceed 360)"),
@@ -117,7 +120,8 @@ def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples
         (grid, _SIGHTLINE_KEYWORDS),
         (distance, _DISTANCE_KEYWORDS),
     ):
-        cards += [_card(key, getattr(owner, name), text) for key, (name, text) in keywords.items()]
+        values = {key: (getattr(owner, name), text) for key, (name, text) in keywords.items()}
+        cards += [_card(key, *card) for key, card in values.items() if card[0] or key not in _OPTIONAL]
     cards.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
     cards.append(_card("NPERC", len(percentiles), "percentiles in this file"))
     cards += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
@@ -259,6 +263,8 @@ def _from_header(cls, header, keywords):
     hints = typing.get_type_hints(cls)
     values = {}
     for keyword, (name, _) in keywords.items():
+        if keyword in _OPTIONAL and keyword not in header:
+            continue
         value, kinds = header[keyword], typing.get_args(hints[name]) or (hints[name],)
         # A keyword without a value stands for None.
         none = value is None and type(None) in kinds

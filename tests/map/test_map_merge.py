@@ -117,6 +117,11 @@ def test_every_sightline_keeps_its_place_in_the_union(start, n_first, shift, n_s
     assert all(abs(x - round(x)) < 1e-6 for x in _offset(second, first))
 
 
+def test_a_map_that_tells_nothing_of_its_model_merges_with_one_that_does(make_map):
+    west, east = make_map(WEST, model_facts="small network"), make_map(EAST)
+    assert merge_maps([west, east], ["west", "east"]).provenance.model_facts == "small network"
+
+
 def test_the_command_writes_the_merged_map(make_sure_map, tmp_path, capsys):
     make_sure_map(WEST).write(tmp_path / "west.fits")
     make_sure_map(EAST, seed=2).write(tmp_path / "east.fits")
