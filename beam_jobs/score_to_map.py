@@ -180,6 +180,17 @@ def build(pipeline, shards, handler, folder):
     )
 
 
+def facts_of(card):
+    """What a `ModelCard` says, in short: network, weights, training pairs and loss, software."""
+    training = card.training
+    facts = [f"{card.config.network.preset} network", f"{card.n_weights} weights"]
+    if "train_pairs" in training:
+        facts.append(f"{training['train_pairs']} training pairs")
+    if "validation_loss" in training:
+        facts.append(f"validation loss {training['validation_loss']:.6g}")
+    return ", ".join([*facts, f"trained by extmap_tf {card.software_version}"])
+
+
 def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_samples=0):
     """Run the job.
 
@@ -233,6 +244,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             model_name=f"{card.config.network.preset}/{model_folder.rsplit('/', 1)[-1]}",
             model_digest=card.digest,
             records_digest=card.records_digest,
+            model_facts=facts_of(card),
         )
         result = tiles_to_map(tiles, grid, card.config.distance, provenance)
         result.write(local, overwrite=overwrite)

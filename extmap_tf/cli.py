@@ -75,6 +75,9 @@ def _stopped_by_signals(received):
 
 def _told(error):
     """Tell a user of an error in one line; returns the exit status, None for a defect of ours."""
+    if isinstance(error, ExceptionGroup):
+        statuses = [_told(one) for one in error.exceptions]
+        return None if None in statuses else max(statuses)
     if isinstance(error, ExtmapError):
         return _complain(error)
     if isinstance(error, KeyboardInterrupt):

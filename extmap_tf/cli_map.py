@@ -1,10 +1,11 @@
 """Subcommands of ``extmap-tf`` that need a map and nothing heavier."""
 
 import sys
+from pathlib import Path
 
 from extmap_tf import __version__
 from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named, place_of
-from extmap_tf.errors import ConfigError
+from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
 
@@ -19,15 +20,13 @@ def add_map_commands(add):
     query.add_argument("--distance", type=finite, metavar="KPC", help="by default: the whole profile")
     query.add_argument("--band", help="the map's own (default), another (U to W2), or E(B-V) and the like")
     query.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
-    query.add_argument(
-        "--mode", default="median", help="median (default), mean, std, percentile, samples or random_sample"
-    )
+    query.add_argument("--mode", help="median (default), mean, std, percentile, samples or random_sample")
     query.add_argument(
         "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
     )
     _add_law(query, "instead of the map's own")
     query.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
-    query.add_argument("--seed", type=int, default=0, help="of random_sample (default: %(default)s)")
+    query.add_argument("--seed", type=int, help="of random_sample (default: 0)")
     query.add_argument(
         "--table", help="table of positions instead of one: FITS, VOTable, Parquet, ECSV or CSV"
     )
@@ -130,7 +129,7 @@ def add_map_commands(add):
         "--nside",
         type=int,
         metavar="N",
-        help="a power of two (default: the smallest whose pixels are not wider than the map's step)",
+        help="a power of two (default: the smallest that keeps 99 %% of the sightlines)",
     )
     convert.add_argument("--band", help="of .h5: other than the map's own, such as V or E(B-V)")
     _add_law(convert, "of --band, instead of the map's own")
@@ -166,7 +165,7 @@ def add_map_commands(add):
     )
     report.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
-    info = add("info", _info, "Describe records, a model, a map or a table of stars.")
+    info = add("info", _info, "Describe anything that extmap-tf writes, or a table of stars.")
     info.add_argument("path", nargs="+")
     info.add_argument("--verify", action="store_true", help="also check every checksum")
 
@@ -183,13 +182,17 @@ def _add_view(parser):
     )
 
 
-def _view(args, volume):
-    """Sightlines, arms and CMDs to draw, as keywords."""
+def _view(args, volume, all_cmds=None):
+    """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand."""
     from extmap_tf.map.gallery import spread_sightlines
 
     how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
     how["arms"] = args.arms or args.arms is not None
-    if args.records:
+    if all_cmds:
+        grid, counts = all_cmds
+        # A place outside the map is refused where it would be drawn.
+        how["cmds"] = grid, counts[volume.grid.sightline_of(*zip(*how["sightlines"], strict=True))]
+    elif args.records:
         how["cmds"] = _cmds(args.records, volume, how["sightlines"])
     return how
 
@@ -213,15 +216,17 @@ def _cmds(folder, volume, sightlines):
 
 def _add_law(parser, what):
     parser.add_argument("--law", help=f"{what}: a model of dust_extinction, such as F19")
-    parser.add_argument("--rv", type=float, default=3.1, help="R(V) of --law (default: %(default)s)")
+    parser.add_argument("--rv", type=finite, help="R(V) of --law (default: 3.1)")
 
 
 def _law(args):
     if args.law is None:
+        if args.rv is not None:
+            args.parser.error("--rv goes with --law")
         return None
     from extmap_tf.config import LawConfig
 
-    return LawConfig(args.law, args.rv)
+    return LawConfig(args.law) if args.rv is None else LawConfig(args.law, args.rv)
 
 
 def _query(args):
@@ -229,10 +234,13 @@ def _query(args):
 
     if bool(args.table) != bool(args.out) or (args.column and not args.table):
         args.parser.error("--table and --out go together, and --column with them")
-    how = {name: getattr(args, name) for name in ("band", "quantity", "mode", "percentile", "sky", "seed")}
-    if args.percentile:
-        how["mode"] = "percentile"
-    how["law"] = _law(args)
+    mode = args.mode or ("percentile" if args.percentile else "median")
+    if args.percentile and mode != "percentile":
+        args.parser.error(f"give either --percentile or --mode {mode}")
+    if args.seed is not None and mode != "random_sample":
+        args.parser.error("--seed goes with --mode random_sample")
+    how = {name: getattr(args, name) for name in ("band", "quantity", "percentile", "sky")}
+    how |= {"mode": mode, "seed": args.seed or 0, "law": _law(args)}
     places = (args.l, args.b, args.ra, args.dec)
     if args.table:
         if places.count(None) != 4:
@@ -278,19 +286,24 @@ def _compare(args):
     from extmap_tf.map.other_maps import open_other
     from extmap_tf.map.volume import ExtinctionMap
 
-    if args.per_unit is not None and (args.band or args.law):
+    law = _law(args)
+    if args.per_unit is not None and (args.band or law):
         args.parser.error("give either --per-unit, or --band and --law")
     if args.out:
         refuse_existing(args.out, args.overwrite)
+    if args.figures:
+        from extmap_tf.map.compare_figures import figure_paths
+
+        figure_paths(args.figures, args.format, args.overwrite)
     sightlines = chosen_sightlines(args)
     volume, other = ExtinctionMap.read(args.map), open_other(args.other)
     how = {"name": args.name or other.name}
     if args.per_unit is not None:
         how["per_unit"] = args.per_unit
     elif args.band or other.band:
-        how |= {"band": args.band or other.band, "law": _law(args)}
+        how |= {"band": args.band or other.band, "law": law}
     elif other.ks_per_unit is not None:
-        how["per_unit"] = other.ks_per_unit / volume.band_factor("Ks", _law(args))
+        how["per_unit"] = other.ks_per_unit / volume.band_factor("Ks", law)
     else:
         raise ConfigError(
             f"{args.other}: say what its numbers are: --band 'E(B-V)', --band V or --per-unit X"
@@ -354,13 +367,19 @@ def _merge(args):
     from extmap_tf.map.volume import ExtinctionMap
 
     refuse_existing(args.out, args.overwrite)
+    known = {}
+    for path in args.maps:
+        # The same stars twice would count as two measurements.
+        real = Path(path).resolve()
+        if real in known:
+            raise ConfigError(f"{path} is the same file as {known[real]}: give each map once")
+        known[real] = path
     volumes = [ExtinctionMap.read(path) for path in args.maps]
     merge_maps(volumes, args.maps, args.independent).write(args.out, overwrite=args.overwrite)
+    print(args.out)
 
 
 def _convert(args):
-    from pathlib import Path
-
     from extmap_tf.files import refuse_existing
     from extmap_tf.map.healpix import write_hdf5, write_healpix
     from extmap_tf.map.volume import ExtinctionMap
@@ -368,14 +387,16 @@ def _convert(args):
     suffix = Path(args.out).suffix.lower()
     if suffix not in (".fits", ".h5", ".hdf5"):
         raise ConfigError(f"{args.out}: the name of a copy must end in .fits, .h5 or .hdf5")
-    if suffix == ".fits" and args.band:
-        raise ConfigError(f"--band goes with .h5; the values of {args.out} stay in the map's own band")
+    law = _law(args)
+    if suffix == ".fits" and (args.band or law):
+        option = "--band" if args.band else "--law"
+        raise ConfigError(f"{option} goes with .h5; the values of {args.out} stay in the map's own band")
     refuse_existing(args.out, args.overwrite)
     volume = ExtinctionMap.read(args.map)
     if suffix == ".fits":
         pixels = write_healpix(volume, args.out, args.nside, args.overwrite)
     else:
-        pixels = write_hdf5(volume, args.out, args.nside, args.band, _law(args), args.overwrite)
+        pixels = write_hdf5(volume, args.out, args.nside, args.band, law, args.overwrite)
     print(f"{args.out}: {len(pixels.index):,} pixels of nside {pixels.nside}")
     left_out = volume.grid.n_sightlines - pixels.n_sightlines
     if left_out:
@@ -399,9 +420,11 @@ def _plot(args):
 
 
 def _report(args):
-    from extmap_tf.map.report import write_report
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map.report import report_path, write_report
     from extmap_tf.map.volume import ExtinctionMap
 
+    refuse_existing(report_path(args.out), args.overwrite)
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     model = _summary_of_model(args.model, volume) if args.model else ()
@@ -409,7 +432,8 @@ def _report(args):
     if args.records and not args.static:
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = _cmds(args.records, volume, places)
-    print(write_report(volume, args.out, **how, **_view(args, volume)))
+    view = _view(args, volume, how.get("all_cmds"))
+    print(write_report(volume, args.out, **how, **view))
 
 
 def _summary_of_model(path, volume):
@@ -428,5 +452,13 @@ def _summary_of_model(path, volume):
 def _info(args):
     from extmap_tf.info import describe
 
+    errors = []
     for path in args.path:
-        print("\n".join(describe(path, verify=args.verify)))
+        try:
+            lines = describe(path, verify=args.verify)
+        except (ExtmapError, OSError) as error:
+            errors.append(error)
+        else:
+            print("\n".join(lines))
+    if errors:
+        raise ExceptionGroup("info", errors)

@@ -1,5 +1,8 @@
 """Plain words about any file this software writes."""
 
+import html
+import json
+
 from extmap_tf.catalogs.survey_tables import describe_table
 from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
@@ -9,15 +12,37 @@ from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
 
+# What the parts of a demo's folder are.
+_DEMO = "summary.json"
+_DEMO_PARTS = {
+    "config.toml": "configuration",
+    "mocks": "records of training pairs",
+    "training": "training folder",
+    "model": "SavedModel",
+    "sky.parquet": "stars of the mock sky",
+    "survey": "records of the sky's fields",
+    "truth.fits": "map of the true dust",
+    "map.fits": "map by the model",
+    "figures": "figures of the map",
+    _DEMO: "errors against the truth, seconds, counts",
+}
+_FIT = "fit.json"
+
+_REPORT_TITLE = b"<title>3D extinction map:"
+
 
 def describe(path, verify=False):
-    """Lines of text about records, a training folder, a SavedModel, a map or a table of stars.
+    """Lines of text about anything that extmap_tf writes, or a table of stars that it could read.
 
     Parameters
     ----------
     path : path-like
+        Records, a training folder, a SavedModel, a map or a copy of one, a configuration, numbers of
+        ``evaluate``, ``compare`` or ``fit`` (JSON), a table of clouds, a report, a folder of ``demo`` or
+        ``fit``, or a table of stars.
     verify : bool
-        Also check every checksum; DataError names what is damaged. Tables of stars carry none.
+        Also check every checksum; DataError names what is damaged. Only records, models, maps and copies
+        carry any.
 
     Raises
     ------
@@ -28,15 +53,7 @@ def describe(path, verify=False):
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
-        from extmap_tf.map import healpix
-
-        if healpix.is_copy(path):
-            return [str(path), *healpix.describe_copy(path)]
-        if _is_table(path):
-            return [str(path), *_describe_table(path)]
-        from extmap_tf.map.volume import ExtinctionMap
-
-        return [str(path), *ExtinctionMap.read(path, verify=verify).describe()]
+        return [str(path), *_describe_file(path, verify)]
     if (path / MANIFEST_NAME).exists():
         records = Records.open(path)
         if verify:
@@ -51,7 +68,127 @@ def describe(path, verify=False):
         if verify:
             verify_checksums(folder, EXTRA)
         return [str(folder), *_describe_model(card, "SavedModel")]
-    raise DataError(f"{path}: neither records, nor a model, nor a map of extmap_tf")
+    if (path / _DEMO).is_file():
+        return [str(path), *_describe_demo(path, verify)]
+    if (path / _FIT).is_file():
+        return [str(path), *_describe_json(path / _FIT)]
+    raise DataError(
+        f"{path}: not a folder that info knows: neither records, nor a model, nor a fit, nor a demo"
+    )
+
+
+def _describe_file(path, verify):
+    from extmap_tf.map import healpix
+
+    with open(path, "rb") as stream:
+        head = stream.read(2880 * 8)
+    suffix = path.suffix.lower()
+    if healpix.is_copy(path):
+        return healpix.describe_copy(path, verify)
+    if b"jump_std_mag" in head:
+        return _describe_clouds(path)
+    if _REPORT_TITLE in head:
+        return _describe_html(path)
+    if suffix == ".toml":
+        return [_line("configuration", "of extmap_tf"), *_describe_config(Config.load(path))]
+    if suffix == ".json":
+        return _describe_json(path)
+    # Of two FITS files, a table of stars is the one without an image of ours.
+    if head.startswith(b"SIMPLE  =") and (b"EXTMAPV" in head or b"BINTABLE" not in head):
+        from extmap_tf.map.volume import ExtinctionMap
+
+        return ExtinctionMap.read(path, verify=verify).describe()
+    try:
+        return _describe_table(path)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise DataError(f"{path}: not a file that info knows; as a table of stars: {reason}") from None
+
+
+def _describe_json(path):
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read as JSON (cut short?), make it again: {error}") from None
+    try:
+        return _describe_numbers(path, found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: was edited, make it again: {type(error).__name__}: {error}") from None
+
+
+def _describe_numbers(path, found):
+    keys = set(found) if isinstance(found, dict) else set()
+    if {"software_version", "config_name", "sightlines", "quantity"} <= keys and path.name == _FIT:
+        lines = [_line("fit", f"of {len(found['sightlines'])} CMDs: {found['quantity']}")]
+    elif {"software_version", "overall", "by_total"} <= keys:
+        lines = [_line("errors", "of an estimate against the truth, by 'evaluate'"), *_errors(found)]
+    elif {"software_version", "other", "rows", "band"} <= keys:
+        lines = [_line("comparison", f"of a map's A({found['band']}) in mag with {found['other']}")]
+        for row in found["rows"]:
+            lines.append(_line("", f"{row['n']} positions at {row['distance_kpc']:g} kpc"))
+    elif {"software_version", "errors", "seconds", "stars"} <= keys:
+        lines = [_line("demo", f"{found['quantity']}; {found['stars']:,} stars"), *_errors(found["errors"])]
+    else:
+        raise DataError(
+            f"{path}: not a file that info knows (other JSON); of records or a model give the folder"
+        )
+    if found.get("of"):
+        lines.append(_line("of", ", ".join(found["of"])))
+    if found.get("config_name"):
+        lines.append(_line("configuration", f"{found['config_name']} ({found['config_digest']})"))
+    if found.get("model_digest"):
+        lines.append(_line("model", found["model_digest"]))
+    return [*lines, _line("software", f"extmap_tf {found['software_version']}")]
+
+
+def _errors(evaluation):
+    """Errors over all sightlines of a dict from `Evaluation.to_dict`."""
+    for row in evaluation["overall"]:
+        if row["mean_absolute_error_mag"] is not None:
+            mean = f"mean absolute error {row['mean_absolute_error_mag']:.4f} mag"
+            yield _line("", f"at {row['distance_kpc']:g} kpc {mean}, {row['n']} sightlines")
+
+
+def _describe_clouds(path):
+    from extmap_tf.map.table_query import read_table
+
+    table = read_table(path)
+    about = {key.upper(): value for key, value in table.meta.items()}
+    lines = [
+        _line("clouds", f"{len(table)}, by 'clouds'"),
+        _line(
+            "columns", ", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in table.columns.values())
+        ),
+    ]
+    # CSV has no room for them.
+    for name, key in (("band", "BAND"), ("model", "MODEL_NAME"), ("software", "SOFTWARE")):
+        if about.get(key):
+            lines.append(_line(name, about[key]))
+    return lines
+
+
+def _describe_html(path):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.rstrip().endswith("</html>"):
+        raise DataError(f"{path}: a report that is cut short: make it again")
+    part = "with" if 'id="explorer-data"' in text else "without"
+    title = html.unescape(text.split("<title>")[1].split("</title>")[0])
+    return [
+        _line("report", f"{title}; {part} a part to explore"),
+        _line("size", f"{path.stat().st_size / 1e6:.1f} MB, needs no other file; open it in a browser"),
+    ]
+
+
+def _describe_demo(folder, verify):
+    lines = _describe_json(folder / _DEMO)
+    for part in sorted(folder.iterdir(), key=lambda part: part.name):
+        what = _DEMO_PARTS.get(part.name)
+        if part.match("map_by_*.fits"):
+            what = "map by a shipped model"
+        if verify and what and part.name != "figures":
+            describe(part, verify=True)
+        lines.append(_line("part", f"{part.name}: {what or 'not of the demo'}"))
+    return lines
 
 
 def describe_report(manifest):
@@ -65,13 +202,6 @@ def describe_report(manifest):
     for reason, n in sorted(report["rejected"].items(), key=lambda item: -item[1]):
         lines.append(_line("left out", f"{n:,}: {reason}"))
     return lines
-
-
-def _is_table(path):
-    """Whether a file is a table of stars; of two FITS files, the one without an image of ours."""
-    with open(path, "rb") as stream:
-        head = stream.read(2880 * 8)
-    return not head.startswith(b"SIMPLE  =") or (b"EXTMAPV" not in head and b"BINTABLE" in head)
 
 
 def _describe_table(path):

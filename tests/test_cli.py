@@ -17,6 +17,7 @@ from extmap_tf.cli import main
 from extmap_tf.files import whole_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.records.manifest import Records
 
 COMMANDS = [
     ["demo"],
@@ -168,13 +169,24 @@ def test_plot_draws_every_figure(map_file, truth_file, tmp_path, capsys):
 
 
 def test_plot_and_report_show_the_diagrams_behind_the_map(
-    map_file, survey_records, mock_records, tmp_path, capsys
+    map_file, survey_records, mock_records, tmp_path, monkeypatch, capsys
 ):
     argv = ["plot", map_file, "--records", survey_records, "--sightline", "284.1,-1", "--out", tmp_path / "f"]
     assert main([str(word) for word in [*argv, "--format", "pdf", "--arms", "Carina"]]) == 0
     assert (tmp_path / "f" / "profiles.pdf").exists()
+    from extmap_tf.map import report
+    from extmap_tf.records import dataset
+
+    read, shown = [], {}
+    fields, write = dataset.survey_fields, report.write_report
+    monkeypatch.setattr(dataset, "survey_fields", lambda *how: read.append(1) or fields(*how))
+    monkeypatch.setattr(report, "write_report", lambda *args, **how: shown.update(how) or write(*args, **how))
     argv = ["report", map_file, "--records", survey_records, "--out", tmp_path / "r.html", "--arms"]
     assert main([str(word) for word in argv]) == 0
+    # The shards are read once, and the diagrams beside the profiles are those of their sightlines.
+    assert len(read) == 1
+    expected = fields(Records.open(survey_records), shown["sightlines"])["counts"]
+    np.testing.assert_array_equal(shown["cmds"][1], expected)
     capsys.readouterr()
     line = fails(capsys, "plot", map_file, "--records", mock_records, "--out", tmp_path / "g")
     assert "holds mocks records" in line
@@ -198,7 +210,7 @@ def test_info_describes_records_models_and_maps(
     ("what", "message"),
     [
         (lambda p: p / "nothing", "no such file or folder"),
-        (lambda p: p, "neither records, nor a model, nor a map"),
+        (lambda p: p, "not a folder that info knows: neither records, nor a model, nor a fit"),
         (lambda p: p / "foreign.txt", "foreign.txt"),
     ],
 )
@@ -479,7 +491,7 @@ def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monk
             os.kill(os.getpid(), number)
             time.sleep(5)
 
-    monkeypatch.setattr("extmap_tf.cli._info", half)
+    monkeypatch.setattr("extmap_tf.cli_map._info", half)
     before = signal.getsignal(number)
     assert main(["info", "x"]) == status
     assert one_line(capsys.readouterr().err).endswith(("interrupted", "terminated"))
@@ -490,7 +502,7 @@ def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monk
 def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        monkeypatch.setattr("extmap_tf.cli._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
+        monkeypatch.setattr("extmap_tf.cli_map._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
         assert main(["info", "x"]) == 0
     finally:
         signal.signal(signal.SIGINT, before)

@@ -41,6 +41,22 @@ def test_every_output_is_there_and_nothing_else_beside_it(demo):
     assert main(["info", "--verify", *parts]) == 0
 
 
+def test_info_tells_a_demo_and_its_parts(demo, capsys):
+    out, evaluation = demo
+    assert main(["info", "--verify", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(out)
+    text = "\n".join(lines)
+    assert f"at 1 kpc mean absolute error {evaluation.overall[0].mean_absolute_error_mag:.4f} mag" in text
+    told = [line.split()[1].rstrip(":") for line in lines if line.startswith("part ")]
+    assert told == sorted(path.name for path in out.iterdir())
+    assert "not of the demo" not in text
+    (out / "summary.json").rename(out / "gone")
+    assert main(["info", str(out)]) == 1
+    assert "not a folder that info knows" in capsys.readouterr().err
+    (out / "gone").rename(out / "summary.json")
+
+
 def test_the_summary_is_what_the_map_and_the_truth_give(demo):
     out, evaluation = demo
     summary = json.loads((out / "summary.json").read_text())

@@ -284,7 +284,13 @@ def read_cloud_distances(path):
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
+            reader = csv.DictReader(line for line in stream if not line.startswith("#"))
+            rows, names = list(reader), reader.fieldnames or ()
+        lacking = [name for name in ("region", "distance_pc", "err_pc") if name not in names]
+        if lacking:
+            raise ValueError(f"it has no {', '.join(lacking)}")
+        if not rows:
+            raise DataError(f"{path}: a table without a row: give one with clouds")
         return {
             row["region"]: TableCloud(
                 float(row["distance_pc"]) / 1e3,
@@ -295,7 +301,7 @@ def read_cloud_distances(path):
         }
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{path}: must have columns region, distance_pc, err_pc with numbers: {error}"
         ) from None

@@ -178,18 +178,21 @@ def draw_comparison(comparison, profiles, folder, suffix="png", overwrite=False)
     DataError
         A figure exists already.
     """
-    drawings = {
-        "difference": lambda: difference(comparison),
-        "against": lambda: against(comparison),
-        "agreement": lambda: agreement(comparison),
-        "side_by_side": lambda: side_by_side(profiles),
-    }
-    paths = {name: local_path(folder) / f"{name}.{suffix}" for name in drawings}
-    for path in paths.values():
+    paths = figure_paths(folder, suffix, overwrite)
+    for draw, path in zip(_FIGURES, paths, strict=True):
+        save(draw(profiles if draw is side_by_side else comparison), path, overwrite=overwrite)
+    return paths
+
+
+_FIGURES = (difference, against, agreement, side_by_side)
+
+
+def figure_paths(folder, suffix="png", overwrite=False):
+    """Where `draw_comparison` puts its figures, as a list; DataError if one exists already."""
+    paths = [local_path(folder) / f"{draw.__name__}.{suffix}" for draw in _FIGURES]
+    for path in paths:
         refuse_existing(path, overwrite)
-    for name, path in paths.items():
-        save(drawings[name](), path, overwrite=overwrite)
-    return list(paths.values())
+    return paths
 
 
 def spread_positions(comparison, n=6):

@@ -26,7 +26,7 @@
     }
     profiles[name] = values;
   }
-  const counts = data.cmd ? new Uint8Array(await unpack(data.cmd.counts)) : null;
+  const counts = data.cmd ? new Uint16Array(await unpack(data.cmd.counts)) : null;
 
   // Longitudes rise along the grid, past 360 too, so that the sector stays in one piece.
   const longitudes = data.l.map((_, i) => data.l[0] + i * data.step);
@@ -129,7 +129,7 @@
       band("p16", "p84", "68 %", 0.3);
       traces.push({ x: data.edges, y: profile("median"), mode: "lines", name: data.kind, line: { color: "#0072B2", width: 2 } });
     }
-    if (profiles.truth) {
+    if (profiles.truth && data.has_truth[chosen]) {
       traces.push({ x: data.edges, y: profile("truth"), mode: "lines", name: "truth", line: { color: "#555", width: 3 } });
     }
     const limit = good && data.reliable ? data.reliable[chosen] : null;

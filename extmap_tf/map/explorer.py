@@ -36,7 +36,7 @@ def explorer_data(volume, truth=None, cmds=None):
     truth : ExtinctionMap, optional
         Of the same grids.
     cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
-        The diagrams of all sightlines, l varying fastest.
+        The diagrams of all sightlines, l varying fastest; up to 65,535 stars a pixel, as records have them.
     """
     grid, distance, origin = volume.grid, volume.distance, volume.provenance
     profiles = {"median": volume.cumulative}
@@ -72,12 +72,15 @@ def explorer_data(volume, truth=None, cmds=None):
     if volume.percentiles:
         reliable = volume.reliable_distance_kpc.ravel().astype(float).round(3)
         data["reliable"] = [None if np.isnan(d) else d for d in reliable.tolist()]
+    if truth is not None:
+        # Whole numbers have no NaN.
+        data["has_truth"] = truth.has_profile.ravel().astype(int).tolist()
     if cmds is not None:
         cmd_grid, counts = cmds
         data["cmd"] = {
             "colors": cmd_grid.color_edges_mag.round(6).tolist(),
             "mags": cmd_grid.mag_edges_mag.round(6).tolist(),
-            "counts": _packed(np.minimum(counts, 255).astype(np.uint8)),
+            "counts": _packed(np.asarray(counts).astype("<u2")),
         }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 

@@ -2,16 +2,19 @@
 
 A pixel has the profile of the sightline whose centre is nearest to the pixel's own. Nothing is averaged:
 every number of a copy is one of the map's. So pixels may not be wider than the map's step; and as they lie
-askew to its grid, some sightlines are in several pixels, and a few in none unless pixels are much smaller.
+askew to its grid, some sightlines are in several pixels, and where pixels are as wide as the step, about a
+tenth are in none. By default pixels are small enough to keep nearly all.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
+from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError
@@ -24,8 +27,16 @@ SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
 
 MAX_PIXELS = 5_000_000
 
+# By default at least this share of the sightlines is in a pixel, unless pixels had to be more than so many
+# times narrower than the map's step: near a pole sightlines lie very close.
+KEPT = 0.99
+FINEST = 8
+
 # Ranks of the profiles that stand for samples in a map without any, in percent.
 RANKS = tuple(2.5 + 5.0 * i for i in range(20))
+
+# Tables of a FITS copy.
+_TABLES = ("SKY", "PROFILES", "DISTANCES")
 
 # Distance modulus of 1 pc: dustmaps asks from where on a profile is reliable, and ours are from the Sun on.
 _DM_AT_THE_SUN = -5.0
@@ -56,7 +67,7 @@ class Pixels:
     @property
     def n_sightlines(self):
         """Sightlines that are in one pixel or more."""
-        return len(np.unique(np.stack([self.i_b, self.i_l]), axis=1).T)
+        return len(np.unique(self.i_b * (self.i_l.max(initial=0) + 1) + self.i_l))
 
 
 def smallest_nside(step_deg):
@@ -71,7 +82,8 @@ def pixels_of(grid, nside=None):
     ----------
     grid : SightlineGrid
     nside : int, optional
-        A power of two; by default that of `smallest_nside`.
+        A power of two; by default the smallest that keeps at least `KEPT` of the sightlines, as far as its
+        pixels are at most `FINEST` times narrower than the grid's step and not too many.
 
     Returns
     -------
@@ -82,10 +94,15 @@ def pixels_of(grid, nside=None):
     ConfigError
         `nside` is no power of two, its pixels are wider than the grid's step, or they are too many.
     """
-    from astropy_healpix import HEALPix
-
     least = smallest_nside(grid.step_deg)
-    nside = least if nside is None else nside
+    if nside is None:
+        nside, pixels = least, _pixels(grid, least)
+        while pixels.n_sightlines < KEPT * grid.n_sightlines:
+            nside *= 2
+            if grid.step_deg * nside / SIDE_DEG > FINEST or _expected(grid, nside) > MAX_PIXELS:
+                break
+            pixels = _pixels(grid, nside)
+        return pixels
     if nside < 1 or nside & (nside - 1):
         raise ConfigError(f"nside must be a power of two, got: {nside}")
     if nside < least:
@@ -93,7 +110,18 @@ def pixels_of(grid, nside=None):
             f"pixels of nside {nside} are wider ({SIDE_DEG / nside:.3g} deg) than the map's step "
             f"({grid.step_deg:g} deg) and would leave most sightlines out: give {least} or more"
         )
-    number = grid.n_sightlines * (grid.step_deg * nside / SIDE_DEG) ** 2
+    return _pixels(grid, nside)
+
+
+def _expected(grid, nside):
+    """About how many pixels there are in a grid."""
+    return grid.n_sightlines * (grid.step_deg * nside / SIDE_DEG) ** 2
+
+
+def _pixels(grid, nside):
+    from astropy_healpix import HEALPix
+
+    number = _expected(grid, nside)
     if number > MAX_PIXELS:
         raise ConfigError(
             f"nside {nside} would make about {number:.2g} pixels, at most {MAX_PIXELS:,} are allowed"
@@ -160,7 +188,7 @@ def write_healpix(volume, path, nside=None, overwrite=False):
     bins = {"INNER": edges[:-1], "CENTRE": volume.distance.centers_kpc, "OUTER": edges[1:]}
     distances = Table({name: values * u.kpc for name, values in bins.items()})
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, table in (("SKY", sky), ("PROFILES", profiles), ("DISTANCES", distances)):
+    for name, table in zip(_TABLES, (sky, profiles, distances), strict=True):
         hdu = fits.BinTableHDU(table, name=name)
         if name != "DISTANCES":
             hdu.header["PIXTYPE"] = ("HEALPIX", "HEALPix pixels")
@@ -195,8 +223,9 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     [n_pixels, n_distances] is the median cumulative extinction at these, ``/samples`` [n_pixels, n_samples,
     n_distances] the samples. For a map without samples these are profiles of equal rank, the percentiles
     2.5, 7.5 to 97.5, so that medians and percentiles of them are right at each distance; the attribute
-    ``samples_are`` says which. Further data sets have the names of the attributes of `ExtinctionMap`. What
-    the file is, is in the attributes of its root.
+    ``samples_are`` says which. Further data sets have the names of the attributes of `ExtinctionMap`. All
+    have checksums (Fletcher-32), which HDF5 checks as it reads. What the file is, is in the attributes of its
+    root.
 
     Parameters
     ----------
@@ -258,11 +287,12 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     about = _attributes(volume, pixels, band, float(factor)) | {"samples_are": what}
     with whole_path(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(about)
-        file["pixel_info"] = info
-        file["pixel_info"].attrs["DM_bin_edges"] = moduli
+        sound = {"fletcher32": True}
+        file.create_dataset("pixel_info", data=info, **sound).attrs["DM_bin_edges"] = moduli
         for name, values in {"best_fit": best_fit, "samples": samples, **cubes}.items():
             unit = "mag/kpc" if name.startswith("density") else "mag"
-            file.create_dataset(name, data=values, compression="gzip", shuffle=True).attrs["unit"] = unit
+            small = {"compression": "gzip", "shuffle": True}
+            file.create_dataset(name, data=values, **small, **sound).attrs["unit"] = unit
     return pixels
 
 
@@ -287,23 +317,25 @@ def _attributes(volume, pixels, band, factor):
     }
 
 
-def describe_copy(path):
+def describe_copy(path, verify=False):
     """What a copy says of itself, as a list of lines of plain text: pixels, then as the map describes itself.
+
+    Parameters
+    ----------
+    path : path-like
+    verify : bool
+        Read the whole file once and compare it with its checksums.
 
     Raises
     ------
     DataError
-        An HDF5 or FITS file of somebody else.
+        An HDF5 or FITS file of somebody else, one cut short, or (with `verify`) a damaged one.
     """
-    with open(local_path(path), "rb") as stream:
+    path = local_path(path)
+    with open(path, "rb") as stream:
         head = stream.read(8)
-    if _is_hdf5(head):
-        kind, nside, number, lines = _about_hdf5(path)
-    else:
-        with fits.open(path) as hdus:
-            about, table = hdus[0].header, hdus["SKY"].header
-            kind, nside, number = "FITS tables", table["NSIDE"], table["NAXIS2"]
-            lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]
+    about = _about_hdf5 if _is_hdf5(head) else _about_fits
+    kind, nside, number, lines = about(path, verify)
     return [f"{'copy':<14} {kind}, {number:,} HEALPix pixels of nside {nside}", *lines]
 
 
@@ -318,16 +350,57 @@ def _is_hdf5(head):
     return head.startswith(b"\x89HDF\r\n\x1a\n")
 
 
-def _about_hdf5(path):
+def _about_fits(path, verify):
+    try:
+        with warnings.catch_warnings():
+            # What astropy only warns of on opening (a file cut short) is refused below.
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(path) as hdus:
+                layout.require_whole(path, hdus, fits.BinTableHDU)
+                for name in _TABLES:
+                    if name not in hdus:
+                        raise DataError(
+                            f"{path}: truncated, the table {name} is missing; convert the map again"
+                        )
+                if verify:
+                    layout.require_checksums(path, hdus)
+                about, table = hdus[0].header, hdus["SKY"].header
+                lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]
+                return "FITS tables", table["NSIDE"], table["NAXIS2"], lines
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+        raise _unreadable(path, "a HEALPix copy of a map", error) from None
+
+
+def _about_hdf5(path, verify):
     import h5py
 
     try:
         with h5py.File(path) as file:
-            if "pixel_info" not in file or "made_by" not in file.attrs:
-                raise DataError(f"{path}: an HDF5 file, but no map of extmap_tf")
             about = file.attrs
+            if "pixel_info" not in file or "made_by" not in about:
+                raise DataError(f"{path}: an HDF5 file, but no map of extmap_tf")
+            if verify:
+                _require_sound(path, file)
             kind = f"HDF5 for dustmaps, values are {about['band']} in {about['unit']}, {about['samples_are']}"
             return kind, about["nside"], len(file["pixel_info"]), list(about["about"])
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as HDF5, convert the map again: {reason}") from None
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise _unreadable(path, "HDF5", error) from None
+
+
+def _require_sound(path, file):
+    """Read every data set, by which HDF5 compares it with its checksums."""
+    for name, values in file.items():
+        if not values.fletcher32:
+            raise DataError(
+                f"{path}: {name} has no checksum, so it cannot be verified: convert the map again"
+            )
+        try:
+            for chunk in values.iter_chunks():
+                values[chunk]
+        except OSError:
+            raise DataError(f"{path}: damaged, {name} cannot be read: convert the map again") from None
+
+
+def _unreadable(path, what, error):
+    reason = " ".join(str(error).split())
+    return DataError(f"{path}: cannot be read as {what}, convert the map again: {reason}")

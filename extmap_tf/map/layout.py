@@ -65,8 +65,11 @@ _PROVENANCE_KEYWORDS = {
     "MODEL": ("model_name", "model"),
     "MODELDIG": ("model_digest", "digest of the model"),
     "RECDIG": ("records_digest", "digest of the training records"),
+    "MODELIS": ("model_facts", "from the card of the model"),
     "SOFTWARE": ("software", "made by"),
 }
+# Left out where there is nothing to say.
+_OPTIONAL = ("MODELIS",)
 _SIGHTLINE_KEYWORDS = {
     "LMIN": ("l_min_deg", "[deg] first longitude"),
     "LMAX": ("l_max_deg", "[deg] last longitude (may exceed 360)"),
@@ -117,7 +120,8 @@ def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples
         (grid, _SIGHTLINE_KEYWORDS),
         (distance, _DISTANCE_KEYWORDS),
     ):
-        cards += [_card(key, getattr(owner, name), text) for key, (name, text) in keywords.items()]
+        values = {key: (getattr(owner, name), text) for key, (name, text) in keywords.items()}
+        cards += [_card(key, *card) for key, card in values.items() if card[0] or key not in _OPTIONAL]
     cards.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
     cards.append(_card("NPERC", len(percentiles), "percentiles in this file"))
     cards += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
@@ -178,25 +182,17 @@ def _layers_of(path, hdus, verify):
     if version is None:
         raise DataError(f"{path}: a FITS file, but no map of extmap_tf (no keyword EXTMAPV); give a map")
     if version != FORMAT_VERSION:
-        raise DataError(
-            f"{path}: layout {version}, but this program reads {FORMAT_VERSION}; update extmap_tf"
-        )
-    size = path.stat().st_size
-    for number, hdu in enumerate(hdus):
-        if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):
-            raise DataError(f"{path}: part {number} is no image (damaged, or no map); fetch or make it again")
-        place = hdu.fileinfo()
-        if place["datLoc"] + place["datSpan"] > size:
-            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
+        old = isinstance(version, int) and version < FORMAT_VERSION
+        advice = "made by an older extmap_tf, score it again" if old else "update extmap_tf"
+        raise DataError(f"{path}: layout {version}, but this program reads {FORMAT_VERSION}: {advice}")
+    require_whole(path, hdus, fits.ImageHDU)
     percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))
     images = images_of(percentiles, header["NSAMPLES"])
     for name in images:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
     if verify:
-        for hdu in hdus:
-            if not (hdu.verify_datasum() and hdu.verify_checksum()):
-                raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
+        require_checksums(path, hdus)
     grid = _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
     distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
     provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
@@ -214,6 +210,26 @@ def _layers_of(path, hdus, verify):
         _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, axes), name)
         layers[attribute] = np.flip(_sky_first(np.asarray(hdus[name].data)), axis=1)
     return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
+
+
+def require_whole(path, hdus, kind):
+    """Raise DataError unless a FITS file's parts after the first are of `kind` and end inside the file."""
+    size = path.stat().st_size
+    for number, hdu in enumerate(hdus):
+        if not isinstance(hdu, fits.PrimaryHDU | kind):
+            raise DataError(
+                f"{path}: part {number} is no {kind.__name__} (damaged, or not ours); fetch or make it again"
+            )
+        place = hdu.fileinfo()
+        if place["datLoc"] + place["datSpan"] > size:
+            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
+
+
+def require_checksums(path, hdus):
+    """Raise DataError unless every part of a FITS file has the checksums that `write_hdus` gave it."""
+    for hdu in hdus:
+        if not hdu.verify_datasum() == hdu.verify_checksum() == 1:
+            raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
 
 
 def images_of(percentiles, n_samples):
@@ -247,6 +263,8 @@ def _from_header(cls, header, keywords):
     hints = typing.get_type_hints(cls)
     values = {}
     for keyword, (name, _) in keywords.items():
+        if keyword in _OPTIONAL and keyword not in header:
+            continue
         value, kinds = header[keyword], typing.get_args(hints[name]) or (hints[name],)
         # A keyword without a value stands for None.
         none = value is None and type(None) in kinds

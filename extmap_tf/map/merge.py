@@ -212,5 +212,7 @@ def _joined(origins):
         different = dict.fromkeys(getattr(origin, spec.name) for origin in origins)
         if spec.name == "software":
             continue
-        values[spec.name] = next(iter(different)) if len(different) == 1 else " + ".join(different)
+        values[spec.name] = (
+            next(iter(different)) if len(different) == 1 else " + ".join(filter(None, different))
+        )
     return Provenance(**values)

@@ -139,12 +139,19 @@ def read_marshall(path):
     ProfileTable
         ``reach_deg`` is half the catalog's step, 0.125 deg.
     """
+    from astropy.io.registry import IORegistryError
     from astropy.table import Table
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             table = Table.read(path)
+        except IORegistryError:
+            # Its text is the table of all formats.
+            raise DataError(
+                f"{path}: neither a map nor a table in a format that astropy recognises; give a map, a table "
+                "or dustmaps.MODULE:CLASS"
+            ) from None
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"{path}: cannot be read as a table: {reason}") from None

@@ -82,6 +82,8 @@ class Provenance:
         The configuration it was made for.
     model_name, model_digest, records_digest : str
         The model and the training records behind it; empty for a truth.
+    model_facts : str
+        What the model's card says in short; empty for a truth.
     band, blue_band : str
         The band the map is in, and the other band of the survey.
     software : str
@@ -103,6 +105,7 @@ class Provenance:
     band: str = "Ks"
     blue_band: str = "J"
     software: str = f"extmap_tf {__version__}"
+    model_facts: str = ""
 
     def __post_init__(self):
         require(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self)
@@ -128,7 +131,7 @@ class Provenance:
         law : extmap_tf.config.LawConfig, optional
             That of the model, where it is not the configuration's.
         names : str
-            ``model_name``, ``model_digest``, ``records_digest``.
+            ``model_name``, ``model_digest``, ``records_digest``, ``model_facts``.
         """
         law = law or config.law
         return cls(

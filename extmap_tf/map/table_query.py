@@ -76,12 +76,18 @@ def query_table(volume, path, out, columns=None, distance_kpc=None, overwrite=Fa
     coords = place.galactic
     values, flags = volume.query_gal(coords.l, coords.b, distance, return_flags=True, **how)
     # Formats differ in which types they take; all take a 64-bit float.
-    found = dict(zip(names, values.value.reshape(len(table), -1).T.astype(float), strict=True))
+    rows = values.value.astype(float).reshape(len(table), len(names))
+    found = dict(zip(names, rows.T, strict=True))
     new = {name: column * values.unit for name, column in found.items()}
     new[_FLAG_COLUMN] = flags.astype(np.int32)
     with whole_path(out, overwrite=overwrite) as temporary:
         _write(table, arrow, new, temporary, kind)
-    return len(table), int(np.isnan(values.value).reshape(len(table), -1).any(axis=1).sum())
+    return len(table), int(np.isnan(rows).any(axis=1).sum())
+
+
+def read_table(path):
+    """A table in any of the formats of `query_table`, as astropy has it; DataError if it cannot be read."""
+    return _read(path, _format_of(path))[0]
 
 
 def _format_of(path):

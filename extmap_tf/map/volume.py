@@ -16,7 +16,7 @@ from astropy.coordinates import (
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.bands import as_law, extinction_ratio
-from extmap_tf.extinction.law import law_text
+from extmap_tf.extinction.law import a_over_av, law_text
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.map import layout
 from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_FLAGS, OUTLIER_SHIFT, SIGHTLINE_FLAGS, Flag
@@ -267,12 +267,16 @@ class ExtinctionMap:
             An unknown band or law, or a law that does not cover the band.
         """
         origin = self.provenance
+        if law is not None:
+            law = as_law(law)
+            # Also where it changes nothing: an unknown law is a mistake.
+            a_over_av(law)
         if band is None or band == origin.band:
             return 1.0
         return extinction_ratio(
             band,
             origin.band,
-            origin.law if law is None else as_law(law),
+            law or origin.law,
             own_um={origin.blue_band: origin.blue_band_um, origin.band: origin.band_um},
             own_ratios={origin.blue_band: origin.blue_over_red} if law is None else None,
         )
@@ -361,8 +365,19 @@ class ExtinctionMap:
             Plain numbers are kpc. The three are broadcast against one another.
         how
             As for `query`.
+
+        Raises
+        ------
+        DataError, ConfigError
+            As for `query`, and a latitude beyond 90 deg.
         """
-        return self.query(_Place(_numbers(longitude=l, latitude=b, distance=d)), **how)
+        parts = _numbers(longitude=l, latitude=b, distance=d)
+        impossible = np.isfinite(parts[1]) & (np.abs(parts[1]) > 90.0)
+        if impossible.any():
+            raise DataError(
+                f"no such position: latitude must be -90 to 90 deg, got: {parts[1][impossible][0]:g}"
+            )
+        return self.query(_Place(parts), **how)
 
     def query_equ(self, ra, dec, d=None, **how):
         """As `query_gal`, for right ascension and declination (ICRS)."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from apache_beam.ml.inference.base import PredictionResult
+from astropy.io import fits
 
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
@@ -8,6 +9,7 @@ from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.scoring import Scorer
+from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import serialized_examples
 from extmap_tf.records.example import field_to_example
 from extmap_tf.records.manifest import Records
@@ -66,6 +68,14 @@ def test_a_saved_model_without_a_distribution_is_named():
 
 def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_records, tiny_config, tmp_path):
     job.make_map(survey_records, saved_model, tmp_path / "map.fits")
+    card = find_saved_model(saved_model)[1]
+    with fits.open(tmp_path / "map.fits") as hdus:
+        for hdu in hdus:
+            facts = hdu.header["MODELIS"]
+            assert f"{card.config.network.preset} network, {card.n_weights} weights" in facts
+            assert f"{card.training['train_pairs']} training pairs" in facts
+            assert f"validation loss {card.training['validation_loss']:.6g}" in facts
+    assert ExtinctionMap.read(tmp_path / "map.fits", verify=True).provenance.model_facts == facts
     records = Records.open(survey_records)
     serialized = list(serialized_examples(records.shard_paths("all")).as_numpy_iterator())
     expected = Scorer(saved_model / "1").score_examples(serialized)

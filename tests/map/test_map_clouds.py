@@ -108,14 +108,23 @@ def test_clouds_of_a_table_are_compared_around_their_places(cloudy, tmp_path):
             compare_clouds(cloudy, table, bad)
 
 
-def test_tables_of_clouds_that_are_none_are_refused(tmp_path, shared_data):
+def test_tables_of_clouds_that_are_none_are_refused(tmp_path):
     path = tmp_path / "clouds.csv"
-    for text in ("a,b\n1,2\n", "region,distance_pc,err_pc\nx,far,1\n"):
+    for text in ("", "# none\n", "a,b\n", "a,b\n1,2\n", "region,distance_pc,err_pc\nx,far,1\n"):
         path.write_text(text)
         with pytest.raises(DataError, match="must have columns region, distance_pc, err_pc"):
             read_cloud_distances(path)
+    path.write_text("region,distance_pc\n")
+    with pytest.raises(DataError, match="it has no err_pc"):
+        read_cloud_distances(path)
+    path.write_text("region,distance_pc,err_pc\n")
+    with pytest.raises(DataError, match="a table without a row"):
+        read_cloud_distances(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_cloud_distances(tmp_path / "nothing.csv")
+
+
+def test_the_published_table_of_clouds_is_read(shared_data):
     table = read_cloud_distances(shared_data / "truth" / "cloud_distances.csv")
     assert table["orion_a"][:2] == pytest.approx((0.426, 0.082))
     assert len(table) > 20

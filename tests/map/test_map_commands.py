@@ -64,6 +64,16 @@ def test_compare_with_a_map_prints_writes_and_draws(map_file, other_file, tmp_pa
     assert "exists already" in fails(capsys, *argv)
 
 
+def test_compare_and_report_refuse_what_is_there_before_any_work(map_file, tmp_path, capsys):
+    # Work would find that there is no such map.
+    (tmp_path / "agreement.png").write_text("mine")
+    (tmp_path / "report.html").write_text("mine")
+    argv = ["compare", map_file, "--with", tmp_path / "nothing", "--figures", tmp_path]
+    assert "agreement.png exists already" in fails(capsys, *argv)
+    argv = ["report", tmp_path / "nothing", "--records", tmp_path / "nothing", "--out", tmp_path]
+    assert "report.html exists already" in fails(capsys, *argv)
+
+
 def test_compare_knows_what_the_numbers_of_marshall_are(map_file, tmp_path, capsys):
     argv = ["compare", map_file, "--with", marshall_file(tmp_path), "--distance", 0.9]
     last = runs(capsys, *argv).splitlines()[-1].split()
@@ -99,6 +109,16 @@ def test_compare_with_nothing_to_compare_with_is_one_line(other, message, map_fi
     argv = ["compare", map_file, "--with", other, "--out", tmp_path / "c.json"]
     assert message in fails(capsys, *argv)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "no table\n"])
+@pytest.mark.parametrize("name", ["other", "other.csv", "other.fits"])
+def test_compare_with_a_file_that_is_no_table_is_one_short_line(name, text, map_file, tmp_path, capsys):
+    (tmp_path / name).write_text(text)
+    line = fails(capsys, "compare", map_file, "--with", tmp_path / name)
+    assert f"{tmp_path / name}: " in line
+    assert "Read Write" not in line
+    assert len(line) < 300 + len(str(tmp_path))
 
 
 @pytest.mark.parametrize("suffix", ["ecsv", "csv", "fits", "vot"])
@@ -145,3 +165,50 @@ def test_clouds_without_a_place_or_a_known_format_are_refused(map_file, tmp_path
     assert "must end in .ecsv" in fails(capsys, "clouds", map_file, "--out", tmp_path / "clouds.txt")
     with pytest.raises(SystemExit):
         main(["clouds", str(map_file), "--place", "one=258,0"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["query", "MAP", "--l", "258", "--b", "0"],
+        ["query", "MAP", "--l", "258", "--b", "0", "--band", "Ks"],
+        ["convert", "MAP", "OUT.h5"],
+        ["compare", "MAP", "--with", "MAP", "--out", "OUT.json"],
+    ],
+)
+def test_a_law_is_checked_though_it_changes_nothing(words, map_file, tmp_path, capsys):
+    places = {"MAP": str(map_file), "OUT.h5": str(tmp_path / "o.h5"), "OUT.json": str(tmp_path / "o.json")}
+    argv = [places.get(word, word) for word in words]
+    assert "no extinction law 'NoSuch'" in fails(capsys, *argv, "--law", "NoSuch")
+    assert "G23 cannot have rv = 99" in fails(capsys, *argv, "--law", "G23", "--rv", 99)
+    with pytest.raises(SystemExit):
+        main([*argv, "--rv", "3.1"])
+    assert "--rv goes with --law" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_query_that_exclude_each_other_are_refused(map_file, capsys):
+    argv = ["query", str(map_file), "--l", "258", "--b", "0", "--distance", "0.5"]
+    for words, message in (
+        (["--percentile", "50", "--mode", "std"], "give either --percentile or --mode std"),
+        (["--percentile", "50", "--mode", "median"], "give either --percentile or --mode median"),
+        (["--seed", "3"], "--seed goes with --mode random_sample"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*argv, *words])
+        assert message in capsys.readouterr().err
+    both = runs(capsys, *argv, "--percentile", "50", "--mode", "percentile")
+    assert both == runs(capsys, *argv, "--percentile", "50")
+
+
+def test_a_position_off_the_sky_is_refused(map_file, sure, capsys):
+    argv = ["query", map_file, "--l", 258]
+    assert "latitude must be -90 to 90 deg, got: 100" in fails(capsys, *argv, "--b", 100)
+    assert "got: -90.5" in fails(capsys, *argv, "--b", -90.5)
+    assert np.isnan(sure.query_gal(258.0, [90.0, np.nan, np.inf], 0.5).value).all()
+
+
+def test_a_fits_copy_takes_no_law(map_file, tmp_path, capsys):
+    argv = ["convert", map_file, tmp_path / "copy.fits", "--law", "F19"]
+    assert "--law goes with .h5" in fails(capsys, *argv)
+    assert list(tmp_path.iterdir()) == []

@@ -172,6 +172,18 @@ def test_pixels_are_where_the_wcs_says(make_map, grid, image, tmp_path):
     np.testing.assert_array_equal(data, getattr(made, image.lower())[i_b, i_l, k])
 
 
+def test_what_the_models_card_says_comes_back_however_long(make_map, tmp_path):
+    facts = ", ".join(f"fact {i} of the model" for i in range(12))
+    made = make_map(model_facts=facts)
+    made.write(tmp_path / "map.fits")
+    assert ExtinctionMap.read(tmp_path / "map.fits", verify=True).provenance == made.provenance
+    with fits.open(tmp_path / "map.fits") as hdus:
+        assert all(hdu.header["MODELIS"] == facts for hdu in hdus)
+    make_map(kind="truth").write(tmp_path / "truth.fits")
+    with fits.open(tmp_path / "truth.fits") as hdus:
+        assert "MODELIS" not in hdus[0].header
+
+
 def test_query_agrees_with_the_pixel_the_wcs_finds(volume, path):
     position = SkyCoord(258.13 * u.deg, 0.6 * u.deg, frame="galactic")
     with fits.open(path) as hdus:
@@ -304,6 +316,7 @@ def test_foreign_files_are_refused_in_one_line(tmp_path):
         ("PRIMARY", "LMIN", None, "LMIN"),
         ("PRIMARY", "KIND", "guess", "kind"),
         ("PRIMARY", "EXTMAPV", 99, "update extmap_tf"),
+        ("PRIMARY", "EXTMAPV", 1, "made by an older extmap_tf, score it again"),
     ],
 )
 def test_edited_headers_are_refused(path, image, keyword, value, words):

@@ -13,10 +13,19 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from extmap_tf.cli import main
+from extmap_tf.config import Config
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import SightlineGrid
 from extmap_tf.info import describe
-from extmap_tf.map.healpix import RANKS, SIDE_DEG, pixels_of, smallest_nside, write_hdf5, write_healpix
+from extmap_tf.map.healpix import (
+    FINEST,
+    RANKS,
+    SIDE_DEG,
+    pixels_of,
+    smallest_nside,
+    write_hdf5,
+    write_healpix,
+)
 from extmap_tf.map.volume import ExtinctionMap
 
 
@@ -52,7 +61,24 @@ def test_the_pixels_are_all_whose_centres_are_in_the_map(grid, nside):
     assert 0 < pixels.n_sightlines <= grid.n_sightlines
 
 
-def test_the_default_pixels_are_as_wide_as_the_step_or_less():
+@pytest.mark.parametrize("name", ["demo", "carina"])
+def test_the_default_pixels_keep_nearly_all_sightlines(name):
+    grid = Config.named(name).sightlines
+    pixels = pixels_of(grid)
+    assert pixels.n_sightlines >= 0.99 * grid.n_sightlines
+    assert pixels_of(grid, pixels.nside // 2).n_sightlines < 0.99 * grid.n_sightlines
+
+
+def test_the_default_pixels_stay_within_bounds_near_a_pole(monkeypatch):
+    grid = SightlineGrid(0.0, 359.0, 82.0, 84.0, 1.0, 1.0)
+    pixels = pixels_of(grid)
+    assert pixels.n_sightlines < 0.99 * grid.n_sightlines
+    assert FINEST / 2 < grid.step_deg * pixels.nside / SIDE_DEG <= FINEST
+    monkeypatch.setattr("extmap_tf.map.healpix.MAX_PIXELS", 4 * grid.n_sightlines)
+    assert pixels_of(grid).nside == smallest_nside(1.0)
+
+
+def test_pixels_of_the_smallest_nside_are_as_wide_as_the_step_or_less():
     for step_deg in (0.1, 0.25, 0.5, 1.0, 5.0, 30.0):
         nside = smallest_nside(step_deg)
         assert SIDE_DEG / nside <= step_deg * (1 + 1e-9)
@@ -163,13 +189,17 @@ def test_convert_writes_and_info_tells(sure, tmp_path, capsys):
         argv = ["convert", str(tmp_path / "map.fits"), str(tmp_path / name)]
         assert main(argv) == 0
         captured = capsys.readouterr()
-        assert "pixels of nside 128" in captured.out
-        assert "--nside 256 keeps more" in captured.err
+        assert "pixels of nside 256" in captured.out
+        assert captured.err == ""
         assert main(argv) == 1
         assert "exists already" in capsys.readouterr().err
         text = "\n".join(describe(tmp_path / name))
-        assert "HEALPix pixels of nside 128" in text
+        assert "HEALPix pixels of nside 256" in text
         assert sure.provenance.config_digest in text
+        assert main([*argv, "--nside", "128", "--overwrite"]) == 0
+        captured = capsys.readouterr()
+        assert "pixels of nside 128" in captured.out
+        assert "2 of 35 sightlines are nearest to no pixel; --nside 256 keeps more" in captured.err
     assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "copy.txt")]) == 1
     assert "must end in .fits, .h5" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "v.fits"), "--band", "V"]) == 1
@@ -187,3 +217,53 @@ def test_foreign_hdf5_files_are_one_line(tmp_path):
         describe(path)
     with pytest.raises(DataError, match="not a FITS file"):
         ExtinctionMap.read(path)
+
+
+def test_a_copy_cut_short_is_one_line(sure, tmp_path):
+    path = tmp_path / "copy.fits"
+    write_healpix(sure, path)
+    whole = path.read_bytes()
+    for size in (6000, 20_000, len(whole) // 2, len(whole) - 2880):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"truncated|cannot be read") as caught:
+            describe(path)
+        assert "\n" not in str(caught.value)
+    path = tmp_path / "copy.h5"
+    with h5py.File(path, "w") as file:
+        file["pixel_info"] = [1.0]
+        file.attrs["made_by"] = "someone"
+    with pytest.raises(DataError, match=r"cannot be read as HDF5, convert the map again: .*band"):
+        describe(path)
+
+
+def test_verify_finds_one_changed_byte_in_a_copy(sure, tmp_path):
+    path = tmp_path / "copy.fits"
+    write_healpix(sure, path)
+    describe(path, verify=True)
+    with fits.open(path) as hdus:
+        at = hdus["PROFILES"].fileinfo()["datLoc"] + 1000
+    _change(path, at)
+    describe(path)
+    with pytest.raises(DataError, match="damaged, the checksum of PROFILES fails"):
+        describe(path, verify=True)
+    path = tmp_path / "copy.h5"
+    write_hdf5(sure, path)
+    describe(path, verify=True)
+    for name in ("pixel_info", "best_fit"):
+        with h5py.File(path) as file:
+            at = file[name].id.get_chunk_info(0).byte_offset + 100
+        before = path.read_bytes()
+        _change(path, at)
+        with pytest.raises(DataError, match=f"damaged, {name} cannot be read"):
+            describe(path, verify=True)
+        path.write_bytes(before)
+    with h5py.File(path, "r+") as file:
+        file["more"] = [1.0]
+    with pytest.raises(DataError, match="more has no checksum"):
+        describe(path, verify=True)
+
+
+def _change(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)

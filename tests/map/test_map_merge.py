@@ -117,11 +117,29 @@ def test_every_sightline_keeps_its_place_in_the_union(start, n_first, shift, n_s
     assert all(abs(x - round(x)) < 1e-6 for x in _offset(second, first))
 
 
+def test_a_map_that_tells_nothing_of_its_model_merges_with_one_that_does(make_map):
+    west, east = make_map(WEST, model_facts="small network"), make_map(EAST)
+    assert merge_maps([west, east], ["west", "east"]).provenance.model_facts == "small network"
+
+
 def test_the_command_writes_the_merged_map(make_sure_map, tmp_path, capsys):
     make_sure_map(WEST).write(tmp_path / "west.fits")
     make_sure_map(EAST, seed=2).write(tmp_path / "east.fits")
     paths = [str(tmp_path / name) for name in ("west.fits", "east.fits", "both.fits")]
     assert main(["merge", *paths[:2], "-o", paths[2]]) == 0
+    assert capsys.readouterr().out == f"{paths[2]}\n"
     assert ExtinctionMap.read(paths[2], verify=True).grid.n_l == 13
     assert main(["merge", *paths[:2], "-o", paths[2]]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_command_refuses_the_same_file_twice(make_sure_map, tmp_path, capsys):
+    west = tmp_path / "west.fits"
+    make_sure_map(WEST).write(west)
+    (tmp_path / "link.fits").symlink_to(west)
+    for again in (west, tmp_path / "link.fits", tmp_path / ".." / tmp_path.name / "west.fits"):
+        argv = ["merge", str(west), str(again), "-o", str(tmp_path / "both.fits"), "--independent"]
+        assert main(argv) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{again} is the same file as {west}: give each map once" in line
+    assert not (tmp_path / "both.fits").exists()

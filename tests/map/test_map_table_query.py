@@ -66,6 +66,17 @@ def test_every_format_comes_back_with_the_values_of_the_query(sure, table, kind,
     assert found["extinction_flag"][3] == Flag.OUTSIDE_SKY
 
 
+@pytest.mark.parametrize("kind", SUFFIXES)
+@pytest.mark.filterwarnings("ignore")
+def test_a_table_without_rows_gives_one_without_rows(sure, table, kind, tmp_path):
+    path, out = tmp_path / f"in{SUFFIXES[kind]}", tmp_path / f"out{SUFFIXES[kind]}"
+    write(table[:0], path, kind)
+    assert query_table(sure, path, out, mode="percentile", percentile=[16, 84]) == (0, 0)
+    found = read(out, kind)
+    assert len(found) == 0
+    assert found.colnames == [*table.colnames, "A_Ks_p16", "A_Ks_p84", "extinction_flag"]
+
+
 def test_positions_may_be_equatorial_and_distances_in_any_unit(sure, table, tmp_path):
     icrs = SkyCoord(table["glon"] * u.deg, table["glat"] * u.deg, frame="galactic").icrs
     other = Table({"RAJ2000": icrs.ra, "DEJ2000": icrs.dec, "rgeo": 1000 * table["distance"]})

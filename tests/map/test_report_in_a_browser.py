@@ -12,6 +12,7 @@ import pytest
 from extmap_tf.grids import CmdGrid
 from extmap_tf.map.provenance import Flag
 from extmap_tf.map.report import write_report
+from extmap_tf.map.volume import ExtinctionMap
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 FLAGS = [
@@ -92,6 +93,7 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
     grid, rng = CmdGrid(), np.random.default_rng(0)
     counts = rng.poisson(0.1, (sure.grid.n_sightlines, *grid.shape))
+    counts[2 * sure.grid.n_l + 3, 10, 20:22] = 300, 65535
     how = {"truth": truth, "all_cmds": (grid, counts)}
     path = write_report(sure, tmp_path / "r.html", **how)
     assert path.stat().st_size < 10e6
@@ -123,6 +125,23 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     np.testing.assert_allclose(np.array(density["sky"], float), rise, atol=2e-3 * top)
     assert typed["told"].startswith("l = 258, b = 0 deg")
     assert [typed["mark"][name] for name in ("x0", "x1", "y0", "y1")] == [257.75, 258.25, -0.25, 0.25]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
+def test_a_true_profile_that_is_missing_is_not_drawn(sure, make_map, tmp_path):
+    truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
+    density = np.array(truth.density)
+    density[2, 3] = np.nan
+    about = (truth.coverage, truth.n_stars, truth.provenance)
+    truth = ExtinctionMap(truth.grid, truth.distance, density, *about)
+    seen = used(write_report(sure, tmp_path / "r.html", truth=truth), tmp_path, 258.5, 0.0)
+    assert seen["errors"] == []
+    first, clicked = (
+        [trace["name"] for trace in step["profile"] if "name" in trace] for step in seen["steps"][:2]
+    )
+    assert "truth" in first
+    assert "estimate" in clicked
+    assert "truth" not in clicked
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
