@@ -1,5 +1,6 @@
 """The command line as a user meets it: one line for every error, nothing half-written, nothing lost."""
 
+import importlib.util
 import json
 import os
 import re
@@ -363,9 +364,6 @@ def test_a_folder_as_a_map_is_called_one(tmp_path, capsys):
         ["train", "--records", "MOCKS", "--out", "gs://a/t"],
         ["export", "--model", "gs://a/t", "--out", "m"],
         ["export", "--model", "TRAINED", "--out", "gs://a/m"],
-        ["score", "--records", "SURVEY", "--model", "MODEL", "--out", "gs://a/map.fits"],
-        ["score", "--records", "gs://a/r", "--model", "MODEL", "--out", "map.fits"],
-        ["score", "--records", "SURVEY", "--model", "gs://a/m", "--out", "map.fits"],
         ["query", "gs://a/map.fits", "--l", "1", "--b", "1"],
         ["plot", "gs://a/map.fits", "--out", "figures"],
         ["plot", "MAP", "--out", "gs://a/figures"],
@@ -389,6 +387,18 @@ def test_other_file_systems_are_refused_where_only_local_paths_work(
     }
     line = fails(capsys, *(known.get(word, word) for word in argv))
     assert re.search("(gs|s3)://a/.*only local paths can be used here", line)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("apitools") is not None, reason="the extra gcp is installed")
+@pytest.mark.parametrize("there", ["--records", "--model", "--out"])
+def test_scoring_in_a_bucket_says_what_it_needs(
+    there, survey_records, saved_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    paths = {"--records": survey_records, "--model": saved_model, "--out": "map.fits"} | {there: "gs://a/x"}
+    line = fails(capsys, "score", *(word for pair in paths.items() for word in pair))
+    assert re.search(r"gs://a/x: gs:// needs more packages: pip install 'extmap_tf\[gcp\]'", line)
     assert list(tmp_path.iterdir()) == []
 
 
