@@ -12,7 +12,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import made_parents, refuse_current, refuse_existing
+from extmap_tf.files import made_parents, refuse_current, refuse_existing, take_place
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model
 from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records
@@ -74,15 +74,15 @@ def scratch_folder(path):
         try:
             yield temporary
         finally:
-            FileSystems.delete(list(sizes_in(temporary)))
+            _delete_objects(temporary)
 
 
 @contextlib.contextmanager
 def whole_folder(path, overwrite=False):
     """A scratch folder for records that takes the name `path` when the block ends well.
 
-    In an object store the files are renamed one by one, the manifest last: a folder without one is not
-    finished.
+    In an object store the files are copied one by one, the manifest last: a folder without one is not
+    finished. If the store fails in that, the scratch folder stays, and the error names it.
 
     Parameters
     ----------
@@ -108,25 +108,14 @@ def whole_folder(path, overwrite=False):
         try:
             yield temporary
         except BaseException:
-            FileSystems.delete(list(sizes_in(temporary)))
+            _delete_objects(temporary)
             raise
         _copy_objects(temporary, path)
-        FileSystems.delete(list(sizes_in(temporary)))
+        _delete_objects(temporary)
         return
     with scratch_folder(path) as temporary:
         yield temporary
-        if there:
-            old = _neighbour(path, "old")
-            os.rename(path, old)
-            try:
-                os.rename(temporary, path)
-            except BaseException:
-                if not os.path.lexists(path):
-                    os.rename(old, path)
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(temporary, path)
+        take_place(Path(temporary), Path(path))
 
 
 @contextlib.contextmanager
@@ -186,14 +175,8 @@ def open_manifest(path):
             "records'"
         )
     manifest = Manifest.from_json(read_bytes(place).decode(), place)
-    sizes = sizes_in(path)
-    for entry in manifest.entries():
-        found = sizes.get(join(path, entry.name))
-        if found != entry.n_bytes:
-            raise DataError(
-                f"{join(path, entry.name)}: {'missing' if found is None else f'{found} bytes'}, the manifest "
-                f"says {entry.n_bytes} bytes; make the records again"
-            )
+    sizes = {name.rsplit("/", 1)[1]: size for name, size in sizes_in(path, "*").items()}
+    manifest.require_files(str(path).rstrip("/"), sizes)
     return manifest
 
 
@@ -224,6 +207,10 @@ def find_model(path):
 
 def _neighbour(path, what):
     return f"{str(path).rstrip('/')}.{what}-{uuid.uuid4().hex[:8]}"
+
+
+def _delete_objects(folder):
+    FileSystems.delete(list(sizes_in(folder)))
 
 
 def _copy_objects(source, target):

@@ -18,7 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import shards
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
-from beam_jobs.stores import whole_folder
+from beam_jobs.stores import open_manifest, whole_folder
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.cmd import (
     add_partial_counts,
@@ -29,7 +29,6 @@ from extmap_tf.cmd import (
 from extmap_tf.errors import DataError
 from extmap_tf.grids import sightline_name
 from extmap_tf.quiet import start_tensorflow
-from extmap_tf.records.manifest import MANIFEST_NAME, Manifest
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
@@ -265,9 +264,7 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
             f"survey ({len(tables)} tables, {config.sightlines.n_sightlines} fields)",
         )
         run(lambda pipeline: build(pipeline, config, tables, columns, folder), list(beam_argv), progress)
-    place = FileSystems.join(out, MANIFEST_NAME)
-    with FileSystems.open(place, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        return Manifest.from_json(stream.read().decode(), place)
+    return open_manifest(out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,14 @@ import tomllib
 
 from extmap_tf import __version__
 from extmap_tf.cli_map import add_map_commands
-from extmap_tf.cli_options import add_out, add_sightlines, chosen_sightlines, finite, named
+from extmap_tf.cli_options import (
+    add_numbers_and_figures,
+    add_out,
+    add_sightlines,
+    chosen_sightlines,
+    finite,
+    named,
+)
 from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
@@ -183,10 +190,7 @@ def _parser():
     evaluate.add_argument("--split", default="test", help="of the records (default: %(default)s)")
     evaluate.add_argument("--map", help="map of 'score'")
     evaluate.add_argument("--truth", help="true map, such as the demo's truth.fits")
-    evaluate.add_argument("--out", help="also write all numbers to this JSON file")
-    evaluate.add_argument("--figures", metavar="FOLDER", help="also draw them")
-    evaluate.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
-    evaluate.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_numbers_and_figures(evaluate)
 
     fit = add(
         "fit",

@@ -4,7 +4,14 @@ import sys
 from pathlib import Path
 
 from extmap_tf import __version__
-from extmap_tf.cli_options import add_sightlines, chosen_sightlines, finite, named, place_of
+from extmap_tf.cli_options import (
+    add_numbers_and_figures,
+    add_sightlines,
+    chosen_sightlines,
+    finite,
+    named,
+    place_of,
+)
 from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.quiet import start_tensorflow
 
@@ -69,11 +76,8 @@ def add_map_commands(add):
     compare.add_argument(
         "--distance", type=finite, nargs="+", metavar="KPC", help="default: 0.5, 1, 2, 3, 5, 8"
     )
-    compare.add_argument("--out", help="also write all numbers to this JSON file")
-    compare.add_argument("--figures", metavar="FOLDER", help="also draw them")
+    add_numbers_and_figures(compare)
     add_sightlines(compare, "profile to draw, in degrees; may be repeated (default: six of them)")
-    compare.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
-    compare.add_argument("--overwrite", action="store_true", help="replace existing files")
 
     clouds = add(
         "clouds",

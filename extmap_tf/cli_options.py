@@ -20,6 +20,14 @@ def add_out(parser, what):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing one when done")
 
 
+def add_numbers_and_figures(parser):
+    """``--out`` and ``--figures`` for what is also printed, with ``--format`` and ``--overwrite``."""
+    parser.add_argument("--out", help="also write all numbers to this JSON file")
+    parser.add_argument("--figures", metavar="FOLDER", help="also draw them")
+    parser.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
 def add_sightlines(parser, what):
     """``--sightline``, which `chosen_sightlines` reads."""
     parser.add_argument("--sightline", action="append", default=[], metavar="L,B", help=what)

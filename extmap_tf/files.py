@@ -48,7 +48,7 @@ def whole_path(path, overwrite=False, folder_with=None):
     with made_parents(path):
         try:
             yield temporary
-            _take_place(temporary, path)
+            take_place(temporary, path)
         finally:
             _remove(temporary)
 
@@ -113,7 +113,13 @@ def refuse_current(path):
         raise DataError(f"{path} holds the folder you are in, which cannot be replaced: choose another name")
 
 
-def _take_place(temporary, path):
+def take_place(temporary, path):
+    """Give a finished file or folder its name; a folder that has it goes only when the new one is there.
+
+    Parameters
+    ----------
+    temporary, path : pathlib.Path
+    """
     if path.is_dir():
         old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
         os.rename(path, old)

@@ -69,6 +69,18 @@ class Manifest:
         """All files of the folder but the manifest."""
         return (*(shard for shards in self.splits.values() for shard in shards), *self.others)
 
+    def require_files(self, folder, sizes):
+        """Raise DataError unless all files are there with their stated sizes; `sizes` has bytes by name."""
+        for entry in self.entries():
+            place, found = f"{folder}/{entry.name}", sizes.get(entry.name)
+            if found is None:
+                raise DataError(f"{place}: missing, though the manifest lists it; make the records again")
+            if found != entry.n_bytes:
+                raise DataError(
+                    f"{place}: {found} bytes, the manifest says {entry.n_bytes}: truncated or changed; make "
+                    "the records again"
+                )
+
     def to_json(self):
         config = self.config
         header = {
@@ -169,15 +181,8 @@ class Records:
                 "'extmap-tf records'"
             )
         records = cls(path, Manifest.from_json(place.read_text(), str(place)))
-        for entry in records.manifest.entries():
-            file = path / entry.name
-            if not file.is_file():
-                raise DataError(f"{file}: missing, though the manifest lists it; make the records again")
-            if file.stat().st_size != entry.n_bytes:
-                raise DataError(
-                    f"{file}: {file.stat().st_size} bytes, the manifest says {entry.n_bytes}: truncated or "
-                    "changed; make the records again"
-                )
+        sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.is_file()}
+        records.manifest.require_files(path, sizes)
         return records
 
     def verify(self):

@@ -92,7 +92,7 @@ def test_records_come_back_where_the_new_ones_cannot_take_their_name(
     rename = os.rename
 
     def fail_once(source, target):
-        if target == str(out) and ".incomplete-" in source:
+        if str(target) == str(out) and ".incomplete-" in str(source):
             raise OSError("half-way")
         rename(source, target)
 
