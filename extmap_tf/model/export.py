@@ -19,7 +19,7 @@ from extmap_tf.model.networks import build_network, gives_distribution
 from extmap_tf.model.training import MODEL_NAME
 from extmap_tf.model.versions import EXTRA, versions
 from extmap_tf.model.warmup import SERVER_FOLDER, WARMUP_NAME, write_server_configs, write_warmup
-from extmap_tf.records.example import parse_examples
+from extmap_tf.records.example import parse_readable_examples
 
 N_SAMPLES = 32
 
@@ -51,7 +51,9 @@ class Served(tf.Module):
         reliable_distance_kpc [batch] and n_ignored [batch] int32: pixels whose counts were NaN, infinite or
         negative and were taken as 0.
     ``examples``
-        examples [batch] string, serialized records, to the same.
+        examples [batch] string, serialized records, to the same. A record that cannot be read (truncated or
+        empty, no tf.train.Example, a feature missing, of another type or length) is answered as one whose
+        counts and position are NaN: n_ignored is the number of pixels.
     ``magnitudes``
         blue_mag, red_mag [n_stars] float32, all sightlines' stars one after another, row_splits [batch + 1]
         int64, l_deg, b_deg [batch], to the same and, [batch] int32, n_stars counted in the CMD and n_outside
@@ -122,8 +124,7 @@ class Served(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def examples(examples):
-            parsed = parse_examples(examples, config)
-            return answer(parsed["counts"], parsed["l_deg"], parsed["b_deg"])
+            return answer(**parse_readable_examples(examples, config))
 
         @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *degrees])
         def magnitudes(blue_mag, red_mag, row_splits, l_deg, b_deg):

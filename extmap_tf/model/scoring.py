@@ -79,6 +79,7 @@ class Scorer:
         Returns
         -------
         dict of str to ndarray [batch, ...]
+            NaN where an example cannot be read.
         """
         outputs = self._examples(examples=tf.constant(list(serialized)))
         return {name: tensor.numpy() for name, tensor in outputs.items()}

@@ -100,8 +100,50 @@ def parse_examples(serialized, config, kind=None):
         features["coverage"] = tf.io.FixedLenFeature([], tf.float32)
     parsed = tf.io.parse_example(serialized, features)
     counts = tf.io.decode_raw(parsed["counts"], tf.uint16, little_endian=True)
-    parsed["counts"] = tf.cast(tf.reshape(counts, [-1, *config.cmd.shape]), tf.float32)
+    # Not -1 rows: counts of another size would pass as other rows.
+    parsed["counts"] = tf.cast(tf.reshape(counts, [tf.size(serialized), *config.cmd.shape]), tf.float32)
     return parsed
+
+
+def parse_readable_examples(serialized, config):
+    """What a network sees of a batch of examples, of which some may be damaged.
+
+    An example that `parse_examples` would refuse, whatever is wrong with it, is NaN in all of its row and
+    leaves the others as they are.
+
+    Parameters
+    ----------
+    serialized : tf.Tensor of string [batch]
+    config : extmap_tf.config.Config
+
+    Returns
+    -------
+    dict of str to tf.Tensor of float32
+        counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], in degrees.
+    """
+
+    def parsed(index, serialized):
+        found = parse_examples(serialized, config)
+        return index, {name: found[name] for name in ("counts", "l_deg", "b_deg")}
+
+    def attempt(dataset):
+        return dataset.map(parsed).ignore_errors()
+
+    # Of all that a graph may hold, tf.data alone catches errors. It computes only what is taken: an example
+    # at a time where all at once fail, none where each fails.
+    Dataset = tf.data.Dataset
+    index, n = tf.range(tf.size(serialized)), tf.size(serialized, tf.int64)
+    together = attempt(Dataset.from_tensors((index, serialized)))
+    singly = attempt(Dataset.from_tensor_slices((index[:, None], serialized[:, None])))
+    none = attempt(Dataset.from_tensors((index[:0], serialized[:0])))
+    attempts = together.concatenate(singly.rebatch(tf.maximum(n, 1))).concatenate(none)
+    index, found = attempts.take(1).get_single_element()
+
+    def in_place(value):
+        unknown = tf.fill([n, *value.shape[1:]], np.float32(np.nan))
+        return tf.tensor_scatter_nd_update(unknown, index[:, None], value)
+
+    return {name: in_place(value) for name, value in found.items()}
 
 
 def _serialize(**features):

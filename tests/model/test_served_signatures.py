@@ -15,6 +15,7 @@ from extmap_tf.model.export import export
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.warmup import warmup_inputs
 from extmap_tf.records.dataset import evaluation_dataset
+from extmap_tf.records.example import parse_examples, parse_readable_examples
 from extmap_tf.records.manifest import Records
 from extmap_tf.serving import ModelClient
 
@@ -211,18 +212,79 @@ def test_wrong_types_shapes_and_numbers_of_rows_are_clear_errors(ask, images, ch
     assert len(ask("serving_default", **images)["outlier"]) == 6
 
 
-def test_damaged_examples_are_errors_of_tensorflow(ask, known, tiny_config):
-    (good,) = warmup_inputs(known, tiny_config)["examples"]["examples"]
-    assert_same(ask("examples", examples=[good]), known.outputs)
-    for bad in (good[:-100], b"junk", b""):
-        # TensorFlow's message quotes the example, which Python may be unable to decode.
-        with pytest.raises((tf.errors.InvalidArgumentError, UnicodeDecodeError)):
-            ask("examples", examples=[good, bad])
-    example = tf.train.Example.FromString(good)
-    for n_bytes in (100, 2 * 64 * 64 * 2):
-        example.features.feature["counts"].bytes_list.value[0] = bytes(n_bytes)
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            ask("examples", examples=[example.SerializeToString()])
+@pytest.fixture(scope="module")
+def record(known, tiny_config):
+    """A serialized record of the known CMD."""
+    (record,) = warmup_inputs(known, tiny_config)["examples"]["examples"]
+    return record
+
+
+def unreadable(record):
+    """Records that cannot be read, by what is wrong with them."""
+    wrong = {f"cut to {n}": record[:n] for n in (0, 1, 2, 3, 20, 4000, len(record) - 100, len(record) - 1)}
+    wrong |= {"text": b"junk", "more bytes": record + b"x", "zeros": bytes(len(record))}
+
+    def changed(name, change):
+        example = tf.train.Example.FromString(record)
+        change(example.features.feature)
+        wrong[name] = example.SerializeToString()
+
+    def with_counts(n_bytes):
+        def change(features):
+            features["counts"].bytes_list.value[0] = bytes(n_bytes)
+
+        return change
+
+    for n_bytes in (0, 99, 100, 2 * 64 * 64 - 2, 2 * 2 * 64 * 64):
+        changed(f"counts of {n_bytes} bytes", with_counts(n_bytes))
+    changed("no counts", lambda features: features.pop("counts"))
+    changed("no position", lambda features: features.pop("l_deg"))
+    changed("counts as numbers", lambda features: features["counts"].int64_list.value.extend([1, 2]))
+    changed("two positions", lambda features: features["b_deg"].float_list.value.append(0.0))
+    return wrong
+
+
+def test_records_that_cannot_be_read_are_told_in_their_rows_alone(ask, known, record):
+    assert_same(ask("examples", examples=[record]), known.outputs)
+    wrong = unreadable(record)
+    good = tf.train.Example.FromString(record)
+    good.features.feature["b_deg"].float_list.value[0] += 0.01
+    good = good.SerializeToString()
+    # As many rows: how a product of matrices is rounded depends on their number.
+    clean = ask("examples", examples=[record, *[record] * len(wrong), good])
+    found = ask("examples", examples=[record, *wrong.values(), good])
+    assert (clean["extinction_mean"][0] != clean["extinction_mean"][-1]).any()
+    for name in clean:
+        np.testing.assert_array_equal(found[name][[0, -1]], clean[name][[0, -1]], err_msg=name)
+    for i, name in enumerate(wrong, start=1):
+        assert found["outlier"][i] & ODD_PLACE, name
+        assert found["n_ignored"][i] == 64 * 64, name
+        assert found["reliable_distance_kpc"][i] == 0, name
+        for output in ("density_median", "density_percentiles", "extinction_mean", "extinction_std"):
+            assert np.isnan(found[output][i]).all(), (name, output)
+    alone = ask("examples", examples=[b"junk"])
+    assert np.isnan(alone["extinction_median"]).all()
+    assert len(ask("examples", examples=tf.constant([], tf.string))["outlier"]) == 0
+
+
+def test_whatever_bytes_change_in_a_record_no_other_is_touched(record, tiny_config):
+    parse = tf.function(lambda examples: parse_readable_examples(examples, tiny_config))
+    rng = np.random.default_rng(0)
+    changed = []
+    for _ in range(400):
+        damaged = bytearray(record)
+        # The counts are all but a few of the bytes, and any are counts: change mostly the rest.
+        outside = [*range(60), *range(len(record) - 100, len(record))]
+        for i in rng.choice(outside, rng.integers(1, 4)):
+            damaged[i] = rng.integers(256)
+        changed.append(bytes(damaged))
+    found = parse(tf.constant([record, *changed, record]))
+    expected = parse_examples(tf.constant([record]), tiny_config)
+    for name, value in found.items():
+        for row in (0, -1):
+            np.testing.assert_array_equal(value[row], expected[name][0], err_msg=name)
+    n_unread = np.isnan(found["counts"].numpy()).all(axis=(1, 2)).sum()
+    assert 50 < n_unread < 400
 
 
 def test_several_threads_get_their_own_answers(ask, images):
@@ -262,9 +324,10 @@ with open(sys.argv[3], 'wb') as stream:
 
 
 def test_every_signature_runs_in_a_session_of_tensorflow_alone(
-    saved_model, signatures, ask, images, known, tiny_config, tmp_path
+    saved_model, signatures, ask, images, known, record, tiny_config, tmp_path
 ):
     requests = list(warmup_inputs(known, tiny_config).items())
+    requests += [("examples", {"examples": np.array([record, *unreadable(record).values()], object)})]
     requests += [("serving_default", {name: value[:n] for name, value in images.items()}) for n in (0, 1, 6)]
     (tmp_path / "in").write_bytes(pickle.dumps(requests))
     paths = [str(saved_model / "1"), str(tmp_path / "in"), str(tmp_path / "out")]

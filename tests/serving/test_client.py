@@ -20,7 +20,7 @@ from astropy.coordinates import SkyCoord
 from extmap_tf import cli
 from extmap_tf.errors import DataError, MismatchError, ServingError
 from extmap_tf.grids import PERCENTILES
-from extmap_tf.map.provenance import Flag
+from extmap_tf.map.provenance import OUTLIER_SHIFT, Flag
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.model.warmup import warmup_inputs
@@ -144,7 +144,7 @@ def test_what_the_server_refuses_is_one_clear_line(client, url, known):
         ("serving_default", wrong, "64|shape"),
         ("serving_default", {"counts": known.inputs["counts"]}, "_deg|input"),
         ("no_such_signature", known.inputs, "not found"),
-        ("examples", {"examples": np.array([b"junk"], object)}, "pars|decode"),
+        ("examples", {"examples": np.float32([1.0])}, "string|type"),
     ]
     for signature, inputs, message in cases:
         with pytest.raises(ServingError, match=f"(?i){message}") as caught:
@@ -168,6 +168,21 @@ def test_what_the_server_refuses_is_one_clear_line(client, url, known):
             other.predict("serving_default", known.inputs)
     # The server lives.
     assert known.largest_difference(client.predict("serving_default", known.inputs))[0] <= 1
+
+
+def test_records_that_cannot_be_read_are_told_in_their_rows_alone(client, known, config):
+    (good,) = warmup_inputs(known, config)["examples"]["examples"]
+
+    def ask(*examples):
+        return client.predict("examples", {"examples": np.array(examples, object)})
+
+    expected, found = ask(good, good, good, good), ask(good, good[:-1], b"", good)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name][[0, 3]], value[[0, 3]], err_msg=name)
+    assert np.isnan(found["extinction_percentiles"][1:3]).all()
+    assert (found["outlier"][1:3].astype(int) & Flag.ODD_PLACE >> OUTLIER_SHIFT).all()
+    assert found["n_ignored"].tolist() == [0, config.cmd.n_pixels, config.cmd.n_pixels, 0]
+    assert np.isnan(ask(b"junk")["density_median"]).all()
 
 
 def test_rest_requests_in_rows_and_columns_give_the_same(url, known):
