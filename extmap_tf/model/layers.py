@@ -97,10 +97,11 @@ class CmdChannels(keras.layers.Layer):
 class ProfileParameters(keras.layers.Layer):
     """Activations to the parameters of a distribution over profiles, see `extmap_tf.model.distribution`.
 
-    From [batch, n_distances * (2 + rank)] to [batch, n_distances, 3 + rank]: the scale s, the mean mu, the
-    deviation sigma and the low-rank factor U. The scale is the mean density of the training profiles, bin by
-    bin, so that a fresh network starts there. The adjustment is fitted after the training
-    (`extmap_tf.model.spread`): a shift of mu and the logarithms of factors on sigma and U, bin by bin.
+    From [batch, n_distances * (2 + rank)] to [batch, n_distances, 5 + rank]: the scale s, the centre mu, the
+    deviation sigma, the skewness e, the tail weight t and the low-rank factor U. The scale is the mean
+    density of the training profiles, bin by bin, so that a fresh network starts there. The adjustment is
+    fitted after the training (`extmap_tf.model.spread`), bin by bin: the logarithm of a factor on mu and a
+    shift of it, logarithms of factors on sigma and U, e, and ln t.
     """
 
     def __init__(self, n_distances, rank, **kwargs):
@@ -109,7 +110,7 @@ class ProfileParameters(keras.layers.Layer):
 
     def build(self, *_):
         self.scale = self.add_weight(shape=(self.n_distances,), name="scale", initializer="ones")
-        self.adjustment = self.add_weight(shape=(3, self.n_distances), name="adjustment", initializer="zeros")
+        self.adjustment = self.add_weight(shape=(6, self.n_distances), name="adjustment", initializer="zeros")
         self.built = True
 
     def set_mean_density(self, density):
@@ -121,14 +122,21 @@ class ProfileParameters(keras.layers.Layer):
         return self.adjusted(x, self.adjustment)
 
     def adjusted(self, x, adjustment):
-        """The output for activations x [batch, n_distances, 2 + rank] and an adjustment [3, n_distances]."""
-        scale = ops.broadcast_to(ops.expand_dims(self.scale, -1), ops.shape(x[..., :1]))
-        shift, ln_sigma, ln_factor = (ops.expand_dims(adjustment[i], -1) for i in range(3))
+        """The output for activations x [batch, n_distances, 2 + rank] and an adjustment [6, n_distances]."""
+        ln_loc, shift, ln_sigma, ln_factor, skewness, ln_tail = (
+            ops.expand_dims(a, -1) for a in ops.unstack(adjustment)
+        )
+        loc = x[..., :1] * ops.exp(ln_loc) + shift
         sigma = (ops.softplus(x[..., 1:2] - 1.0) + 1e-3) * ops.exp(ln_sigma)
-        return ops.concatenate([scale, x[..., :1] + shift, sigma, x[..., 2:] * ops.exp(ln_factor)], axis=-1)
+        factor = x[..., 2:] * ops.exp(ln_factor)
+        scale, skewness, tail = (
+            ops.broadcast_to(a, ops.shape(loc))
+            for a in (ops.expand_dims(self.scale, -1), skewness, ops.exp(ln_tail))
+        )
+        return ops.concatenate([scale, loc, sigma, skewness, tail, factor], axis=-1)
 
     def compute_output_shape(self, shape):
-        return (shape[0], self.n_distances, 3 + self.rank)
+        return (shape[0], self.n_distances, 5 + self.rank)
 
     def get_config(self):
         return super().get_config() | {"n_distances": self.n_distances, "rank": self.rank}

@@ -2,7 +2,7 @@
 
 Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch]; the reference CMD and every
 normalisation are inside. The output is either one profile, the density [batch, n_distances] in mag / kpc, or
-the parameters [batch, n_distances, 3 + rank] of a distribution over profiles
+the parameters [batch, n_distances, 5 + rank] of a distribution over profiles
 (`extmap_tf.model.distribution`).
 
 ``cornu2022``

@@ -1,11 +1,11 @@
 """Honest intervals: a few numbers fitted to the validation pairs after the training.
 
 A network is surest of the pairs it was trained on. With the network as it is, smooth functions of distance
-are fitted that shift mu and stretch sigma and U of `extmap_tf.model.layers.ProfileParameters`. Stretching
-alone would not do: softplus is convex, and more spread in every bin is more dust. What is minimised is the
-pinball loss of the percentiles of ln(A + 0.1 mag), each weighted by 1 / [p (1 - p)]; it is least where a
-share p of the pairs lies below each percentile p of the cumulative extinction A (Koenker & Bassett 1978,
-Econometrica 46, 33).
+are fitted that stretch and shift mu, stretch sigma and U, and give the distribution its shape, see
+`extmap_tf.model.layers.ProfileParameters`. Stretching sigma and U alone would not do: softplus is convex, and
+more spread in every bin is more dust. What is minimised is the pinball loss of the percentiles of
+ln(A + 0.1 mag), each weighted by 1 / [p (1 - p)]; it is least where a share p of the pairs lies below each
+percentile p of the cumulative extinction A (Koenker & Bassett 1978, Econometrica 46, 33).
 """
 
 import keras
@@ -17,6 +17,7 @@ from extmap_tf.model.distribution import percentiles_of, profiles_from_noise, qu
 from extmap_tf.model.layers import ProfileParameters
 from extmap_tf.model.objective import RELATIVE_FLOOR_MAG
 
+_ROWS = ("ln_mu_factor", "mu_shift", "ln_sigma_factor", "ln_u_factor", "skewness", "ln_tail_weight")
 _KNOTS = 12
 _STEPS = 400
 _BATCH = 64
@@ -38,7 +39,7 @@ def fit_spread(model, batches, step_kpc):
     Returns
     -------
     dict of str to list of float, or None
-        ``mu``, ``ln_sigma`` and ``ln_factor`` at equally spaced distances, the first and the last included.
+        The rows of the adjustment by name, at equally spaced distances, the first and the last included.
     """
     layers = [layer for layer in model.layers if isinstance(layer, ProfileParameters)]
     if not layers:
@@ -60,7 +61,7 @@ def fit_spread(model, batches, step_kpc):
     weight = 1.0 / (level * (1.0 - level))
     weight /= weight.sum()
     noise = quantile_noise(n + rank)
-    theta = tf.Variable(tf.zeros([3, _KNOTS]))
+    theta = tf.Variable(tf.zeros([len(_ROWS), _KNOTS]))
     n_steps = min(_STEPS, len(truth) // 4)
     rate = keras.optimizers.schedules.CosineDecay(_RATE, max(n_steps, 1), alpha=0.02)
     optimizer = keras.optimizers.Adam(rate, beta_2=0.99)
@@ -82,7 +83,6 @@ def fit_spread(model, batches, step_kpc):
         some = rng.choice(len(truth), min(_BATCH, len(truth)), replace=False)
         step(tf.constant(activations[some]), tf.constant(truth[some]))
     layer.adjustment.assign(tf.matmul(theta, weights))
-    names = ("mu", "ln_sigma", "ln_factor")
     return {
-        name: np.round(row, 4).tolist() for name, row in zip(names, theta.numpy().astype(float), strict=True)
+        name: np.round(row, 4).tolist() for name, row in zip(_ROWS, theta.numpy().astype(float), strict=True)
     }

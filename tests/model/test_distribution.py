@@ -3,7 +3,13 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.grids import PERCENTILES
-from extmap_tf.model.distribution import N_QUANTILE, profiles_from_noise, summarize
+from extmap_tf.model.distribution import (
+    N_QUANTILE,
+    activation_distribution,
+    profiles_from_noise,
+    summarize,
+    to_density,
+)
 
 STEP_KPC = 0.1
 N_DISTANCES, RANK = 12, 3
@@ -15,7 +21,9 @@ def parameters():
     shape = (70, N_DISTANCES)
     scale, loc = np.full(shape, 0.3), rng.normal(-0.5, 1.5, shape)
     sigma, factor = rng.uniform(0.05, 1.5, shape), rng.normal(0, 0.4, (*shape, RANK))
-    return np.concatenate([scale[..., None], loc[..., None], sigma[..., None], factor], -1).astype(np.float32)
+    skewness, tail = rng.normal(0, 0.2, shape), rng.uniform(0.5, 1.2, shape)
+    own = np.stack([scale, loc, sigma, skewness, tail], axis=-1)
+    return np.concatenate([own, factor], axis=-1).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +49,31 @@ def test_statistics_are_those_of_many_random_profiles(parameters, summary):
         ):
             assert np.median(np.abs(off)) < typical
             assert np.abs(off).max() < largest
+
+
+def test_profiles_follow_the_formula_of_the_module(parameters):
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=(1, 5, N_DISTANCES + RANK)).astype(np.float32)
+    found = profiles_from_noise(tf.constant(parameters[:2]), noise).numpy()
+    scale, mu, sigma, e, t = np.moveaxis(parameters[:2, None, :, :5].astype(float), -1, 0)
+    factor = parameters[:2, :, 5:].astype(float)
+    y = sigma * noise[..., :N_DISTANCES] + np.einsum(
+        "bsr,bdr->bsd", np.repeat(noise[..., N_DISTANCES:], 2, 0), factor
+    )
+    tau = np.sqrt(sigma**2 + (factor**2).sum(axis=-1)[:, None])
+    z = mu + tau * 2 * np.sinh((np.arcsinh(y / tau) + e) * t) / np.sinh(t * np.arcsinh(2))
+    np.testing.assert_allclose(found, scale * np.log1p(np.exp(z)), rtol=1e-4)
+
+
+def test_the_score_and_the_profiles_share_one_distribution(parameters):
+    parameters = tf.constant(parameters[:3])
+    noise = tf.random.stateless_normal([1, 50_000, N_DISTANCES + RANK], seed=[1, 2])
+    one = profiles_from_noise(parameters, noise).numpy()
+    other = to_density(activation_distribution(parameters).sample(50_000, seed=[3, 4]), parameters).numpy()
+    one, other = (np.cumsum(x, axis=-1) for x in (np.moveaxis(one, 1, 0), other))
+    for percent in (5, 50, 95):
+        off = np.percentile(one, percent, axis=0) - np.percentile(other, percent, axis=0)
+        assert np.abs(off / one.std(axis=0)).max() < 0.06
 
 
 def test_quantiles_of_the_column_are_order_statistics_of_fixed_profiles(parameters, summary):

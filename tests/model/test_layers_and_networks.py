@@ -64,7 +64,7 @@ def test_networks_give_a_profile_for_each_image_and_are_seeded(tiny_config, coun
     inputs = {name: np.float32(value) for name, value in inputs.items()}
     first = np.asarray(built(tiny_config, preset)(inputs))
     n_distances = tiny_config.distance.n_distances
-    expected = {"dense": (6, n_distances, 3 + 8), "cornu2022": (6, n_distances)}
+    expected = {"dense": (6, n_distances, 5 + 8), "cornu2022": (6, n_distances)}
     assert first.shape == expected[preset]
     assert np.isfinite(first).all()
     np.testing.assert_array_equal(first, np.asarray(built(tiny_config, preset)(inputs)))
@@ -110,10 +110,8 @@ def test_loss_and_metric_agree_with_their_formulas(tiny_config):
 def test_the_score_is_the_crps_of_the_distribution(tiny_config):
     rng = np.random.default_rng(3)
     n, step = tiny_config.distance.n_distances, tiny_config.distance.step_kpc
-    parameters = np.concatenate(
-        [np.full((2000, n, 1), 0.2), rng.normal(0, 0.5, (2000, n, 1)), np.full((2000, n, 1), 0.4)], axis=-1
-    ).astype(np.float32)
-    parameters = np.concatenate([parameters, np.full((2000, n, 2), 0.3, np.float32)], axis=-1)
+    parameters = np.tile(np.float32([0.2, 0.0, 0.4, 0.1, 0.8, 0.3, 0.3]), (2000, n, 1))
+    parameters[..., 1] = rng.normal(0, 0.5, (2000, n))
     z = activation_distribution(parameters)
     truth = to_density(z.sample(seed=[1, 2]), parameters).numpy()
     samples = to_density(z.sample(100, seed=[3, 4]), parameters).numpy()
@@ -124,9 +122,9 @@ def test_the_score_is_the_crps_of_the_distribution(tiny_config):
     ):
         expected += weight * crps_of_samples(np.moveaxis(x, 0, 1), y).mean()
     assert float(ProfileScore(step)(truth, parameters)) == pytest.approx(expected, rel=0.02)
-    for changed in (2, 0.5):
+    for changed, columns in ((2, [2, 5, 6]), (0.5, [2, 5, 6]), (-10, [3])):
         other = parameters.copy()
-        other[..., 2:] *= changed
+        other[..., columns] *= changed
         assert float(ProfileScore(step)(truth, other)) > expected
 
 

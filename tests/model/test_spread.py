@@ -21,10 +21,14 @@ def network():
     return keras.Model(inputs, ProfileParameters(N_DISTANCES, 0, name="profile")(x))
 
 
-@pytest.mark.parametrize(("factor", "shift"), [(1.0, 0.0), (1.4, 0.0), (0.7, 0.4)])
-def test_the_intervals_become_those_of_the_validation_pairs(factor, shift):
+@pytest.mark.parametrize(
+    ("factor", "shift", "lower"), [(1.0, 0.0, 1.0), (1.4, 0.0, 1.0), (0.7, 0.4, 1.0), (1.0, 0.0, 3.0)]
+)
+def test_the_intervals_become_those_of_the_validation_pairs(factor, shift, lower):
+    """Whether the truth is normal, wider or narrower than told, shifted, or has a longer lower tail."""
     model = network()
-    z = np.random.default_rng(0).normal(shift, factor * SIGMA, (4000, N_DISTANCES))
+    z = np.random.default_rng(0).normal(0, factor * SIGMA, (4000, N_DISTANCES))
+    z = shift + np.where(z < 0, lower * z, z)
     density = np.log1p(np.exp(z)).astype(np.float32)
     batches = tf.data.Dataset.from_tensor_slices((np.zeros((4000, 1), np.float32), density)).batch(500)
     fit_spread(model, batches, STEP_KPC)
@@ -36,8 +40,7 @@ def test_the_intervals_become_those_of_the_validation_pairs(factor, shift):
         covered = ((truth >= low) & (truth <= high)).mean(axis=0)
         # Quantiles over 256 profiles are off by a few per cent in single bins, for all pairs alike here.
         np.testing.assert_allclose(covered, share, atol=0.1)
-        # The decay holds the stretch back by about a tenth.
-        assert covered.mean() == pytest.approx(share, abs=0.05)
+        assert covered.mean() == pytest.approx(share, abs=0.03)
     below = (truth < percentiles[PERCENTILES.index(50.0)]).mean(axis=0)
     np.testing.assert_allclose(below, 0.5, atol=0.1)
 
