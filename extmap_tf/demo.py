@@ -87,17 +87,7 @@ def _run(config, folder):
     done("export")
 
     _say("4/6  a mock sky behind known dust, observed")
-    dust = draw_dust(config.dust, grid, config.distance, config.seed)
-    n_rows = write_sky(config, dust, folder / "sky.parquet", _progress)
-    truth = ExtinctionMap(
-        grid,
-        config.distance,
-        dust.field_density(grid),
-        np.ones(grid.shape),
-        np.zeros(grid.shape, int),
-        Provenance.of(config, "truth"),
-    )
-    truth.write(folder / "truth.fits")
+    truth, n_rows = make_sky(config, folder)
     _say(f"     {n_rows:,} stars")
     twomass_to_records.make_records(config, [str(folder / "sky.parquet")], str(folder / "survey"))
     done("sky")
@@ -141,6 +131,30 @@ def _run(config, folder):
         _say(f"The same sky by the shipped model {name}, trained for longer:")
         print(metrics.format_table(found.overall), flush=True)
     return evaluation
+
+
+def make_sky(config, folder):
+    """A mock sky behind known dust: its stars in ``folder/sky.parquet``, the dust in ``folder/truth.fits``.
+
+    Returns
+    -------
+    truth : extmap_tf.map.volume.ExtinctionMap
+    n_rows : int
+        Stars in the table.
+    """
+    grid = config.sightlines
+    dust = draw_dust(config.dust, grid, config.distance, config.seed)
+    n_rows = write_sky(config, dust, folder / "sky.parquet", _progress)
+    truth = ExtinctionMap(
+        grid,
+        config.distance,
+        dust.field_density(grid),
+        np.ones(grid.shape),
+        np.zeros(grid.shape, int),
+        Provenance.of(config, "truth"),
+    )
+    truth.write(folder / "truth.fits")
+    return truth, n_rows
 
 
 def _shipped_models_for(config):
