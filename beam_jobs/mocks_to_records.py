@@ -22,7 +22,7 @@ from extmap_tf.mocks import (
     place_of,
     reference_cmd,
     reference_nodes,
-    simulate_pair,
+    simulate_pairs,
     split_of,
 )
 from extmap_tf.quiet import start_tensorflow
@@ -80,13 +80,13 @@ def pairs_to_examples(numbers, config):
     from extmap_tf.records.example import pair_to_example
 
     salt = config.mocks.split_salt
-    placed = []
-    # Numbers that are equal modulo the sightlines share a catalog: one after the other keeps few alive.
+    # Numbers that are equal modulo the sightlines share a catalog, and are made together.
     n_sightlines = len(config.mocks.sightlines_deg())
-    for number in sorted(numbers, key=lambda number: (number % n_sightlines, number)):
-        key = pair_key(config, number)
-        example = pair_to_example(simulate_pair(config, number), key, config.seed)
-        placed.append((place_of(key, salt), key, example))
+    numbers = sorted(numbers, key=lambda number: (number % n_sightlines, number))
+    placed = []
+    for pair in simulate_pairs(config, numbers):
+        key = pair_key(config, pair.number)
+        placed.append((place_of(key, salt), key, pair_to_example(pair, key, config.seed)))
     placed.sort()
     for (_, key, _), (_, following, _) in pairwise(placed):
         if key == following:
