@@ -23,15 +23,15 @@ def pair_to_example(pair, key, seed):
     bytes
     """
     return _serialize(
-        key=_bytes(key.encode()),
-        sightline=_bytes(key.split("/")[0].encode()),
-        l_deg=_floats([pair.l_deg]),
-        b_deg=_floats([pair.b_deg]),
-        counts=_bytes(encode_counts(pair.counts, key)),
-        n_stars=_ints([pair.counts.sum()]),
-        density=_floats(pair.density),
-        seed=_ints([seed]),
-        pair=_ints([pair.number]),
+        key=key.encode(),
+        sightline=key.split("/")[0].encode(),
+        l_deg=[pair.l_deg],
+        b_deg=[pair.b_deg],
+        counts=encode_counts(pair.counts, key),
+        n_stars=int(pair.counts.sum()),
+        density=pair.density.tolist(),
+        seed=seed,
+        pair=pair.number,
     )
 
 
@@ -50,14 +50,14 @@ def field_to_example(counts, key, l_deg, b_deg, grid):
     bytes
     """
     return _serialize(
-        key=_bytes(key.encode()),
-        sightline=_bytes(key.encode()),
-        l_deg=_floats([l_deg]),
-        b_deg=_floats([b_deg]),
-        counts=_bytes(encode_counts(counts.cmd(grid), key)),
-        n_stars=_ints([counts.n_stars(grid)]),
-        n_outside=_ints([counts.n_outside(grid)]),
-        coverage=_floats([counts.coverage(grid)]),
+        key=key.encode(),
+        sightline=key.encode(),
+        l_deg=[l_deg],
+        b_deg=[b_deg],
+        counts=encode_counts(counts.cmd(grid), key),
+        n_stars=counts.n_stars(grid),
+        n_outside=counts.n_outside(grid),
+        coverage=[counts.coverage(grid)],
     )
 
 
@@ -105,18 +105,15 @@ def parse_examples(serialized, config, kind=None):
 
 
 def _serialize(**features):
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
-        deterministic=True
-    )
-
-
-def _bytes(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _floats(values):
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-
-def _ints(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(v) for v in values]))
+    """An example of features that are bytes, a whole number, or a list of floats."""
+    example = tf.train.Example()
+    for name, value in features.items():
+        # Filled in place: a message that is given to the constructor of another is copied.
+        feature = example.features.feature[name]
+        if isinstance(value, bytes):
+            feature.bytes_list.value.append(value)
+        elif isinstance(value, int):
+            feature.int64_list.value.append(value)
+        else:
+            feature.float_list.value.extend(value)
+    return example.SerializeToString(deterministic=True)
