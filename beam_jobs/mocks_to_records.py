@@ -25,7 +25,7 @@ from extmap_tf.mocks import (
     simulate_pairs,
     split_of,
 )
-from extmap_tf.quiet import start_tensorflow
+from extmap_tf.records.example import pair_to_example
 from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
 
 NUMBERS_PER_BLOCK = 10_000
@@ -76,9 +76,6 @@ def pairs_to_examples(numbers, config):
     list of bytes
         In the order of the keys' hashes, which does not depend on how the pairs were grouped.
     """
-    start_tensorflow()
-    from extmap_tf.records.example import pair_to_example
-
     salt = config.mocks.split_salt
     # Numbers that are equal modulo the sightlines share a catalog, and are made together.
     n_sightlines = len(config.mocks.sightlines_deg())

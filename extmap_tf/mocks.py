@@ -32,6 +32,9 @@ _CATALOG, _PAIR, _REFERENCE, _FIT = 1, 2, 3, 6
 MAX_SIGMA = 3.0
 """Nuisances are cut at so many standard deviations."""
 
+REFERENCE_FIELDS = 8.0
+"""Size of the draw behind a reference CMD: its noise is a third of a field's."""
+
 PAIRS_PER_BLOCK = 64
 """So many profiles are drawn together: numpy's calls cost more than their numbers."""
 
@@ -111,7 +114,8 @@ def sightline_catalog(config, l_deg, b_deg, split):
     """
     whole = _catalog_of_file(config, l_deg, b_deg)
     if whole is None:
-        return _draw_catalog(config, l_deg, b_deg, [_CATALOG, SPLITS.index(split)])
+        purpose = [_CATALOG, SPLITS.index(split)]
+        return _draw_catalog(config, l_deg, b_deg, config.mocks.pool_fields, purpose)
     start = 0.0
     for name, share in CATALOG_SHARES:
         if name == split:
@@ -138,8 +142,7 @@ def fit_catalog(config, l_deg, b_deg, n_fields):
     if _catalog_of_file(config, l_deg, b_deg) is not None:
         return sightline_catalog(config, l_deg, b_deg, "train")
     as_modelled = {"nuisances.mag_sigma_mag": 0.0, "nuisances.depth_sigma_mag": 0.0}
-    config = config.replace(**{"mocks.pool_fields": float(n_fields)}, **as_modelled)
-    return _draw_catalog(config, l_deg, b_deg, [_FIT])
+    return _draw_catalog(config.replace(**as_modelled), l_deg, b_deg, n_fields, [_FIT])
 
 
 @lru_cache(maxsize=8)
@@ -177,14 +180,14 @@ def _require_content(source):
         )
 
 
-def _draw_catalog(config, l_deg, b_deg, purpose):
+def _draw_catalog(config, l_deg, b_deg, n_fields, purpose):
     nuisances, survey = config.nuisances, config.survey
     # Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
     deeper = MAX_SIGMA * (nuisances.mag_sigma_mag + nuisances.depth_sigma_mag)
     return Galaxy.of(config.galaxy).draw(
         l_deg,
         b_deg,
-        area_deg2=config.mocks.pool_fields * config.sightlines.area_deg2,
+        area_deg2=n_fields * config.sightlines.area_deg2,
         limit_mag=faint_limit_mag(survey.red, survey.cuts) + deeper,
         rng=np.random.default_rng([config.seed, *purpose, *_position_words(l_deg, b_deg)]),
         bands=(survey.blue.name, survey.red.name),
@@ -416,7 +419,7 @@ def reference_nodes(config):
 
 
 def reference_cmd(config, l_deg, b_deg):
-    """The CMD to expect without extinction: the mean over a sightline's catalog.
+    """The CMD to expect without extinction: the mean over `REFERENCE_FIELDS` fields, or a file's stars.
 
     Returns
     -------
@@ -425,7 +428,7 @@ def reference_cmd(config, l_deg, b_deg):
     """
     catalog = _catalog_of_file(config, l_deg, b_deg)
     if catalog is None:
-        catalog = _draw_catalog(config, l_deg, b_deg, [_REFERENCE])
+        catalog = _draw_catalog(config, l_deg, b_deg, REFERENCE_FIELDS, [_REFERENCE])
     rng = np.random.default_rng([config.seed, _REFERENCE, *_position_words(l_deg, b_deg), 1])
     no_dust = np.zeros(config.distance.n_distances, np.float32)
     counts = dim_and_count(catalog, no_dust, config, rng)

@@ -1,9 +1,9 @@
-"""The schema of an example: the one place that writes and parses tf.train.Example."""
+"""The schema of an example: which features pairs and fields have, to write and to parse."""
 
 import numpy as np
-import tensorflow as tf
 
 from extmap_tf.errors import DataError
+from extmap_tf.records.writing import serialize_example
 
 COUNT_DTYPE = np.dtype("<u2")
 
@@ -22,14 +22,14 @@ def pair_to_example(pair, key, seed):
     -------
     bytes
     """
-    return _serialize(
+    return serialize_example(
         key=key.encode(),
         sightline=key.split("/")[0].encode(),
         l_deg=[pair.l_deg],
         b_deg=[pair.b_deg],
         counts=encode_counts(pair.counts, key),
         n_stars=int(pair.counts.sum()),
-        density=pair.density.tolist(),
+        density=pair.density,
         seed=seed,
         pair=pair.number,
     )
@@ -49,7 +49,7 @@ def field_to_example(counts, key, l_deg, b_deg, grid):
     -------
     bytes
     """
-    return _serialize(
+    return serialize_example(
         key=key.encode(),
         sightline=key.encode(),
         l_deg=[l_deg],
@@ -87,6 +87,8 @@ def parse_examples(serialized, config, kind=None):
         sightline [batch], l_deg [batch], b_deg [batch], counts [batch, n_mag, n_color] (float32),
         n_stars [batch]; of mocks density [batch, n_distances], of a survey coverage [batch].
     """
+    import tensorflow as tf
+
     features = {
         "sightline": tf.io.FixedLenFeature([], tf.string),
         "l_deg": tf.io.FixedLenFeature([], tf.float32),
@@ -102,18 +104,3 @@ def parse_examples(serialized, config, kind=None):
     counts = tf.io.decode_raw(parsed["counts"], tf.uint16, little_endian=True)
     parsed["counts"] = tf.cast(tf.reshape(counts, [-1, *config.cmd.shape]), tf.float32)
     return parsed
-
-
-def _serialize(**features):
-    """An example of features that are bytes, a whole number, or a list of floats."""
-    example = tf.train.Example()
-    for name, value in features.items():
-        # Filled in place: a message that is given to the constructor of another is copied.
-        feature = example.features.feature[name]
-        if isinstance(value, bytes):
-            feature.bytes_list.value.append(value)
-        elif isinstance(value, int):
-            feature.int64_list.value.append(value)
-        else:
-            feature.float_list.value.extend(value)
-    return example.SerializeToString(deterministic=True)
