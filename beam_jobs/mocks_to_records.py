@@ -6,29 +6,64 @@ Only the numbers of the pairs are shuffled; each shard's pairs are made where th
     reference nodes -> NodeToReference -> gather -> WriteReference -------+-> WriteManifest
 """
 
+import atexit
+import contextlib
+import dataclasses
+import functools
 import io
 from itertools import pairwise
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.io.filesystems import FileSystems
 
-from beam_jobs import shards
+from beam_jobs import shards, stores
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.stores import whole_folder
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import sha256_of
 from extmap_tf.mocks import (
     SPLITS,
     pair_key,
     place_of,
     reference_cmd,
     reference_nodes,
-    simulate_pair,
+    simulate_pairs,
     split_of,
 )
-from extmap_tf.quiet import start_tensorflow
+from extmap_tf.records.example import pair_to_example
 from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
 
 NUMBERS_PER_BLOCK = 10_000
+
+
+def with_catalog_digests(config):
+    """A copy with the digests of the catalogs that are in an object store."""
+    catalogs = []
+    for catalog in config.mocks.catalogs:
+        if not stores.is_local(catalog.path) and not catalog.sha256:
+            if not FileSystems.exists(catalog.path):
+                raise DataError(f"{catalog.path}: no such file; mend mocks.catalogs")
+            with stores.local_copy(catalog.path) as path, open(path, "rb") as stream:
+                catalog = dataclasses.replace(catalog, sha256=sha256_of(stream))
+        catalogs.append(catalog)
+    return _with_catalogs(config, catalogs)
+
+
+@functools.lru_cache(maxsize=4)
+def with_local_catalogs(config):
+    """A copy with the paths of local copies of the catalogs, which last as long as this process."""
+    copies = contextlib.ExitStack()
+    atexit.register(copies.close)
+    catalogs = [
+        dataclasses.replace(catalog, path=copies.enter_context(stores.local_copy(catalog.path)))
+        for catalog in config.mocks.catalogs
+    ]
+    return _with_catalogs(config, catalogs)
+
+
+def _with_catalogs(config, catalogs):
+    return dataclasses.replace(config, mocks=dataclasses.replace(config.mocks, catalogs=tuple(catalogs)))
 
 
 def shard_counts(config, examples_per_shard=shards.EXAMPLES_PER_SHARD):
@@ -76,17 +111,14 @@ def pairs_to_examples(numbers, config):
     list of bytes
         In the order of the keys' hashes, which does not depend on how the pairs were grouped.
     """
-    start_tensorflow()
-    from extmap_tf.records.example import pair_to_example
-
-    salt = config.mocks.split_salt
-    placed = []
-    # Numbers that are equal modulo the sightlines share a catalog: one after the other keeps few alive.
+    config, salt = with_local_catalogs(config), config.mocks.split_salt
+    # Numbers that are equal modulo the sightlines share a catalog, and are made together.
     n_sightlines = len(config.mocks.sightlines_deg())
-    for number in sorted(numbers, key=lambda number: (number % n_sightlines, number)):
-        key = pair_key(config, number)
-        example = pair_to_example(simulate_pair(config, number), key, config.seed)
-        placed.append((place_of(key, salt), key, example))
+    numbers = sorted(numbers, key=lambda number: (number % n_sightlines, number))
+    placed = []
+    for pair in simulate_pairs(config, numbers):
+        key = pair_key(config, pair.number)
+        placed.append((place_of(key, salt), key, pair_to_example(pair, key, config.seed)))
     placed.sort()
     for (_, key, _), (_, following, _) in pairwise(placed):
         if key == following:
@@ -105,6 +137,11 @@ class PairsToShard(beam.DoFn):
         examples = pairs_to_examples([number for block in blocks for number in block], self._config)
         name = shards.shard_name(split, index, self._n_shards[split])
         yield split, shards.write_shard(self._folder, name, examples)
+
+
+def node_to_reference(node, config):
+    """(l, b) -> ((l, b), CMD)."""
+    return node, reference_cmd(with_local_catalogs(config), *node)
 
 
 def write_reference_table(nodes, folder, config):
@@ -130,7 +167,7 @@ def build(pipeline, config, folder, n_shards):
         pipeline
         | "Nodes" >> beam.Create(list(reference_nodes(config)))
         | "SpreadNodes" >> beam.Reshuffle()
-        | "NodeToReference" >> beam.Map(lambda node: (node, reference_cmd(config, *node)))
+        | "NodeToReference" >> beam.Map(node_to_reference, config)
         | "GatherReference" >> beam.combiners.ToList()
         | "WriteReference" >> beam.Map(write_reference_table, folder, config)
     )
@@ -161,7 +198,8 @@ def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=
     examples_per_shard : int
     """
     config = config.with_catalogs_of(".")
-    check_start(beam_argv, out)
+    check_start(beam_argv, out, *(catalog.path for catalog in config.mocks.catalogs))
+    config = with_catalog_digests(config)
     n_shards = shard_counts(config, examples_per_shard)
     with whole_folder(out, overwrite) as folder:
         progress = progress_of_files(

@@ -10,8 +10,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from extmap_tf.files import sha256_of
-from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
+from extmap_tf.records.writing import write_tfrecords
 
 EXAMPLES_PER_SHARD = 2048
 
@@ -37,17 +37,10 @@ def write_shard(folder, name, examples):
     -------
     FileEntry
     """
-    start_tensorflow()
-    import tensorflow as tf
-
-    options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-    n_examples = 0
     with tempfile.TemporaryDirectory() as scratch:
         local = os.path.join(scratch, name)
-        with tf.io.TFRecordWriter(local, options) as writer:
-            for example in examples:
-                writer.write(example)
-                n_examples += 1
+        with open(local, "wb") as stream:
+            n_examples = write_tfrecords(stream, examples)
         return _publish(local, folder, name, n_examples)
 
 

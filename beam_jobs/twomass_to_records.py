@@ -28,7 +28,7 @@ from extmap_tf.cmd import (
 )
 from extmap_tf.errors import DataError
 from extmap_tf.grids import sightline_name
-from extmap_tf.quiet import start_tensorflow
+from extmap_tf.records.example import field_to_example
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
@@ -187,9 +187,6 @@ def block_to_examples(block, partial, config):
     ------
     bytes
     """
-    start_tensorflow()
-    from extmap_tf.records.example import field_to_example
-
     first = block * FIELDS_PER_SHARD
     n_fields = min(FIELDS_PER_SHARD, config.sightlines.n_sightlines - first)
     for index, counts in enumerate(block_to_field_counts(partial, config.cmd, n_fields), first):

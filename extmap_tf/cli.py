@@ -277,7 +277,6 @@ def _config(args, default=None):
 def _start_beam():
     import logging
 
-    start_tensorflow()
     import beam_jobs  # noqa: F401
 
     # Beam sets up the root logger on import.
@@ -287,6 +286,7 @@ def _start_beam():
 
 def _demo(args):
     config = _config(args)
+    start_tensorflow()
     _start_beam()
     from extmap_tf.demo import run_demo
 
@@ -410,6 +410,7 @@ def _fit(args):
 
 
 def _score(args, beam_argv):
+    start_tensorflow()
     _start_beam()
     from beam_jobs.score_to_map import make_map
 

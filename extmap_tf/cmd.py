@@ -36,9 +36,9 @@ def pixel_of(blue_mag, red_mag, grid):
     color = (blue_mag - red_mag - grid.color_min_mag) * color_scale + EDGE_TOLERANCE
     mag = (red_mag - grid.mag_min_mag) * mag_scale + EDGE_TOLERANCE
     inside = (color >= 0) & (color < grid.n_color) & (mag >= 0) & (mag < grid.n_mag)
-    # Whole numbers are made of what is inside: of a NaN or of 1e30 there is none.
-    i_mag, i_color = (np.where(inside, place, 0).astype(np.int64) for place in (mag, color))
-    return np.where(inside, i_mag * grid.n_color + i_color, -1)
+    # A grid has at most 2^20 pixels, whole numbers that 32-bit floats hold. Integers are made of what is
+    # inside: of a NaN or of 1e30 there is none.
+    return np.where(inside, np.floor(mag) * grid.n_color + np.floor(color), -1).astype(np.int64)
 
 
 def stars_to_cmd(blue_mag, red_mag, grid):

@@ -274,7 +274,7 @@ class CatalogConfig:
     ----------
     path : str
         A table that `extmap_tf.catalogs.model_tables` can read (Besançon, TRILEGAL, ...); in a TOML file,
-        relative to that file's folder.
+        relative to that file's folder. ``records mocks`` also takes gs:// and s3://.
     l_deg, b_deg : float
         The sightline.
     area_deg2 : float
@@ -284,8 +284,8 @@ class CatalogConfig:
     columns : tuple of str
         "ROLE=NAME" for columns with unknown names; the roles are those of that reader.
     sha256 : str
-        Of the file's content: `Config.load` fills it in, and pairs are made of no other content. With it, the
-        configuration's digest follows from the content and not from the place.
+        Of the file's content: `Config.load` fills it in, for object stores the job, and pairs are made of no
+        other content. With it, the configuration's digest follows from the content and not from the place.
     """
 
     path: str
@@ -581,9 +581,15 @@ class Config:
         return config
 
     def with_catalogs_of(self, folder):
-        """A copy whose catalogs have full paths, from `folder` on, and the digests of the files there are."""
+        """A copy whose catalogs have full paths, from `folder` on, and the digests of the files there are.
+
+        Those in an object store stay as they are: the job that reads them looks at their content.
+        """
         catalogs = []
         for catalog in self.mocks.catalogs:
+            if "://" in catalog.path:
+                catalogs.append(catalog)
+                continue
             path = Path(folder, catalog.path).absolute()
             if path.is_file() and not catalog.sha256:
                 with open(path, "rb") as stream:

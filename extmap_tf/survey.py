@@ -1,16 +1,18 @@
 """What a survey does to a star: photometric errors, incompleteness, cuts."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from extmap_tf.catalogs.cuts import apply_cuts
+from extmap_tf.config import SurveyConfig
+from extmap_tf.draws import normals, uniforms
 
 SNR10_ERROR_MAG = float(2.5 / np.log(10.0) / 10.0)
 """The error of a magnitude at a signal-to-noise ratio of 10."""
 
-_LN10_04 = np.float32(0.4 * np.log(10.0))
+_LN10_08 = 0.8 * math.log(10.0)
 
 
 def photometric_error(mag, band):
@@ -28,20 +30,20 @@ def photometric_error(mag, band):
         ``sqrt(floor^2 + (0.1086 * 10^(0.4 (mag - snr10)))^2)``: a calibration floor and the sky's noise,
         which is constant in flux.
     """
-    sky = SNR10_ERROR_MAG * np.exp(_LN10_04 * (np.asarray(mag) - band.snr10_mag))
-    return np.sqrt(sky * sky + band.error_floor_mag**2)
+    sky_squared = SNR10_ERROR_MAG**2 * np.exp(_LN10_08 * (np.asarray(mag) - band.snr10_mag))
+    return np.sqrt(sky_squared + band.error_floor_mag**2)
 
 
 def detection_probability(mag, band):
     """Chance that a star is in the catalog: a logistic function of its true magnitude."""
     x = (np.asarray(mag) - band.half_complete_mag) / band.completeness_scale_mag
-    return 1.0 / (1.0 + np.exp(np.clip(x, -30.0, 30.0)))
+    return 1.0 / (1.0 + np.exp(np.minimum(x, 30.0)))
 
 
 def error_cut_mag(band, cuts):
     """The observed magnitude at which the photometric error reaches the cut's largest."""
     sky = cuts.max_error_mag**2 - band.error_floor_mag**2
-    return band.snr10_mag + 1.25 * np.log10(sky / SNR10_ERROR_MAG**2) if sky > 0 else -np.inf
+    return band.snr10_mag + 1.25 * math.log10(sky / SNR10_ERROR_MAG**2) if sky > 0 else -math.inf
 
 
 def counted_probability(mag, band, cuts):
@@ -80,15 +82,28 @@ class Observed:
     ----------
     index : ndarray of int [n_detected]
         Which of the stars they are.
-    blue_mag, red_mag, blue_error_mag, red_error_mag : ndarray of float32 [n_detected]
-        Observed magnitudes and the errors that the survey states.
+    blue_mag, red_mag : ndarray of float32 [n_detected]
+        Observed magnitudes.
+    survey : extmap_tf.config.SurveyConfig
+    shift_mag : float
+        How much deeper than the survey the field is.
     """
 
     index: np.ndarray
     blue_mag: np.ndarray
     red_mag: np.ndarray
-    blue_error_mag: np.ndarray
-    red_error_mag: np.ndarray
+    survey: SurveyConfig
+    shift_mag: float
+
+    @property
+    def blue_error_mag(self):
+        """The error that the survey states of each blue magnitude [n_detected]."""
+        return photometric_error(self.blue_mag - self.shift_mag, self.survey.blue)
+
+    @property
+    def red_error_mag(self):
+        """The same of the red magnitudes."""
+        return photometric_error(self.red_mag - self.shift_mag, self.survey.red)
 
 
 def crowding_loss_mag(red_mag, survey, area_deg2):
@@ -135,26 +150,22 @@ def observe(blue_mag, red_mag, survey, area_deg2, rng, depth_shift_mag=0.0):
     -------
     Observed
     """
-    blue, red = survey.blue, survey.red
+    blue, red, cuts = survey.blue, survey.red, survey.cuts
     shift = np.float32(depth_shift_mag - crowding_loss_mag(red_mag, survey, area_deg2))
+    # As a survey without the shift would see them; it comes back at the end.
+    blue_mag, red_mag = blue_mag - shift, red_mag - shift
     # Hopeless stars are left out before any random number is drawn for them.
-    index = np.flatnonzero(
-        (red_mag < faint_limit_mag(red, survey.cuts) + shift)
-        & (blue_mag < faint_limit_mag(blue, survey.cuts) + shift)
-    )
-    blue_mag, red_mag = blue_mag[index], red_mag[index]
-    chance = rng.random(index.size, dtype=np.float32)
+    index = np.flatnonzero((red_mag < faint_limit_mag(red, cuts)) & (blue_mag < faint_limit_mag(blue, cuts)))
     # Indices take stars from an array several times faster than a mask does.
-    seen = np.flatnonzero(
-        chance < detection_probability(blue_mag - shift, blue) * detection_probability(red_mag - shift, red)
-    )
-    index, blue_mag, red_mag = index[seen], blue_mag[seen], red_mag[seen]
-    noise = rng.standard_normal((2, index.size), dtype=np.float32)
-    blue_mag += noise[0] * photometric_error(blue_mag - shift, blue)
-    red_mag += noise[1] * photometric_error(red_mag - shift, red)
-    blue_error, red_error = (
-        photometric_error(mag - shift, band) for mag, band in ((blue_mag, blue), (red_mag, red))
-    )
-    kept, _ = apply_cuts(survey, blue_mag, red_mag, blue_error, red_error)
+    blue_mag, red_mag = blue_mag.take(index), red_mag.take(index)
+    chance = detection_probability(blue_mag, blue) * detection_probability(red_mag, red)
+    red_mag += normals(rng, index.size) * photometric_error(red_mag, red)
+    # The largest error of the cuts is a magnitude: nearly half of the stars are beyond it in the red band.
+    seen = np.flatnonzero((uniforms(rng, index.size) < chance) & (red_mag <= error_cut_mag(red, cuts)))
+    index, blue_mag, red_mag = index.take(seen), blue_mag.take(seen), red_mag.take(seen)
+    blue_mag += normals(rng, index.size) * photometric_error(blue_mag, blue)
+    kept = blue_mag <= error_cut_mag(blue, cuts)
+    kept &= np.minimum(blue_mag, red_mag) >= cuts.bright_mag - shift
     kept = np.flatnonzero(kept)
-    return Observed(index[kept], blue_mag[kept], red_mag[kept], blue_error[kept], red_error[kept])
+    blue_mag, red_mag = blue_mag.take(kept) + shift, red_mag.take(kept) + shift
+    return Observed(index.take(kept), blue_mag, red_mag, survey, shift)

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from extmap_tf.config import Config
+from extmap_tf.catalogs.cuts import apply_cuts
+from extmap_tf.config import Config, Cuts
 from extmap_tf.survey import (
     counted_probability,
     crowding_loss_mag,
@@ -77,13 +78,23 @@ def test_nothing_is_counted_where_the_error_floor_is_above_the_cut():
     assert faint_limit_mag(band, SURVEY.cuts) == -np.inf
 
 
-def test_mock_stars_pass_the_cuts_of_real_ones(monkeypatch):
-    def none_passes(survey, blue_mag, red_mag, blue_error_mag, red_error_mag):
-        return np.zeros(blue_mag.size, bool), {}
-
-    monkeypatch.setattr("extmap_tf.survey.apply_cuts", none_passes)
-    red = np.full(100, 12.0, np.float32)
-    assert observe(red, red, SURVEY, AREA_DEG2, np.random.default_rng(1)).index.size == 0
+def test_mock_stars_are_cut_as_real_ones_are():
+    bright_and_noisy = dataclasses.replace(SURVEY, cuts=Cuts(max_error_mag=0.06, bright_mag=13.5))
+    uncut = dataclasses.replace(SURVEY, cuts=Cuts(max_error_mag=1.0, bright_mag=0.0))
+    red = np.random.default_rng(1).uniform(12, 15, 20_000).astype(np.float32)
+    observed = [
+        observe(red + 0.5, red, survey, AREA_DEG2, np.random.default_rng(2))
+        for survey in (bright_and_noisy, uncut)
+    ]
+    seen, everything = observed
+    columns = (everything.blue_mag, everything.red_mag, everything.blue_error_mag, everything.red_error_mag)
+    kept, _ = apply_cuts(bright_and_noisy, *columns)
+    assert 0.1 < kept.mean() < 0.9
+    kept_of_seen, _ = apply_cuts(
+        bright_and_noisy, seen.blue_mag, seen.red_mag, seen.blue_error_mag, seen.red_error_mag
+    )
+    assert kept_of_seen.all()
+    assert seen.index.size == pytest.approx(np.count_nonzero(kept), rel=0.02)
 
 
 def test_crowded_fields_lose_depth_as_stated():

@@ -5,6 +5,34 @@ from functools import cached_property
 
 import numpy as np
 
+LUMINOUS_MAG = 2.0
+"""Stars with an absolute red magnitude below this are giants and hot dwarfs."""
+
+_N_STEPS = 128
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Kinds of stars that a model may have too many or too few of: by distance, and luminous or not.
+
+    Parameters
+    ----------
+    ln_kpc : ndarray of float64 [256]
+        Natural logarithm of the distance in kpc: the middles of 128 equal steps from 0.1 to 10 kpc, twice.
+        The first has all nearer stars, the last all farther ones.
+    is_luminous : ndarray of float64 [256]
+        1 or 0.
+    """
+
+    ln_kpc: np.ndarray
+    is_luminous: np.ndarray
+
+
+KINDS = Kinds(
+    np.tile(np.log(10.0) * (2.0 * (np.arange(_N_STEPS) + 0.5) / _N_STEPS - 1.0), 2),
+    np.repeat([0.0, 1.0], _N_STEPS),
+)
+
 
 @dataclass(frozen=True)
 class MockCatalog:
@@ -36,14 +64,14 @@ class MockCatalog:
         return len(self.distance_kpc)
 
     @cached_property
-    def ln_distance(self):
-        """Natural logarithm of the distance in kpc [n_stars]."""
-        return np.log(self.distance_kpc)
-
-    @cached_property
-    def absolute_red_mag(self):
-        """Absolute magnitude in the red band [n_stars]."""
-        return self.red_mag - np.float32(5.0 / np.log(10.0)) * self.ln_distance - np.float32(10.0)
+    def kind(self):
+        """Which of `KINDS` each star is [n_stars], uint8."""
+        step = np.log10(np.maximum(self.distance_kpc, np.float32(1e-6)))
+        modulus = np.float32(5.0) * step + np.float32(10.0)
+        step = (step + np.float32(1.0)) * np.float32(0.5 * _N_STEPS)
+        kind = np.clip(step, 0, _N_STEPS - 1).astype(np.uint8)
+        kind[self.red_mag - modulus < LUMINOUS_MAG] += np.uint8(_N_STEPS)
+        return kind
 
     def take(self, part, area_deg2):
         """The stars of a slice, or of an array of indices, as a catalog of another solid angle."""

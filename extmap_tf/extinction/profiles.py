@@ -21,7 +21,17 @@ _FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 def draw_density(prior, distance, b_deg, rng):
-    """Draw one profile of differential extinction.
+    """Draw one profile of differential extinction: `draw_densities` with one generator.
+
+    Returns
+    -------
+    ndarray of float32 [n_distances]
+    """
+    return draw_densities(prior, distance, b_deg, [rng])[0]
+
+
+def draw_densities(prior, distance, b_deg, rngs):
+    """Draw profiles of differential extinction.
 
     Parameters
     ----------
@@ -29,49 +39,78 @@ def draw_density(prior, distance, b_deg, rng):
     distance : extmap_tf.grids.DistanceGrid
     b_deg : float
         Galactic latitude of the sightline.
-    rng : numpy.random.Generator
+    rngs : sequence of numpy.random.Generator
+        One for each profile, which does not depend on the others.
 
     Returns
     -------
-    ndarray of float32 [n_distances]
+    ndarray of float32 [n_profiles, n_distances]
         A(red) per kpc in each distance bin, mag / kpc.
     """
-    total = _log_uniform(prior.total_min_mag, prior.total_max_mag, rng)
-    index = rng.uniform(prior.spectral_index_min, prior.spectral_index_max)
-    sigma = rng.uniform(prior.log_sigma_min, prior.log_sigma_max)
-    height = rng.uniform(prior.scale_height_min_kpc, prior.scale_height_max_kpc)
-    fraction = rng.uniform(prior.cloud_fraction_min, prior.cloud_fraction_max)
-    n_clouds = rng.poisson(prior.clouds_mean)
+    n = distance.n_distances
+    uniform, normal = np.empty((len(rngs), 5)), np.empty((len(rngs), 2, n))
+    for i, rng in enumerate(rngs):
+        rng.random(out=uniform[i])
+        rng.standard_normal(out=normal[i])
+    n_clouds = np.array([rng.poisson(prior.clouds_mean) for rng in rngs])
+    total, index, sigma, height, fraction = uniform.T[..., None]
+    total = _log_uniform(prior.total_min_mag, prior.total_max_mag, total)
+    index = _uniform(prior.spectral_index_min, prior.spectral_index_max, index)
+    sigma = _uniform(prior.log_sigma_min, prior.log_sigma_max, sigma)
+    height = _uniform(prior.scale_height_min_kpc, prior.scale_height_max_kpc, height)
+    fraction = _uniform(prior.cloud_fraction_min, prior.cloud_fraction_max, fraction)
 
     d = distance.centers_kpc
     envelope = np.exp(-d * abs(np.sin(np.radians(b_deg))) / height)
-    smooth = envelope * np.exp(sigma * gaussian_random_field(distance.n_distances, index, rng))
-    increments = smooth / smooth.sum()
-    if n_clouds:
-        chance = envelope / np.sqrt(d)
-        where = rng.choice(distance.n_distances, size=n_clouds, p=chance / chance.sum())
-        centers = d[where] + distance.step_kpc * rng.uniform(-0.5, 0.5, n_clouds)
-        widths = (
-            _log_uniform(prior.cloud_fwhm_min_kpc, prior.cloud_fwhm_max_kpc, rng, n_clouds) / _FWHM_OVER_SIGMA
+    increments = envelope * np.exp(sigma * gaussian_random_field(index, normal))
+    increments /= increments.sum(axis=-1, keepdims=True)
+    cloudy = np.flatnonzero(n_clouds)
+    if cloudy.size:
+        n_clouds = n_clouds[cloudy]
+        draws = np.concatenate([rngs[i].random((k, 3)) for i, k in zip(cloudy, n_clouds, strict=True)])
+        # Shares even over all that sum to one (Dirichlet's distribution): exponential, over their sum.
+        weights = np.concatenate(
+            [rngs[i].standard_exponential(k) for i, k in zip(cloudy, n_clouds, strict=True)]
         )
-        clouds = _cloud_increments(distance, centers, widths) @ rng.dirichlet(np.ones(n_clouds))
-        increments = (1.0 - fraction) * increments + fraction * clouds
+        owner = np.repeat(cloudy, n_clouds)
+        chance = np.cumsum(envelope / np.sqrt(d), axis=-1)[owner]
+        where = np.minimum(np.sum(chance <= draws[:, :1] * chance[:, -1:], axis=-1), n - 1)
+        centers = d[where] + distance.step_kpc * (draws[:, 1] - 0.5)
+        widths = (
+            _log_uniform(prior.cloud_fwhm_min_kpc, prior.cloud_fwhm_max_kpc, draws[:, 2]) / _FWHM_OVER_SIGMA
+        )
+        first = np.cumsum(n_clouds) - n_clouds
+        weights /= np.repeat(np.add.reduceat(weights, first), n_clouds)
+        clouds = _cloud_increments(distance, centers[:, None], widths[:, None]) * weights[:, None]
+        increments[cloudy] *= 1.0 - fraction[cloudy]
+        increments[cloudy] += fraction[cloudy] * np.add.reduceat(clouds, first, axis=0)
     return (total * increments / distance.step_kpc).astype(np.float32)
 
 
-def gaussian_random_field(n, index, rng):
-    """A Gaussian random field [n] of zero mean, unit variance and power spectrum k^-index.
+def gaussian_random_field(index, normal):
+    """Gaussian random fields of zero mean, unit variance and power spectrum k^-index.
 
-    It is cut from a periodic field twice as long, so that its two ends are independent; the variance is one
-    over draws, not within each.
+    They are cut from periodic fields twice as long, so that their two ends are independent; the variance is
+    one over draws, not within each.
+
+    Parameters
+    ----------
+    index : float or ndarray [n_fields, 1]
+    normal : ndarray [n_fields, 2, n]
+        Normal numbers: the real and the imaginary parts of the modes.
+
+    Returns
+    -------
+    ndarray [n_fields, n]
     """
-    k = np.arange(1, n + 1)
-    amplitude = k ** (-0.5 * index)
-    modes = np.zeros(n + 1, complex)
-    modes[1:] = amplitude * (rng.standard_normal(n) + 1j * rng.standard_normal(n))
-    field = np.fft.irfft(modes, 2 * n)[:n]
+    n = normal.shape[-1]
+    amplitude = np.arange(1, n + 1) ** (-0.5 * index)
+    modes = np.zeros((len(normal), n + 1), complex)
+    modes.real[:, 1:] = amplitude * normal[:, 0]
+    modes.imag[:, 1:] = amplitude * normal[:, 1]
+    field = np.fft.irfft(modes, 2 * n)[:, :n]
     # In irfft every k below the last counts twice, with both of its draws; the last once, with one.
-    power = np.sum(amplitude[:-1] ** 2) * 4.0 + amplitude[-1] ** 2
+    power = 4.0 * np.sum(amplitude[..., :-1] ** 2, axis=-1, keepdims=True) + amplitude[..., -1:] ** 2
     return field * (2 * n) / np.sqrt(power)
 
 
@@ -106,25 +145,30 @@ def cumulative_at(density, step_kpc, distance_kpc):
     ndarray of float32 [n_stars], mag
     """
     n = len(density)
-    edges = np.zeros(n + 2, np.float32)
-    edges[1 : n + 1] = density_to_cumulative(density, step_kpc)
-    edges[n + 1] = edges[n]
+    # A last bin without dust, for what lies beyond.
+    increments = np.zeros(n + 1, np.float32)
+    np.multiply(density, step_kpc, out=increments[:n], casting="same_kind")
+    edges = np.zeros(n + 1, np.float32)
+    np.cumsum(increments[:n], out=edges[1:])
     x = np.minimum(np.asarray(distance_kpc, np.float32) * np.float32(1.0 / step_kpc), np.float32(n))
-    bin_ = np.floor(x)
-    i = bin_.astype(np.intp)
-    x -= bin_
-    x *= np.diff(edges)[i]
-    x += edges[i]
+    i = x.astype(np.intp)
+    x -= np.floor(x)
+    x *= increments.take(i)
+    x += edges.take(i)
     return x
 
 
 def _cloud_increments(distance, centers_kpc, widths_kpc):
-    """Share of each Gaussian cloud in each bin [n_distances, n_clouds]; a bin's share sums to one."""
+    """Share of each Gaussian cloud in each bin [n_clouds, n_distances]; a cloud's shares sum to one."""
     from scipy.special import ndtr
 
-    steps = np.diff(ndtr((distance.edges_kpc[:, None] - centers_kpc) / widths_kpc), axis=0)
-    return steps / steps.sum(axis=0)
+    steps = np.diff(ndtr((distance.edges_kpc - centers_kpc) / widths_kpc), axis=-1)
+    return steps / steps.sum(axis=-1, keepdims=True)
 
 
-def _log_uniform(low, high, rng, size=None):
-    return np.exp(rng.uniform(np.log(low), np.log(high), size))
+def _uniform(low, high, uniform):
+    return low + (high - low) * uniform
+
+
+def _log_uniform(low, high, uniform):
+    return np.exp(_uniform(np.log(low), np.log(high), uniform))

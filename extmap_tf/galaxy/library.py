@@ -95,6 +95,7 @@ class BandTable:
     cumulative : tuple of ndarray [n_pixels + 1]
     mag_mag, color_mag : tuple of ndarray of float32 [n_pixels]
         Lower corner of each pixel.
+    finders : tuple of PixelFinder
     """
 
     mag_step_mag: float
@@ -104,6 +105,43 @@ class BandTable:
     cumulative: tuple[np.ndarray, ...]
     mag_mag: tuple[np.ndarray, ...]
     color_mag: tuple[np.ndarray, ...]
+    finders: tuple["PixelFinder", ...]
+
+
+class PixelFinder:
+    """Finds the pixel of a number of stars per solar mass, several times faster than a bisection.
+
+    A table has the first pixel for each range of the numbers; ranges are those of equal leading bits of
+    32-bit floats, 256 to a factor of two. From there it is few steps.
+
+    Parameters
+    ----------
+    cumulative : ndarray [n_pixels + 1]
+        From 0, ascending.
+    """
+
+    _SHIFT = 15
+
+    def __init__(self, cumulative):
+        self._upper = cumulative[1:].astype(np.float32)
+        # What lies on the last edge, or by rounding beyond it, is in the last pixel.
+        self._upper[-1] = np.inf
+        first, last = np.array([cumulative[1], cumulative[-1]], np.float32).view(np.int32) >> self._SHIFT
+        lower = (np.arange(first, last + 1, dtype=np.int32) << self._SHIFT).view(np.float32)
+        lower[0] = 0.0
+        self._first = first
+        self._pixel = np.searchsorted(self._upper, lower, "right")
+
+    def __call__(self, stars_per_msun):
+        """Pixels [n] of numbers from 0 to the last of `cumulative` [n]; edges belong to the pixel above."""
+        x = stars_per_msun.astype(np.float32)
+        place = (x.view(np.int32) >> self._SHIFT) - self._first
+        pixel = self._pixel.take(place, mode="clip")
+        rest = np.flatnonzero(x >= self._upper.take(pixel))
+        while rest.size:
+            pixel[rest] += 1
+            rest = rest[x[rest] >= self._upper.take(pixel[rest])]
+        return pixel
 
 
 @functools.cache
@@ -160,7 +198,14 @@ def band_table(blue, red, binary_fraction=0.0):
         mags.append((mag_min + mag_step * (occupied // n_color)).astype(np.float32))
         colors.append((color_min + color_step * (occupied % n_color)).astype(np.float32))
     return BandTable(
-        mag_step, color_step, mag_edges, np.array(brighter), tuple(cumulative), tuple(mags), tuple(colors)
+        mag_step,
+        color_step,
+        mag_edges,
+        np.array(brighter),
+        tuple(cumulative),
+        tuple(mags),
+        tuple(colors),
+        tuple(PixelFinder(edges) for edges in cumulative),
     )
 
 

@@ -216,24 +216,24 @@ class Galaxy:
         # Draw to the end of the limit's magnitude pixel at the near side of each cell; the rest is cut below.
         row = np.ceil((limit_mag - modulus[:-1] - table.mag_edges_mag[0]) / table.mag_step_mag)
         row = np.clip(row.astype(int), 0, len(table.mag_edges_mag) - 1)
+        nearest_mag, nearest_kpc = modulus.astype(np.float32), edges_kpc.astype(np.float32)
+        depth_kpc = np.diff(nearest_kpc)
         parts = []
         for i, component in enumerate(self.components):
             population = library().names.index(component.population)
             reach = table.brighter[population][row]
             n_stars = rng.poisson(mass[i] * reach * area_deg2)
             cell = np.repeat(np.arange(len(n_stars)), n_stars)
-            pixel = (
-                np.searchsorted(table.cumulative[population], rng.random(len(cell)) * reach[cell], "right")
-                - 1
-            )
-            pixel = np.minimum(pixel, len(table.mag_mag[population]) - 1)
+            pixel = table.finders[population](rng.random(len(cell)) * reach.take(cell))
             uniform = rng.random((3, len(cell)), np.float32)
-            red = table.mag_mag[population][pixel] + np.float32(table.mag_step_mag) * uniform[0]
-            color = table.color_mag[population][pixel] + np.float32(table.color_step_mag) * uniform[1]
-            red += (modulus[cell] + MODULUS_STEP_MAG * uniform[2]).astype(np.float32)
-            distance = (edges_kpc[cell] + np.diff(edges_kpc)[cell] * uniform[2]).astype(np.float32)
-            keep = red < limit_mag
-            parts.append((distance[keep], color[keep] + red[keep], red[keep]))
+            red = table.mag_mag[population].take(pixel) + np.float32(table.mag_step_mag) * uniform[0]
+            red += nearest_mag.take(cell) + np.float32(MODULUS_STEP_MAG) * uniform[2]
+            keep = np.flatnonzero(red < limit_mag)
+            cell, pixel, red = cell.take(keep), pixel.take(keep), red.take(keep)
+            color = table.color_mag[population].take(pixel)
+            color += np.float32(table.color_step_mag) * uniform[1].take(keep)
+            distance = nearest_kpc.take(cell) + depth_kpc.take(cell) * uniform[2].take(keep)
+            parts.append((distance, color + red, red))
         distance, blue, red = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         order = rng.permutation(len(distance))
         return MockCatalog(

@@ -1,9 +1,9 @@
-"""The schema of an example: the one place that writes and parses tf.train.Example."""
+"""The schema of an example: which features pairs and fields have, to write and to parse."""
 
 import numpy as np
-import tensorflow as tf
 
 from extmap_tf.errors import DataError
+from extmap_tf.records.writing import serialize_example
 
 COUNT_DTYPE = np.dtype("<u2")
 
@@ -22,16 +22,16 @@ def pair_to_example(pair, key, seed):
     -------
     bytes
     """
-    return _serialize(
-        key=_bytes(key.encode()),
-        sightline=_bytes(key.split("/")[0].encode()),
-        l_deg=_floats([pair.l_deg]),
-        b_deg=_floats([pair.b_deg]),
-        counts=_bytes(encode_counts(pair.counts, key)),
-        n_stars=_ints([pair.counts.sum()]),
-        density=_floats(pair.density),
-        seed=_ints([seed]),
-        pair=_ints([pair.number]),
+    return serialize_example(
+        key=key.encode(),
+        sightline=key.split("/")[0].encode(),
+        l_deg=[pair.l_deg],
+        b_deg=[pair.b_deg],
+        counts=encode_counts(pair.counts, key),
+        n_stars=int(pair.counts.sum()),
+        density=pair.density,
+        seed=seed,
+        pair=pair.number,
     )
 
 
@@ -49,15 +49,15 @@ def field_to_example(counts, key, l_deg, b_deg, grid):
     -------
     bytes
     """
-    return _serialize(
-        key=_bytes(key.encode()),
-        sightline=_bytes(key.encode()),
-        l_deg=_floats([l_deg]),
-        b_deg=_floats([b_deg]),
-        counts=_bytes(encode_counts(counts.cmd(grid), key)),
-        n_stars=_ints([counts.n_stars(grid)]),
-        n_outside=_ints([counts.n_outside(grid)]),
-        coverage=_floats([counts.coverage(grid)]),
+    return serialize_example(
+        key=key.encode(),
+        sightline=key.encode(),
+        l_deg=[l_deg],
+        b_deg=[b_deg],
+        counts=encode_counts(counts.cmd(grid), key),
+        n_stars=counts.n_stars(grid),
+        n_outside=counts.n_outside(grid),
+        coverage=[counts.coverage(grid)],
     )
 
 
@@ -87,6 +87,8 @@ def parse_examples(serialized, config, kind=None):
         sightline [batch], l_deg [batch], b_deg [batch], counts [batch, n_mag, n_color] (float32),
         n_stars [batch]; of mocks density [batch, n_distances], of a survey coverage [batch].
     """
+    import tensorflow as tf
+
     features = {
         "sightline": tf.io.FixedLenFeature([], tf.string),
         "l_deg": tf.io.FixedLenFeature([], tf.float32),
@@ -121,6 +123,7 @@ def parse_readable_examples(serialized, config):
     dict of str to tf.Tensor of float32
         counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], in degrees.
     """
+    import tensorflow as tf
 
     def parsed(index, serialized):
         found = parse_examples(serialized, config)
@@ -144,21 +147,3 @@ def parse_readable_examples(serialized, config):
         return tf.tensor_scatter_nd_update(unknown, index[:, None], value)
 
     return {name: in_place(value) for name, value in found.items()}
-
-
-def _serialize(**features):
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
-        deterministic=True
-    )
-
-
-def _bytes(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _floats(values):
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-
-def _ints(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(v) for v in values]))

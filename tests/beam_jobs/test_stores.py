@@ -134,6 +134,34 @@ def test_training_pairs_go_there_and_replace_older_ones(bucket, tiny_config, moc
     assert set(bucket) == {f"{out}-of-others/file", *(f"{out}/{name}" for name in names)}
 
 
+def test_stars_of_a_galaxy_model_may_be_there(bucket, tiny_config, tmp_path):
+    rng = np.random.default_rng(1)
+    rows = zip(rng.uniform(11, 14, 4000), rng.uniform(0.1, 9, 4000), strict=True)
+    table = tmp_path / "stars.csv"
+    table.write_text("J,Ks,distance_kpc\n" + "".join(f"{j},{j - 0.6},{d}\n" for j, d in rows))
+    put(table, "bucket://b/stars.csv")
+    catalog = {"l_deg": 284.0, "b_deg": -1.0, "area_deg2": 4.0, "path": str(table)}
+    sightline = {"mocks.l_deg": [], "mocks.b_deg": [], "mocks.n_pairs": 60}
+    manifests = []
+    for path, out in ((str(table), str(tmp_path / "mocks")), ("bucket://b/stars.csv", "bucket://b/mocks")):
+        config = tiny_config.replace(**sightline, **{"mocks.catalogs": [catalog | {"path": path}]})
+        mocks_to_records.make_records(config, out)
+        manifests.append(stores.open_manifest(out))
+    here, there = manifests
+    assert digests(here) == digests(there)
+    assert here.config.digest == there.config.digest
+    assert there.config.mocks.catalogs[0].path == "bucket://b/stars.csv"
+
+
+def test_stars_that_are_not_there_are_missed_at_once(bucket, tiny_config):
+    catalog = {"l_deg": 284.0, "b_deg": -1.0, "area_deg2": 4.0, "path": "bucket://b/stars.csv"}
+    config = tiny_config.replace(
+        **{"mocks.l_deg": [], "mocks.b_deg": [], "mocks.catalogs": [catalog]},
+    )
+    with pytest.raises(DataError, match=r"bucket://b/stars\.csv: no such file; mend mocks\.catalogs"):
+        mocks_to_records.make_records(config, "bucket://b/mocks")
+
+
 def test_what_is_no_records_folder_is_never_replaced(bucket, tiny_config):
     bucket["bucket://b/mine/thesis.tex"] = b"..."
     with pytest.raises(DataError, match="was not made by this command"):

@@ -162,3 +162,17 @@ def test_equal_companions_are_three_quarters_of_a_magnitude_brighter_at_most():
 def test_impossible_bands_are_refused(bands):
     with pytest.raises(ConfigError, match="got: "):
         band_table(*bands)
+
+
+def test_pixels_are_found_as_a_bisection_finds_them():
+    table = band_table("J", "Ks")
+    rng = np.random.default_rng(1)
+    for edges, find in zip(table.cumulative, table.finders, strict=True):
+        total = edges[-1]
+        x = np.concatenate([rng.random(10_000) * total, total * np.exp(-40 * rng.random(10_000)), [0, total]])
+        bisected = np.minimum(np.searchsorted(edges, x, "right") - 1, len(edges) - 2)
+        found = find(x)
+        # Numbers that are equal to an edge in 32 bits may fall on either side.
+        assert np.mean(found != bisected) < 1e-3
+        assert (edges[found] <= x * (1 + 1e-6)).all()
+        assert (x <= edges[found + 1] * (1 + 1e-6)).all()
