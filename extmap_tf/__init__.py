@@ -4,7 +4,7 @@ The method is that of Cornu et al. 2022 (arXiv:2201.05571). The package is layer
 importing it loads nothing heavier than the standard library.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _LAZY = {"Config": "extmap_tf.config", "ExtinctionMap": "extmap_tf.map.volume"}
 
