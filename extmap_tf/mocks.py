@@ -376,21 +376,22 @@ def simulate_pairs(config, numbers):
     Pair
         In the order of the numbers.
     """
-    for (l_deg, b_deg), group in groupby(numbers, lambda number: _sightline(config, number)):
-        group = list(group)
-        for start in range(0, len(group), PAIRS_PER_BLOCK):
-            block = group[start : start + PAIRS_PER_BLOCK]
+    for place, group in groupby(numbers, lambda number: _sightline(config, number)):
+        here, pools = list(group), {}
+        for start in range(0, len(here), PAIRS_PER_BLOCK):
+            block = here[start : start + PAIRS_PER_BLOCK]
             # A third faster than NumPy's default where the random numbers of thousands of stars are drawn.
             rngs = [np.random.Generator(np.random.SFC64([config.seed, _PAIR, number])) for number in block]
-            densities = draw_densities(config.profiles, config.distance, b_deg, rngs)
+            densities = draw_densities(config.profiles, config.distance, place[1], rngs)
             for number, density, rng in zip(block, densities, rngs, strict=True):
-                yield Pair(number, l_deg, b_deg, _simulate_counts(config, number, density, rng), density)
+                split, _ = split_of(place_of(pair_key(config, number), config.mocks.split_salt), config.mocks)
+                if split not in pools:
+                    pools[split] = sightline_catalog(config, *place, split)
+                yield Pair(number, *place, _draw_counts(config, pools[split], density, rng), density)
 
 
-def _simulate_counts(config, number, density, rng):
-    """The CMD of a pair with a given profile."""
-    split, _ = split_of(place_of(pair_key(config, number), config.mocks.split_salt), config.mocks)
-    pool = sightline_catalog(config, *_sightline(config, number), split)
+def _draw_counts(config, pool, density, rng):
+    """The CMD of one field of a pool of stars behind a profile."""
     nuisances = draw_nuisances(config.nuisances, rng)
     limit_mag = visible_limit_mag(config, nuisances)
     stars = one_field(pool, config.sightlines.area_deg2, rng, nuisances, limit_mag)

@@ -21,6 +21,18 @@ def test_a_pair_depends_on_seed_and_number_alone(tiny_config):
     assert (first.density != other.density).any()
 
 
+def test_a_pair_does_not_depend_on_those_made_with_it(tiny_config, monkeypatch):
+    numbers = [7, *range(40, 60), 3]
+    monkeypatch.setattr(mocks, "PAIRS_PER_BLOCK", 6)
+    together = list(mocks.simulate_pairs(tiny_config, numbers))
+    assert [pair.number for pair in together] == numbers
+    for pair in together[::3]:
+        alone = mocks.simulate_pair(tiny_config, pair.number)
+        assert (pair.l_deg, pair.b_deg) == (alone.l_deg, alone.b_deg)
+        np.testing.assert_array_equal(pair.density, alone.density)
+        np.testing.assert_array_equal(pair.counts, alone.counts)
+
+
 def test_zero_dust_gives_the_reference(tiny_config):
     config = tiny_config.replace(**{"sightlines.field_deg": 0.5})
     reference = mocks.reference_cmd(config, 284.0, -1.0)

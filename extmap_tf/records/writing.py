@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from functools import lru_cache
 
 import google_crc32c
 import numpy as np
@@ -70,7 +71,12 @@ def _feature(value):
 
 def _field(number, content):
     """A field of bytes: its tag, length and content."""
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+    return _head(number, len(content)) + content
+
+
+@lru_cache(maxsize=1024)
+def _head(number, length):
+    return bytes([number << 3 | 2]) + _varint(length)
 
 
 def _varint(number):

@@ -77,12 +77,14 @@ def main():
     ratios = {
         "normal numbers of a pair's stars over the pair": normal_seconds(int(stars)) / per_pair,
         "one worker over two, wall time": found[many, 1][0] / found[many, 2][0],
+        "one worker over two, processor time": found[many, 1][1] / found[many, 2][1],
     }
     if len(args.pairs) > 2:
         fewest = args.pairs[-3]
         first = (found[few, 1][1] - found[fewest, 1][1]) / (few - fewest)
         ratios["cost of a pair, few over many"] = first / per_pair
     print(f"a pair of {stars:,.0f} stars: {1000 * per_pair:.2f} ms of a core, {1 / per_pair:,.0f} a second")
+    print(f"start: {found[few, 1][1] - few * per_pair:.1f} s of a core")
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.3f}")
     if args.json:
