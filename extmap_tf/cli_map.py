@@ -96,6 +96,12 @@ def add_map_commands(add):
         metavar="SHARE",
         help="a peak must stand out by this share of its height (default: 0.5)",
     )
+    clouds.add_argument(
+        "--min-sigma",
+        type=finite,
+        metavar="NUMBER",
+        help="leave out jumps of fewer of their own standard deviations (default: 2)",
+    )
     clouds.add_argument("--out", help="table to write: .ecsv, .csv, .fits or .vot")
     clouds.add_argument(
         "--table",
@@ -339,7 +345,11 @@ def _clouds(args):
         refuse_existing(args.out, args.overwrite)
         clouds.require_table_name(args.out)
     sightlines = chosen_sightlines(args) or None
-    how = {"min_jump_mag": args.min_jump, "min_contrast": args.min_contrast}
+    how = {
+        "min_jump_mag": args.min_jump,
+        "min_contrast": args.min_contrast,
+        "min_sigma": args.min_sigma,
+    }
     how = {name: value for name, value in how.items() if value is not None}
     volume = ExtinctionMap.read(args.map)
     if args.table:

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import functools
 import math
+import operator
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,14 @@ from astropy.coordinates import SkyCoord
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import whole_path
+from extmap_tf.map.provenance import Flag
 from extmap_tf.map.tables import aligned
 
 TABLE_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".vot": "votable"}
 
 MIN_JUMP_MAG = 0.05
 MIN_CONTRAST = 0.5
+MIN_SIGMA = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Cloud:
     jump_std_mag : float
         Its standard deviation: from the samples if the map has them, else an upper limit from those of the
         cumulative extinction at both sides; NaN without.
+    flags : int
+        Bits of `extmap_tf.map.provenance.Flag`: those of the sightline, and whether the distance is beyond
+        the one to which it is reliable.
     """
 
     l_deg: float
@@ -53,6 +60,7 @@ class Cloud:
     extent_kpc: float
     jump_mag: float
     jump_std_mag: float
+    flags: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,9 @@ class CloudComparison:
         return float((self.distance_kpc - self.table_kpc) / both) if both > 0 else np.nan
 
 
-def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MIN_CONTRAST):
+def find_clouds(
+    volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MIN_CONTRAST, min_sigma=MIN_SIGMA
+):
     """Clouds along the map's sightline nearest to a position, near ones first.
 
     Parameters
@@ -99,6 +109,8 @@ def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MI
         Smaller jumps are left out.
     min_contrast : float
         A peak counts if it stands out from its surroundings by this share of its own height.
+    min_sigma : float
+        Jumps of fewer of their own standard deviations are left out, where these are known.
 
     Returns
     -------
@@ -107,9 +119,10 @@ def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MI
     """
     from scipy.signal import find_peaks, peak_widths
 
-    if not min_jump_mag > 0 or not 0 < min_contrast <= 1:
+    if not min_jump_mag > 0 or not 0 < min_contrast <= 1 or not min_sigma >= 0:
         raise ConfigError(
-            f"min_jump_mag must be above 0 and min_contrast above 0 to 1, got: {min_jump_mag}, {min_contrast}"
+            "min_jump_mag must be above 0, min_contrast above 0 to 1 and min_sigma 0 or more, "
+            f"got: {min_jump_mag}, {min_contrast}, {min_sigma}"
         )
     index = int(volume.grid.sightline_of([l_deg], [b_deg])[0])
     if index < 0:
@@ -148,14 +161,21 @@ def find_clouds(volume, l_deg, b_deg, min_jump_mag=MIN_JUMP_MAG, min_contrast=MI
         if volume.n_samples:
             samples = [np.append(0.0, one) for one in volume.cumulative_samples[i_b, i_l].astype(float)]
             std = float(np.std([np.interp(far, edges, one) - np.interp(near, edges, one) for one in samples]))
+        if high - low < min_sigma * std:
+            continue
+        distance_kpc = _reached(middle, edges, cumulative)
+        flags = int(volume.flag[i_b, i_l])
+        if volume.percentiles and distance_kpc > volume.reliable_distance_kpc[i_b, i_l]:
+            flags |= Flag.BEYOND_RELIABLE_DISTANCE.value
         clouds.append(
             Cloud(
                 *place,
-                _reached(middle, edges, cumulative),
+                distance_kpc,
                 *(float(d) for d in interval),
                 float(max(width, 1.0) * step),
                 float(high - low),
                 std,
+                flags,
             )
         )
     return sorted(clouds, key=lambda cloud: cloud.distance_kpc)
@@ -195,6 +215,9 @@ def clouds_table(clouds, volume):
 
     table = Table(meta={key.upper(): value for key, value in volume.provenance.to_dict().items()})
     for spec in dataclasses.fields(Cloud):
+        if spec.name == "flags":
+            table["flags"] = np.array([cloud.flags for cloud in clouds], np.int32)
+            continue
         unit = u.Unit(spec.name.rsplit("_", 1)[1])
         table[spec.name] = u.Quantity([getattr(cloud, spec.name) for cloud in clouds], unit, dtype=float)
     return table
@@ -221,7 +244,7 @@ def require_table_name(path):
 def format_clouds(clouds, band):
     """Clouds as lines of aligned text."""
     header = [("sightline", "l, b / deg"), ("distance", "kpc"), ("68 % from", "kpc"), ("to", "kpc")]
-    header += [("extent", "kpc"), ("jump", f"A({band}) / mag"), ("std", "mag")]
+    header += [("extent", "kpc"), ("jump", f"A({band}) / mag"), ("std", "mag"), ("flags", "")]
     rows = [
         (
             f"{cloud.l_deg:8.3f} {cloud.b_deg:+8.3f}",
@@ -231,10 +254,14 @@ def format_clouds(clouds, band):
             f"{cloud.extent_kpc:.3f}",
             f"{cloud.jump_mag:.3f}",
             f"{cloud.jump_std_mag:.3f}",
+            str(cloud.flags),
         )
         for cloud in clouds
     ]
-    return aligned(header, rows)
+    lines = [aligned(header, rows)]
+    raised = functools.reduce(operator.or_, (cloud.flags for cloud in clouds), 0)
+    lines += [f"flag {flag.value}: {flag.meaning}" for flag in Flag if raised & flag.value]
+    return "\n".join(lines)
 
 
 def format_cloud_comparison(rows):

@@ -3,8 +3,15 @@ import pytest
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import PERCENTILES, DistanceGrid, SightlineGrid
-from extmap_tf.map.clouds import compare_clouds, find_clouds, read_cloud_distances
+from extmap_tf.map.clouds import (
+    clouds_table,
+    compare_clouds,
+    find_clouds,
+    format_clouds,
+    read_cloud_distances,
+)
 from extmap_tf.map.distribution import Distribution
+from extmap_tf.map.provenance import Flag
 from extmap_tf.map.volume import ExtinctionMap
 
 GRID, DISTANCE = SightlineGrid(209.0, 213.0, -20.5, -18.5, 0.5, 0.5), DistanceGrid(0.05, 60)
@@ -49,7 +56,7 @@ def distribution_of(samples, n_kept=32):
         layers[f"{name}_percentiles"] = np.percentile(draws, PERCENTILES, axis=0)
     layers["density_samples"] = samples[:n_kept]
     layers = {name: everywhere(layer) for name, layer in layers.items()}
-    return Distribution(reliable_distance_kpc=np.full(GRID.shape, 3.0), **layers)
+    return Distribution(reliable_distance_kpc=np.full(GRID.shape, 1.2), **layers)
 
 
 def test_clouds_are_found_with_place_extent_and_jump(cloudy):
@@ -58,6 +65,10 @@ def test_clouds_are_found_with_place_extent_and_jump(cloudy):
     assert [cloud.extent_kpc for cloud in found] == pytest.approx([0.12, 0.25], rel=0.25)
     assert [cloud.jump_mag for cloud in found] == pytest.approx([0.6, 0.3], rel=0.12)
     assert [cloud.jump_std_mag for cloud in found] == pytest.approx([0.06, 0.04], rel=0.6)
+    assert [cloud.flags for cloud in found] == [0, Flag.BEYOND_RELIABLE_DISTANCE.value]
+    assert "flag 2048: beyond the reliable distance" in format_clouds(found, "Ks")
+    assert "flag 2048" not in format_clouds(found[:1], "Ks")
+    assert clouds_table(found, cloudy)["flags"].tolist() == [0, 2048]
     for cloud in found:
         assert cloud.distance_low_kpc < cloud.distance_kpc < cloud.distance_high_kpc
     spread = found[0].distance_high_kpc - found[0].distance_low_kpc
@@ -67,6 +78,9 @@ def test_clouds_are_found_with_place_extent_and_jump(cloudy):
 def test_small_jumps_and_shallow_peaks_are_left_out(cloudy):
     assert len(find_clouds(cloudy, 211.0, -19.5, min_jump_mag=0.45)) == 1
     assert len(find_clouds(cloudy, 211.0, -19.5, min_contrast=0.99)) == 1
+    sigmas = sorted(cloud.jump_mag / cloud.jump_std_mag for cloud in find_clouds(cloudy, 211.0, -19.5))
+    assert len(find_clouds(cloudy, 211.0, -19.5, min_sigma=np.mean(sigmas))) == 1
+    assert find_clouds(cloudy, 211.0, -19.5, min_sigma=1.01 * sigmas[1]) == []
     with pytest.raises(ConfigError, match="min_contrast above 0 to 1"):
         find_clouds(cloudy, 211.0, -19.5, min_contrast=0.0)
     with pytest.raises(DataError, match="outside the map"):
