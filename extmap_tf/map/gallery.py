@@ -79,9 +79,9 @@ def slice_edges_kpc(distance):
 
 def spread_sightlines(volume, n=6):
     """(l, b) of `n` sightlines with a profile, evenly spaced in the order of their total extinction."""
-    i_b, i_l = np.nonzero(volume.has_profile)
-    if not i_b.size:
+    index = np.flatnonzero(volume.has_profile)
+    if not index.size:
         raise DataError("no sightline of the map has a profile: nothing to draw")
-    order = np.argsort(volume.cumulative[i_b, i_l, -1], kind="stable")
+    order = np.argsort(volume.cumulative[..., -1].ravel()[index], kind="stable")
     picked = order[np.linspace(0, order.size - 1, min(n, order.size)).round().astype(int)]
-    return [(float(volume.grid.l_deg[i_l[k]] % 360.0), float(volume.grid.b_deg[i_b[k]])) for k in picked]
+    return [volume.grid.center_deg(int(index[k])) for k in picked]
