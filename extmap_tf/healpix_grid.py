@@ -164,7 +164,7 @@ class HealpixGrid:
     @cached_property
     def _box(self):
         l_deg, b_deg = self.centers_deg()
-        return _shortest_range_deg(l_deg), (float(b_deg.min()), float(b_deg.max()))
+        return shortest_range_deg(l_deg), (float(b_deg.min()), float(b_deg.max()))
 
     @property
     def l_min_deg(self):
@@ -381,7 +381,7 @@ def _separation_deg(l_deg, b_deg, l0_deg, b0_deg):
     return np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(squared, 0.0, 1.0))))
 
 
-def _shortest_range_deg(l_deg):
+def shortest_range_deg(l_deg):
     """The shortest range that holds all longitudes: 0 to 360 where they go all around.
 
     They do where no gap is wider than a right angle: around a pole the innermost ring has four pixels.

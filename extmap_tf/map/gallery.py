@@ -12,6 +12,8 @@ from extmap_tf.map.spiral_arms import arms_named
 def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False, cmds=None):
     """Draw the standard figures: face-on view, sky, slices, cuts in latitude, profiles, uncertainty, errors.
 
+    The first is left out where no sightline is near the plane.
+
     Parameters
     ----------
     volume : extmap_tf.map.volume.ExtinctionMap
@@ -58,8 +60,10 @@ def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None)
     for l_deg, b_deg in chosen:
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
             raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
-    drawings = {
-        "face_on": lambda: figures.face_on(volume, truth=truth, arms=arms),
+    drawings = {}
+    if figures.reaches_the_plane(volume.grid):
+        drawings["face_on"] = lambda: figures.face_on(volume, truth=truth, arms=arms)
+    drawings |= {
         "sky": lambda: figures.sky(volume, truth=truth),
         "slices": lambda: figures.sky(volume, truth=truth, slices_kpc=slice_edges_kpc(volume.distance)),
         "latitudes": lambda: figures.latitude_cuts(volume, truth=truth),
