@@ -267,14 +267,12 @@ class HealpixGrid:
         list of (ndarray of int64 [n], ndarray [n])
             Four times index and weight; the weights of a position add up to 1.
         """
-        from astropy import units as u
         from astropy_healpix import bilinear_interpolation_weights
 
-        pixel, weight = bilinear_interpolation_weights(
-            l_deg * u.deg, b_deg * u.deg, self.nside, order="nested"
-        )
+        pixel, weight = bilinear_interpolation_weights(*_angles(l_deg, b_deg), self.nside, order="nested")
         index = self._index_of(pixel)
-        weight = np.where(index >= 0, weight, 0.0)
+        # Rounding makes some weights less than 0.
+        weight = np.where(index >= 0, np.maximum(weight, 0.0), 0.0)
         total = weight.sum(axis=0)
         # At the grid's edge it may be that none of the four is in it: then it is the pixel itself.
         alone = total <= 0
@@ -295,7 +293,10 @@ class HealpixGrid:
         """
         from astropy_healpix import neighbours
 
-        other = self._index_of(neighbours(self.pixels, self.nside, order="nested")[list(_EDGES)])
+        # Some pixels have a corner without a neighbour, of which numpy would warn.
+        with np.errstate(invalid="ignore"):
+            around = neighbours(self.pixels, self.nside, order="nested")
+        other = self._index_of(around[list(_EDGES)])
         first = np.broadcast_to(np.arange(self.n_sightlines), other.shape)
         once = other > first
         pairs = np.unique(np.column_stack([first[once], other[once]]), axis=0)
@@ -366,12 +367,16 @@ def _centers_deg(pixel, nside, **offsets):
 
 
 def _pixel_of(l_deg, b_deg, nside, **how):
-    from astropy import units as u
     from astropy_healpix import lonlat_to_healpix
 
-    return lonlat_to_healpix(
-        np.asarray(l_deg, float) * u.deg, np.asarray(b_deg, float) * u.deg, nside, order="nested", **how
-    )
+    return lonlat_to_healpix(*_angles(l_deg, b_deg), nside, order="nested", **how)
+
+
+def _angles(l_deg, b_deg):
+    """Positions as astropy_healpix takes them: it crashes on some longitudes beyond 360 deg."""
+    from astropy import units as u
+
+    return np.mod(np.asarray(l_deg, float), 360.0) * u.deg, np.asarray(b_deg, float) * u.deg
 
 
 def _separation_deg(l_deg, b_deg, l0_deg, b0_deg):

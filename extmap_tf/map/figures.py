@@ -370,12 +370,13 @@ def _cut_longitudes(volume):
     """Up to four longitudes, evenly spread over those with a profile."""
     if not volume.has_profile.any():
         raise DataError("no sightline of the map has a profile: nothing to draw")
-    l_edges, column = _columns(volume.grid)
-    known = np.unique(column[volume.has_profile.ravel()])
+    good = volume.has_profile.ravel()
+    _, column = _columns(volume.grid)
+    # Through a sightline of the column, which its middle may miss at the edge of a region.
+    known, first = np.unique(column[good], return_index=True)
     n = min(4, known.size)
-    picked = known[((np.arange(n) + 0.5) / n * known.size).astype(int)]
-    middle = 0.5 * (l_edges[picked] + l_edges[picked + 1])
-    return middle if isinstance(volume.grid, SightlineGrid) else middle.round(1)
+    l_deg, _ = volume.grid.centers_deg(np.flatnonzero(good)[first])
+    return l_deg[((np.arange(n) + 0.5) / n * known.size).astype(int)]
 
 
 def _cut(grid, l_deg):
