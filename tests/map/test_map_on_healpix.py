@@ -21,12 +21,12 @@ from extmap_tf.map.compare import compare
 from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.dustmaps_query import ExtmapQuery
 from extmap_tf.map.fingers import fingers_of_god
-from extmap_tf.map.gallery import draw_all, spread_sightlines
+from extmap_tf.map.gallery import spread_sightlines, standard_figures
 from extmap_tf.map.healpix import pixels_of, write_hdf5, write_healpix
 from extmap_tf.map.merge import merge_maps
 from extmap_tf.map.metrics import compare_maps
+from extmap_tf.map.projection import projection_of
 from extmap_tf.map.provenance import Flag
-from extmap_tf.map.report import write_report
 from extmap_tf.map.volume import ExtinctionMap
 
 CAP = HealpixGrid(32, (SkyRegion(b_deg=90.0, radius_deg=6.0),))
@@ -321,23 +321,41 @@ def test_the_same_structure_has_no_fingers(cap):
     assert found.n_pairs == np.count_nonzero(cap.has_profile[first] & cap.has_profile[second])
 
 
-def test_figures_near_a_pole_leave_out_the_view_from_above(cap, make, tmp_path):
-    paths = draw_all(cap, tmp_path / "pole", truth=make(seed=2))
-    assert {path.stem for path in paths} == {
-        *("sky", "slices", "latitudes", "profiles", "trust", "errors"),
-    }
+def test_the_view_from_above_is_of_what_is_near_the_plane(cap, make, make_provenance, tmp_path):
+    assert "face_on" not in standard_figures(cap)
     with pytest.raises(ConfigError, match="no sightline within b_max_deg = 10"):
         figures.face_on(cap)
-    names = {path.stem for path in draw_all(make(PLANE), tmp_path / "plane")}
-    assert "face_on" in names
+    plane = make(PLANE)
+    assert "face_on" in standard_figures(plane)
+    figures.save(figures.face_on(plane, truth=plane), tmp_path / "face_on.png", dpi=50)
+    # A density that is the longitude tells where it is drawn.
+    l_deg, _ = PLANE.centers_deg()
+    density = np.repeat((l_deg + 10.0)[:, None] % 360.0, 12, axis=1)
+    about = (np.ones(PLANE.shape), np.ones(PLANE.shape, int), make_provenance())
+    volume = ExtinctionMap(PLANE, DISTANCE, density, *about)
+    edges, _ = figures._columns(PLANE)
+    mean = figures._plane_mean(volume, None, None)
+    known = np.isfinite(mean[:, 0])
+    middle = 0.5 * (edges[1:] + edges[:-1]) + 10.0 - 360.0
+    assert known.sum() > 5
+    assert np.abs(mean[known, 0] - middle[known]).max() <= 0.5 * np.diff(edges)[0]
+
+
+def test_cuts_and_views_of_the_sky_show_each_pixel_where_it_is(make):
+    plane = make(PLANE)
     with pytest.raises(DataError, match="longitude l = 100 is outside the map"):
-        figures.latitude_cuts(make(PLANE), l_deg=[100.0])
-
-
-def test_a_report_has_no_part_to_explore(cap, tmp_path):
-    text = write_report(cap, tmp_path / "report.html").read_text()
-    assert 'id="explorer-data"' not in text
-    assert "within 6 deg of l 0, b 90" in text
+        figures.latitude_cuts(plane, l_deg=[100.0])
+    edges, _, index = figures._cut(PLANE, 2.0)
+    expected = PLANE.sightline_of(np.full(index.shape, 2.0), 0.5 * (edges[1:] + edges[:-1]))
+    np.testing.assert_array_equal(index, expected)
+    figure = figures.sky(plane)
+    image = figure.axes[0].images[-1]
+    left, right, low, high = image.get_extent()
+    data = np.ma.filled(image.get_array(), np.nan)
+    x, y = projection_of(*PLANE.centers_deg()).to_plane(*PLANE.centers_deg())
+    row = ((y - low) / (high - low) * data.shape[0]).astype(int)
+    column = ((x - left) / (right - left) * data.shape[1]).astype(int)
+    np.testing.assert_allclose(data[row, column], plane.cumulative[:, -1], rtol=1e-6)
 
 
 def test_commands_answer_for_a_position_and_say_what_they_leave_out(cap_file, tmp_path, capsys):
@@ -347,10 +365,13 @@ def test_commands_answer_for_a_position_and_say_what_they_leave_out(cap_file, tm
     table = ["--table", str(tmp_path / "stars.csv"), "--out", str(tmp_path / "red.csv")]
     assert main(["query", str(cap_file), *table]) == 0
     assert "2 rows, 1 without a value" in capsys.readouterr().out
-    assert main(["plot", str(cap_file), "--out", str(tmp_path / "figures")]) == 0
-    assert "no view from above" in capsys.readouterr().err
     assert main(["report", str(cap_file), "--out", str(tmp_path / "report.html")]) == 0
-    assert "without a part to explore" in capsys.readouterr().err
+    notes = capsys.readouterr().err
+    assert "no view from above" in notes
+    assert "without a part to explore" in notes
+    text = (tmp_path / "report.html").read_text()
+    assert 'id="explorer-data"' not in text
+    assert "within 6 deg of l 0, b 90" in text
     assert main(["convert", str(cap_file), str(tmp_path / "copy.fits"), "--nside", "64"]) == 1
     assert "nside 32 already" in capsys.readouterr().err
     assert main(["info", "--verify", str(cap_file)]) == 0
