@@ -6,7 +6,7 @@ numbered in the nested scheme, in Galactic coordinates (Górski et al. 2005, ApJ
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
@@ -121,22 +121,10 @@ class HealpixGrid:
         some = "such that the centre of a pixel is in a region"
         require(self.n_sightlines > 0, "nside", some, self)
 
-    @cached_property
+    @property
     def pixels(self):
         """Numbers of the pixels, nested and ascending: ndarray of int64 [n_sightlines]."""
-        level, index = 1, np.arange(12, dtype=np.int64)
-        while level < self.nside:
-            l_deg, b_deg = _centers_deg(index, level)
-            near = self._contain(l_deg, b_deg, _REACH * SIDE_DEG / level)
-            index = (4 * index[near, None] + np.arange(4)).ravel()
-            level *= 2
-            if index.size > 2 * MAX_SIGHTLINES:
-                # Too many, whatever happens at the regions' edges.
-                return index
-        return index[self._contain(*_centers_deg(index, level), 0.0)]
-
-    def _contain(self, l_deg, b_deg, margin_deg):
-        return np.any([region.contains(l_deg, b_deg, margin_deg) for region in self.regions], axis=0)
+        return _pixels_in(self.nside, self.regions)
 
     @property
     def n_regions(self):
@@ -161,30 +149,25 @@ class HealpixGrid:
         """Side of a square of a field's area."""
         return SIDE_DEG / self.nside
 
-    @cached_property
-    def _box(self):
-        l_deg, b_deg = self.centers_deg()
-        return shortest_range_deg(l_deg), (float(b_deg.min()), float(b_deg.max()))
-
     @property
     def l_min_deg(self):
         """First longitude of the shortest range that all sightlines are in."""
-        return self._box[0][0]
+        return _box_deg(self)[0]
 
     @property
     def l_max_deg(self):
         """Last longitude; exceeds 360 where the range is across l = 0."""
-        return self._box[0][1]
+        return _box_deg(self)[1]
 
     @property
     def b_min_deg(self):
         """Least latitude of a sightline."""
-        return self._box[1][0]
+        return _box_deg(self)[2]
 
     @property
     def b_max_deg(self):
         """Largest latitude of a sightline."""
-        return self._box[1][1]
+        return _box_deg(self)[3]
 
     def summary(self):
         """Lines of text: where, and how finely."""
@@ -352,6 +335,29 @@ class HealpixGrid:
         """The grid of all sightlines of this one and of others of the same nside."""
         regions = dict.fromkeys(region for grid in (self, *others) for region in grid.regions)
         return HealpixGrid(self.nside, tuple(regions))
+
+
+# Not in the grids themselves, which are copied, compared and sent to workers.
+@lru_cache(maxsize=16)
+def _pixels_in(nside, regions):
+    level, index = 1, np.arange(12, dtype=np.int64)
+    # Twice as many are too many, whatever happens at the regions' edges.
+    while index.size <= 2 * MAX_SIGHTLINES:
+        margin_deg = _REACH * SIDE_DEG / level if level < nside else 0.0
+        l_deg, b_deg = _centers_deg(index, level)
+        index = index[np.any([region.contains(l_deg, b_deg, margin_deg) for region in regions], axis=0)]
+        if level == nside:
+            break
+        index = (4 * index[:, None] + np.arange(4)).ravel()
+        level *= 2
+    index.flags.writeable = False
+    return index
+
+
+@lru_cache(maxsize=16)
+def _box_deg(grid):
+    l_deg, b_deg = grid.centers_deg()
+    return (*shortest_range_deg(l_deg), float(b_deg.min()), float(b_deg.max()))
 
 
 def smallest_nside(step_deg):
