@@ -221,12 +221,12 @@ def build(pipeline, config, tables, columns, folder):
 
 def check_not_empty(manifest):
     """Raise DataError if not one star was counted."""
-    report, grid = manifest.report, manifest.config.sightlines
+    report = manifest.report
+    where, _ = manifest.config.sightlines.summary()
     if report["counted"] == 0:
         raise DataError(
             f"no star of the {report['tables']} table(s) was counted: {report['rows']} rows, "
-            f"{report['in_no_field']} outside l {grid.l_min_deg:g}..{grid.l_max_deg:g}, "
-            f"b {grid.b_min_deg:g}..{grid.b_max_deg:g}, rejected: {report['rejected'] or 'none'}"
+            f"{report['in_no_field']} outside {where}, rejected: {report['rejected'] or 'none'}"
         )
 
 

@@ -431,23 +431,42 @@ def _plot(args):
     paths = draw_all(volume, args.out, **how, **_view(args, volume))
     for path in paths:
         print(path)
+    _note_what_is_missing(volume)
+
+
+def _note_what_is_missing(volume):
+    from extmap_tf.map.figures import NEAR_THE_PLANE_DEG, reaches_the_plane
+
+    if not reaches_the_plane(volume.grid):
+        print(
+            "extmap-tf: note: no view from above, for no sightline is within "
+            f"{NEAR_THE_PLANE_DEG:g} deg of the plane",
+            file=sys.stderr,
+        )
 
 
 def _report(args):
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map.report import report_path, write_report
+    from extmap_tf.map.report import can_be_explored, report_path, write_report
     from extmap_tf.map.volume import ExtinctionMap
 
     refuse_existing(report_path(args.out), args.overwrite)
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     model = _summary_of_model(args.model, volume) if args.model else ()
-    how = {"truth": truth, "model": model, "interactive": not args.static, "overwrite": args.overwrite}
-    if args.records and not args.static:
+    interactive = not args.static and can_be_explored(volume)
+    how = {"truth": truth, "model": model, "interactive": interactive, "overwrite": args.overwrite}
+    if args.records and interactive:
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = _cmds(args.records, volume, places)
     view = _view(args, volume, how.get("all_cmds"))
     print(write_report(volume, args.out, **how, **view))
+    if interactive != (not args.static):
+        print(
+            "extmap-tf: note: without a part to explore, which HEALPix maps do not have (as with --static)",
+            file=sys.stderr,
+        )
+    _note_what_is_missing(volume)
 
 
 def _summary_of_model(path, volume):

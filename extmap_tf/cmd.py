@@ -104,7 +104,7 @@ def batch_to_slots(batch, sightlines, grid):
     Parameters
     ----------
     batch : extmap_tf.catalogs.stars.StarBatch
-    sightlines : extmap_tf.grids.SightlineGrid
+    sightlines : extmap_tf.grids.SightlineGrid or extmap_tf.healpix_grid.HealpixGrid
     grid : extmap_tf.grids.CmdGrid
 
     Returns
@@ -119,10 +119,8 @@ def batch_to_slots(batch, sightlines, grid):
     n_in_no_field = batch.n_stars - np.count_nonzero(np.bincount(star, minlength=batch.n_stars))
     pixel = pixel_of(batch.blue_mag, batch.red_mag, grid)
     pixel = np.where(pixel < 0, grid.n_pixels, pixel)[star]
-    l_deg, b_deg = sightlines.centers_deg(field)
-    x = (np.mod(batch.l_deg[star] - l_deg + 180.0, 360.0) - 180.0) * np.cos(np.radians(b_deg))
-    y = batch.b_deg[star] - b_deg
-    cell = _cell(y, sightlines.field_deg) * COVERAGE_CELLS + _cell(x, sightlines.field_deg)
+    x, y = sightlines.place_in_field(field, batch.l_deg[star], batch.b_deg[star])
+    cell = _cell(y) * COVERAGE_CELLS + _cell(x)
     first = field * FieldCounts.n_slots(grid)
     return np.concatenate([first + pixel, first + grid.n_pixels + 1 + cell]), n_in_no_field
 
@@ -200,6 +198,6 @@ def block_to_field_counts(partial, grid, n_fields):
         yield FieldCounts(dense)
 
 
-def _cell(offset_deg, field_deg):
-    cell = np.floor((offset_deg / field_deg + 0.5) * COVERAGE_CELLS).astype(np.int64)
+def _cell(place):
+    cell = np.floor(place * COVERAGE_CELLS).astype(np.int64)
     return np.clip(cell, 0, COVERAGE_CELLS - 1)

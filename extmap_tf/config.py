@@ -18,6 +18,7 @@ from pathlib import Path
 from extmap_tf.errors import ConfigError, DataError, MismatchError, require
 from extmap_tf.files import local_path, sha256_of, whole_file
 from extmap_tf.grids import CmdGrid, DistanceGrid, SightlineGrid
+from extmap_tf.healpix_grid import HealpixGrid
 
 
 @dataclass(frozen=True)
@@ -498,7 +499,7 @@ class Config:
 
     name: str
     survey: SurveyConfig
-    sightlines: SightlineGrid
+    sightlines: SightlineGrid | HealpixGrid
     mocks: MocksConfig
     seed: int = 1
     cmd: CmdGrid = CmdGrid()
@@ -778,6 +779,8 @@ def _build(cls, data, place, section):
 
 
 def _convert(hint, value, place, key):
+    if isinstance(hint, types.UnionType):
+        hint = _kind_of(hint, value)
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, place, key)
     if isinstance(hint, types.GenericAlias):
@@ -792,3 +795,10 @@ def _convert(hint, value, place, key):
     if hint is float and not math.isfinite(value):
         raise ConfigError(f"{place}: {key} must be finite, got: {value!r}")
     return value
+
+
+def _kind_of(hint, value):
+    """The alternative whose first field a table gives; else the first one, which then says what it lacks."""
+    kinds = typing.get_args(hint)
+    given = (kind for kind in kinds if isinstance(value, dict) and dataclasses.fields(kind)[0].name in value)
+    return next(given, kinds[0])

@@ -189,6 +189,13 @@ class SightlineGrid:
         """Latitudes along the grid [n_b], ascending."""
         return self.b_min_deg + self.step_deg * np.arange(self.n_b)
 
+    def summary(self):
+        """Lines of text: where, and how finely."""
+        return (
+            f"l {self.l_min_deg:g} to {self.l_max_deg:g}, b {self.b_min_deg:g} to {self.b_max_deg:g} deg",
+            f"{self.n_l} x {self.n_b} fields of {self.field_deg:g} deg, every {self.step_deg:g} deg",
+        )
+
     def centers_deg(self, index=None):
         """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360), l varying fastest."""
         i_b, i_l = np.divmod(np.arange(self.n_sightlines) if index is None else index, self.n_l)
@@ -228,6 +235,17 @@ class SightlineGrid:
             sightlines.append(i_b[near_l] * self.n_l + i_l)
         return np.concatenate(positions), np.concatenate(sightlines)
 
+    def place_in_field(self, sightline, l_deg, b_deg):
+        """How far positions [n] are across the fields `sightline` [n], from 0 to 1 along each side.
+
+        Returns
+        -------
+        x, y : ndarray [n]
+        """
+        l0_deg, b0_deg = self.centers_deg(sightline)
+        x = (np.mod(l_deg - l0_deg + 180.0, 360.0) - 180.0) * np.cos(np.radians(b0_deg))
+        return x / self.field_deg + 0.5, (b_deg - b0_deg) / self.field_deg + 0.5
+
     def sightline_of(self, l_deg, b_deg):
         """Index of the sightline whose centre is nearest in l and in b; -1 further than half a step outside.
 
@@ -250,6 +268,62 @@ class SightlineGrid:
         inside = (i_l >= 0) & (i_l < self.n_l) & (i_b >= 0) & (i_b < self.n_b)
         with np.errstate(invalid="ignore"):
             return np.where(inside, i_b * self.n_l + i_l, -1).astype(np.int64)
+
+    def interpolation(self, l_deg, b_deg):
+        """The sightlines to interpolate between, of positions inside the grid.
+
+        Bilinear in l and b between the four centres around a position; constant in the outermost half step.
+
+        Parameters
+        ----------
+        l_deg, b_deg : ndarray [n]
+
+        Returns
+        -------
+        list of (ndarray of int64 [n], ndarray [n])
+            Four times index and weight; the weights of a position add up to 1.
+        """
+        half = 0.5 * self.step_deg
+        x = (np.mod(l_deg - self.l_min_deg + half, 360.0) - half) / self.step_deg
+        y = (b_deg - self.b_min_deg) / self.step_deg
+        closed = self.n_l * self.step_deg > 360.0 - 1e-6
+        return [
+            (i_b * self.n_l + i_l, weight_b * weight_l)
+            for i_b, weight_b in _nodes_around(y, self.n_b)
+            for i_l, weight_l in _nodes_around(x, self.n_l, closed)
+        ]
+
+    def neighbour_pairs(self):
+        """Every pair of fields beside one another in l or in b whose stars are not the same.
+
+        Returns
+        -------
+        first, second : ndarray of int64 [n_pairs]
+            Indices of sightlines.
+        steps : int
+            How many steps apart they are: the fewest at which fields share no star.
+        """
+        steps = max(1, int(np.ceil(self.field_deg / self.step_deg - 1e-9)))
+        index = np.arange(self.n_sightlines).reshape(self.shape)
+        first = (index[:, :-steps].ravel(), index[:-steps].ravel())
+        second = (index[:, steps:].ravel(), index[steps:].ravel())
+        return np.concatenate(first), np.concatenate(second), steps
+
+    def nodes_deg(self, step_deg):
+        """Positions that span the grid, its borders included, at most `step_deg` apart.
+
+        Returns
+        -------
+        list of (float, float)
+            l and b, distinct.
+        """
+        return sorted(
+            {
+                (round(float(l) % 360.0, 6), round(float(b), 6))
+                for l in _spread(self.l_min_deg, self.l_max_deg, step_deg)
+                for b in _spread(self.b_min_deg, self.b_max_deg, step_deg)
+            }
+        )
 
 
 def sightline_name(l_deg, b_deg):
@@ -276,3 +350,18 @@ def _nodes_near(offset, half, step, n):
     half = np.broadcast_to(half, offset.shape)[position]
     inside = np.flatnonzero((from_node >= -half - tolerance) & (from_node < half - tolerance))
     return position[inside], node[inside]
+
+
+def _nodes_around(x, n, closed=False):
+    """Nodes below and above each `x` on a grid of `n` with their weights; held at the ends unless closed."""
+    below = np.floor(x) if closed else np.clip(np.floor(x), 0, max(n - 2, 0))
+    weight = np.clip(x - below, 0.0, 1.0)
+    if n == 1:
+        weight = np.zeros_like(weight)
+    below = below.astype(int)
+    above = below + 1
+    return (below % n, 1.0 - weight), (above % n, weight)
+
+
+def _spread(low, high, step):
+    return np.linspace(low, high, max(2, int(np.ceil((high - low) / step - 1e-9)) + 1))

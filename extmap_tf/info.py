@@ -260,8 +260,10 @@ def _describe_config(config):
 
 def _config_summary(config):
     survey, law = config.survey, config.law
+    where, how_finely = config.sightlines.summary()
     return [
         ("configuration", f"{config.name} ({config.digest}), seed {config.seed}"),
+        ("sightlines", f"{how_finely}; {where}"),
         (
             "observation",
             f"{survey.name}, fields of {config.sightlines.field_deg:g} deg ({digest_of(config.observation)})",

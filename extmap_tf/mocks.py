@@ -410,12 +410,7 @@ def reference_nodes(config):
     """
     if config.mocks.catalogs:
         return config.mocks.sightlines_deg()
-    grid = config.sightlines
-    nodes = {
-        (round(float(l) % 360.0, 6), round(float(b), 6))
-        for l in _spread(grid.l_min_deg, grid.l_max_deg, config.mocks.reference_step_deg)
-        for b in _spread(grid.b_min_deg, grid.b_max_deg, config.mocks.reference_step_deg)
-    }
+    nodes = set(config.sightlines.nodes_deg(config.mocks.reference_step_deg))
     return tuple(sorted(nodes | set(config.mocks.sightlines_deg())))
 
 
@@ -439,10 +434,6 @@ def reference_cmd(config, l_deg, b_deg):
 def _sightline(config, number):
     sightlines = config.mocks.sightlines_deg()
     return sightlines[number % len(sightlines)]
-
-
-def _spread(low, high, step):
-    return np.linspace(low, high, max(2, int(np.ceil((high - low) / step - 1e-9)) + 1))
 
 
 def _position_words(l_deg, b_deg):

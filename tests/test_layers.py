@@ -13,7 +13,7 @@ ROOT = Path(extmap_tf.__file__).parent
 LAYERS = [
     ["errors", "quiet", "draws"],
     ["files"],
-    ["grids"],
+    ["grids", "healpix_grid"],
     ["config"],
     ["extinction", "survey", "galaxy", "catalogs"],
     ["cmd"],

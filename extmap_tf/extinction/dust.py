@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.extinction.profiles import density_to_cumulative
+from extmap_tf.healpix_grid import HealpixGrid, smallest_nside
 
 R0_KPC = 8.15
 
@@ -35,6 +36,7 @@ MARGIN_DEG = 0.5
 
 _SAMPLES_PER_BIN = 5
 _SAMPLES_PER_FIELD = 40
+_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -94,36 +96,99 @@ class DustCube:
         )
 
 
+@dataclass(frozen=True)
+class HealpixDust:
+    """Dust that is even inside each of the small pixels that the fields of a HEALPix grid are made of.
+
+    Parameters
+    ----------
+    sightlines : extmap_tf.healpix_grid.HealpixGrid
+    factor : int
+        Small pixels along a field's side.
+    step_kpc : float
+    density : ndarray of float32 [n_sightlines * factor ** 2, n_distances]
+        A(red) per kpc in each distance bin.
+    """
+
+    sightlines: HealpixGrid
+    factor: int
+    step_kpc: float
+    density: np.ndarray
+
+    def cumulative_at(self, l_deg, b_deg, distance_kpc):
+        """A(red) of stars inside the grid, linear inside distance bins, constant past the last.
+
+        Parameters
+        ----------
+        l_deg, b_deg, distance_kpc : ndarray [n_stars]
+
+        Returns
+        -------
+        ndarray of float32 [n_stars], mag
+        """
+        part = self.sightlines.part_of(l_deg, b_deg, self.factor)
+        touched, part = np.unique(part, return_inverse=True)
+        edges = np.zeros((touched.size, self.density.shape[1] + 1))
+        edges[:, 1:] = density_to_cumulative(self.density[touched], self.step_kpc)
+        place = np.clip(np.asarray(distance_kpc) / self.step_kpc, 0.0, self.density.shape[1])
+        k = np.minimum(place.astype(int), self.density.shape[1] - 1)
+        inner = edges[part, k]
+        return (inner + (place - k) * (edges[part, k + 1] - inner)).astype(np.float32)
+
+    def field_density(self, sightlines):
+        """The mean profile over each field of its grid: density [n_sightlines, n_distances], mag / kpc."""
+        parts = self.density.reshape(sightlines.n_sightlines, self.factor**2, -1)
+        return parts.mean(axis=1, dtype=float)
+
+
 def draw_dust(dust, sightlines, distance, seed, spacing_deg=0.1):
     """The dust over the region of a grid of sightlines.
 
     Parameters
     ----------
     dust : extmap_tf.config.DustConfig
-    sightlines : extmap_tf.grids.SightlineGrid
+    sightlines : extmap_tf.grids.SightlineGrid or extmap_tf.healpix_grid.HealpixGrid
     distance : extmap_tf.grids.DistanceGrid
     seed : int
         Of the clouds.
     spacing_deg : float
-        Largest distance between fine sightlines.
+        Largest distance between fine sightlines; HEALPix parts are up to twice as wide.
 
     Returns
     -------
-    DustCube
+    DustCube or HealpixDust
     """
+    if isinstance(sightlines, HealpixGrid):
+        return _draw_healpix(dust, sightlines, distance, seed, spacing_deg)
     half = 0.5 * sightlines.field_deg
     half_l = half / np.cos(np.radians(max(abs(sightlines.b_min_deg), abs(sightlines.b_max_deg))))
     l_deg = _fine(sightlines.l_min_deg, sightlines.l_max_deg, half_l + MARGIN_DEG, spacing_deg)
     b_deg = _fine(sightlines.b_min_deg, sightlines.b_max_deg, half + MARGIN_DEG, spacing_deg)
-    fine_kpc = (np.arange(distance.n_distances * _SAMPLES_PER_BIN) + 0.5) * (
-        distance.step_kpc / _SAMPLES_PER_BIN
-    )
+    fine_kpc = _fine_kpc(distance)
     density = np.empty((b_deg.size, l_deg.size, fine_kpc.size), np.float32)
     for row, b in enumerate(b_deg):
         density[row] = smooth_density(dust, l_deg[:, None], b, fine_kpc)
     _add_clouds(density, dust, l_deg, b_deg, fine_kpc, np.random.default_rng([seed, 4]))
     binned = density.reshape(b_deg.size, l_deg.size, distance.n_distances, _SAMPLES_PER_BIN).mean(axis=-1)
     return DustCube(l_deg, b_deg, distance.step_kpc, binned)
+
+
+def _draw_healpix(dust, sightlines, distance, seed, spacing_deg):
+    factor = max(1, smallest_nside(2.0 * spacing_deg) // sightlines.nside)
+    l_deg, b_deg = sightlines.parts_deg(factor)
+    fine_kpc = _fine_kpc(distance)
+    density = np.empty((l_deg.size, fine_kpc.size), np.float32)
+    for first in range(0, l_deg.size, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        density[block] = smooth_density(dust, l_deg[block, None], b_deg[block, None], fine_kpc)
+    _add_clouds_anywhere(density, dust, sightlines, l_deg, b_deg, fine_kpc, np.random.default_rng([seed, 4]))
+    binned = density.reshape(l_deg.size, distance.n_distances, _SAMPLES_PER_BIN).mean(axis=-1)
+    return HealpixDust(sightlines, factor, distance.step_kpc, binned)
+
+
+def _fine_kpc(distance):
+    n_samples = distance.n_distances * _SAMPLES_PER_BIN
+    return (np.arange(n_samples) + 0.5) * (distance.step_kpc / _SAMPLES_PER_BIN)
 
 
 def smooth_density(dust, l_deg, b_deg, distance_kpc):
@@ -148,10 +213,7 @@ def _add_clouds(density, dust, l_deg, b_deg, fine_kpc, rng):
     area = (l_deg[-1] - l_deg[0]) * (b_deg[-1] - b_deg[0])
     for _ in range(rng.poisson(dust.clouds_per_deg2 * area)):
         i_b, i_l = rng.integers(b_deg.size), rng.integers(l_deg.size)
-        chance = density[i_b, i_l] * fine_kpc  # As many far ones as keep the near sky from being empty.
-        d0 = rng.choice(fine_kpc, p=chance / chance.sum(dtype=float)) if chance.sum() > 0 else fine_kpc[0]
-        radius = dust.cloud_radius_kpc * np.exp(0.4 * rng.standard_normal())
-        peak = dust.cloud_mag_median * np.exp(0.7 * rng.standard_normal()) / (radius * np.sqrt(2 * np.pi))
+        d0, radius, peak = _draw_cloud(dust, density[i_b, i_l], fine_kpc, rng)
         reach = 4.0 * radius
         near_d = np.flatnonzero(np.abs(fine_kpc - d0) < reach)
         angle = np.degrees(reach / d0)
@@ -162,6 +224,31 @@ def _add_clouds(density, dust, l_deg, b_deg, fine_kpc, rng):
         d = fine_kpc[near_d]
         squared = (d - d0) ** 2 + d0**2 * (db**2 + dl**2)
         density[np.ix_(near_b, near_l, near_d)] += peak * np.exp(-0.5 * squared / radius**2)
+
+
+def _add_clouds_anywhere(density, dust, sightlines, l_deg, b_deg, fine_kpc, rng):
+    """As `_add_clouds`, for `density` [n, n_fine] of scattered places."""
+    l, b = np.radians(l_deg), np.radians(b_deg)
+    towards = np.column_stack([np.cos(b) * np.cos(l), np.cos(b) * np.sin(l), np.sin(b)])
+    area = sightlines.n_sightlines * sightlines.area_deg2
+    for _ in range(rng.poisson(dust.clouds_per_deg2 * area)):
+        centre = rng.integers(l.size)
+        d0, radius, peak = _draw_cloud(dust, density[centre], fine_kpc, rng)
+        reach = 4.0 * radius
+        near_d = np.flatnonzero(np.abs(fine_kpc - d0) < reach)
+        apart = np.linalg.norm(towards - towards[centre], axis=1)
+        near = np.flatnonzero(apart < reach / d0)
+        squared = (fine_kpc[near_d] - d0) ** 2 + (d0 * apart[near, None]) ** 2
+        density[np.ix_(near, near_d)] += peak * np.exp(-0.5 * squared / radius**2)
+
+
+def _draw_cloud(dust, seen, fine_kpc, rng):
+    """Distance and radius (kpc) and peak (mag / kpc) of a cloud on a line with the density `seen`."""
+    chance = seen * fine_kpc  # As many far ones as keep the near sky from being empty.
+    d0 = rng.choice(fine_kpc, p=chance / chance.sum(dtype=float)) if chance.sum() > 0 else fine_kpc[0]
+    radius = dust.cloud_radius_kpc * np.exp(0.4 * rng.standard_normal())
+    peak = dust.cloud_mag_median * np.exp(0.7 * rng.standard_normal()) / (radius * np.sqrt(2 * np.pi))
+    return d0, radius, peak
 
 
 def _mean_weights(fine, centers, half):

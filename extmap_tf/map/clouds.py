@@ -127,12 +127,12 @@ def find_clouds(
     index = int(volume.grid.sightline_of([l_deg], [b_deg])[0])
     if index < 0:
         raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
-    i_b, i_l = divmod(index, volume.grid.n_l)
-    if not volume.has_profile[i_b, i_l]:
+    sky = np.unravel_index(index, volume.grid.shape)
+    if not volume.has_profile[sky]:
         return []
     step = volume.distance.step_kpc
-    density = np.asarray(volume.density[i_b, i_l], float)
-    edges, cumulative = volume.distance.edges_kpc, np.append(0.0, volume.cumulative[i_b, i_l].astype(float))
+    density = np.asarray(volume.density[sky], float)
+    edges, cumulative = volume.distance.edges_kpc, np.append(0.0, volume.cumulative[sky].astype(float))
     # Zeros at both ends: a peak may lie in the first or the last bin.
     padded = np.concatenate([[0.0], density, [0.0]])
     if not density.any():
@@ -156,10 +156,10 @@ def find_clouds(
         if volume.percentiles:
             curves = volume.query_gal(*place, mode="percentile", percentile=[84, 16]).value
             interval = [_reached(middle, edges, np.append(0.0, curve)) for curve in curves]
-            sides = np.append(0.0, volume.cumulative_std[i_b, i_l])
+            sides = np.append(0.0, volume.cumulative_std[sky])
             std = float(np.hypot(*np.interp([near, far], edges, sides)))
         if volume.n_samples:
-            samples = [np.append(0.0, one) for one in volume.cumulative_samples[i_b, i_l].astype(float)]
+            samples = [np.append(0.0, one) for one in volume.cumulative_samples[sky].astype(float)]
             std = float(np.std([np.interp(far, edges, one) - np.interp(near, edges, one) for one in samples]))
         if high - low < min_sigma * std:
             continue

@@ -7,10 +7,15 @@ from matplotlib.ticker import FuncFormatter
 
 from extmap_tf.errors import DataError
 from extmap_tf.files import local_path, refuse_existing
-from extmap_tf.map.figures import COLORS, ESTIMATE, MISSING, save
+from extmap_tf.map.figures import COLORS, ESTIMATE, save
+from extmap_tf.map.projection import projection_of
+from extmap_tf.map.sky_view import MISSING, draw_lines
 
 # The largest percent of differences do not set the colour scale.
 TOP_PERCENTILE = 99.0
+
+# Where positions reach further from the plane, l and b are no axes to draw on.
+POLAR_DEG = 85.0
 
 # Sectors of more than this width over height are drawn one below the other.
 WIDE = 2.5
@@ -56,17 +61,20 @@ def difference(comparison):
     if np.ptp(l_deg) > 180:
         l_deg = (l_deg + 180.0) % 360.0 - 180.0
     b_deg = comparison.b_deg
-    width, height = max(np.ptp(l_deg), 1.0), max(np.ptp(b_deg), 1.0)
+    polar = np.abs(b_deg).max() > POLAR_DEG
+    projection = projection_of(l_deg, b_deg) if polar else None
+    x, y = projection.to_plane(l_deg, b_deg) if polar else (l_deg, b_deg)
+    width, height = max(np.ptp(x), 1.0), max(np.ptp(y), 1.0)
     figure, axes = _panels(comparison, share=True, shape=width / height)
     # Squares in points, as large as the typical distance between positions.
     panel = 72.0 * (7.0 if width > WIDE * height else 2.5)
     size = np.clip(0.9 * panel * np.sqrt(height / width / len(l_deg)), 2.0, 10.0) ** 2
     for i, axis in enumerate(axes):
         good = np.isfinite(values[:, i])
-        axis.scatter(l_deg[~good], b_deg[~good], s=size, color=MISSING, linewidths=0, marker="s")
+        axis.scatter(x[~good], y[~good], s=size, color=MISSING, linewidths=0, marker="s")
         mesh = axis.scatter(
-            l_deg[good],
-            b_deg[good],
+            x[good],
+            y[good],
             c=values[good, i],
             s=size,
             cmap="PuOr_r",
@@ -75,11 +83,15 @@ def difference(comparison):
             marker="s",
             rasterized=True,
         )
-        axis.set_aspect(1.0 / np.cos(np.radians(b_deg.mean())))
+        axis.set_aspect(1.0 if polar else 1.0 / np.cos(np.radians(b_deg.mean())))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
-    axes[0].invert_xaxis()
-    figure.supxlabel("Galactic longitude l (deg)")
-    figure.supylabel("b (deg)")
+        if polar:
+            draw_lines(axis, projection, l_deg, b_deg)
+            axis.set_axis_off()
+    if not polar:
+        axes[0].invert_xaxis()
+        figure.supxlabel("Galactic longitude l (deg)")
+        figure.supylabel("b (deg)")
     label = f"A({comparison.band}): map − {comparison.name} (mag)"
     figure.colorbar(mesh, ax=list(axes), label=label, extend="both", shrink=0.8)
     return figure

@@ -17,19 +17,21 @@ class Distribution:
     extinction rise with distance as each profile does, but none of them is itself a likely profile, and the
     median density is not the slope of the median cumulative extinction.
 
+    Below, ``*sky`` is the shape of the map's grid: (n_b, n_l) or (n_pixels,).
+
     Parameters
     ----------
-    cumulative, cumulative_mean, cumulative_std : array_like [n_b, n_l, n_distances]
+    cumulative, cumulative_mean, cumulative_std : array_like [*sky, n_distances]
         Median, mean and standard deviation of the cumulative extinction at the bins' outer edges, mag.
-    cumulative_percentiles : array_like [n_b, n_l, n_percentiles, n_distances]
+    cumulative_percentiles : array_like [*sky, n_percentiles, n_distances]
         mag, in the order of `percentiles`.
-    density_mean, density_std : array_like [n_b, n_l, n_distances]
+    density_mean, density_std : array_like [*sky, n_distances]
         Of the density inside the bins, mag/kpc; its median is the map's own density.
-    density_percentiles : array_like [n_b, n_l, n_percentiles, n_distances]
+    density_percentiles : array_like [*sky, n_percentiles, n_distances]
         mag/kpc.
-    reliable_distance_kpc : array_like [n_b, n_l]
+    reliable_distance_kpc : array_like [*sky]
         How far each profile can be relied on.
-    density_samples : array_like [n_b, n_l, n_samples, n_distances], optional
+    density_samples : array_like [*sky, n_samples, n_distances], optional
         Whole profiles, each as likely as another, mag/kpc.
     percentiles : tuple of float
         In percent, ascending.
@@ -51,8 +53,8 @@ class Distribution:
 
         Parameters
         ----------
-        shape : (int, int)
-            (n_b, n_l) of the map.
+        shape : tuple of int
+            Of the map's grid.
         n_distances : int
 
         Raises
@@ -72,7 +74,7 @@ class Distribution:
             elif spec.name.endswith("_percentiles"):
                 expected = (*shape, len(self.percentiles), n_distances)
             elif spec.name == "density_samples":
-                expected = (*shape, *layer.shape[2:3], n_distances)
+                expected = (*shape, *layer.shape[-2:-1], n_distances)
             if layer.shape != expected:
                 raise DataError(
                     f"{spec.name} of a map must have the shape {expected} of its grids, got: {layer.shape}"

@@ -11,27 +11,30 @@ from matplotlib import colormaps
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import whole_file
+from extmap_tf.grids import SightlineGrid
 from extmap_tf.map.provenance import Flag
+from extmap_tf.map.sky_view import MISSING, STEPS, edges_of, sky_view
 from extmap_tf.map.spiral_arms import ARMS, arm_xy_kpc, arms_named
 from extmap_tf.map.volume import profiles_at
 
 FORMATS = ("png", "pdf")
-STEPS = (1, 2, 5, 10)
 
 # Okabe & Ito's colours, told apart with any colour vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 ESTIMATE, TRUTH = COLORS[0], "#555555"
-MISSING = "#CFCFCF"
 
 # The brightest half percent of cells do not set the colour scale.
 TOP_PERCENTILE = 99.5
 
 # Intervals of an estimate: percentiles, name, how opaque.
 INTERVALS = (((5.0, 95.0), "90 % interval", 0.18), ((16.0, 84.0), "68 % interval", 0.32))
+
+# What a view from above is of where a grid may be anywhere on the sky.
+NEAR_THE_PLANE_DEG = 10.0
 
 # A sector narrower than this is a diagonal sliver unless it is turned into the frame.
 NARROW_DEG = 40.0
@@ -56,7 +59,7 @@ def save(figure, path, overwrite=False, dpi=200):
 
 
 def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
-    """The density seen from above the plane, averaged over the latitudes at each longitude and distance.
+    """The density seen from above the plane, averaged over the sightlines at each longitude and distance.
 
     A cell is drawn at its heliocentric distance d along the sightline, (d cos l, d sin l): circles are of one
     distance at every latitude. The Galactic centre is to the right; a narrow sector is turned to lie along
@@ -66,7 +69,7 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
     ----------
     volume : ExtinctionMap
     b_max_deg : float, optional
-        Only sightlines with abs(b) up to this.
+        Only sightlines with abs(b) up to this; of HEALPix pixels by default `NEAR_THE_PLANE_DEG`.
     z_max_kpc : float, optional
         Only bins whose centre is up to this far from the plane through the Sun.
     truth : ExtinctionMap, optional
@@ -76,7 +79,7 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
     """
     means = [_plane_mean(one, b_max_deg, z_max_kpc) for one in _panels(volume, truth)]
     norm, extend = _scale(means)
-    l_edges = _edges(volume.grid.l_deg, volume.grid.step_deg)
+    l_edges, _ = _columns(volume.grid)
     l_right = 0.5 * (l_edges[0] + l_edges[-1]) if np.ptp(l_edges) < NARROW_DEG else 0.0
     x, y = volume.distance.edges_kpc * _direction(l_edges, l_right)[..., None]
     reach = max(np.ptp(x), np.ptp(y))
@@ -90,7 +93,7 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
     for axis, mean, title in zip(axes, means, _titles(volume, truth), strict=True):
         mesh = axis.pcolormesh(x, y, mean, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
         axis.set(aspect="equal", xlim=(left, right), ylim=(low, high), title=title)
-        _draw_polar_marks(axis, volume, l_right, arrow, reach)
+        _draw_polar_marks(axis, l_edges, volume.distance.max_kpc, l_right, arrow, reach)
         handles = _draw_arms(axis, arms_named(arms), l_right)
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
@@ -130,20 +133,12 @@ def sky(volume, d_max_kpc=None, truth=None, slices_kpc=None):
             layers.append(at_edges[..., 1] - at_edges[..., 0])
             titles.append(f"{title}, {edges[i]:.3g} to {edges[i + 1]:.3g} kpc")
     norm, extend = _scale(layers)
-    grid = volume.grid
-    l_edges, b_edges = _edges(grid.l_deg, grid.step_deg), _edges(grid.b_deg, grid.step_deg)
-    stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
-    shape = np.ptp(l_edges) / np.ptp(b_edges) / stretch
-    figure, axes = _frames(
-        len(layers), shape, area_in2=16.0, n_columns=_sky_columns(len(layers), shape, truth)
-    )
+    view = sky_view(volume.grid)
+    n_columns = _sky_columns(len(layers), view.shape, truth)
+    figure, axes = _frames(len(layers), view.shape, area_in2=16.0, n_columns=n_columns)
     for axis, layer, title in zip(axes, layers, titles, strict=True):
-        mesh = axis.pcolormesh(l_edges, b_edges, layer, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
-        axis.set(aspect=stretch, xlim=(l_edges[-1], l_edges[0]), title=title)
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
-        axis.xaxis.set_major_locator(MaxNLocator(8 if shape > 1.5 else 5, steps=STEPS))
-        axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    _outer_labels(axes, "Galactic longitude l (deg)", "b (deg)")
+        mesh = view.draw(axis, layer, norm, colormaps["magma_r"], title)
+    _outer_labels(axes, *view.labels)
     _colorbar(figure, mesh, axes, f"A({volume.provenance.band}) (mag)", extend)
     return figure
 
@@ -155,30 +150,22 @@ def latitude_cuts(volume, l_deg=None, truth=None):
     ----------
     volume : ExtinctionMap
     l_deg : sequence of float, optional
-        Longitudes, in degrees: the nearest of the grid are drawn. By default up to four, evenly spread.
+        Longitudes, in degrees: the nearest of the grid are drawn, or the HEALPix pixels they run through. By
+        default up to four, evenly spread.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
     """
     grid = volume.grid
-    if l_deg is None:
-        columns = np.flatnonzero(volume.has_profile.any(axis=0))
-        if not columns.size:
-            raise DataError("no sightline of the map has a profile: nothing to draw")
-        n = min(4, columns.size)
-        columns = columns[((np.arange(n) + 0.5) / n * columns.size).astype(int)]
-    else:
-        index = grid.sightline_of(l_deg, np.full(len(l_deg), grid.b_deg[0]))
-        for l, i in zip(l_deg, index, strict=True):
-            if i < 0:
-                raise DataError(f"longitude l = {l:g} is outside the map")
-        columns = index % grid.n_l
+    chosen = _cut_longitudes(volume) if l_deg is None else np.asarray(l_deg, float)
     layers, titles = [], []
-    for column in columns:
+    for l in chosen:
+        b_edges, l_drawn, index = _cut(grid, l)
+        place = np.unravel_index(np.maximum(index, 0), grid.shape)
         for one, title in zip(_panels(volume, truth), _titles(volume, truth), strict=True):
-            layers.append(one.density[:, column])
-            titles.append(f"{title}, l = {grid.l_deg[column] % 360:g}°")
+            layers.append(np.where(index[:, None] >= 0, one.density[place], np.nan))
+            titles.append(f"{title}, l = {l_drawn % 360:g}°")
     norm, extend = _scale(layers)
-    edges, b_edges = volume.distance.edges_kpc, _edges(grid.b_deg, grid.step_deg)
+    edges = volume.distance.edges_kpc
     figure, axes = _frames(len(layers), 2.4, area_in2=16.0, n_columns=1 if truth is None else 2)
     for axis, layer, title in zip(axes, layers, titles, strict=True):
         mesh = axis.pcolormesh(edges, b_edges, layer, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
@@ -220,24 +207,17 @@ def trust(volume, d_kpc=None):
             "reliable distance",
         ),
     )
-    grid = volume.grid
-    l_edges, b_edges = _edges(grid.l_deg, grid.step_deg), _edges(grid.b_deg, grid.step_deg)
-    stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
-    shape = np.ptp(l_edges) / np.ptp(b_edges) / stretch
-    figure, axes = _frames(2, shape, area_in2=16.0)
-    i_b, i_l = np.nonzero(volume.has_profile & (volume.flag > 0))
+    view = sky_view(volume.grid)
+    figure, axes = _frames(2, view.shape, area_in2=16.0)
+    doubtful = volume.has_profile & (volume.flag > 0)
     for axis, (layer, norm, cmap, extend, label, title) in zip(axes, panels, strict=True):
-        mesh = axis.pcolormesh(l_edges, b_edges, layer, norm=norm, cmap=_cmap(cmap), rasterized=True)
-        axis.set(aspect=stretch, xlim=(l_edges[-1], l_edges[0]), title=title)
-        marks = axis.scatter(grid.l_deg[i_l], grid.b_deg[i_b], s=7, color="white", edgecolors="black")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
-        axis.xaxis.set_major_locator(MaxNLocator(8 if shape > 1.5 else 5, steps=STEPS))
-        axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        mesh = view.draw(axis, layer, norm, colormaps[cmap], title)
+        marks = view.mark(axis, doubtful)
         _colorbar(figure, mesh, [axis], label, extend)
-    if i_b.size:
+    if doubtful.any():
         marks.set_label("field unlike the training diagrams")
         figure.legend(handles=[marks], loc="outside upper right", frameon=False)
-    _outer_labels(axes, "Galactic longitude l (deg)", "b (deg)")
+    _outer_labels(axes, *view.labels)
     return figure
 
 
@@ -344,30 +324,82 @@ def _titles(volume, truth):
     return [volume.provenance.kind] if truth is None else [volume.provenance.kind, truth.provenance.kind]
 
 
+def reaches_the_plane(grid):
+    """Whether `face_on` has something to draw by default."""
+    _, b_deg = grid.centers_deg()
+    return isinstance(grid, SightlineGrid) or bool((np.abs(b_deg) <= NEAR_THE_PLANE_DEG).any())
+
+
+def _columns(grid):
+    """Edges [n + 1] of the longitudes of a view from above, and the column of each sightline."""
+    if isinstance(grid, SightlineGrid):
+        return edges_of(grid.l_deg, grid.step_deg), np.arange(grid.n_sightlines) % grid.n_l
+    # As far apart as pixels are on the equator; rings lie there half a step askew.
+    step = 90.0 / grid.nside
+    first = math.floor(grid.l_min_deg / step + 1e-9)
+    n = min(math.floor(grid.l_max_deg / step + 1e-9) + 1 - first, 4 * grid.nside)
+    l_deg, _ = grid.centers_deg()
+    column = np.floor(np.mod(l_deg - step * first, 360.0) / step + 1e-9).astype(int)
+    return step * (first + np.arange(n + 1)), column
+
+
 def _plane_mean(volume, b_max_deg, z_max_kpc):
-    """Mean density [n_l, n_distances] over the latitudes asked for; NaN where there is none."""
-    b_deg = volume.grid.b_deg
+    """Mean density [n_columns, n_distances] over the sightlines asked for; NaN where there is none."""
+    grid = volume.grid
+    if b_max_deg is None and not isinstance(grid, SightlineGrid):
+        b_max_deg = NEAR_THE_PLANE_DEG
+    _, b_deg = grid.centers_deg()
+    chosen = np.full(b_deg.shape, True) if b_max_deg is None else np.abs(b_deg) <= b_max_deg + 1e-9
     z_kpc = np.sin(np.radians(b_deg))[:, None] * volume.distance.centers_kpc
-    chosen = np.ones(z_kpc.shape, bool)
-    if b_max_deg is not None:
-        chosen &= np.abs(b_deg)[:, None] <= b_max_deg + 1e-9
-    if z_max_kpc is not None:
-        chosen &= np.abs(z_kpc) <= z_max_kpc
-    if not chosen.any():
+    near = chosen[:, None] & (np.abs(z_kpc) <= (np.inf if z_max_kpc is None else z_max_kpc))
+    if not near.any():
         raise ConfigError(
             f"no sightline within b_max_deg = {b_max_deg}, z_max_kpc = {z_max_kpc}: the map has b "
-            f"{b_deg[0]:g} to {b_deg[-1]:g} deg; widen them"
+            f"{grid.b_min_deg:g} to {grid.b_max_deg:g} deg; widen them"
         )
-    counted = chosen[:, None, :] & np.isfinite(volume.density)
-    number = counted.sum(axis=0)
-    total = np.where(counted, volume.density, 0.0).sum(axis=0, dtype=float)
+    l_edges, column = _columns(grid)
+    density = volume.density.reshape(grid.n_sightlines, -1)
+    counted = near & np.isfinite(density)
+    number, total = np.zeros((2, l_edges.size - 1, volume.distance.n_distances))
+    np.add.at(number, column, counted)
+    np.add.at(total, column, np.where(counted, density, 0.0))
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def _draw_polar_marks(axis, volume, l_right, arrow, reach_kpc):
+def _cut_longitudes(volume):
+    """Up to four longitudes, evenly spread over those with a profile."""
+    if not volume.has_profile.any():
+        raise DataError("no sightline of the map has a profile: nothing to draw")
+    good = volume.has_profile.ravel()
+    _, column = _columns(volume.grid)
+    # Through a sightline of the column, which its middle may miss at the edge of a region.
+    known, first = np.unique(column[good], return_index=True)
+    n = min(4, known.size)
+    l_deg, _ = volume.grid.centers_deg(np.flatnonzero(good)[first])
+    return l_deg[((np.arange(n) + 0.5) / n * known.size).astype(int)]
+
+
+def _cut(grid, l_deg):
+    """A cut at a longitude: edges in b [n + 1], the longitude that is drawn, sightlines [n], -1 without."""
+    if isinstance(grid, SightlineGrid):
+        column = grid.sightline_of([l_deg], [grid.b_deg[0]])[0]
+        index = column + grid.n_l * np.arange(grid.n_b)
+        edges = edges_of(grid.b_deg, grid.step_deg)
+        drawn = grid.l_deg[column]
+    else:
+        # Finer than the pixels, which lie askew.
+        half = 0.5 * grid.field_deg
+        low, high = max(grid.b_min_deg - half, -90.0), min(grid.b_max_deg + half, 90.0)
+        edges = np.linspace(low, high, 4 * math.ceil((high - low) / grid.field_deg) + 1)
+        index = grid.sightline_of(np.float64(l_deg), 0.5 * (edges[1:] + edges[:-1]))
+        column, drawn = index.max(), l_deg
+    if column < 0:
+        raise DataError(f"longitude l = {l_deg:g} is outside the map")
+    return edges, drawn, index
+
+
+def _draw_polar_marks(axis, l_edges, max_kpc, l_right, arrow, reach_kpc):
     """Distance circles, longitudes, the Sun and the direction of the Galactic centre."""
-    max_kpc = volume.distance.max_kpc
-    l_edges = _edges(volume.grid.l_deg, volume.grid.step_deg)
     low, high = l_edges[0], l_edges[-1]
     around = _direction(np.linspace(low, high, 361), l_right)
     closed = high - low > 359.0
@@ -435,7 +467,7 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
         low, high = volume.query_gal(l_deg, b_deg, quantity="density", **how).value
         right.stairs(high, edges, baseline=low, fill=True, **look)
     index = volume.grid.sightline_of([l_deg], [b_deg])[0]
-    limit_kpc = volume.reliable_distance_kpc[divmod(int(index), volume.grid.n_l)]
+    limit_kpc = volume.reliable_distance_kpc[np.unravel_index(index, volume.grid.shape)]
     for axis in (left, right):
         line = axis.axvline(limit_kpc, color="black", linestyle=":", linewidth=1.0)
     return shown | {"reliable to": line}
@@ -486,10 +518,6 @@ def _direction(l_deg, l_right_deg):
     """Unit vectors [2, ...] of longitudes in a view with `l_right_deg` to the right."""
     angle = np.radians(np.asarray(l_deg) - l_right_deg)
     return np.array([np.cos(angle), np.sin(angle)])
-
-
-def _edges(centers, step):
-    return np.append(centers - 0.5 * step, centers[-1] + 0.5 * step)
 
 
 def _scale(layers):

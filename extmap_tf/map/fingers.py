@@ -59,9 +59,9 @@ def fingers_of_god(estimate, truth, grid, distance):
 
     Parameters
     ----------
-    estimate, truth : array_like [n_b, n_l, n_distances]
+    estimate, truth : array_like [*grid.shape, n_distances]
         Density, mag / kpc; a sightline with a NaN in either is left out.
-    grid : extmap_tf.grids.SightlineGrid
+    grid : extmap_tf.grids.SightlineGrid or extmap_tf.healpix_grid.HealpixGrid
     distance : extmap_tf.grids.DistanceGrid
 
     Returns
@@ -73,9 +73,10 @@ def fingers_of_god(estimate, truth, grid, distance):
     shape = (*grid.shape, distance.n_distances)
     if estimate.shape != shape or truth.shape != shape:
         raise DataError(f"densities of a map must be {shape}, got: {estimate.shape} and {truth.shape}")
-    known = np.isfinite(estimate).all(axis=-1) & np.isfinite(truth).all(axis=-1)
-    lag = max(1, int(np.ceil(grid.field_deg / grid.step_deg - 1e-9)))
-    pairs = _neighbours(known, lag)
+    known = (np.isfinite(estimate).all(axis=-1) & np.isfinite(truth).all(axis=-1)).ravel()
+    first, second, lag = grid.neighbour_pairs()
+    both = known[first] & known[second]
+    pairs = first[both], second[both]
     if not len(pairs[0]):
         return None
     singles = np.union1d(*pairs)
@@ -133,20 +134,6 @@ def format_fingers(found):
         f"power {found.finger_power:.2f} ({found.n_pairs} pairs, {found.lag_steps} steps apart; powers in "
         "(mag/kpc)^2)"
     )
-
-
-def _neighbours(known, lag):
-    """Flat indices of both sightlines of every pair `lag` steps apart in l or in b."""
-    index = np.arange(known.size).reshape(known.shape)
-    first, second = [], []
-    for one, other in (
-        ((slice(None), slice(None, -lag)), (slice(None), slice(lag, None))),
-        ((slice(None, -lag), slice(None)), (slice(lag, None), slice(None))),
-    ):
-        both = known[one] & known[other]
-        first.append(index[one][both])
-        second.append(index[other][both])
-    return np.concatenate(first), np.concatenate(second)
 
 
 def _power(profiles):

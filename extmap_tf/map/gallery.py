@@ -12,6 +12,8 @@ from extmap_tf.map.spiral_arms import arms_named
 def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False, cmds=None):
     """Draw the standard figures: face-on view, sky, slices, cuts in latitude, profiles, uncertainty, errors.
 
+    The first is left out where no sightline is near the plane.
+
     Parameters
     ----------
     volume : extmap_tf.map.volume.ExtinctionMap
@@ -58,8 +60,10 @@ def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None)
     for l_deg, b_deg in chosen:
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
             raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
-    drawings = {
-        "face_on": lambda: figures.face_on(volume, truth=truth, arms=arms),
+    drawings = {}
+    if figures.reaches_the_plane(volume.grid):
+        drawings["face_on"] = lambda: figures.face_on(volume, truth=truth, arms=arms)
+    drawings |= {
         "sky": lambda: figures.sky(volume, truth=truth),
         "slices": lambda: figures.sky(volume, truth=truth, slices_kpc=slice_edges_kpc(volume.distance)),
         "latitudes": lambda: figures.latitude_cuts(volume, truth=truth),
@@ -79,9 +83,9 @@ def slice_edges_kpc(distance):
 
 def spread_sightlines(volume, n=6):
     """(l, b) of `n` sightlines with a profile, evenly spaced in the order of their total extinction."""
-    i_b, i_l = np.nonzero(volume.has_profile)
-    if not i_b.size:
+    index = np.flatnonzero(volume.has_profile)
+    if not index.size:
         raise DataError("no sightline of the map has a profile: nothing to draw")
-    order = np.argsort(volume.cumulative[i_b, i_l, -1], kind="stable")
+    order = np.argsort(volume.cumulative[..., -1].ravel()[index], kind="stable")
     picked = order[np.linspace(0, order.size - 1, min(n, order.size)).round().astype(int)]
-    return [(float(volume.grid.l_deg[i_l[k]] % 360.0), float(volume.grid.b_deg[i_b[k]])) for k in picked]
+    return [volume.grid.center_deg(int(index[k])) for k in picked]

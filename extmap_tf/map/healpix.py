@@ -13,17 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import local_path, whole_path
-from extmap_tf.map import layout
+from extmap_tf.healpix_grid import SIDE_DEG, HealpixGrid, smallest_nside
+from extmap_tf.map import healpix_tables, layout
 from extmap_tf.map.provenance import SIGHTLINE_FLAGS
-
-# Side of a pixel of nside 1 in degrees.
-SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
 
 MAX_PIXELS = 5_000_000
 
@@ -34,9 +31,6 @@ FINEST = 8
 
 # Ranks of the profiles that stand for samples in a map without any, in percent.
 RANKS = tuple(2.5 + 5.0 * i for i in range(20))
-
-# Tables of a FITS copy.
-_TABLES = ("SKY", "PROFILES", "DISTANCES")
 
 # Distance modulus of 1 pc: dustmaps asks from where on a profile is reliable, and ours are from the Sun on.
 _DM_AT_THE_SUN = -5.0
@@ -53,26 +47,20 @@ class Pixels:
         Nested, ascending, Galactic.
     l_deg, b_deg : ndarray [n]
         Centres.
-    i_b, i_l : ndarray of int64 [n]
-        The sightline of each.
+    sightline : ndarray of int64 [n]
+        The map's sightline of each.
     """
 
     nside: int
     index: np.ndarray
     l_deg: np.ndarray
     b_deg: np.ndarray
-    i_b: np.ndarray
-    i_l: np.ndarray
+    sightline: np.ndarray
 
     @property
     def n_sightlines(self):
         """Sightlines that are in one pixel or more."""
-        return len(np.unique(self.i_b * (self.i_l.max(initial=0) + 1) + self.i_l))
-
-
-def smallest_nside(step_deg):
-    """The smallest nside whose pixels are not wider than `step_deg`."""
-    return 1 << max(0, math.ceil(math.log2(SIDE_DEG / step_deg) - 1e-9))
+        return len(np.unique(self.sightline))
 
 
 def pixels_of(grid, nside=None):
@@ -80,10 +68,11 @@ def pixels_of(grid, nside=None):
 
     Parameters
     ----------
-    grid : SightlineGrid
+    grid : SightlineGrid or HealpixGrid
     nside : int, optional
         A power of two; by default the smallest that keeps at least `KEPT` of the sightlines, as far as its
-        pixels are at most `FINEST` times narrower than the grid's step and not too many.
+        pixels are at most `FINEST` times narrower than the grid's step and not too many. Of a HEALPix grid,
+        its own.
 
     Returns
     -------
@@ -92,8 +81,13 @@ def pixels_of(grid, nside=None):
     Raises
     ------
     ConfigError
-        `nside` is no power of two, its pixels are wider than the grid's step, or they are too many.
+        `nside` is no power of two, its pixels are wider than the grid's step, or they are too many; or it is
+        another than a HEALPix grid's own.
     """
+    if isinstance(grid, HealpixGrid):
+        if nside not in (None, grid.nside):
+            raise ConfigError(f"the map is on HEALPix pixels of nside {grid.nside} already, got: {nside}")
+        return Pixels(grid.nside, grid.pixels, *grid.centers_deg(), np.arange(grid.n_sightlines))
     least = smallest_nside(grid.step_deg)
     if nside is None:
         nside, pixels = least, _pixels(grid, least)
@@ -137,8 +131,7 @@ def _pixels(grid, nside):
         level *= 2
     sightline = grid.sightline_of(l_deg, b_deg)
     inside = sightline >= 0
-    i_b, i_l = np.divmod(sightline[inside], grid.n_l)
-    return Pixels(nside, index[inside], l_deg[inside], b_deg[inside], i_b, i_l)
+    return Pixels(nside, index[inside], l_deg[inside], b_deg[inside], sightline[inside])
 
 
 def _near(grid, l_deg, b_deg, margin_deg):
@@ -153,11 +146,9 @@ def _near(grid, l_deg, b_deg, margin_deg):
 
 
 def write_healpix(volume, path, nside=None, overwrite=False):
-    """Write a map as FITS tables of HEALPix pixels (explicit, nested, Galactic).
+    """Write a map as FITS tables of HEALPix pixels, see `extmap_tf.map.healpix_tables`.
 
-    Table SKY has single numbers, which any program for HEALPix reads: extinction to the last distance and its
-    standard deviation, coverage, star count, flag, reliable distance. Table PROFILES has the cubes of the
-    map, one row a pixel; table DISTANCES the bins. All three repeat the provenance.
+    In table SKY, also the sightline that each pixel's profile is of. All tables repeat the provenance.
 
     Parameters
     ----------
@@ -172,32 +163,18 @@ def write_healpix(volume, path, nside=None, overwrite=False):
     Pixels
     """
     pixels = pixels_of(volume.grid, nside)
-    place = (pixels.i_b, pixels.i_l)
-    sky = Table({"PIXEL": pixels.index, "EXTINCTION": volume.cumulative[..., -1][place] * u.mag})
-    if volume.percentiles:
-        sky["EXTINCTION_STD"] = volume.cumulative_std[..., -1][place] * u.mag
-    profiles = Table({"PIXEL": pixels.index})
-    for name, (attribute, axes, unit, _) in layout.images_of(volume.percentiles, volume.n_samples).items():
-        values = getattr(volume, attribute)[place]
-        # FITS has signed bytes by an offset only, which programs for HEALPix do not know.
-        values = values.astype(np.int16) if values.dtype == np.uint8 else values
-        (profiles if axes else sky)[name] = values * u.Unit(unit) if unit else values
-    sky["SIGHTLINE_L"] = np.mod(volume.grid.l_deg[pixels.i_l], 360.0) * u.deg
-    sky["SIGHTLINE_B"] = volume.grid.b_deg[pixels.i_b] * u.deg
-    edges = volume.distance.edges_kpc
-    bins = {"INNER": edges[:-1], "CENTRE": volume.distance.centers_kpc, "OUTER": edges[1:]}
-    distances = Table({name: values * u.kpc for name, values in bins.items()})
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, table in zip(_TABLES, (sky, profiles, distances), strict=True):
-        hdu = fits.BinTableHDU(table, name=name)
-        if name != "DISTANCES":
-            hdu.header["PIXTYPE"] = ("HEALPIX", "HEALPix pixels")
-            hdu.header["ORDERING"] = ("NESTED", "pixel ordering scheme")
-            hdu.header["NSIDE"] = (pixels.nside, "resolution parameter")
-            hdu.header["COORDSYS"] = ("G", "Galactic")
-            hdu.header["INDXSCHM"] = ("EXPLICIT", "pixel numbers are in the column PIXEL")
-            hdu.header["OBJECT"] = ("PARTIAL", "part of the sky")
-        hdus.append(hdu)
+    place = np.unravel_index(pixels.sightline, volume.grid.shape)
+    l_deg, b_deg = volume.grid.centers_deg(pixels.sightline)
+    tables = healpix_tables.write_tables(
+        layout.images_of(volume.percentiles, volume.n_samples),
+        lambda attribute: getattr(volume, attribute)[place],
+        pixels.index,
+        pixels.nside,
+        volume.distance,
+        volume.provenance.band,
+        {"SIGHTLINE_L": l_deg * u.deg, "SIGHTLINE_B": b_deg * u.deg},
+    )
+    hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
     layout.explain_flags(hdus["SKY"])
     for number, line in enumerate(volume.describe(), 1):
         hdus[0].header[f"ABOUT{number}"] = line
@@ -246,7 +223,8 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     import h5py
 
     pixels = pixels_of(volume.grid, nside)
-    place, factor = (pixels.i_b, pixels.i_l), np.float32(volume.band_factor(band, law))
+    place = np.unravel_index(pixels.sightline, volume.grid.shape)
+    factor = np.float32(volume.band_factor(band, law))
     moduli = 5.0 * np.log10(volume.distance.outer_kpc) + 10.0
     reliable = (
         volume.reliable_distance_kpc[place]
@@ -357,11 +335,7 @@ def _about_fits(path, verify):
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(path) as hdus:
                 layout.require_whole(path, hdus, fits.BinTableHDU)
-                for name in _TABLES:
-                    if name not in hdus:
-                        raise DataError(
-                            f"{path}: truncated, the table {name} is missing; convert the map again"
-                        )
+                healpix_tables.require_tables(path, hdus)
                 if verify:
                     layout.require_checksums(path, hdus)
                 about, table = hdus[0].header, hdus["SKY"].header

@@ -1,4 +1,4 @@
-"""The FITS file of a map: which images, which keywords, which world coordinates."""
+"""The FITS file of a map: which images or tables, which keywords, which world coordinates."""
 
 import typing
 import warnings
@@ -10,9 +10,13 @@ from astropy.utils.exceptions import AstropyWarning
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import local_path, whole_file
 from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.healpix_grid import HealpixGrid, SkyRegion
+from extmap_tf.map import healpix_tables
 from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
 
+# Of images on a plate carrée, and of tables of HEALPix pixels.
 FORMAT_VERSION = 2
+HEALPIX_VERSION = 3
 
 # In place of the version, in a copy that `extmap_tf.map.healpix` wrote.
 HEALPIX_KEYWORD = "EXTMAPHP"
@@ -48,7 +52,6 @@ _OF_A_DISTRIBUTION = {
 _OF_SAMPLES = {
     "SAMPLES": ("cumulative_samples", ("sample", "edge"), "mag", "equally likely profiles of CUMULATIVE"),
 }
-_MEDIANS = {"CUMULATIVE": "median of ", "DENSITY": "median of "}
 
 _PROVENANCE_KEYWORDS = {
     "KIND": ("kind", "estimate by a model, or truth of a mock sky"),
@@ -78,6 +81,20 @@ _SIGHTLINE_KEYWORDS = {
     "SKYSTEP": ("step_deg", "[deg] between sightlines"),
     "FIELD": ("field_deg", "[deg] side of a field"),
 }
+_HEALPIX_KEYWORDS = {
+    "SKYNSIDE": ("nside", "HEALPix resolution of the sightlines"),
+    "NREGIONS": ("n_regions", "parts of the sky that sightlines are in"),
+}
+# Of region i, after R and i.
+_REGION_KEYWORDS = {
+    "LMIN": ("l_min_deg", "[deg] from this longitude"),
+    "LMAX": ("l_max_deg", "[deg] to this one (may exceed 360)"),
+    "BMIN": ("b_min_deg", "[deg] from this latitude"),
+    "BMAX": ("b_max_deg", "[deg] to this one"),
+    "L": ("l_deg", "[deg] and around this longitude"),
+    "B": ("b_deg", "[deg] and this latitude"),
+    "RAD": ("radius_deg", "[deg] within this radius"),
+}
 _DISTANCE_KEYWORDS = {
     "DSTEP": ("step_kpc", "[kpc] length of a distance bin"),
     "NDIST": ("n_distances", "distance bins, from 0"),
@@ -90,43 +107,66 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
     Parameters
     ----------
     layers : dict of str to ndarray
-        By name of attribute: [n_b, n_l], followed by an axis of percentiles or samples if it has one, and by
-        distances if it has them.
+        By name of attribute: [*grid.shape], followed by an axis of percentiles or samples if it has one, and
+        by distances if it has them.
     percentiles : tuple of float
         Empty for a map without a distribution.
     """
-    n_samples = layers["cumulative_samples"].shape[2] if "cumulative_samples" in layers else 0
-    shared = [fits.Card("EXTMAPV", FORMAT_VERSION, "version of this layout of an extmap_tf map")]
+    n_samples = layers["cumulative_samples"].shape[-2] if "cumulative_samples" in layers else 0
+    healpix = isinstance(grid, HealpixGrid)
+    version = HEALPIX_VERSION if healpix else FORMAT_VERSION
+    shared = [fits.Card("EXTMAPV", version, "version of this layout of an extmap_tf map")]
     shared += about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples)
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, (attribute, axes, unit, quantity) in images_of(percentiles, n_samples).items():
+    images = images_of(percentiles, n_samples)
+    if healpix:
+        band = provenance.band
+        parts = healpix_tables.write_tables(
+            images, layers.__getitem__, grid.pixels, grid.nside, distance, band
+        )
+    else:
+        parts = _write_images(images, layers, grid, distance, provenance.band)
+    hdus = fits.HDUList([fits.PrimaryHDU(), *parts])
+    explain_flags(hdus["SKY" if healpix else "FLAG"])
+    write_hdus(path, hdus, shared, overwrite)
+
+
+def _write_images(images, layers, grid, distance, band):
+    hdus = []
+    for name, (attribute, axes, unit, quantity) in images.items():
         layer = np.flip(layers[attribute], axis=1)
         hdu = fits.ImageHDU(np.ascontiguousarray(_sky_last(layer)), name=name)
         hdu.header.extend(_wcs_cards(grid, distance, axes), end=True)
         if unit:
             hdu.header["BUNIT"] = (unit, "unit of the pixels")
-        median = _MEDIANS.get(name, "") if percentiles else ""
-        hdu.header["QUANTITY"] = median + quantity.format(band=provenance.band)
+        hdu.header["QUANTITY"] = quantity.format(band=band)
         hdus.append(hdu)
-    explain_flags(hdus["FLAG"])
-    write_hdus(path, hdus, shared, overwrite)
+    return hdus
 
 
 def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples):
     """What every part of a file says of the map: origin, grids, percentiles, number of samples."""
-    cards = []
-    for owner, keywords in (
-        (provenance, _PROVENANCE_KEYWORDS),
-        (grid, _SIGHTLINE_KEYWORDS),
-        (distance, _DISTANCE_KEYWORDS),
-    ):
-        values = {key: (getattr(owner, name), text) for key, (name, text) in keywords.items()}
-        cards += [_card(key, *card) for key, card in values.items() if card[0] or key not in _OPTIONAL]
+    cards = _cards(provenance, _PROVENANCE_KEYWORDS)
+    if isinstance(grid, HealpixGrid):
+        cards += _cards(grid, _HEALPIX_KEYWORDS)
+        for number, region in enumerate(grid.regions, 1):
+            cards += _cards(region, _region_keywords(number))
+    else:
+        cards += _cards(grid, _SIGHTLINE_KEYWORDS)
+    cards += _cards(distance, _DISTANCE_KEYWORDS)
     cards.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
     cards.append(_card("NPERC", len(percentiles), "percentiles in this file"))
     cards += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
     cards.append(_card("NSAMPLES", n_samples, "samples of each profile in this file"))
     return cards
+
+
+def _cards(owner, keywords):
+    values = {key: (getattr(owner, name), text) for key, (name, text) in keywords.items()}
+    return [_card(key, *card) for key, card in values.items() if card[0] or key not in _OPTIONAL]
+
+
+def _region_keywords(number):
+    return {f"R{number}{key}": value for key, value in _REGION_KEYWORDS.items()}
 
 
 def explain_flags(hdu):
@@ -181,19 +221,22 @@ def _layers_of(path, hdus, verify):
         raise DataError(f"{path}: a HEALPix copy of a map, for other programs; give the map itself")
     if version is None:
         raise DataError(f"{path}: a FITS file, but no map of extmap_tf (no keyword EXTMAPV); give a map")
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, HEALPIX_VERSION):
         old = isinstance(version, int) and version < FORMAT_VERSION
         advice = "made by an older extmap_tf, score it again" if old else "update extmap_tf"
-        raise DataError(f"{path}: layout {version}, but this program reads {FORMAT_VERSION}: {advice}")
-    require_whole(path, hdus, fits.ImageHDU)
+        known = f"{FORMAT_VERSION} and {HEALPIX_VERSION}"
+        raise DataError(f"{path}: layout {version}, but this program reads {known}: {advice}")
+    healpix = version == HEALPIX_VERSION
+    require_whole(path, hdus, fits.BinTableHDU if healpix else fits.ImageHDU)
     percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))
     images = images_of(percentiles, header["NSAMPLES"])
-    for name in images:
-        if name not in hdus:
-            raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
+    if healpix:
+        healpix_tables.require_tables(path, hdus)
+    else:
+        _require_images(path, hdus, images)
     if verify:
         require_checksums(path, hdus)
-    grid = _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
+    grid = _healpix_grid(header) if healpix else _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
     distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
     provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
     lengths = {
@@ -202,6 +245,20 @@ def _layers_of(path, hdus, verify):
         "percentile": len(percentiles),
         "sample": header["NSAMPLES"],
     }
+    if healpix:
+        layers = healpix_tables.read_tables(path, hdus, images, lengths, grid)
+    else:
+        layers = _read_images(path, hdus, images, lengths, grid, distance)
+    return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
+
+
+def _require_images(path, hdus, images):
+    for name in images:
+        if name not in hdus:
+            raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
+
+
+def _read_images(path, hdus, images, lengths, grid, distance):
     layers = {}
     for name, (attribute, axes, _, _) in images.items():
         expected = (*(lengths[axis] for axis in axes), *grid.shape)
@@ -209,7 +266,15 @@ def _layers_of(path, hdus, verify):
             raise DataError(f"{path}: {name} must be {expected} by its grids, got: {hdus[name].shape}")
         _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, axes), name)
         layers[attribute] = np.flip(_sky_first(np.asarray(hdus[name].data)), axis=1)
-    return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
+    return layers
+
+
+def _healpix_grid(header):
+    regions = (
+        _from_header(SkyRegion, header, _region_keywords(number))
+        for number in range(1, 1 + header["NREGIONS"])
+    )
+    return HealpixGrid(int(header["SKYNSIDE"]), tuple(regions))
 
 
 def require_whole(path, hdus, kind):
@@ -237,6 +302,9 @@ def images_of(percentiles, n_samples):
     images = dict(_ALWAYS)
     if percentiles:
         images |= _OF_A_DISTRIBUTION
+        for name in ("CUMULATIVE", "DENSITY"):
+            attribute, axes, unit, quantity = images[name]
+            images[name] = attribute, axes, unit, f"median of {quantity}"
     if n_samples:
         images |= _OF_SAMPLES
     return images

@@ -7,6 +7,7 @@ import numpy as np
 from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError, MismatchError
 from extmap_tf.grids import SightlineGrid
+from extmap_tf.healpix_grid import HealpixGrid
 from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_SHIFT, Provenance
 from extmap_tf.map.volume import ExtinctionMap
@@ -28,7 +29,7 @@ def merge_maps(volumes, names, independent=False):
     Parameters
     ----------
     volumes : sequence of ExtinctionMap
-        Two or more, of one band, law, distance grid, kind, and one sky grid's spacing and fields.
+        Two or more, of one band, law, distance grid, kind, and one sky grid's spacing and fields, or nside.
     names : sequence of str
         Of the maps, for messages.
     independent : bool
@@ -54,7 +55,8 @@ def merge_maps(volumes, names, independent=False):
     first = volumes[0]
     for volume, name in zip(volumes[1:], names[1:], strict=True):
         require_same("map", _ground(first), names[0], _ground(volume), name)
-        _require_aligned(first.grid, volume.grid, names[0], name)
+        if isinstance(first.grid, SightlineGrid):
+            _require_aligned(first.grid, volume.grid, names[0], name)
     grid = _union([volume.grid for volume in volumes])
     places = [_places(volume.grid, grid) for volume in volumes]
     known = np.zeros((len(volumes), *grid.shape), bool)
@@ -71,9 +73,9 @@ def merge_maps(volumes, names, independent=False):
         )
 
     def spread(attribute):
-        """That layer of every map on the whole grid [n_maps, n_b, n_l, ...], NaN where it does not count."""
+        """That layer of every map on the whole grid [n_maps, *sky, ...], NaN where it does not count."""
         layers = [getattr(volume, attribute) for volume in volumes]
-        whole = np.full((len(volumes), *grid.shape, *layers[0].shape[2:]), np.nan)
+        whole = np.full((len(volumes), *grid.shape, *layers[0].shape[len(grid.shape) :]), np.nan)
         for one, layer, place in zip(whole, layers, places, strict=True):
             one[place] = layer
         whole[~counts] = np.nan
@@ -113,7 +115,7 @@ def merge_maps(volumes, names, independent=False):
 
 
 def _combine(quantity, spread, independent):
-    """The merged statistics of one quantity: dict of layers [n_b, n_l, ..., n_distances]."""
+    """The merged statistics of one quantity: dict of layers [*sky, ..., n_distances]."""
     std = spread(f"{quantity}_std")
     with np.errstate(invalid="ignore"):
         weight = np.nan_to_num(1.0 / np.maximum(std, _LEAST_STD) ** 2)
@@ -125,7 +127,7 @@ def _combine(quantity, spread, independent):
         return (by * np.nan_to_num(values)).sum(axis=0)
 
     def tidy(values):
-        gone = empty if values.ndim == empty.ndim else empty[:, :, None]
+        gone = empty if values.ndim == empty.ndim else empty[..., None, :]
         if quantity == "cumulative":
             values = np.maximum.accumulate(values, axis=-1)
         return np.where(gone, np.nan, values)
@@ -138,9 +140,9 @@ def _combine(quantity, spread, independent):
     merged_std = np.where(single, mean_of(std), merged_std)
     averaged = mean_of(std)
     widen = np.where(single | (averaged == 0), 1.0, merged_std / np.where(averaged == 0, 1.0, averaged))
-    percentiles = mean_of(spread(f"{quantity}_percentiles"), share[:, :, :, None])
-    middle = median[:, :, None]
-    percentiles = np.maximum(middle + (percentiles - middle) * widen[:, :, None], 0.0)
+    percentiles = mean_of(spread(f"{quantity}_percentiles"), share[..., None, :])
+    middle = median[..., None, :]
+    percentiles = np.maximum(middle + (percentiles - middle) * widen[..., None, :], 0.0)
     return {
         quantity: tidy(median),
         f"{quantity}_mean": tidy(mean),
@@ -150,7 +152,8 @@ def _combine(quantity, spread, independent):
 
 
 def _ground(volume):
-    origin = volume.provenance
+    origin, grid = volume.provenance, volume.grid
+    spacing = ("nside",) if isinstance(grid, HealpixGrid) else ("step_deg", "field_deg")
     return {
         "kind": origin.kind,
         "band": origin.band,
@@ -158,7 +161,8 @@ def _ground(volume):
         "law": dataclasses.asdict(origin.law),
         "blue_over_red": origin.blue_over_red,
         "distance": dataclasses.asdict(volume.distance),
-        "sky": {"step_deg": volume.grid.step_deg, "field_deg": volume.grid.field_deg},
+        "grid": type(grid).__name__,
+        "sky": {name: getattr(grid, name) for name in spacing},
         "percentiles": volume.percentiles,
     }
 
@@ -181,6 +185,8 @@ def _require_aligned(first, second, first_name, second_name):
 
 def _union(grids):
     first = grids[0]
+    if isinstance(first, HealpixGrid):
+        return first.joined(grids[1:])
     offsets = [_offset(grid, first) for grid in grids]
     low_l, low_b = (round(min(steps)) for steps in zip(*offsets, strict=True))
     high_l = max(round(x) + grid.n_l for (x, _), grid in zip(offsets, grids, strict=True))
@@ -199,11 +205,8 @@ def _union(grids):
 
 
 def _places(grid, union):
-    """Index of the sightlines of `grid` among those of `union`."""
-    l, b = _offset(grid, union)
-    n_around = round(360.0 / union.step_deg)
-    i_l = (round(l) + np.arange(grid.n_l)) % n_around
-    return np.ix_(round(b) + np.arange(grid.n_b), i_l)
+    """Index of the sightlines of `grid` among those of `union`: a tuple of arrays [*grid.shape]."""
+    return np.unravel_index(union.sightline_of(*grid.centers_deg()).reshape(grid.shape), union.shape)
 
 
 def _joined(origins):

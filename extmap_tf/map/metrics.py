@@ -271,6 +271,7 @@ def format_evaluation(evaluation):
 
 def _ground(volume):
     return {
+        "grid": type(volume.grid).__name__,
         "sightlines": dataclasses.asdict(volume.grid),
         "distance": dataclasses.asdict(volume.distance),
         "band": volume.provenance.band,

@@ -9,6 +9,7 @@ import numpy as np
 
 from extmap_tf import __version__
 from extmap_tf.files import local_path, refuse_existing, whole_file
+from extmap_tf.grids import SightlineGrid
 from extmap_tf.map.calibration import RELIABLE_FRACTION, RELIABLE_MAG, calibration_table, reliability_table
 from extmap_tf.map.evaluation_figures import coverage
 from extmap_tf.map.explorer import SCRIPT, explorer_data
@@ -77,6 +78,11 @@ def report_path(out):
     return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
 
 
+def can_be_explored(volume):
+    """Whether a report can have a part to explore: it shows rows and columns of l and b."""
+    return isinstance(volume.grid, SightlineGrid)
+
+
 def write_report(
     volume,
     out,
@@ -105,8 +111,9 @@ def write_report(
     model : sequence of (str, str), optional
         What the model is, as names and texts.
     interactive : bool
-        With a part to explore: the sky with a slider of distance, the view from above, and the profile of the
-        sightline one clicks. The library that draws it, plotly.js, is put into the file: 5 MB more.
+        With a part to explore, if the map `can_be_explored`: the sky with a slider of distance, the view from
+        above, and the profile of the sightline one clicks. The library that draws it, plotly.js, is put into
+        the file: 5 MB more.
     all_cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
         For it, the diagrams of all sightlines, l varying fastest.
     overwrite : bool
@@ -135,17 +142,16 @@ def write_report(
     ]
     if evaluation:
         sections.append(_errors(evaluation, drawings))
-    origin, grid = volume.provenance, volume.grid
+    origin, (where, _) = volume.provenance, volume.grid.summary()
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
     kind = "Estimated from star counts" if origin.kind == "estimate" else "The true dust of a mock sky"
     text = page.render(
         title=f"3D extinction map: {origin.config_name}",
-        lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, "
-        f"l {grid.l_min_deg:g} to {grid.l_max_deg:g}, b {grid.b_min_deg:g} to {grid.b_max_deg:g} deg.",
+        lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, {where}.",
         sections=[section for section in sections if section],
-        explorer=_explorer(volume, truth, all_cmds) if interactive else None,
+        explorer=_explorer(volume, truth, all_cmds) if interactive and can_be_explored(volume) else None,
         footer=f"Written by extmap_tf {__version__}. The map itself: "
         f"{volume.path.name if volume.path else 'not written to a file'}.",
     )

@@ -63,13 +63,14 @@ class ExtinctionMap:
 
     Parameters
     ----------
-    grid : SightlineGrid
+    grid : SightlineGrid or HealpixGrid
+        Below, ``*sky`` is its shape: (n_b, n_l), both ascending, or (n_pixels,).
     distance : DistanceGrid
-    density : array_like [n_b, n_l, n_distances]
-        mag/kpc in ``provenance.band``, both sky axes ascending; the median where there is a distribution.
-    coverage : array_like [n_b, n_l]
+    density : array_like [*sky, n_distances]
+        mag/kpc in ``provenance.band``; the median where there is a distribution.
+    coverage : array_like [*sky]
         Fraction of each field that the survey's data cover, 0 to 1.
-    n_stars : array_like of int [n_b, n_l]
+    n_stars : array_like of int [*sky]
         Stars in each field's CMD.
     provenance : Provenance
     min_coverage : float
@@ -77,24 +78,24 @@ class ExtinctionMap:
         without stars: it is NaN only where `density` is.
     distribution : Distribution, optional
         How sure the profiles are. A truth has none.
-    outlier : array_like of int [n_b, n_l], optional
+    outlier : array_like of int [*sky], optional
         The model's bits for fields unlike those it was trained on: 1 too few stars, 2 star count, 4 colours,
         8 position; 0 elsewhere. They become flags.
 
     Attributes
     ----------
-    density, cumulative : ndarray of float32 [n_b, n_l, n_distances]
+    density, cumulative : ndarray of float32 [*sky, n_distances]
         mag/kpc inside the bins, mag at their outer edges; NaN where `has_profile` is false.
-    flag : ndarray of uint8 [n_b, n_l]
+    flag : ndarray of uint8 [*sky]
         Bits of `Flag`.
     percentiles : tuple of float
         In percent; empty without a distribution.
     cumulative_mean, cumulative_std, density_mean, density_std : ndarray of float32
-        [n_b, n_l, n_distances]; with a distribution only, as are the next two.
+        [*sky, n_distances]; with a distribution only, as are the next two.
     cumulative_percentiles, density_percentiles : ndarray of float32
-        [n_b, n_l, n_percentiles, n_distances].
-    reliable_distance_kpc : ndarray of float32 [n_b, n_l]
-    cumulative_samples : ndarray of float32 [n_b, n_l, n_samples, n_distances]
+        [*sky, n_percentiles, n_distances].
+    reliable_distance_kpc : ndarray of float32 [*sky]
+    cumulative_samples : ndarray of float32 [*sky, n_samples, n_distances]
         Only if the distribution has samples.
     path : Path or None
         The file it was read from.
@@ -214,6 +215,9 @@ class ExtinctionMap:
         0); the third axis of the cubes is distance, and a fourth the number i of the percentile PERCi or of
         the sample. Every part repeats the provenance.
 
+        A map on a HEALPix grid becomes tables in place of images, one row a pixel, nested and Galactic: SKY
+        of single numbers, PROFILES of cubes, DISTANCES of the bins; see `extmap_tf.map.healpix_tables`.
+
         Raises
         ------
         DataError
@@ -241,13 +245,13 @@ class ExtinctionMap:
 
     @property
     def has_profile(self):
-        """Whether a sightline has a profile: ndarray of bool [n_b, n_l]."""
+        """Whether a sightline has a profile: ndarray of bool [*sky]."""
         return self.flag & EMPTY_FLAGS.value == 0
 
     @property
     def n_samples(self):
         """Samples of each profile in the map, 0 if there are none."""
-        return self.cumulative_samples.shape[2] if "cumulative_samples" in self._layers else 0
+        return self.cumulative_samples.shape[-2] if "cumulative_samples" in self._layers else 0
 
     def band_factor(self, band=None, law=None):
         """A(band), or a colour excess, over the A of the map's own band.
@@ -321,9 +325,11 @@ class ExtinctionMap:
         law : LawConfig or str, optional
             As for `band_factor`; the map's own law if left out.
         sky : {"nearest", "linear"}
-            The sightline whose centre is nearest in l and in b; or between the four centres around the
-            position, linear in l and b and constant in the outermost half step; NaN if one of the four that
-            counts has no profile. A std or percentile is interpolated like any other value.
+            The sightline whose centre is nearest in l and in b, or whose HEALPix pixel the position is in;
+            or between the four centres around the position, linear in l and b and constant in the outermost
+            half step, or with HEALPix's bilinear weights, those of pixels outside the map shared out among
+            the others; NaN if one of the four that counts has no profile. A std or percentile is interpolated
+            like any other value.
         return_flags : bool
             Also return the bits of `Flag` of each position.
         seed : int
@@ -332,10 +338,11 @@ class ExtinctionMap:
         Returns
         -------
         astropy.units.Quantity of float32
-            mag or mag/kpc. NaN without a profile, further than half a step outside the grid, or where the
-            position or distance is NaN. Beyond the last distance the cumulative stays at its last value, a
-            lower limit, and the density is NaN. Beyond the reliable distance values are given and flagged;
-            a whole profile is not flagged for its far end, which ``reliable_distance_kpc`` tells.
+            mag or mag/kpc. NaN without a profile, outside the grid (by more than half a step, or in none of
+            its pixels), or where the position or distance is NaN. Beyond the last distance the cumulative
+            stays at its last value, a lower limit, and the density is NaN. Beyond the reliable distance
+            values are given and flagged; a whole profile is not flagged for its far end, which
+            ``reliable_distance_kpc`` tells.
         ndarray of uint16
             Only with `return_flags`.
 
@@ -418,7 +425,10 @@ class ExtinctionMap:
         return values.reshape(shape + (() if one else (len(columns),)) + tail), flags.reshape(shape)
 
     def _columns(self, quantity, mode, percentile, seed):
-        """Functions (i_b, i_l, bins) -> values, as a list, and whether it is one without an axis."""
+        """Functions (place, bins) -> values, as a list, and whether it is one without an axis.
+
+        A place is what indexes the sky axes: a tuple of arrays [n].
+        """
         if (percentile is not None) != (mode == "percentile"):
             raise ConfigError(f"percentile goes with mode 'percentile', got: {percentile!r} with {mode!r}")
         if mode == "median":
@@ -447,33 +457,33 @@ class ExtinctionMap:
     def _reader(cube, quantity):
         """Values [n] at `bins` (index, fraction) of sightlines; for None, whole profiles [n, n_distances]."""
 
-        def read(i_b, i_l, bins):
+        def read(place, bins):
             if bins is None:
-                return cube[i_b, i_l]
+                return cube[place]
             k, fraction = bins
             if quantity == "density":
-                return cube[i_b, i_l, k]
-            return _inside_bin(cube[i_b, i_l, k], cube[i_b, i_l, np.maximum(k - 1, 0)], k, fraction)
+                return cube[*place, k]
+            return _inside_bin(cube[*place, k], cube[*place, np.maximum(k - 1, 0)], k, fraction)
 
         return read
 
     def _percentile_reader(self, cube, quantity, pairs):
-        readers = [(self._reader(cube[:, :, index], quantity), weight) for index, weight in pairs]
-        return lambda *place: sum(weight * read(*place) for read, weight in readers)
+        readers = [(self._reader(cube[..., index, :], quantity), weight) for index, weight in pairs]
+        return lambda *where: sum(weight * read(*where) for read, weight in readers)
 
     def _sample_reader(self, samples, quantity, number):
-        """As `_reader`, for sample `number` (one, or an array [n_b, n_l]) of the cumulative profiles."""
+        """As `_reader`, for sample `number` (one, or an array [*sky]) of the cumulative profiles."""
         step_kpc = self.distance.step_kpc
 
-        def read(i_b, i_l, bins):
-            which = number if np.ndim(number) == 0 else number[i_b, i_l]
+        def read(place, bins):
+            which = number if np.ndim(number) == 0 else number[place]
             if bins is None:
-                profile = samples[i_b, i_l, which]
+                profile = samples[*place, which]
                 return (
                     profile if quantity == "cumulative" else np.diff(profile, axis=-1, prepend=0.0) / step_kpc
                 )
             k, fraction = bins
-            outer, inner = samples[i_b, i_l, which, k], samples[i_b, i_l, which, np.maximum(k - 1, 0)]
+            outer, inner = samples[*place, which, k], samples[*place, which, np.maximum(k - 1, 0)]
             if quantity == "density":
                 return (outer - np.where(k > 0, inner, 0.0)) / step_kpc
             return _inside_bin(outer, inner, k, fraction)
@@ -496,19 +506,23 @@ class ExtinctionMap:
             if quantity == "density":
                 empty = empty | beyond
         if sky == "nearest":
-            i_b, i_l = np.divmod(np.where(outside, 0, sightline), self.grid.n_l)
-            corners = [(i_b, i_l, None)]
+            corners = [(np.where(outside, 0, sightline), None)]
         else:
-            corners = self._corners(np.where(outside, 0.0, l_deg), np.where(outside, 0.0, b_deg))
+            # Any place inside stands for those outside, whose values are not kept.
+            l0_deg, b0_deg = self.grid.center_deg(0)
+            corners = self.grid.interpolation(
+                np.where(outside, l0_deg, l_deg), np.where(outside, b0_deg, b_deg)
+            )
         values = [0.0] * len(columns)
-        for i_b, i_l, weight in corners:
+        for index, weight in corners:
+            place = np.unravel_index(index, self.grid.shape)
             counts = ~outside if weight is None else ~outside & (weight > 0)
-            flags |= np.where(counts, self.flag[i_b, i_l], 0).astype(np.uint16)
+            flags |= np.where(counts, self.flag[place], 0).astype(np.uint16)
             if d_kpc is not None and self.percentiles:
-                unreliable = counts & (d_kpc > self.reliable_distance_kpc[i_b, i_l])
+                unreliable = counts & (d_kpc > self.reliable_distance_kpc[place])
                 flags[unreliable] |= Flag.BEYOND_RELIABLE_DISTANCE.value
             for number, read in enumerate(columns):
-                found = read(i_b, i_l, bins)
+                found = read(place, bins)
                 if weight is not None:
                     by = weight.reshape(-1, *(1,) * (found.ndim - 1))
                     # A corner of no weight may be NaN, and 0 x NaN is not 0.
@@ -518,26 +532,14 @@ class ExtinctionMap:
         values[empty] = np.nan
         return values, flags
 
-    def _corners(self, l_deg, b_deg):
-        """The four centres around each position: a list of (i_b, i_l, weight), each [n]."""
-        grid = self.grid
-        half = 0.5 * grid.step_deg
-        x = (np.mod(l_deg - grid.l_min_deg + half, 360.0) - half) / grid.step_deg
-        y = (b_deg - grid.b_min_deg) / grid.step_deg
-        closed = grid.n_l * grid.step_deg > 360.0 - 1e-6
-        return [
-            (i_b, i_l, weight_b * weight_l)
-            for i_b, weight_b in _pair(y, grid.n_b)
-            for i_l, weight_l in _pair(x, grid.n_l, closed)
-        ]
-
     def describe(self):
         """What the map is, as a list of lines of plain text."""
         return [f"{name:<14} {text}" for name, text in self.summary()]
 
     def summary(self):
         """What the map is, as a list of (name, text); a row without a name goes on with the one above."""
-        grid, distance, origin = self.grid, self.distance, self.provenance
+        distance, origin = self.distance, self.provenance
+        where, how_finely = self.grid.summary()
         kind = "estimated from star counts" if origin.kind == "estimate" else "the true dust of a mock sky"
         good = self.has_profile
         total = self.cumulative[..., -1][good]
@@ -548,19 +550,13 @@ class ExtinctionMap:
         rows = [
             ("map", kind),
             ("quantity", f"A({origin.band}) in mag and its density in mag/kpc; queries also give {others}"),
-            (
-                "sky",
-                f"l {grid.l_min_deg:g} to {grid.l_max_deg:g}, b {grid.b_min_deg:g} to {grid.b_max_deg:g} deg",
-            ),
-            (
-                "",
-                f"{grid.n_l} x {grid.n_b} fields of {grid.field_deg:g} deg, every {grid.step_deg:g} deg",
-            ),
+            ("sky", where),
+            ("", how_finely),
             (
                 "distance",
                 f"0 to {distance.max_kpc:g} kpc, {distance.n_distances} bins of {distance.step_kpc:g} kpc",
             ),
-            ("sightlines", f"{np.count_nonzero(good)} of {grid.n_sightlines} have a profile"),
+            ("sightlines", f"{np.count_nonzero(good)} of {self.grid.n_sightlines} have a profile"),
             *self._flags_described(),
             ("values", self._values_described()),
             ("stars", f"{int(self.n_stars.sum(dtype=np.int64))} counted (fields may overlap)"),
@@ -608,17 +604,6 @@ def _inside_bin(outer, inner, k, fraction):
     """Cumulative extinction at `fraction` of bin `k`, from those at the outer edges of `k` and `k - 1`."""
     inner = np.where(k > 0, inner, 0.0)
     return inner + (outer.astype(np.float64) - inner) * fraction
-
-
-def _pair(x, n, closed=False):
-    """Nodes below and above each `x` on a grid of `n` with their weights; held at the ends unless closed."""
-    below = np.floor(x) if closed else np.clip(np.floor(x), 0, max(n - 2, 0))
-    weight = np.clip(x - below, 0.0, 1.0)
-    if n == 1:
-        weight = np.zeros_like(weight)
-    below = below.astype(int)
-    above = below + 1
-    return (below % n, 1.0 - weight), (above % n, weight)
 
 
 def _percentile_weights(percentiles, wanted):

@@ -65,7 +65,7 @@ def linear_cube(l_deg, slope_l, slope_b=0.0):
 def test_dust_reaches_as_far_as_the_mock_skys_stars():
     for sky in (SightlineGrid(281, 283, -1, 1, 0.5, 0.5), SightlineGrid(100, 101, 70, 71, 0.5, 1.5)):
         cube = draw_dust(DustConfig(clouds_per_deg2=0.0), sky, DistanceGrid(1.0, 2), 1)
-        tiles = np.array(_tiles(sky))
+        tiles = np.array([(tile.l_deg, tile.b_deg) for tile in _tiles(sky)])
         for axis, at in ((cube.l_deg, tiles[:, 0]), (cube.b_deg, tiles[:, 1])):
             assert axis[0] <= at.min() - 0.5 * TILE_DEG + 1e-9
             assert axis[-1] >= at.max() + 0.5 * TILE_DEG - 1e-9

@@ -57,7 +57,7 @@ def test_the_pixels_are_all_whose_centres_are_in_the_map(grid, nside):
     l_deg, b_deg = healpy.pix2ang(pixels.nside, every, nest=True, lonlat=True)
     sightline = grid.sightline_of(l_deg, b_deg)
     np.testing.assert_array_equal(pixels.index, every[sightline >= 0])
-    np.testing.assert_array_equal(pixels.i_b * grid.n_l + pixels.i_l, sightline[sightline >= 0])
+    np.testing.assert_array_equal(pixels.sightline, sightline[sightline >= 0])
     assert 0 < pixels.n_sightlines <= grid.n_sightlines
 
 
@@ -109,15 +109,15 @@ def test_dustmaps_reads_the_numbers_of_the_map(sure, tmp_path):
     np.testing.assert_allclose(query.query(near, mode="best"), sure.query(near).value, rtol=1e-5)
     coords = places(pixels, np.full(len(pixels.index), 0.8))
     _, flags = query.query(coords, mode="best", return_flags=True)
-    reliable = sure.reliable_distance_kpc[pixels.i_b, pixels.i_l]
+    reliable = sure.reliable_distance_kpc.ravel()[pixels.sightline]
     np.testing.assert_array_equal(flags["reliable_dist"], reliable >= 0.8)
-    np.testing.assert_array_equal(flags["converged"], sure.flag[pixels.i_b, pixels.i_l] == 0)
+    np.testing.assert_array_equal(flags["converged"], sure.flag.ravel()[pixels.sightline] == 0)
 
 
 def test_without_samples_the_ranks_give_medians_and_percentiles(make_sure_map, tmp_path):
     volume = make_sure_map(samples=False)
     pixels = write_hdf5(volume, tmp_path / "map.h5", band="E(B-V)", law="F19")
-    good = volume.has_profile[pixels.i_b, pixels.i_l]
+    good = volume.has_profile.ravel()[pixels.sightline]
     coords = places(pixels, np.full(len(pixels.index), 1.0))[good]
     query, how = bayestar(tmp_path / "map.h5"), {"band": "E(B-V)", "law": "F19"}
     found = query.query(coords, mode="samples")
@@ -149,7 +149,7 @@ def test_programs_for_healpix_read_the_table(sure, tmp_path):
     healpy = pytest.importorskip("healpy")
     path = tmp_path / "map_healpix.fits"
     pixels = write_healpix(sure, path, 256)
-    place = (pixels.i_b, pixels.i_l)
+    place = np.unravel_index(pixels.sightline, sure.grid.shape)
     whole = healpy.read_map(path, field=0, nest=True)
     assert healpy.get_nside(whole) == 256
     np.testing.assert_array_equal(whole[pixels.index], sure.cumulative[..., -1][place])

@@ -111,8 +111,8 @@ def test_every_sightline_keeps_its_place_in_the_union(start, n_first, shift, n_s
     union = _union([first, second])
     for grid in (first, second):
         i_b, i_l = _places(grid, union)
-        np.testing.assert_allclose(union.b_deg[i_b.ravel()], grid.b_deg)
-        difference = union.l_deg[i_l.ravel()] - grid.l_deg
+        np.testing.assert_allclose(union.b_deg[i_b], np.broadcast_to(grid.b_deg[:, None], grid.shape))
+        difference = union.l_deg[i_l] - grid.l_deg
         np.testing.assert_allclose((difference + 180.0) % 360.0, 180.0)
     assert all(abs(x - round(x)) < 1e-6 for x in _offset(second, first))
 

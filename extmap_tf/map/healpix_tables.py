@@ -1,0 +1,115 @@
+"""Profiles on HEALPix pixels as FITS tables: a map on a HEALPix grid, or a copy of any map.
+
+One row a pixel (explicit, nested, Galactic). Table SKY has single numbers, which Aladin, TOPCAT, healpy and
+the like read: extinction to the last distance and its standard deviation, coverage, star count, flag and
+reliable distance. Table PROFILES has the cubes, table DISTANCES the bins.
+"""
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import Table
+
+from extmap_tf.errors import DataError
+
+NAMES = ("SKY", "PROFILES", "DISTANCES")
+
+
+def write_tables(images, layers, pixels, nside, distance, band, extra=None):
+    """The tables as a list of HDUs.
+
+    Parameters
+    ----------
+    images : dict of str to (attribute, axes, unit, quantity)
+        As from `extmap_tf.map.layout.images_of`: a column each.
+    layers : callable
+        Name of an attribute -> its layer [n_pixels, ...].
+    pixels : ndarray of int64 [n_pixels]
+        Ascending.
+    nside : int
+    distance : DistanceGrid
+    band : str
+    extra : dict of str to Quantity [n_pixels], optional
+        Further columns of SKY.
+    """
+    sky = Table({"PIXEL": pixels, "EXTINCTION": layers("cumulative")[..., -1] * u.mag})
+    quantities = {"EXTINCTION": f"A({band}) to the last distance"}
+    if "CUMULATIVE_STD" in images:
+        sky["EXTINCTION_STD"] = layers("cumulative_std")[..., -1] * u.mag
+        quantities["EXTINCTION_STD"] = "standard deviation of EXTINCTION"
+    profiles = Table({"PIXEL": pixels})
+    for name, (attribute, axes, unit, quantity) in images.items():
+        values = layers(attribute)
+        # Programs for HEALPix do not know columns of bytes.
+        values = values.astype(np.int16) if values.dtype == np.uint8 else values
+        (profiles if axes else sky)[name] = values * u.Unit(unit) if unit else values
+        quantities[name] = quantity.format(band=band)
+    for name, values in (extra or {}).items():
+        sky[name] = values
+    edges = distance.edges_kpc
+    bins = {"INNER": edges[:-1], "CENTRE": distance.centers_kpc, "OUTER": edges[1:]}
+    distances = Table({name: values * u.kpc for name, values in bins.items()})
+    hdus = []
+    for name, table in zip(NAMES, (sky, profiles, distances), strict=True):
+        hdu = fits.BinTableHDU(table, name=name)
+        for number, column in enumerate(table.colnames, 1):
+            if column in quantities:
+                hdu.header[f"TCOMM{number}"] = quantities[column]
+        if name != "DISTANCES":
+            hdu.header["PIXTYPE"] = ("HEALPIX", "HEALPix pixels")
+            hdu.header["ORDERING"] = ("NESTED", "pixel ordering scheme")
+            hdu.header["NSIDE"] = (nside, "resolution parameter")
+            hdu.header["COORDSYS"] = ("G", "Galactic")
+            hdu.header["INDXSCHM"] = ("EXPLICIT", "pixel numbers are in the column PIXEL")
+            whole = pixels.size == 12 * nside**2
+            hdu.header["OBJECT"] = ("FULLSKY", "all of the sky") if whole else ("PARTIAL", "part of the sky")
+        hdus.append(hdu)
+    return hdus
+
+
+def require_tables(path, hdus):
+    """Raise DataError unless all tables are there."""
+    for name in NAMES:
+        if name not in hdus:
+            raise DataError(f"{path}: truncated, the table {name} is missing; fetch or make it again")
+
+
+def read_tables(path, hdus, images, lengths, grid):
+    """The layers of a map on a HEALPix grid: dict of attribute to ndarray, views of the memory-mapped file.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    hdus : HDUList
+    images : dict
+        As for `write_tables`.
+    lengths : dict of str to int
+        Of the axes that columns may have.
+    grid : HealpixGrid
+
+    Raises
+    ------
+    DataError
+        A table or column is missing, or has not the pixels or the shape of the grids.
+    """
+    require_tables(path, hdus)
+    layers = {}
+    for name in ("SKY", "PROFILES"):
+        pixels = _column(path, hdus[name], "PIXEL", grid.shape)
+        if not np.array_equal(pixels, grid.pixels):
+            raise DataError(f"{path}: the pixels of {name} are not those of its grid (rows cut out?)")
+    for name, (attribute, axes, _, _) in images.items():
+        shape = (*grid.shape, *(lengths[axis] for axis in axes))
+        values = _column(path, hdus["PROFILES" if axes else "SKY"], name, shape)
+        layers[attribute] = values.astype(np.uint8) if attribute == "flag" else values
+    return layers
+
+
+def _column(path, hdu, name, shape):
+    if name not in hdu.columns.names:
+        raise DataError(f"{path}: {hdu.name} has no column {name}; fetch or make it again")
+    values = np.asarray(hdu.data[name])
+    if values.shape != shape:
+        raise DataError(f"{path}: {name} must be {shape} by its grids, got: {values.shape}")
+    return values
