@@ -164,8 +164,8 @@ def find_clouds(
         if high - low < min_sigma * std:
             continue
         distance_kpc = _reached(middle, edges, cumulative)
-        flags = int(volume.flag[i_b, i_l])
-        if volume.percentiles and distance_kpc > volume.reliable_distance_kpc[i_b, i_l]:
+        flags = int(volume.flag[sky])
+        if volume.percentiles and distance_kpc > volume.reliable_distance_kpc[sky]:
             flags |= Flag.BEYOND_RELIABLE_DISTANCE.value
         clouds.append(
             Cloud(
