@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from apache_beam.ml.inference.base import PredictionResult
 from astropy.io import fits
 
 from beam_jobs import score_to_map as job
@@ -11,7 +10,7 @@ from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import serialized_examples
-from extmap_tf.records.example import field_to_example
+from extmap_tf.records.example import field_to_example, parse_examples
 from extmap_tf.records.manifest import Records
 
 N_PERCENTILES = len(PERCENTILES)
@@ -42,17 +41,19 @@ class TimesTen:
         return outputs_of([[10.0 * len(example)] * 4 for example in batch])
 
 
-def test_the_handler_keeps_each_result_with_its_example_and_the_batch_size():
+def batch_of(*examples):
+    return {"examples": list(examples), "n_stars": np.arange(len(examples))}
+
+
+def test_the_handler_gives_the_layers_of_a_batch_as_arrays():
     handler = job.SavedModelHandler("nowhere")
-    batch = [b"a", b"bbb", b"cc"]
-    results = handler.run_inference(batch, TimesTen())
-    assert [result.example for result in results] == batch
-    assert [result.inference["density"][0] for result in results] == [10.0, 30.0, 20.0]
-    assert [result.inference["cumulative_percentiles"].shape for result in results] == [
-        (N_PERCENTILES, 4)
-    ] * 3
-    sizes = handler.batch_elements_kwargs()
-    assert sizes["min_batch_size"] == sizes["max_batch_size"] == 512
+    batches = [batch_of(b"a", b"bbb", b"cc"), batch_of(b"dddd")]
+    several, one = handler.run_inference(batches, TimesTen())
+    assert several["density"][:, 0].tolist() == [10.0, 30.0, 20.0]
+    assert several["cumulative_percentiles"].shape == (3, N_PERCENTILES, 4)
+    assert several["n_stars"].tolist() == [0, 1, 2]
+    assert one["density"][:, 0].tolist() == [40.0]
+    assert handler.get_num_bytes(batches) == 10
 
 
 def test_a_saved_model_without_a_distribution_is_named():
@@ -63,7 +64,7 @@ def test_a_saved_model_without_a_distribution_is_named():
             return outputs
 
     with pytest.raises(DataError, match=r"^nowhere: a SavedModel without density_std: export it again"):
-        job.SavedModelHandler("nowhere").run_inference([b"a"], Old())
+        job.SavedModelHandler("nowhere").run_inference([batch_of(b"a")], Old())
 
 
 def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_records, tiny_config, tmp_path):
@@ -106,18 +107,14 @@ def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_
 
 def test_tiles_come_together_in_any_order(tiny_config, tmp_path):
     grid, distance = tiny_config.sightlines, tiny_config.distance
-    rng = np.random.default_rng(0)
-    density = rng.random((6, 40)).astype(np.float32)
+    density = np.random.default_rng(0).random((6, 40)).astype(np.float32)
     outputs = outputs_of(density)
     layers = {layer: outputs[name] for name, layer in job.LAYERS.items()}
-    rows = []
-    for index in range(6):
-        values = {name: layer[index] for name, layer in layers.items()}
-        rows.append((index, {"n_stars": 10 + index, "coverage": 1.0, **values}))
-    rng.shuffle(rows)
+    layers |= {"n_stars": 10 + np.arange(6), "coverage": np.ones(6, np.float32)}
     paths = []
-    for tile, part in ((1, rows[:4]), (0, rows[4:])):
-        paths.append(str(tmp_path / job.write_tile((tile, part), str(tmp_path))))
+    for first, end in ((2, 6), (0, 2)):
+        part = {name: layer[first:end] for name, layer in layers.items()}
+        paths.append(str(tmp_path / job.write_tile((first, part), str(tmp_path))))
     provenance = Provenance.of(tiny_config, "estimate")
     volume = job.tiles_to_map(paths, grid, distance, provenance)
     for name, layer in layers.items():
@@ -130,15 +127,20 @@ def test_tiles_come_together_in_any_order(tiny_config, tmp_path):
         job.tiles_to_map([paths[0]] * 2, grid, distance, provenance)
 
 
-def test_a_result_goes_to_its_tile_with_the_fields_counts(survey_records, tiny_config):
+def test_a_shard_is_read_in_batches_with_what_the_map_says_of_each_field(
+    survey_records, tiny_config, monkeypatch
+):
+    monkeypatch.setattr("extmap_tf.model.scoring.BATCH_SIZE", 4)
     records = Records.open(survey_records)
-    example = next(iter(serialized_examples(records.shard_paths("all")).as_numpy_iterator()))
-    result = PredictionResult(example, {"density": np.zeros(40)})
-    tile, (index, values) = job.result_to_row(job.FIELDS_PER_TILE + 3, result)
-    assert tile == 1
-    assert index == job.FIELDS_PER_TILE + 3
-    assert values["n_stars"] > 0
-    assert values["coverage"] == 1.0
+    (path,) = records.shard_paths("all")
+    batches = list(job.read_shard((100, path)))
+    assert [first for first, _ in batches] == [100, 104]
+    serialized = list(serialized_examples([path]).as_numpy_iterator())
+    assert [example for _, batch in batches for example in batch["examples"]] == serialized
+    parsed = parse_examples(serialized, tiny_config, "survey")
+    for name in ("n_stars", "coverage"):
+        found = np.concatenate([batch[name] for _, batch in batches])
+        np.testing.assert_array_equal(found, parsed[name])
 
 
 def test_mock_records_make_no_map(saved_model, mock_records, tmp_path):
