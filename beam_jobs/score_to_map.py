@@ -3,8 +3,8 @@
 What a worker takes is a shard, and it moves nothing: a batch of the shard's fields becomes a tile, a file of
 arrays that knows which fields it holds::
 
-    shards -> ReadShard -> RunInference -> WriteTile
-    tiles -> one ExtinctionMap, written by the process that started the job
+    shards -> ReadShard -> RunInference -> ToMapLayers -> WriteTile
+    tiles -> one file of an ExtinctionMap, filled tile by tile by the process that started the job
 """
 
 import apache_beam as beam
@@ -17,9 +17,11 @@ from beam_jobs import stores
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.distribution import Distribution
+from extmap_tf.map.layout import new_layers
 from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.map.volume import MIN_COVERAGE, map_layers
 from extmap_tf.quiet import start_tensorflow
 
 # As many as the SavedModel draws.
@@ -112,6 +114,22 @@ def read_shard(shard):
             first += len(examples)
 
 
+def to_map_layers(element, distance):
+    """(index of the first field, outputs [n, ...]) -> the same of the layers that a map of them holds.
+
+    Parameters
+    ----------
+    element : (int, dict of str to ndarray)
+        What `SavedModelHandler` gives.
+    distance : extmap_tf.grids.DistanceGrid
+    """
+    first, outputs = element
+    about = {name: outputs.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
+    distribution = Distribution(**outputs)
+    shape = about["n_stars"].shape
+    return first, map_layers(shape, distance, "estimate", distribution=distribution, **about)
+
+
 def write_tile(element, folder):
     """Write (index of the first field, dict of layers [n, ...]) as a NumPy archive; returns its name."""
     first, layers = element
@@ -123,49 +141,39 @@ def write_tile(element, folder):
     return name
 
 
-def tiles_to_map(paths, grid, distance, provenance):
-    """Put tiles together.
+def fill_from_tiles(layers, paths, grid):
+    """Put tiles into the layers of a map, one after the other.
 
     Parameters
     ----------
+    layers : dict of str to ndarray
+        As `extmap_tf.map.layout.new_layers` gives them, to write to.
     paths : iterable of str
         Tiles as `write_tile` writes them.
     grid : extmap_tf.grids.SightlineGrid
-    distance : extmap_tf.grids.DistanceGrid
-    provenance : extmap_tf.map.provenance.Provenance
-
-    Returns
-    -------
-    ExtinctionMap
 
     Raises
     ------
     DataError
         A field of the grid is missing or there twice.
     """
-    layers = {}
     seen = np.zeros(grid.n_sightlines, np.int64)
     for path in paths:
         stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         with stream, np.load(stream) as tile:
-            fields = slice(int(tile["first"]), int(tile["first"]) + len(tile["coverage"]))
+            fields = int(tile["first"]) + np.arange(len(tile["flag"]))
             seen[fields] += 1
-            for name in set(tile.files) - {"first"}:
-                part = tile[name]
-                if name not in layers:
-                    layers[name] = np.zeros((grid.n_sightlines, *part.shape[1:]), part.dtype)
-                layers[name][fields] = part
+            place = np.unravel_index(fields, grid.shape)
+            for name, layer in layers.items():
+                layer[place] = tile[name]
     if (seen != 1).any():
         raise DataError(
             f"{np.count_nonzero(seen == 0)} of {grid.n_sightlines} fields are missing in the scored records "
             f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
         )
-    layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
-    about = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
-    return ExtinctionMap(grid, distance, provenance=provenance, distribution=Distribution(**layers), **about)
 
 
-def build(pipeline, shards, handler, folder):
+def build(pipeline, shards, handler, distance, folder):
     """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
     return (
         pipeline
@@ -173,6 +181,7 @@ def build(pipeline, shards, handler, folder):
         | "SpreadShards" >> beam.Reshuffle()
         | "ReadShard" >> beam.FlatMap(read_shard)
         | "RunInference" >> RunInference(KeyedModelHandler(handler))
+        | "ToMapLayers" >> beam.Map(to_map_layers, distance)
         | "WriteTile" >> beam.Map(write_tile, folder)
     )
 
@@ -204,11 +213,6 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
         Pipeline options of Beam.
     n_samples : int
         Profiles drawn for each field that the map keeps, at most `MAX_SAMPLES`.
-
-    Returns
-    -------
-    ExtinctionMap
-        As written.
     """
     from extmap_tf.model.scoring import BATCH_SIZE, require_fit
 
@@ -232,7 +236,11 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
     handler = SavedModelHandler(model_folder, card.config, n_samples)
     with stores.scratch_folder(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
-        run(lambda pipeline: build(pipeline, shards, handler, folder), list(beam_argv), progress)
+        run(
+            lambda pipeline: build(pipeline, shards, handler, card.config.distance, folder),
+            list(beam_argv),
+            progress,
+        )
         tiles = list(stores.sizes_in(folder, "tile-*.npz"))
         provenance = Provenance.of(
             manifest.config,
@@ -243,9 +251,9 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             records_digest=card.records_digest,
             model_facts=facts_of(card),
         )
-        result = tiles_to_map(tiles, grid, card.config.distance, provenance)
-        result.write(local, overwrite=overwrite)
-    return result
+        about = (grid, card.config.distance, provenance, MIN_COVERAGE, PERCENTILES, n_samples)
+        with new_layers(local, *about, overwrite=overwrite) as layers:
+            fill_from_tiles(layers, tiles, grid)
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ class Distribution:
 
         Parameters
         ----------
-        shape : (int, int)
-            (n_b, n_l) of the map.
+        shape : tuple of int
+            Of the map's grid.
         n_distances : int
 
         Raises
@@ -72,7 +72,7 @@ class Distribution:
             elif spec.name.endswith("_percentiles"):
                 expected = (*shape, len(self.percentiles), n_distances)
             elif spec.name == "density_samples":
-                expected = (*shape, *layer.shape[2:3], n_distances)
+                expected = (*shape, *layer.shape[-2:-1], n_distances)
             if layer.shape != expected:
                 raise DataError(
                     f"{spec.name} of a map must have the shape {expected} of its grids, got: {layer.shape}"

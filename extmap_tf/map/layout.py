@@ -1,5 +1,7 @@
 """The FITS file of a map: which images, which keywords, which world coordinates."""
 
+import contextlib
+import os
 import typing
 import warnings
 
@@ -8,11 +10,14 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.files import local_path, whole_file
+from extmap_tf.files import local_path, whole_file, whole_path
 from extmap_tf.grids import DistanceGrid, SightlineGrid
 from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
 
 FORMAT_VERSION = 2
+
+_BLOCK_BYTES = 2880
+_CHECKED = "FITS checksum convention"
 
 # In place of the version, in a copy that `extmap_tf.map.healpix` wrote.
 HEALPIX_KEYWORD = "EXTMAPHP"
@@ -48,6 +53,8 @@ _OF_A_DISTRIBUTION = {
 _OF_SAMPLES = {
     "SAMPLES": ("cumulative_samples", ("sample", "edge"), "mag", "equally likely profiles of CUMULATIVE"),
 }
+# Of what is not ">f4".
+_DTYPES = {"n_stars": ">i4", "flag": "u1"}
 _MEDIANS = {"CUMULATIVE": "median of ", "DENSITY": "median of "}
 
 _PROVENANCE_KEYWORDS = {
@@ -96,12 +103,40 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
         Empty for a map without a distribution.
     """
     n_samples = layers["cumulative_samples"].shape[2] if "cumulative_samples" in layers else 0
+    about = (grid, distance, provenance, min_coverage, percentiles)
+    with new_layers(path, *about, n_samples, overwrite) as written:
+        for name, layer in written.items():
+            layer[...] = layers[name]
+
+
+@contextlib.contextmanager
+def new_layers(path, grid, distance, provenance, min_coverage, percentiles, n_samples=0, overwrite=False):
+    """Make a map's file and let the caller fill its layers, all at once or field by field.
+
+    The layers lie in the file, memory-mapped: a map may be larger than the memory.
+
+    Yields
+    ------
+    dict of str to ndarray
+        As for `write_layers`, to write to. The file takes its name when the block ends well.
+
+    Raises
+    ------
+    DataError
+        The file exists and `overwrite` is false.
+    OSError
+        There is not enough room for it.
+    """
     shared = [fits.Card("EXTMAPV", FORMAT_VERSION, "version of this layout of an extmap_tf map")]
     shared += about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples)
+    lengths = _lengths(distance, percentiles, n_samples)
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, (attribute, axes, unit, quantity) in images_of(percentiles, n_samples).items():
-        layer = np.flip(layers[attribute], axis=1)
-        hdu = fits.ImageHDU(np.ascontiguousarray(_sky_last(layer)), name=name)
+    images = images_of(percentiles, n_samples)
+    for name, (attribute, axes, unit, quantity) in images.items():
+        shape = (*(lengths[axis] for axis in axes), *grid.shape)
+        # Takes no memory: the header is all that is wanted of it.
+        pixels = np.broadcast_to(np.zeros((), _DTYPES.get(attribute, ">f4")), shape)
+        hdu = fits.ImageHDU(pixels, name=name)
         hdu.header.extend(_wcs_cards(grid, distance, axes), end=True)
         if unit:
             hdu.header["BUNIT"] = (unit, "unit of the pixels")
@@ -109,7 +144,41 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
         hdu.header["QUANTITY"] = median + quantity.format(band=provenance.band)
         hdus.append(hdu)
     explain_flags(hdus["FLAG"])
-    write_hdus(path, hdus, shared, overwrite)
+    _share(hdus, shared)
+    with whole_path(path, overwrite=overwrite) as temporary:
+        offsets = _write_headers(temporary, hdus)
+        file = np.memmap(temporary, np.uint8, "r+")
+        layers = {}
+        for hdu, offset, (attribute, *_) in zip(hdus[1:], offsets[1:], images.values(), strict=True):
+            image = np.ndarray(hdu.shape, hdu.data.dtype, file, offset)
+            layers[attribute] = np.flip(_sky_first(image), axis=1)
+        yield layers
+        file.flush()
+        with fits.open(temporary, memmap=True) as written, open(temporary, "r+b") as stream:
+            for hdu in written:
+                # Not in astropy's mode of updates, which would add checksums with the time.
+                _add_checksum(hdu)
+                stream.seek(hdu.fileinfo()["hdrLoc"])
+                stream.write(hdu.header.tostring().encode("ascii"))
+            os.fsync(stream.fileno())
+
+
+def _write_headers(path, hdus):
+    """Write a FITS file whose data are zeros yet; returns where they begin, in bytes."""
+    offsets = []
+    with open(path, "wb") as stream:
+        for hdu in hdus:
+            # Of the length that they will have.
+            hdu.header["CHECKSUM"], hdu.header["DATASUM"] = ("0" * 16, _CHECKED), ("0", _CHECKED)
+            stream.write(hdu.header.tostring().encode("ascii"))
+            offsets.append(stream.tell())
+            stream.seek(-(-hdu.size // _BLOCK_BYTES) * _BLOCK_BYTES, os.SEEK_CUR)
+        size = stream.tell()
+        stream.truncate(size)
+        if hasattr(os, "posix_fallocate"):
+            # A disk that is full is told now; written to through memory, it would end the process.
+            os.posix_fallocate(stream.fileno(), 0, size)
+    return offsets
 
 
 def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples):
@@ -137,13 +206,22 @@ def explain_flags(hdu):
 
 def write_hdus(path, hdus, shared, overwrite=False):
     """Write a FITS file whose parts all end with the cards `shared` and with checksums."""
-    hdus.update_extend()
+    _share(hdus, shared)
     for hdu in hdus:
-        hdu.header.extend(shared, end=True)
-        # A fixed comment: astropy's own holds the time, and the same map must give the same bytes.
-        hdu.add_checksum(when="FITS checksum convention")
+        _add_checksum(hdu)
     with whole_file(path, "wb", overwrite=overwrite) as stream:
         hdus.writeto(stream)
+
+
+def _share(hdus, cards):
+    hdus.update_extend()
+    for hdu in hdus:
+        hdu.header.extend(cards, end=True)
+
+
+def _add_checksum(hdu):
+    # A fixed comment: astropy's own holds the time, and the same map must give the same bytes.
+    hdu.add_checksum(when=_CHECKED)
 
 
 def read_layers(path, verify=False):
@@ -196,12 +274,7 @@ def _layers_of(path, hdus, verify):
     grid = _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
     distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
     provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
-    lengths = {
-        "edge": distance.n_distances,
-        "bin": distance.n_distances,
-        "percentile": len(percentiles),
-        "sample": header["NSAMPLES"],
-    }
+    lengths = _lengths(distance, percentiles, header["NSAMPLES"])
     layers = {}
     for name, (attribute, axes, _, _) in images.items():
         expected = (*(lengths[axis] for axis in axes), *grid.shape)
@@ -242,12 +315,14 @@ def images_of(percentiles, n_samples):
     return images
 
 
-def _sky_last(layer):
-    """[n_b, n_l, ...] -> [..., n_b, n_l], the order of FITS images."""
-    return np.moveaxis(layer, (0, 1), (-2, -1))
+def _lengths(distance, percentiles, n_samples):
+    """How long the axes of a map's images are, by name."""
+    n = distance.n_distances
+    return {"edge": n, "bin": n, "percentile": len(percentiles), "sample": n_samples}
 
 
 def _sky_first(data):
+    """[..., n_b, n_l], the order of FITS images -> [n_b, n_l, ...]."""
     return np.moveaxis(data, (-2, -1), (0, 1))
 
 

@@ -5,8 +5,10 @@ from astropy.io import fits
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import PERCENTILES
+from extmap_tf.map.distribution import Distribution
+from extmap_tf.map.layout import new_layers
 from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
-from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.map.volume import MIN_COVERAGE, ExtinctionMap
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import serialized_examples
@@ -93,38 +95,50 @@ def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_rec
 
 
 def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_config, tmp_path):
-    volume = job.make_map(survey_records, saved_model, tmp_path / "map.fits", n_samples=3)
-    opened = ExtinctionMap.read(tmp_path / "map.fits")
-    assert opened.n_samples == volume.n_samples == 3
+    job.make_map(survey_records, saved_model, tmp_path / "map.fits", n_samples=3)
+    opened = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
+    assert opened.n_samples == 3
     steps = tiny_config.seed + np.arange(3)
     for number, step in enumerate(steps):
         found = opened.cumulative_samples[:, :, number]
         np.testing.assert_allclose(found, step * opened.cumulative, rtol=1e-4, atol=1e-5)
-    assert job.make_map(survey_records, saved_model, tmp_path / "none.fits").n_samples == 0
+    job.make_map(survey_records, saved_model, tmp_path / "none.fits")
+    assert ExtinctionMap.read(tmp_path / "none.fits").n_samples == 0
     with pytest.raises(ConfigError, match="samples must be 0 to 32, got: 33"):
         job.make_map(survey_records, saved_model, tmp_path / "many.fits", n_samples=33)
 
 
-def test_tiles_come_together_in_any_order(tiny_config, tmp_path):
+def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_config, tmp_path):
     grid, distance = tiny_config.sightlines, tiny_config.distance
+    assert grid.shape == (2, 3)
     density = np.random.default_rng(0).random((6, 40)).astype(np.float32)
+    density[3, 7] = np.nan
     outputs = outputs_of(density)
     layers = {layer: outputs[name] for name, layer in job.LAYERS.items()}
-    layers |= {"n_stars": 10 + np.arange(6), "coverage": np.ones(6, np.float32)}
+    layers |= {"n_stars": np.arange(6), "coverage": np.linspace(0.4, 1, 6, dtype=np.float32)}
+    layers["density_samples"] = np.repeat(density[:, None], 3, axis=1)
     paths = []
     for first, end in ((2, 6), (0, 2)):
         part = {name: layer[first:end] for name, layer in layers.items()}
-        paths.append(str(tmp_path / job.write_tile((first, part), str(tmp_path))))
+        tile = job.to_map_layers((first, part), distance)
+        paths.append(str(tmp_path / job.write_tile(tile, str(tmp_path))))
     provenance = Provenance.of(tiny_config, "estimate")
-    volume = job.tiles_to_map(paths, grid, distance, provenance)
-    for name, layer in layers.items():
-        found = volume.flag >> OUTLIER_SHIFT if name == "outlier" else getattr(volume, name)
-        np.testing.assert_array_equal(found.reshape(layer.shape), layer, err_msg=name)
-    assert volume.n_stars.ravel().tolist() == list(range(10, 16))
-    with pytest.raises(DataError, match=r"^2 of 6 fields are missing .* and 0 are there twice"):
-        job.tiles_to_map(paths[:1], grid, distance, provenance)
-    with pytest.raises(DataError, match=r"^2 of 6 fields are missing .* and 4 are there twice"):
-        job.tiles_to_map([paths[0]] * 2, grid, distance, provenance)
+    about = (grid, distance, provenance, MIN_COVERAGE, PERCENTILES, 3)
+    with new_layers(tmp_path / "tiles.fits", *about) as filled:
+        job.fill_from_tiles(filled, paths, grid)
+    layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
+    at_once = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
+    at_once |= {"provenance": provenance, "distribution": Distribution(**layers)}
+    ExtinctionMap(grid, distance, **at_once).write(tmp_path / "whole.fits")
+    assert (tmp_path / "tiles.fits").read_bytes() == (tmp_path / "whole.fits").read_bytes()
+    assert b"checksum updated" not in (tmp_path / "tiles.fits").read_bytes()
+    for chosen, words in ((paths[:1], "2 of 6 .* and 0"), ([paths[0]] * 2, "2 of 6 .* and 4")):
+        with (
+            pytest.raises(DataError, match=f"^{words} are there twice"),
+            new_layers(tmp_path / "not.fits", *about) as filled,
+        ):
+            job.fill_from_tiles(filled, chosen, grid)
+    assert not list(tmp_path.glob("*not.fits*"))
 
 
 def test_a_shard_is_read_in_batches_with_what_the_map_says_of_each_field(
