@@ -19,7 +19,7 @@ from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.distribution import Distribution
-from extmap_tf.map.layout import new_layers
+from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import MIN_COVERAGE, map_layers
 from extmap_tf.quiet import start_tensorflow
@@ -141,34 +141,34 @@ def write_tile(element, folder):
     return name
 
 
-def fill_from_tiles(layers, paths, grid):
-    """Put tiles into the layers of a map, one after the other.
+def put_tiles(put, paths, n_sightlines):
+    """Put tiles into the file of a map, one after the other.
 
     Parameters
     ----------
-    layers : dict of str to ndarray
-        As `extmap_tf.map.layout.new_layers` gives them, to write to.
+    put : callable
+        Of `extmap_tf.map.layout.new_map_file`.
     paths : iterable of str
         Tiles as `write_tile` writes them.
-    grid : extmap_tf.grids.SightlineGrid
+    n_sightlines : int
+        Of the map.
 
     Raises
     ------
     DataError
         A field of the grid is missing or there twice.
     """
-    seen = np.zeros(grid.n_sightlines, np.int64)
+    seen = np.zeros(n_sightlines, np.int64)
     for path in paths:
         stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         with stream, np.load(stream) as tile:
-            fields = int(tile["first"]) + np.arange(len(tile["flag"]))
-            seen[fields] += 1
-            place = np.unravel_index(fields, grid.shape)
-            for name, layer in layers.items():
-                layer[place] = tile[name]
+            layers = dict(tile)
+        first = int(layers.pop("first"))
+        seen[first : first + len(layers["flag"])] += 1
+        put(first, layers)
     if (seen != 1).any():
         raise DataError(
-            f"{np.count_nonzero(seen == 0)} of {grid.n_sightlines} fields are missing in the scored records "
+            f"{np.count_nonzero(seen == 0)} of {n_sightlines} fields are missing in the scored records "
             f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
         )
 
@@ -252,8 +252,8 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             model_facts=facts_of(card),
         )
         about = (grid, card.config.distance, provenance, MIN_COVERAGE, PERCENTILES, n_samples)
-        with new_layers(local, *about, overwrite=overwrite) as layers:
-            fill_from_tiles(layers, tiles, grid)
+        with new_map_file(local, *about, overwrite=overwrite) as put:
+            put_tiles(put, tiles, grid.n_sightlines)
 
 
 if __name__ == "__main__":

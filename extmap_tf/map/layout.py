@@ -1,6 +1,7 @@
 """The FITS file of a map: which images, which keywords, which world coordinates."""
 
 import contextlib
+import itertools
 import os
 import typing
 import warnings
@@ -104,21 +105,21 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
     """
     n_samples = layers["cumulative_samples"].shape[2] if "cumulative_samples" in layers else 0
     about = (grid, distance, provenance, min_coverage, percentiles)
-    with new_layers(path, *about, n_samples, overwrite) as written:
-        for name, layer in written.items():
-            layer[...] = layers[name]
+    with new_map_file(path, *about, n_samples, overwrite) as put:
+        put(0, {name: layer.reshape(-1, *layer.shape[2:]) for name, layer in layers.items()})
 
 
 @contextlib.contextmanager
-def new_layers(path, grid, distance, provenance, min_coverage, percentiles, n_samples=0, overwrite=False):
-    """Make a map's file and let the caller fill its layers, all at once or field by field.
+def new_map_file(path, grid, distance, provenance, min_coverage, percentiles, n_samples=0, overwrite=False):
+    """Make a map's file and let the caller fill it, all at once or field by field.
 
-    The layers lie in the file, memory-mapped: a map may be larger than the memory.
+    So a map may be larger than the memory.
 
     Yields
     ------
-    dict of str to ndarray
-        As for `write_layers`, to write to. The file takes its name when the block ends well.
+    callable
+        Called with the index of a first field and the layers, as for `write_layers` but [n, ...], of it and
+        those that follow. All fields must be given before the block ends; then the file takes its name.
 
     Raises
     ------
@@ -147,20 +148,47 @@ def new_layers(path, grid, distance, provenance, min_coverage, percentiles, n_sa
     _share(hdus, shared)
     with whole_path(path, overwrite=overwrite) as temporary:
         offsets = _write_headers(temporary, hdus)
-        file = np.memmap(temporary, np.uint8, "r+")
-        layers = {}
-        for hdu, offset, (attribute, *_) in zip(hdus[1:], offsets[1:], images.values(), strict=True):
-            image = np.ndarray(hdu.shape, hdu.data.dtype, file, offset)
-            layers[attribute] = np.flip(_sky_first(image), axis=1)
-        yield layers
-        file.flush()
-        with fits.open(temporary, memmap=True) as written, open(temporary, "r+b") as stream:
-            for hdu in written:
-                # Not in astropy's mode of updates, which would add checksums with the time.
-                _add_checksum(hdu)
-                stream.seek(hdu.fileinfo()["hdrLoc"])
-                stream.write(hdu.header.tostring().encode("ascii"))
+        # Not memory-mapped: a few fields touch each page of the file, and each touch would cost a fault.
+        with open(temporary, "r+b") as stream:
+
+            def put(first, layers):
+                for offset, (attribute, *_) in zip(offsets[1:], images.values(), strict=True):
+                    dtype = np.dtype(_DTYPES.get(attribute, ">f4"))
+                    for place, planes in _runs(first, layers[attribute].astype(dtype, copy=False), grid):
+                        for number, plane in enumerate(planes):
+                            stream.seek(offset + (number * grid.n_sightlines + place) * dtype.itemsize)
+                            stream.write(plane)
+
+            yield put
+            stream.flush()
+            with fits.open(temporary, memmap=True) as written:
+                for hdu in written:
+                    # Not in astropy's mode of updates, which would add checksums with the time.
+                    _add_checksum(hdu)
+                    stream.seek(hdu.fileinfo()["hdrLoc"])
+                    stream.write(hdu.header.tostring().encode("ascii"))
+            stream.flush()
             os.fsync(stream.fileno())
+
+
+def _runs(first, layer, grid):
+    """What of a layer [n, ...], of the fields from `first` on, lies together in a sky image: l descends.
+
+    Yields
+    ------
+    int, ndarray [n_planes, n_together]
+        Where in each plane the pixels begin, and the pixels.
+    """
+    n_l, end = grid.n_l, first + len(layer)
+    # Part of a row of the sky, whole rows, part of a row; some may be empty.
+    bounds = np.clip([first, -(-first // n_l) * n_l, end // n_l * n_l, end], first, end)
+    for begin, stop in itertools.pairwise(np.unique(bounds).tolist()):
+        whole = begin % n_l == 0 and stop % n_l == 0
+        width = n_l if whole else stop - begin
+        rows = layer[begin - first : stop - first].reshape(-1, width, *layer.shape[1:])[:, ::-1]
+        planes = rows.reshape(stop - begin, -1).T
+        i_b, i_l = divmod(begin, n_l)
+        yield i_b * n_l + n_l - i_l - width, np.ascontiguousarray(planes)
 
 
 def _write_headers(path, hdus):
@@ -176,7 +204,7 @@ def _write_headers(path, hdus):
         size = stream.tell()
         stream.truncate(size)
         if hasattr(os, "posix_fallocate"):
-            # A disk that is full is told now; written to through memory, it would end the process.
+            # In one piece on the disk, and a disk that is full is told now.
             os.posix_fallocate(stream.fileno(), 0, size)
     return offsets
 

@@ -6,7 +6,7 @@ from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.distribution import Distribution
-from extmap_tf.map.layout import new_layers
+from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
 from extmap_tf.map.volume import MIN_COVERAGE, ExtinctionMap
 from extmap_tf.model.scoring import Scorer
@@ -124,8 +124,8 @@ def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_conf
         paths.append(str(tmp_path / job.write_tile(tile, str(tmp_path))))
     provenance = Provenance.of(tiny_config, "estimate")
     about = (grid, distance, provenance, MIN_COVERAGE, PERCENTILES, 3)
-    with new_layers(tmp_path / "tiles.fits", *about) as filled:
-        job.fill_from_tiles(filled, paths, grid)
+    with new_map_file(tmp_path / "tiles.fits", *about) as put:
+        job.put_tiles(put, paths, 6)
     layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
     at_once = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
     at_once |= {"provenance": provenance, "distribution": Distribution(**layers)}
@@ -135,9 +135,9 @@ def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_conf
     for chosen, words in ((paths[:1], "2 of 6 .* and 0"), ([paths[0]] * 2, "2 of 6 .* and 4")):
         with (
             pytest.raises(DataError, match=f"^{words} are there twice"),
-            new_layers(tmp_path / "not.fits", *about) as filled,
+            new_map_file(tmp_path / "not.fits", *about) as put,
         ):
-            job.fill_from_tiles(filled, chosen, grid)
+            job.put_tiles(put, chosen, 6)
     assert not list(tmp_path.glob("*not.fits*"))
 
 
