@@ -210,7 +210,7 @@ def scoring_rates(repeats, figures):
     return {
         "scoring job over bare SavedModel": wall["bare"] / wall["job"],
         "scoring job without start over bare SavedModel": wall["bare"] / n / steady(wall),
-        "the same by processor time": cpu["bare"] / n / steady(cpu),
+        "scoring job without start over bare SavedModel, processor time": cpu["bare"] / n / steady(cpu),
     }
 
 
