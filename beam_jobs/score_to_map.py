@@ -1,27 +1,28 @@
 """Survey records and a SavedModel -> a 3D map file.
 
-Examples travel with their index, because inference does not keep their order::
+What a worker takes is a shard, and it moves nothing: a batch of the shard's fields becomes a tile, a file of
+arrays that knows which fields it holds::
 
-    shards -> ReadShard -> RunInference -> group by tile -> WriteTile
-    tiles -> one ExtinctionMap, written by the process that started the job
+    shards -> ReadShard -> RunInference -> ToMapLayers -> WriteTile
+    tiles -> one file of an ExtinctionMap, filled tile by tile by the process that started the job
 """
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from beam_jobs import stores
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.grids import PERCENTILES
 from extmap_tf.map.distribution import Distribution
+from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.map.volume import MIN_COVERAGE, map_layers
 from extmap_tf.quiet import start_tensorflow
-
-FIELDS_PER_TILE = 2048
 
 # As many as the SavedModel draws.
 MAX_SAMPLES = 32
@@ -41,10 +42,10 @@ LAYERS = {
 }
 
 
-class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
+class SavedModelHandler(ModelHandler[dict, dict, object]):
     """RunInference over the ``examples`` signature of a SavedModel.
 
-    Batches have one size: Beam's estimator of batch sizes settles on tiny ones, at a large cost.
+    Its elements are batches, as `read_shard` makes them, so that all that follows handles arrays.
 
     Parameters
     ----------
@@ -71,102 +72,108 @@ class SavedModelHandler(ModelHandler[bytes, PredictionResult, object]):
             return Scorer(folder)
 
     def run_inference(self, batch, model, inference_args=None):
-        outputs = model.score_examples(batch)
+        return [self._layers_of(model, **fields) for fields in batch]
+
+    def _layers_of(self, model, examples, **facts):
+        outputs = model.score_examples(examples)
         missing = sorted(LAYERS.keys() - outputs.keys())
         if missing:
             raise DataError(f"{self._folder}: a SavedModel without {', '.join(missing)}: export it again")
-        layers = {layer: outputs[name] for name, layer in LAYERS.items()}
+        layers = facts | {layer: outputs[name] for name, layer in LAYERS.items()}
         if self._n_samples:
-            samples = model.sample_examples(batch, self._config, self._config.seed)
+            samples = model.sample_examples(examples, self._config, self._config.seed)
             layers["density_samples"] = samples[:, : self._n_samples]
-        return [
-            PredictionResult(example, {name: values[i] for name, values in layers.items()})
-            for i, example in enumerate(batch)
-        ]
+        return layers
+
+    def get_num_bytes(self, batch):
+        return sum(len(example) for fields in batch for example in fields["examples"])
 
     def batch_elements_kwargs(self):
-        from extmap_tf.model.scoring import BATCH_SIZE
-
-        return {"min_batch_size": BATCH_SIZE, "max_batch_size": BATCH_SIZE}
+        return {"min_batch_size": 1, "max_batch_size": 1}
 
 
 def read_shard(shard):
-    """(first index, path) of a shard -> (index, serialized example) of its fields."""
+    """(first index, path) of a shard -> batches of its fields.
+
+    Yields
+    ------
+    (int, dict)
+        Index of the first field, and of each: examples, the serialized records [n], n_stars and coverage [n].
+    """
     start_tensorflow()
+    from extmap_tf.model.scoring import BATCH_SIZE
     from extmap_tf.records.dataset import corruption_named, serialized_examples
+    from extmap_tf.records.example import parse_field_facts
 
     first, path = shard
     with stores.local_copy(path) as local, corruption_named(path):
-        for offset, example in enumerate(serialized_examples([local]).as_numpy_iterator()):
-            yield first + offset, example
+        for batch in serialized_examples([local]).batch(BATCH_SIZE).prefetch(1):
+            facts = {name: value.numpy() for name, value in parse_field_facts(batch).items()}
+            examples = batch.numpy().tolist()
+            yield first, {"examples": examples, **facts}
+            first += len(examples)
 
 
-def result_to_row(index, result):
-    """A prediction -> (tile, (index, dict of the field's values))."""
-    import tensorflow as tf
-
-    features = tf.train.Example.FromString(result.example).features.feature
-    n_stars = features["n_stars"].int64_list.value[0]
-    coverage = features["coverage"].float_list.value[0]
-    return index // FIELDS_PER_TILE, (index, {"n_stars": n_stars, "coverage": coverage, **result.inference})
-
-
-def write_tile(element, folder):
-    """Write one tile's rows as a NumPy archive; returns its name."""
-    tile, rows = element
-    index, fields = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
-    layers = {name: np.stack([field[name] for field in fields]) for name in fields[0]}
-    name = f"tile-{tile:05d}.npz"
-    with FileSystems.create(
-        FileSystems.join(folder, name), compression_type=CompressionTypes.UNCOMPRESSED
-    ) as stream:
-        np.savez(stream, index=index, **layers)
-    return name
-
-
-def tiles_to_map(paths, grid, distance, provenance):
-    """Put tiles together.
+def to_map_layers(element, distance):
+    """(index of the first field, outputs [n, ...]) -> the same of the layers that a map of them holds.
 
     Parameters
     ----------
+    element : (int, dict of str to ndarray)
+        What `SavedModelHandler` gives.
+    distance : extmap_tf.grids.DistanceGrid
+    """
+    first, outputs = element
+    about = {name: outputs.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
+    distribution = Distribution(**outputs)
+    shape = about["n_stars"].shape
+    return first, map_layers(shape, distance, "estimate", distribution=distribution, **about)
+
+
+def write_tile(element, folder):
+    """Write (index of the first field, dict of layers [n, ...]) as a NumPy archive; returns its name."""
+    first, layers = element
+    name = f"tile-{first:09d}.npz"
+    with FileSystems.create(
+        FileSystems.join(folder, name), compression_type=CompressionTypes.UNCOMPRESSED
+    ) as stream:
+        np.savez(stream, first=first, **layers)
+    return name
+
+
+def put_tiles(put, paths, n_sightlines):
+    """Put tiles into the file of a map, one after the other.
+
+    Parameters
+    ----------
+    put : callable
+        Of `extmap_tf.map.layout.new_map_file`.
     paths : iterable of str
         Tiles as `write_tile` writes them.
-    grid : extmap_tf.grids.SightlineGrid
-    distance : extmap_tf.grids.DistanceGrid
-    provenance : extmap_tf.map.provenance.Provenance
-
-    Returns
-    -------
-    ExtinctionMap
+    n_sightlines : int
+        Of the map.
 
     Raises
     ------
     DataError
         A field of the grid is missing or there twice.
     """
-    layers = {}
-    seen = np.zeros(grid.n_sightlines, np.int64)
+    seen = np.zeros(n_sightlines, np.int64)
     for path in paths:
         stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         with stream, np.load(stream) as tile:
-            index = tile["index"]
-            np.add.at(seen, index, 1)
-            for name in set(tile.files) - {"index"}:
-                part = tile[name]
-                if name not in layers:
-                    layers[name] = np.zeros((grid.n_sightlines, *part.shape[1:]), part.dtype)
-                layers[name][index] = part
+            layers = dict(tile)
+        first = int(layers.pop("first"))
+        seen[first : first + len(layers["flag"])] += 1
+        put(first, layers)
     if (seen != 1).any():
         raise DataError(
-            f"{np.count_nonzero(seen == 0)} of {grid.n_sightlines} fields are missing in the scored records "
+            f"{np.count_nonzero(seen == 0)} of {n_sightlines} fields are missing in the scored records "
             f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
         )
-    layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
-    about = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
-    return ExtinctionMap(grid, distance, provenance=provenance, distribution=Distribution(**layers), **about)
 
 
-def build(pipeline, shards, handler, folder):
+def build(pipeline, shards, handler, distance, folder):
     """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
     return (
         pipeline
@@ -174,8 +181,7 @@ def build(pipeline, shards, handler, folder):
         | "SpreadShards" >> beam.Reshuffle()
         | "ReadShard" >> beam.FlatMap(read_shard)
         | "RunInference" >> RunInference(KeyedModelHandler(handler))
-        | "ResultToRow" >> beam.MapTuple(result_to_row)
-        | "GroupByTile" >> beam.GroupByKey()
+        | "ToMapLayers" >> beam.Map(to_map_layers, distance)
         | "WriteTile" >> beam.Map(write_tile, folder)
     )
 
@@ -207,13 +213,8 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
         Pipeline options of Beam.
     n_samples : int
         Profiles drawn for each field that the map keeps, at most `MAX_SAMPLES`.
-
-    Returns
-    -------
-    ExtinctionMap
-        As written.
     """
-    from extmap_tf.model.scoring import require_fit
+    from extmap_tf.model.scoring import BATCH_SIZE, require_fit
 
     records_path, model_path, out = map(str, (records_path, model_path, out))
     check_start(beam_argv, records_path, model_path, out)
@@ -225,17 +226,21 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
         raise DataError(f"{records_path}: mock records are no map's; score 'records survey'")
     model_folder, card = stores.find_model(model_path)
     require_fit(card, model_folder, manifest, records_path)
-    shards, first = [], 0
+    shards, first, n_tiles = [], 0, 0
     for split in manifest.splits.values():
         for entry in split:
             shards.append((first, stores.join(records_path, entry.name)))
             first += entry.n_examples
+            n_tiles += n_shards_for(entry.n_examples, BATCH_SIZE)
     grid = manifest.config.sightlines
-    n_tiles = n_shards_for(grid.n_sightlines, FIELDS_PER_TILE)
     handler = SavedModelHandler(model_folder, card.config, n_samples)
     with stores.scratch_folder(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
-        run(lambda pipeline: build(pipeline, shards, handler, folder), list(beam_argv), progress)
+        run(
+            lambda pipeline: build(pipeline, shards, handler, card.config.distance, folder),
+            list(beam_argv),
+            progress,
+        )
         tiles = list(stores.sizes_in(folder, "tile-*.npz"))
         provenance = Provenance.of(
             manifest.config,
@@ -246,9 +251,9 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             records_digest=card.records_digest,
             model_facts=facts_of(card),
         )
-        result = tiles_to_map(tiles, grid, card.config.distance, provenance)
-        result.write(local, overwrite=overwrite)
-    return result
+        about = (grid, card.config.distance, provenance, MIN_COVERAGE, PERCENTILES, n_samples)
+        with new_map_file(local, *about, overwrite=overwrite) as put:
+            put_tiles(put, tiles, grid.n_sightlines)
 
 
 if __name__ == "__main__":

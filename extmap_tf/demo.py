@@ -58,7 +58,7 @@ def run_demo(config, out, overwrite=False):
 
 def _run(config, folder):
     # Beam and TensorFlow load here, so that importing this module stays light.
-    from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
+    from beam_jobs import mocks_to_records, twomass_to_records
     from extmap_tf.model.export import export
     from extmap_tf.model.training import train
     from extmap_tf.records.manifest import Records
@@ -93,7 +93,7 @@ def _run(config, folder):
     done("sky")
 
     _say("5/6  map")
-    volume = score_to_map.make_map(folder / "survey", folder / "model", folder / "map.fits")
+    volume = _scored(folder, folder / "model", "map.fits")
     done("map")
 
     _say("6/6  figures and errors")
@@ -101,9 +101,7 @@ def _run(config, folder):
     evaluation = metrics.compare_maps(volume, truth)
     done("figures")
     shipped = {
-        name: metrics.compare_maps(
-            score_to_map.make_map(folder / "survey", name, folder / f"map_by_{name}.fits"), truth
-        )
+        name: metrics.compare_maps(_scored(folder, name, f"map_by_{name}.fits"), truth)
         for name in _shipped_models_for(config)
     }
     done("shipped models")
@@ -155,6 +153,13 @@ def make_sky(config, folder):
     )
     truth.write(folder / "truth.fits")
     return truth, n_rows
+
+
+def _scored(folder, model, name):
+    from beam_jobs.score_to_map import make_map
+
+    make_map(folder / "survey", model, folder / name)
+    return ExtinctionMap.read(folder / name)
 
 
 def _shipped_models_for(config):

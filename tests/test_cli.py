@@ -426,7 +426,7 @@ def test_an_existing_map_survives_a_score_that_fails(
         raise OSError("disk full")
 
     argv = ["score", "--records", survey_records, "--model", saved_model, "--out", out, "--overwrite"]
-    for what in ("beam_jobs.score_to_map.tiles_to_map", "astropy.io.fits.HDUList.writeto"):
+    for what in ("beam_jobs.score_to_map.put_tiles", "os.posix_fallocate", "os.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(what, fail)
             assert "disk full" in fails(capsys, *argv)

@@ -41,14 +41,19 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     MismatchError
         The truth is of other grids.
     """
-    out = local_path(out)
     drawings = standard_figures(volume, truth, sightlines, arms, cmds)
-    paths = {name: out / f"{name}.{suffix}" for name in drawings}
-    for path in paths.values():
-        refuse_existing(path, overwrite)
+    paths = figure_paths(volume, out, truth, suffix, overwrite)
     for name, path in paths.items():
         figures.save(drawings[name](), path, overwrite=overwrite)
     return list(paths.values())
+
+
+def figure_paths(volume, out, truth=None, suffix="png", overwrite=False):
+    """Where `draw_all` puts its figures: dict of name to path; DataError if one exists already."""
+    paths = {name: local_path(out) / f"{name}.{suffix}" for name in standard_figures(volume, truth)}
+    for path in paths.values():
+        refuse_existing(path, overwrite)
+    return paths
 
 
 def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None):

@@ -1,5 +1,8 @@
 """The FITS file of a map: which images or tables, which keywords, which world coordinates."""
 
+import contextlib
+import itertools
+import os
 import typing
 import warnings
 
@@ -8,7 +11,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.files import local_path, whole_file
+from extmap_tf.files import local_path, whole_file, whole_path
 from extmap_tf.grids import DistanceGrid, SightlineGrid
 from extmap_tf.healpix_grid import HealpixGrid, SkyRegion
 from extmap_tf.map import healpix_tables
@@ -17,6 +20,9 @@ from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
 # Of images on a plate carrée, and of tables of HEALPix pixels.
 FORMAT_VERSION = 2
 HEALPIX_VERSION = 3
+
+_BLOCK_BYTES = 2880
+_CHECKED = "FITS checksum convention"
 
 # In place of the version, in a copy that `extmap_tf.map.healpix` wrote.
 HEALPIX_KEYWORD = "EXTMAPHP"
@@ -52,6 +58,8 @@ _OF_A_DISTRIBUTION = {
 _OF_SAMPLES = {
     "SAMPLES": ("cumulative_samples", ("sample", "edge"), "mag", "equally likely profiles of CUMULATIVE"),
 }
+# Of what is not ">f4".
+_DTYPES = {"n_stars": ">i4", "flag": "u1"}
 
 _PROVENANCE_KEYWORDS = {
     "KIND": ("kind", "estimate by a model, or truth of a mock sky"),
@@ -113,34 +121,137 @@ def write_layers(path, layers, grid, distance, provenance, min_coverage, percent
         Empty for a map without a distribution.
     """
     n_samples = layers["cumulative_samples"].shape[-2] if "cumulative_samples" in layers else 0
+    about = (grid, distance, provenance, min_coverage, percentiles)
+    with new_map_file(path, *about, n_samples, overwrite) as put:
+        n_axes = len(grid.shape)
+        put(0, {name: layer.reshape(-1, *layer.shape[n_axes:]) for name, layer in layers.items()})
+
+
+@contextlib.contextmanager
+def new_map_file(path, grid, distance, provenance, min_coverage, percentiles, n_samples=0, overwrite=False):
+    """Make a map's file and let the caller fill it, all at once or field by field.
+
+    So a map of images may be larger than the memory; the tables of HEALPix pixels are gathered in it.
+
+    Yields
+    ------
+    callable
+        Called with the index of a first field and the layers, as for `write_layers` but [n, ...], of it and
+        those that follow. All fields must be given before the block ends; then the file takes its name.
+
+    Raises
+    ------
+    DataError
+        The file exists and `overwrite` is false.
+    OSError
+        There is not enough room for it.
+    """
     healpix = isinstance(grid, HealpixGrid)
     version = HEALPIX_VERSION if healpix else FORMAT_VERSION
     shared = [fits.Card("EXTMAPV", version, "version of this layout of an extmap_tf map")]
     shared += about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples)
-    images = images_of(percentiles, n_samples)
+    about = (grid, distance, provenance.band, images_of(percentiles, n_samples), shared, overwrite)
     if healpix:
-        band = provenance.band
-        parts = healpix_tables.write_tables(
-            images, layers.__getitem__, grid.pixels, grid.nside, distance, band
-        )
+        filled = _filled_tables(path, *about)
     else:
-        parts = _write_images(images, layers, grid, distance, provenance.band)
-    hdus = fits.HDUList([fits.PrimaryHDU(), *parts])
-    explain_flags(hdus["SKY" if healpix else "FLAG"])
+        filled = _filled_images(path, *about, _lengths(distance, percentiles, n_samples))
+    with filled as put:
+        yield put
+
+
+@contextlib.contextmanager
+def _filled_tables(path, grid, distance, band, images, shared, overwrite):
+    layers = {}
+
+    def put(first, part):
+        for name, values in part.items():
+            if name not in layers:
+                layers[name] = np.zeros((grid.n_sightlines, *values.shape[1:]), values.dtype)
+            layers[name][first : first + len(values)] = values
+
+    yield put
+    tables = healpix_tables.write_tables(images, layers.__getitem__, grid.pixels, grid.nside, distance, band)
+    hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
+    explain_flags(hdus["SKY"])
     write_hdus(path, hdus, shared, overwrite)
 
 
-def _write_images(images, layers, grid, distance, band):
-    hdus = []
+@contextlib.contextmanager
+def _filled_images(path, grid, distance, band, images, shared, overwrite, lengths):
+    hdus = fits.HDUList([fits.PrimaryHDU()])
     for name, (attribute, axes, unit, quantity) in images.items():
-        layer = np.flip(layers[attribute], axis=1)
-        hdu = fits.ImageHDU(np.ascontiguousarray(_sky_last(layer)), name=name)
+        shape = (*(lengths[axis] for axis in axes), *grid.shape)
+        # Takes no memory: the header is all that is wanted of it.
+        pixels = np.broadcast_to(np.zeros((), _DTYPES.get(attribute, ">f4")), shape)
+        hdu = fits.ImageHDU(pixels, name=name)
         hdu.header.extend(_wcs_cards(grid, distance, axes), end=True)
         if unit:
             hdu.header["BUNIT"] = (unit, "unit of the pixels")
         hdu.header["QUANTITY"] = quantity.format(band=band)
         hdus.append(hdu)
-    return hdus
+    explain_flags(hdus["FLAG"])
+    _share(hdus, shared)
+    with whole_path(path, overwrite=overwrite) as temporary:
+        offsets = _write_headers(temporary, hdus)
+        # Not memory-mapped: a few fields touch each page of the file, and each touch would cost a fault.
+        with open(temporary, "r+b") as stream:
+
+            def put(first, layers):
+                for offset, (attribute, *_) in zip(offsets[1:], images.values(), strict=True):
+                    dtype = np.dtype(_DTYPES.get(attribute, ">f4"))
+                    for place, planes in _runs(first, layers[attribute].astype(dtype, copy=False), grid):
+                        for number, plane in enumerate(planes):
+                            stream.seek(offset + (number * grid.n_sightlines + place) * dtype.itemsize)
+                            stream.write(plane)
+
+            yield put
+            stream.flush()
+            with fits.open(temporary, memmap=True) as written:
+                for hdu in written:
+                    # Not in astropy's mode of updates, which would add checksums with the time.
+                    _add_checksum(hdu)
+                    stream.seek(hdu.fileinfo()["hdrLoc"])
+                    stream.write(hdu.header.tostring().encode("ascii"))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _runs(first, layer, grid):
+    """What of a layer [n, ...], of the fields from `first` on, lies together in a sky image: l descends.
+
+    Yields
+    ------
+    int, ndarray [n_planes, n_together]
+        Where in each plane the pixels begin, and the pixels.
+    """
+    n_l, end = grid.n_l, first + len(layer)
+    # Part of a row of the sky, whole rows, part of a row; some may be empty.
+    bounds = np.clip([first, -(-first // n_l) * n_l, end // n_l * n_l, end], first, end)
+    for begin, stop in itertools.pairwise(np.unique(bounds).tolist()):
+        whole = begin % n_l == 0 and stop % n_l == 0
+        width = n_l if whole else stop - begin
+        rows = layer[begin - first : stop - first].reshape(-1, width, *layer.shape[1:])[:, ::-1]
+        planes = rows.reshape(stop - begin, -1).T
+        i_b, i_l = divmod(begin, n_l)
+        yield i_b * n_l + n_l - i_l - width, np.ascontiguousarray(planes)
+
+
+def _write_headers(path, hdus):
+    """Write a FITS file whose data are zeros yet; returns where they begin, in bytes."""
+    offsets = []
+    with open(path, "wb") as stream:
+        for hdu in hdus:
+            # Of the length that they will have.
+            hdu.header["CHECKSUM"], hdu.header["DATASUM"] = ("0" * 16, _CHECKED), ("0", _CHECKED)
+            stream.write(hdu.header.tostring().encode("ascii"))
+            offsets.append(stream.tell())
+            stream.seek(-(-hdu.size // _BLOCK_BYTES) * _BLOCK_BYTES, os.SEEK_CUR)
+        size = stream.tell()
+        stream.truncate(size)
+        if hasattr(os, "posix_fallocate"):
+            # In one piece on the disk, and a disk that is full is told now.
+            os.posix_fallocate(stream.fileno(), 0, size)
+    return offsets
 
 
 def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples):
@@ -177,13 +288,22 @@ def explain_flags(hdu):
 
 def write_hdus(path, hdus, shared, overwrite=False):
     """Write a FITS file whose parts all end with the cards `shared` and with checksums."""
-    hdus.update_extend()
+    _share(hdus, shared)
     for hdu in hdus:
-        hdu.header.extend(shared, end=True)
-        # A fixed comment: astropy's own holds the time, and the same map must give the same bytes.
-        hdu.add_checksum(when="FITS checksum convention")
+        _add_checksum(hdu)
     with whole_file(path, "wb", overwrite=overwrite) as stream:
         hdus.writeto(stream)
+
+
+def _share(hdus, cards):
+    hdus.update_extend()
+    for hdu in hdus:
+        hdu.header.extend(cards, end=True)
+
+
+def _add_checksum(hdu):
+    # A fixed comment: astropy's own holds the time, and the same map must give the same bytes.
+    hdu.add_checksum(when=_CHECKED)
 
 
 def read_layers(path, verify=False):
@@ -239,12 +359,7 @@ def _layers_of(path, hdus, verify):
     grid = _healpix_grid(header) if healpix else _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
     distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
     provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
-    lengths = {
-        "edge": distance.n_distances,
-        "bin": distance.n_distances,
-        "percentile": len(percentiles),
-        "sample": header["NSAMPLES"],
-    }
+    lengths = _lengths(distance, percentiles, header["NSAMPLES"])
     if healpix:
         layers = healpix_tables.read_tables(path, hdus, images, lengths, grid)
     else:
@@ -310,12 +425,14 @@ def images_of(percentiles, n_samples):
     return images
 
 
-def _sky_last(layer):
-    """[n_b, n_l, ...] -> [..., n_b, n_l], the order of FITS images."""
-    return np.moveaxis(layer, (0, 1), (-2, -1))
+def _lengths(distance, percentiles, n_samples):
+    """How long the axes of a map's images are, by name."""
+    n = distance.n_distances
+    return {"edge": n, "bin": n, "percentile": len(percentiles), "sample": n_samples}
 
 
 def _sky_first(data):
+    """[..., n_b, n_l], the order of FITS images -> [n_b, n_l, ...]."""
     return np.moveaxis(data, (-2, -1), (0, 1))
 
 

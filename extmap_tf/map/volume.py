@@ -29,6 +29,9 @@ SKY_MODES = ("nearest", "linear")
 # is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
 BIN_TOLERANCE = 1e-9
 
+# The least coverage of a field that gets an estimate, where nothing else is said.
+MIN_COVERAGE = 0.5
+
 # Positions answered at once: memory stays bounded and the intermediate arrays stay in the processor's cache.
 BLOCK = 1 << 16
 
@@ -52,6 +55,77 @@ def profiles_at(cumulative, distance, distances_kpc):
     cumulative = np.asarray(cumulative)
     k, fraction, _ = _bins_of(distance, np.asarray(distances_kpc, float))
     return _inside_bin(cumulative[..., k], cumulative[..., np.maximum(k - 1, 0)], k, fraction)
+
+
+def map_layers(
+    shape,
+    distance,
+    kind,
+    density,
+    coverage,
+    n_stars,
+    min_coverage=MIN_COVERAGE,
+    distribution=None,
+    outlier=None,
+):
+    """What a map holds of each field, whether these are all of its fields or some.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the fields: that of the map's grid, or (n,).
+    distance : DistanceGrid
+    kind : {"estimate", "truth"}
+    density, coverage, n_stars, min_coverage, distribution, outlier
+        As for `ExtinctionMap`, over `shape` in place of [n_b, n_l].
+
+    Returns
+    -------
+    dict of str to ndarray
+        The layers of `extmap_tf.map.layout`, by attribute of `ExtinctionMap`.
+    """
+    density = np.array(density, np.float32)
+    coverage = np.array(coverage, np.float32)
+    n_stars = np.array(n_stars)
+    outlier = np.zeros(shape, np.uint8) if outlier is None else np.array(outlier)
+    for name, layer, expected in (
+        ("density", density, (*shape, distance.n_distances)),
+        ("coverage", coverage, shape),
+        ("n_stars", n_stars, shape),
+        ("outlier", outlier, shape),
+    ):
+        if layer.shape != expected:
+            raise DataError(
+                f"{name} of a map must have the shape {expected} of its grids, got: {layer.shape}"
+            )
+    if not ((coverage >= 0) & (coverage <= 1)).all():
+        worst = coverage[~((coverage >= 0) & (coverage <= 1))][0]
+        raise DataError(f"coverage of a map must be 0 to 1, got: {worst}")
+    for name, layer, end, most in (
+        ("n_stars", n_stars, 2**31, "2^31 - 1"),
+        ("outlier", outlier, 1 << len(OUTLIER_FLAGS), "15"),
+    ):
+        if layer.dtype.kind not in "iu" or not ((layer >= 0) & (layer < end)).all():
+            raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
+    layers = {"density": density}
+    if distribution is not None:
+        layers |= distribution.layers(shape, distance.n_distances)
+    flag = np.zeros(shape, np.uint8)
+    if kind == "estimate":
+        flag[n_stars == 0] |= Flag.NO_STARS.value
+        flag[coverage < min_coverage] |= Flag.LOW_COVERAGE.value
+    finite = np.all(
+        [np.isfinite(layer).reshape(*shape, -1).all(axis=-1) for layer in layers.values()], axis=0
+    )
+    flag[(flag == 0) & ~finite] = Flag.NO_PROFILE.value
+    for layer in layers.values():
+        layer[flag != 0] = np.nan
+    flag |= (outlier << OUTLIER_SHIFT).astype(np.uint8)
+    if "cumulative" not in layers:
+        layers["cumulative"] = _to_cumulative(density, distance)
+    if "density_samples" in layers:
+        layers["cumulative_samples"] = _to_cumulative(layers.pop("density_samples"), distance)
+    return layers | {"coverage": coverage, "n_stars": n_stars.astype(np.int32), "flag": flag}
 
 
 class ExtinctionMap:
@@ -114,68 +188,22 @@ class ExtinctionMap:
         coverage,
         n_stars,
         provenance,
-        min_coverage=0.5,
+        min_coverage=MIN_COVERAGE,
         distribution=None,
         outlier=None,
     ):
-        density = np.array(density, np.float32)
-        coverage = np.array(coverage, np.float32)
-        n_stars = np.array(n_stars)
-        outlier = np.zeros(grid.shape, np.uint8) if outlier is None else np.array(outlier)
-        for name, layer, shape in (
-            ("density", density, (*grid.shape, distance.n_distances)),
-            ("coverage", coverage, grid.shape),
-            ("n_stars", n_stars, grid.shape),
-            ("outlier", outlier, grid.shape),
-        ):
-            if layer.shape != shape:
-                raise DataError(
-                    f"{name} of a map must have the shape {shape} of its grids, got: {layer.shape}"
-                )
-        if not ((coverage >= 0) & (coverage <= 1)).all():
-            worst = coverage[~((coverage >= 0) & (coverage <= 1))][0]
-            raise DataError(f"coverage of a map must be 0 to 1, got: {worst}")
-        for name, layer, end, most in (
-            ("n_stars", n_stars, 2**31, "2^31 - 1"),
-            ("outlier", outlier, 1 << len(OUTLIER_FLAGS), "15"),
-        ):
-            if layer.dtype.kind not in "iu" or not ((layer >= 0) & (layer < end)).all():
-                raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
         if not 0 <= min_coverage <= 1:
             raise ConfigError(f"min_coverage must be 0 to 1, got: {min_coverage!r}")
-        layers = {"density": density}
-        if distribution is not None:
-            layers |= distribution.layers(grid.shape, distance.n_distances)
-        flag = np.zeros(grid.shape, np.uint8)
-        if provenance.kind == "estimate":
-            flag[n_stars == 0] |= Flag.NO_STARS.value
-            flag[coverage < min_coverage] |= Flag.LOW_COVERAGE.value
-        finite = np.all(
-            [np.isfinite(layer).reshape(*grid.shape, -1).all(axis=-1) for layer in layers.values()], axis=0
-        )
-        flag[(flag == 0) & ~finite] = Flag.NO_PROFILE.value
-        for layer in layers.values():
-            layer[flag != 0] = np.nan
-        flag |= (outlier << OUTLIER_SHIFT).astype(np.uint8)
-        if "cumulative" not in layers:
-            layers["cumulative"] = self._to_cumulative(density, distance)
-        if "density_samples" in layers:
-            layers["cumulative_samples"] = self._to_cumulative(layers.pop("density_samples"), distance)
+        about = (density, coverage, n_stars, min_coverage, distribution, outlier)
+        layers = map_layers(grid.shape, distance, provenance.kind, *about)
         self._hold(
             grid,
             distance,
             provenance,
             float(min_coverage),
             () if distribution is None else tuple(distribution.percentiles),
-            coverage=coverage,
-            n_stars=n_stars.astype(np.int32),
-            flag=flag,
             **layers,
         )
-
-    @staticmethod
-    def _to_cumulative(density, distance):
-        return density_to_cumulative(density.astype(float), distance.step_kpc).astype(np.float32)
 
     def _hold(self, grid, distance, provenance, min_coverage, percentiles, path=None, **layers):
         self.grid = grid
@@ -591,6 +619,10 @@ class ExtinctionMap:
         numbers = ", ".join(f"{p:g}" for p in self.percentiles)
         text = f"median, mean, std and percentiles {numbers}"
         return f"{text}; {self.n_samples} samples" if self.n_samples else f"{text}; no samples"
+
+
+def _to_cumulative(density, distance):
+    return density_to_cumulative(density.astype(float), distance.step_kpc).astype(np.float32)
 
 
 def _bins_of(distance, d_kpc):

@@ -147,3 +147,23 @@ def parse_readable_examples(serialized, config):
         return tf.tensor_scatter_nd_update(unknown, index[:, None], value)
 
     return {name: in_place(value) for name, value in found.items()}
+
+
+def parse_field_facts(serialized):
+    """Of survey examples, what a map says of a field beside its profile.
+
+    Parameters
+    ----------
+    serialized : tf.Tensor of string [batch]
+
+    Returns
+    -------
+    dict of str to tf.Tensor
+        n_stars (int64) and coverage (float32) [batch].
+    """
+    import tensorflow as tf
+
+    features = {"n_stars": tf.int64, "coverage": tf.float32}
+    return tf.io.parse_example(
+        serialized, {name: tf.io.FixedLenFeature([], dtype) for name, dtype in features.items()}
+    )

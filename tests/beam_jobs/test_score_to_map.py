@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
-from apache_beam.ml.inference.base import PredictionResult
 from astropy.io import fits
 
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids import PERCENTILES
+from extmap_tf.map.distribution import Distribution
+from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
-from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.map.volume import MIN_COVERAGE, ExtinctionMap
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import serialized_examples
-from extmap_tf.records.example import field_to_example
+from extmap_tf.records.example import field_to_example, parse_examples
 from extmap_tf.records.manifest import Records
 
 N_PERCENTILES = len(PERCENTILES)
@@ -42,17 +43,19 @@ class TimesTen:
         return outputs_of([[10.0 * len(example)] * 4 for example in batch])
 
 
-def test_the_handler_keeps_each_result_with_its_example_and_the_batch_size():
+def batch_of(*examples):
+    return {"examples": list(examples), "n_stars": np.arange(len(examples))}
+
+
+def test_the_handler_gives_the_layers_of_a_batch_as_arrays():
     handler = job.SavedModelHandler("nowhere")
-    batch = [b"a", b"bbb", b"cc"]
-    results = handler.run_inference(batch, TimesTen())
-    assert [result.example for result in results] == batch
-    assert [result.inference["density"][0] for result in results] == [10.0, 30.0, 20.0]
-    assert [result.inference["cumulative_percentiles"].shape for result in results] == [
-        (N_PERCENTILES, 4)
-    ] * 3
-    sizes = handler.batch_elements_kwargs()
-    assert sizes["min_batch_size"] == sizes["max_batch_size"] == 512
+    batches = [batch_of(b"a", b"bbb", b"cc"), batch_of(b"dddd")]
+    several, one = handler.run_inference(batches, TimesTen())
+    assert several["density"][:, 0].tolist() == [10.0, 30.0, 20.0]
+    assert several["cumulative_percentiles"].shape == (3, N_PERCENTILES, 4)
+    assert several["n_stars"].tolist() == [0, 1, 2]
+    assert one["density"][:, 0].tolist() == [40.0]
+    assert handler.get_num_bytes(batches) == 10
 
 
 def test_a_saved_model_without_a_distribution_is_named():
@@ -63,7 +66,7 @@ def test_a_saved_model_without_a_distribution_is_named():
             return outputs
 
     with pytest.raises(DataError, match=r"^nowhere: a SavedModel without density_std: export it again"):
-        job.SavedModelHandler("nowhere").run_inference([b"a"], Old())
+        job.SavedModelHandler("nowhere").run_inference([batch_of(b"a")], Old())
 
 
 def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_records, tiny_config, tmp_path):
@@ -92,53 +95,66 @@ def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_rec
 
 
 def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_config, tmp_path):
-    volume = job.make_map(survey_records, saved_model, tmp_path / "map.fits", n_samples=3)
-    opened = ExtinctionMap.read(tmp_path / "map.fits")
-    assert opened.n_samples == volume.n_samples == 3
+    job.make_map(survey_records, saved_model, tmp_path / "map.fits", n_samples=3)
+    opened = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
+    assert opened.n_samples == 3
     steps = tiny_config.seed + np.arange(3)
     for number, step in enumerate(steps):
         found = opened.cumulative_samples[:, :, number]
         np.testing.assert_allclose(found, step * opened.cumulative, rtol=1e-4, atol=1e-5)
-    assert job.make_map(survey_records, saved_model, tmp_path / "none.fits").n_samples == 0
+    job.make_map(survey_records, saved_model, tmp_path / "none.fits")
+    assert ExtinctionMap.read(tmp_path / "none.fits").n_samples == 0
     with pytest.raises(ConfigError, match="samples must be 0 to 32, got: 33"):
         job.make_map(survey_records, saved_model, tmp_path / "many.fits", n_samples=33)
 
 
-def test_tiles_come_together_in_any_order(tiny_config, tmp_path):
+def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_config, tmp_path):
     grid, distance = tiny_config.sightlines, tiny_config.distance
-    rng = np.random.default_rng(0)
-    density = rng.random((6, 40)).astype(np.float32)
+    assert grid.shape == (2, 3)
+    density = np.random.default_rng(0).random((6, 40)).astype(np.float32)
+    density[3, 7] = np.nan
     outputs = outputs_of(density)
     layers = {layer: outputs[name] for name, layer in job.LAYERS.items()}
-    rows = []
-    for index in range(6):
-        values = {name: layer[index] for name, layer in layers.items()}
-        rows.append((index, {"n_stars": 10 + index, "coverage": 1.0, **values}))
-    rng.shuffle(rows)
+    layers |= {"n_stars": np.arange(6), "coverage": np.linspace(0.4, 1, 6, dtype=np.float32)}
+    layers["density_samples"] = np.repeat(density[:, None], 3, axis=1)
     paths = []
-    for tile, part in ((1, rows[:4]), (0, rows[4:])):
-        paths.append(str(tmp_path / job.write_tile((tile, part), str(tmp_path))))
+    for first, end in ((2, 6), (0, 2)):
+        part = {name: layer[first:end] for name, layer in layers.items()}
+        tile = job.to_map_layers((first, part), distance)
+        paths.append(str(tmp_path / job.write_tile(tile, str(tmp_path))))
     provenance = Provenance.of(tiny_config, "estimate")
-    volume = job.tiles_to_map(paths, grid, distance, provenance)
-    for name, layer in layers.items():
-        found = volume.flag >> OUTLIER_SHIFT if name == "outlier" else getattr(volume, name)
-        np.testing.assert_array_equal(found.reshape(layer.shape), layer, err_msg=name)
-    assert volume.n_stars.ravel().tolist() == list(range(10, 16))
-    with pytest.raises(DataError, match=r"^2 of 6 fields are missing .* and 0 are there twice"):
-        job.tiles_to_map(paths[:1], grid, distance, provenance)
-    with pytest.raises(DataError, match=r"^2 of 6 fields are missing .* and 4 are there twice"):
-        job.tiles_to_map([paths[0]] * 2, grid, distance, provenance)
+    about = (grid, distance, provenance, MIN_COVERAGE, PERCENTILES, 3)
+    with new_map_file(tmp_path / "tiles.fits", *about) as put:
+        job.put_tiles(put, paths, 6)
+    layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
+    at_once = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
+    at_once |= {"provenance": provenance, "distribution": Distribution(**layers)}
+    ExtinctionMap(grid, distance, **at_once).write(tmp_path / "whole.fits")
+    assert (tmp_path / "tiles.fits").read_bytes() == (tmp_path / "whole.fits").read_bytes()
+    assert b"checksum updated" not in (tmp_path / "tiles.fits").read_bytes()
+    for chosen, words in ((paths[:1], "2 of 6 .* and 0"), ([paths[0]] * 2, "2 of 6 .* and 4")):
+        with (
+            pytest.raises(DataError, match=f"^{words} are there twice"),
+            new_map_file(tmp_path / "not.fits", *about) as put,
+        ):
+            job.put_tiles(put, chosen, 6)
+    assert not list(tmp_path.glob("*not.fits*"))
 
 
-def test_a_result_goes_to_its_tile_with_the_fields_counts(survey_records, tiny_config):
+def test_a_shard_is_read_in_batches_with_what_the_map_says_of_each_field(
+    survey_records, tiny_config, monkeypatch
+):
+    monkeypatch.setattr("extmap_tf.model.scoring.BATCH_SIZE", 4)
     records = Records.open(survey_records)
-    example = next(iter(serialized_examples(records.shard_paths("all")).as_numpy_iterator()))
-    result = PredictionResult(example, {"density": np.zeros(40)})
-    tile, (index, values) = job.result_to_row(job.FIELDS_PER_TILE + 3, result)
-    assert tile == 1
-    assert index == job.FIELDS_PER_TILE + 3
-    assert values["n_stars"] > 0
-    assert values["coverage"] == 1.0
+    (path,) = records.shard_paths("all")
+    batches = list(job.read_shard((100, path)))
+    assert [first for first, _ in batches] == [100, 104]
+    serialized = list(serialized_examples([path]).as_numpy_iterator())
+    assert [example for _, batch in batches for example in batch["examples"]] == serialized
+    parsed = parse_examples(serialized, tiny_config, "survey")
+    for name in ("n_stars", "coverage"):
+        found = np.concatenate([batch[name] for _, batch in batches])
+        np.testing.assert_array_equal(found, parsed[name])
 
 
 def test_mock_records_make_no_map(saved_model, mock_records, tmp_path):

@@ -6,6 +6,8 @@ In one process: the product of two large matrices, then inference and training o
 of the default one, with their share of the product's operations a second. Then survey records of the `carina`
 grid (7,585 fields, Poisson draws of a reference CMD) are scored by the bare SavedModel, by the scoring job,
 and by the whole command ``extmap-tf score --model carina`` in a new process, start-up and map file included.
+The job also scores an eighth of the fields: what the others add to it is its rate without the start, in which
+the model is loaded and traced.
 """
 
 import argparse
@@ -98,6 +100,24 @@ def matrix_product(dtype, repeats):
     return 2.0 * MATRIX**3 / median_seconds(lambda: tf.matmul(a, a).numpy()[0, 0], repeats)
 
 
+def network_ratios(args, figures):
+    """Print and keep the rates of the networks; returns their shares of the matrix product's operations."""
+    ratios = {}
+    print(f"{'':24s} {'weights':>12s} {'images/s':>12s} {'% peak':>8s} {'training/s':>12s}")
+    policies = {"float32": "float32"} | ({"mixed_bfloat16": "bfloat16"} if args.bfloat16 else {})
+    for policy, dtype in policies.items():
+        rate = matrix_product(dtype, args.repeats)
+        figures[f"matrix product {dtype} Gop/s"] = rate / 1e9
+        print(f"matrix product {dtype}: {rate / 1e9:,.0f} Gop/s")
+        for preset in ("cornu2022", "dense"):
+            share = network_rates(preset, policy, args.batch, args.repeats, rate, figures)
+            ratios[f"{preset} {policy} share of the matrix product"] = share
+    ratios["dense over cornu2022, inference"] = (
+        figures["dense float32 inference images/s"] / figures["cornu2022 float32 inference images/s"]
+    )
+    return ratios
+
+
 def write_survey(config, folder):
     """Survey records of the configuration's grid: Poisson draws of the sector's mean CMD."""
     from beam_jobs import shards
@@ -127,7 +147,13 @@ def write_survey(config, folder):
 
 
 def scoring_rates(repeats, figures):
-    """Print and keep images/s of the bare SavedModel, of the job, and seconds of the whole command."""
+    """Print and keep images/s of the bare SavedModel and of the job, and seconds of the whole command.
+
+    Returns
+    -------
+    dict of str to float
+        Ratios of the job's rate to the SavedModel's: with the start, and without it also by processor time.
+    """
     from beam_jobs.score_to_map import make_map
     from extmap_tf.model.scoring import BATCH_SIZE, Scorer
     from extmap_tf.model.versions import find_saved_model
@@ -135,56 +161,71 @@ def scoring_rates(repeats, figures):
     from extmap_tf.records.manifest import Records
 
     folder, card = find_saved_model("carina")
-    n = card.config.sightlines.n_sightlines
+    config = card.config
+    few = config.replace(**{"sightlines.b_min_deg": -0.5, "sightlines.b_max_deg": 0.5})
+    n, n_few = config.sightlines.n_sightlines, few.sightlines.n_sightlines
     with tempfile.TemporaryDirectory() as scratch:
-        survey = Path(scratch, "survey")
-        survey.mkdir()
-        write_survey(card.config, survey)
+        survey, part, out = (Path(scratch, name) for name in ("survey", "part", "map.fits"))
+        for records, made_for in ((survey, config), (part, few)):
+            records.mkdir()
+            write_survey(made_for, records)
         scorer = Scorer(folder)
         batches = list(serialized_examples(Records.open(survey).shard_paths("all")).batch(BATCH_SIZE))
+        scorer.score_examples(batches[0].numpy())
         command = [sys.executable, "-m", "extmap_tf", "score", "--model", "carina", "--overwrite"]
-        command += ["--records", str(survey), "--out", str(Path(scratch, "map.fits"))]
+        command += ["--records", str(survey), "--out", str(out)]
         rows = {
             "bare": lambda: [scorer.score_examples(batch.numpy()) for batch in batches],
-            "job": lambda: make_map(survey, folder, Path(scratch, "map.fits"), overwrite=True),
+            "job": lambda: make_map(survey, folder, out, overwrite=True),
+            "job of few": lambda: make_map(part, folder, out, overwrite=True),
             "command": lambda: subprocess.run(command, check=True, capture_output=True),
         }
-        times = {name: [] for name in rows}
+        walls, spent = ({name: [] for name in rows} for _ in range(2))
         for _ in range(repeats):
             for name, function in rows.items():
-                start = time.perf_counter()
+                start, cpu_start = time.perf_counter(), time.process_time()
                 with contextlib.redirect_stderr(io.StringIO()):
                     function()
-                times[name].append(time.perf_counter() - start)
-    bare, job, command = (statistics.median(times[name]) for name in rows)
-    figures |= {"bare images/s": n / bare, "scoring job images/s": n / job, "score command s": command}
-    print(f"\n{n:,} fields: bare SavedModel {n / bare:,.0f} images/s, scoring job {n / job:,.0f} images/s")
-    print(f"records to map by 'extmap-tf score', start-up included: {command:.1f} s")
-    return bare / job
+                walls[name].append(time.perf_counter() - start)
+                spent[name].append(time.process_time() - cpu_start)
+
+    def medians(times):
+        return {name: statistics.median(several) for name, several in times.items()}
+
+    def steady(times):
+        return (times["job"] - times["job of few"]) / (n - n_few)
+
+    wall, cpu = medians(walls), medians(spent)
+    per_image = {
+        "bare SavedModel": (wall["bare"] / n, cpu["bare"] / n),
+        "scoring job": (wall["job"] / n, cpu["job"] / n),
+        "scoring job without start": (steady(wall), steady(cpu)),
+    }
+    print(f"\n{n:,} fields               images/s   processor ms an image")
+    for name, (seconds, processor) in per_image.items():
+        figures |= {f"{name} images/s": 1 / seconds, f"{name} processor ms an image": 1000 * processor}
+        print(f"{name:25s} {1 / seconds:10,.0f} {1000 * processor:12.2f}")
+    figures["score command s"] = wall["command"]
+    print(f"records to map by 'extmap-tf score', start-up included: {wall['command']:.1f} s")
+    return {
+        "scoring job over bare SavedModel": wall["bare"] / wall["job"],
+        "scoring job without start over bare SavedModel": wall["bare"] / n / steady(wall),
+        "scoring job without start over bare SavedModel, processor time": cpu["bare"] / n / steady(cpu),
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--scoring-only", action="store_true", help="leave the networks by themselves out")
     parser.add_argument("--bfloat16", action="store_true", help="also in mixed_bfloat16 (matrix units)")
     parser.add_argument("--json", help="write figures and ratios to this file")
     args = parser.parse_args()
     start_tensorflow()
-    figures, ratios = {}, {}
-    print(f"{'':24s} {'weights':>12s} {'images/s':>12s} {'% peak':>8s} {'training/s':>12s}")
-    policies = {"float32": "float32"} | ({"mixed_bfloat16": "bfloat16"} if args.bfloat16 else {})
-    for policy, dtype in policies.items():
-        rate = matrix_product(dtype, args.repeats)
-        figures[f"matrix product {dtype} Gop/s"] = rate / 1e9
-        print(f"matrix product {dtype}: {rate / 1e9:,.0f} Gop/s")
-        for preset in ("cornu2022", "dense"):
-            share = network_rates(preset, policy, args.batch, args.repeats, rate, figures)
-            ratios[f"{preset} {policy} share of the matrix product"] = share
-    ratios["dense over cornu2022, inference"] = (
-        figures["dense float32 inference images/s"] / figures["cornu2022 float32 inference images/s"]
-    )
-    ratios["scoring job over bare SavedModel"] = scoring_rates(args.repeats, figures)
+    figures = {}
+    ratios = {} if args.scoring_only else network_ratios(args, figures)
+    ratios |= scoring_rates(args.repeats, figures)
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.2f}")
     if args.json:

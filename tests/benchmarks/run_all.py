@@ -1,10 +1,11 @@
 """All benchmarks of speed in one command, and what got worse since the baseline.
 
-    python tests/benchmarks/run_all.py [--json FILE] [--keep-as-baseline]
+    python tests/benchmarks/run_all.py [--json FILE] [--keep-as-baseline] [--quick]
 
 Each runs by itself, one after the other. Of its results the ratios are compared with those kept in
 ``baseline.json``: they are made within one run on one machine, and more is better. One that is lower by more
-than 20 % is named at the end, and the exit status is 1.
+than 20 % is named at the end, and the exit status is 1. With ``--quick`` each does as little as it can, which
+shows that all of them run and says nothing of speed.
 """
 
 import argparse
@@ -23,6 +24,12 @@ COMMANDS = {
     "networks": ["networks.py"],
     "query": ["query_speed.py"],
 }
+QUICK = {
+    "ingest": ["ingest.py", "--rows", "20000", "--grid-rows", "5000", "--repeats", "1"],
+    "pairs": ["pairs.py", "--pairs", "50", "100"],
+    "networks": ["networks.py", "--batch", "64", "--repeats", "1"],
+    "query": ["query_speed.py", "--positions", "10000", "--repeats", "1"],
+}
 
 
 def worse(ratios, baseline):
@@ -38,10 +45,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures and ratios to this file")
     parser.add_argument("--keep-as-baseline", action="store_true", help="later runs compare with this one")
+    parser.add_argument("--quick", action="store_true", help="only see that all of them run")
     args = parser.parse_args()
+    if args.quick and args.keep_as_baseline:
+        parser.error("--quick makes no baseline")
     figures, ratios = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (script, *options) in COMMANDS.items():
+        for name, (script, *options) in (QUICK if args.quick else COMMANDS).items():
             print(f"\n{name}: python tests/benchmarks/{script} {' '.join(options)}", flush=True)
             out = Path(folder, f"{name}.json")
             subprocess.run([sys.executable, HERE / script, *options, "--json", out], check=True)
@@ -50,6 +60,9 @@ def main():
             ratios |= {f"{name}: {what}": ratio for what, ratio in found["ratios"].items()}
     if args.json:
         args.json.write_text(json.dumps({"figures": figures, "ratios": ratios}, indent=1) + "\n")
+    if args.quick:
+        print("\nall of them run; their ratios say nothing")
+        return 0
     if args.keep_as_baseline:
         BASELINE.write_text(json.dumps(ratios, indent=1) + "\n")
     if not BASELINE.exists():

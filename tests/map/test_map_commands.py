@@ -74,6 +74,13 @@ def test_compare_and_report_refuse_what_is_there_before_any_work(map_file, tmp_p
     assert "report.html exists already" in fails(capsys, *argv)
 
 
+def test_plot_finds_figures_of_before_before_it_reads_records(map_file, tmp_path, capsys):
+    (tmp_path / "sky.pdf").touch()
+    argv = ["plot", map_file, "--out", tmp_path, "--format", "pdf", "--records", tmp_path / "none"]
+    assert "sky.pdf exists already" in fails(capsys, *argv)
+    assert "none: no such records folder" in fails(capsys, *argv, "--overwrite")
+
+
 def test_compare_knows_what_the_numbers_of_marshall_are(map_file, tmp_path, capsys):
     argv = ["compare", map_file, "--with", marshall_file(tmp_path), "--distance", 0.9]
     last = runs(capsys, *argv).splitlines()[-1].split()

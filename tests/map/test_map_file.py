@@ -331,7 +331,7 @@ def test_edited_headers_are_refused(path, image, keyword, value, words):
 
 
 def test_failed_write_leaves_nothing(volume, tmp_path, monkeypatch):
-    monkeypatch.setattr(fits.HDUList, "writeto", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("os.posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         volume.write(tmp_path / "new" / "map.fits")
     assert list(tmp_path.iterdir()) == []
