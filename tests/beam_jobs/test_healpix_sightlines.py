@@ -130,10 +130,9 @@ def test_from_mock_pairs_to_a_map_around_the_pole(
     mocks_to_records.make_records(pole_config, str(tmp_path / "mocks"), examples_per_shard=100)
     train(Records.open(tmp_path / "mocks"), pole_config, tmp_path / "training", echo=lambda line: None)
     export(tmp_path / "training", tmp_path / "model")
-    made = score_to_map.make_map(pole_records, tmp_path / "model", tmp_path / "map.fits", n_samples=2)
+    score_to_map.make_map(pole_records, tmp_path / "model", tmp_path / "map.fits", n_samples=2)
     volume = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
     assert volume.grid == pole_config.sightlines
-    np.testing.assert_array_equal(volume.cumulative, made.cumulative)
     assert volume.has_profile.all()
     assert volume.n_samples == 2
     assert np.isfinite(volume.query_gal([0.0, 77.0], [-90.0, -89.5], 1.0).value).all()
