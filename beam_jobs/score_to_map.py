@@ -24,6 +24,9 @@ from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import MIN_COVERAGE, map_layers
 from extmap_tf.quiet import start_tensorflow
 
+# Some 40 MB.
+_FIELDS_PUT_AT_ONCE = 4096
+
 # As many as the SavedModel draws.
 MAX_SAMPLES = 32
 
@@ -159,11 +162,7 @@ def put_tiles(put, paths, n_sightlines):
         A field of the grid is missing or there twice.
     """
     seen = np.zeros(n_sightlines, np.int64)
-    for path in paths:
-        stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-        with stream, np.load(stream) as tile:
-            layers = dict(tile)
-        first = int(layers.pop("first"))
+    for first, layers in _joined(map(_read_tile, paths)):
         seen[first : first + len(layers["flag"])] += 1
         put(first, layers)
     if (seen != 1).any():
@@ -171,6 +170,30 @@ def put_tiles(put, paths, n_sightlines):
             f"{np.count_nonzero(seen == 0)} of {n_sightlines} fields are missing in the scored records "
             f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
         )
+
+
+def _read_tile(path):
+    stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    with stream, np.load(stream) as tile:
+        layers = dict(tile)
+    return int(layers.pop("first")), layers
+
+
+def _joined(tiles):
+    """Join tiles that follow each other: what lies together in an image is written together."""
+    run, end = [], None
+    for first, layers in tiles:
+        if run and (first != end or end - run[0][0] >= _FIELDS_PUT_AT_ONCE):
+            yield _one_of(run)
+            run = []
+        run.append((first, layers))
+        end = first + len(layers["flag"])
+    if run:
+        yield _one_of(run)
+
+
+def _one_of(run):
+    return run[0][0], {name: np.concatenate([layers[name] for _, layers in run]) for name in run[0][1]}
 
 
 def build(pipeline, shards, handler, distance, folder):

@@ -108,7 +108,11 @@ def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_
         job.make_map(survey_records, saved_model, tmp_path / "many.fits", n_samples=33)
 
 
-def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_config, tmp_path):
+@pytest.mark.parametrize("at_once", [1, 4096])
+def test_tiles_put_in_any_order_give_the_file_of_a_map_made_at_once(
+    at_once, tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(job, "_FIELDS_PUT_AT_ONCE", at_once)
     grid, distance = tiny_config.sightlines, tiny_config.distance
     assert grid.shape == (2, 3)
     density = np.random.default_rng(0).random((6, 40)).astype(np.float32)
@@ -118,7 +122,7 @@ def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_conf
     layers |= {"n_stars": np.arange(6), "coverage": np.linspace(0.4, 1, 6, dtype=np.float32)}
     layers["density_samples"] = np.repeat(density[:, None], 3, axis=1)
     paths = []
-    for first, end in ((2, 6), (0, 2)):
+    for first, end in ((2, 4), (4, 6), (0, 2)):
         part = {name: layer[first:end] for name, layer in layers.items()}
         tile = job.to_map_layers((first, part), distance)
         paths.append(str(tmp_path / job.write_tile(tile, str(tmp_path))))
@@ -132,7 +136,7 @@ def test_tiles_filled_in_any_order_give_the_file_of_a_map_made_at_once(tiny_conf
     ExtinctionMap(grid, distance, **at_once).write(tmp_path / "whole.fits")
     assert (tmp_path / "tiles.fits").read_bytes() == (tmp_path / "whole.fits").read_bytes()
     assert b"checksum updated" not in (tmp_path / "tiles.fits").read_bytes()
-    for chosen, words in ((paths[:1], "2 of 6 .* and 0"), ([paths[0]] * 2, "2 of 6 .* and 4")):
+    for chosen, words in ((paths[:2], "2 of 6 .* and 0"), ([paths[0]] * 2, "4 of 6 .* and 2")):
         with (
             pytest.raises(DataError, match=f"^{words} are there twice"),
             new_map_file(tmp_path / "not.fits", *about) as put,
