@@ -2,7 +2,7 @@
 
     python tests/benchmarks/training_data.py RECORDS [--steps N] [--repeats N]
 
-The default network is trained on mock RECORDS, read, shuffled and parsed as `extmap-tf train` does, and in turn
+The default network is trained on mock RECORDS, read, shuffled and parsed as by `extmap-tf train`, and in turn
 on one of their batches, kept in memory. What the first takes longer is waiting, or cores taken from training.
 """
 
