@@ -77,10 +77,11 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     step_kpc = config.distance.step_kpc
     loss = ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc)
     model.compile(optimizer=keras.optimizers.AdamW(1e-4), loss=loss, jit_compile=False)
-    truth = tf.constant(rng.gamma(0.5, 0.2, (256, n_distances)), tf.float32)
-    few = {name: value[:256] for name, value in inputs.items()}
+    n_few = min(batch, 256)
+    truth = tf.constant(rng.gamma(0.5, 0.2, (n_few, n_distances)), tf.float32)
+    few = {name: value[:n_few] for name, value in inputs.items()}
     inference = batch / median_seconds(lambda: infer(inputs), repeats)
-    training = 256 / median_seconds(lambda: model.train_on_batch(few, truth), repeats)
+    training = n_few / median_seconds(lambda: model.train_on_batch(few, truth), repeats)
     share = inference * operations(model) / matrix_rate
     name = f"{preset} {precision}"
     figures |= {f"{name} inference images/s": inference, f"{name} training images/s": training}
