@@ -22,6 +22,11 @@ N_MASS_RATIOS = 8
 LUMINOUS_FROM_MAG, LUMINOUS_TO_MAG, LUMINOUS_FACTOR = -4.0, -5.0, 1.7
 
 
+def luminous_factor(mag_ks):
+    """How many times the stars of the tracks the discs have at M_Ks `mag_ks`: ndarray like it."""
+    return np.interp(mag_ks, [LUMINOUS_TO_MAG, LUMINOUS_FROM_MAG], [LUMINOUS_FACTOR, 1.0])
+
+
 @dataclass(frozen=True)
 class Library:
     """Pixels of (M_Ks, J-Ks) for each population.
@@ -63,7 +68,7 @@ def library():
         offset = {"Ks": np.zeros_like(j_ks), "J": j_ks}
         names = tuple(str(name) for name in data["names"])
         mag = 0.5 * (mag_edges[1:] + mag_edges[:-1])
-        ramp = np.interp(mag, [LUMINOUS_TO_MAG, LUMINOUS_FROM_MAG], [LUMINOUS_FACTOR, 1.0])
+        ramp = luminous_factor(mag)
         in_disc = np.array([name.startswith(("thin", "thick")) for name in names])
         dwarf_ks, dwarf_j_ks, dwarf_h_ks = np.moveaxis(data["dwarf_sequence_mag"].astype(float), -1, 0)
         return Library(

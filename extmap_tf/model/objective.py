@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from extmap_tf.model.distribution import activation_distribution, to_density
+from extmap_tf.model.distribution import normal_distribution, to_density
 
 _PACKAGE = "extmap_tf"
 
@@ -69,8 +69,8 @@ class ProfileScore(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         seed = tf.bitcast(tf.reduce_sum(y_true), tf.int32)
-        z = activation_distribution(y_pred).sample(N_SCORE, seed=tf.stack([seed, 0]))
-        density = to_density(z, y_pred)
+        normal = normal_distribution(y_pred).sample(N_SCORE, seed=tf.stack([seed, 0]))
+        density = to_density(normal, y_pred)
         scale = y_pred[..., 0]
         cumulative, truth = (tf.cumsum(r, axis=-1) * self.step_kpc for r in (density, y_true))
         return tf.reduce_mean(

@@ -144,12 +144,13 @@ def draw(path, l_deg, b_deg, errors):
     top = max(values.max() for values in by_place.values())
     for row, (n, values) in enumerate(by_place.items()):
         away = separation_deg(*places.T, TRAINING[n])
-        axis.plot(away, values, "os^"[row], color=COLORS[row], label=f"{n} training sightlines", ms=5)
+        axis.plot(away, values, "os^"[row], color=COLORS[row], label=f"trained on {n}", ms=5)
         sky = figure.add_subplot(grid[row, 1])
         dots = sky.scatter(*places.T, c=values, s=60, vmin=0, vmax=top, cmap="viridis", edgecolor="none")
         sky.plot(*np.stack(np.meshgrid(*TRAINING[n])).reshape(2, -1), "k+", ms=9)
-        sky.set(xlim=(305, 255), ylim=(-6.5, 6.5), ylabel="b / deg", title=f"{n} (crosses)")
-        sky.label_outer()
+        sky.set(xlim=(305, 255), ylim=(-6.5, 6.5), ylabel="b / deg", title=f"trained on {n} (crosses)")
+        if row < len(errors) - 1:
+            sky.tick_params(labelbottom=False)
     sky.set_xlabel("l / deg")
     figure.colorbar(dots, ax=figure.axes[1:], label="mean |error| of A(Ks) to 3 kpc / mag")
     axis.set(

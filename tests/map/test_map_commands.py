@@ -144,9 +144,9 @@ def test_clouds_are_written_as_found(suffix, map_file, sure, tmp_path, capsys):
 def test_clouds_of_a_sightline_are_printed(map_file, sure, capsys):
     lines = runs(capsys, "clouds", map_file, "--sightline", "258,0", "--min-jump", 0.01).splitlines()
     found = find_clouds(sure, 258.0, 0.0, min_jump_mag=0.01)
-    assert [float(line.split()[2]) for line in lines[2:]] == pytest.approx(
-        [cloud.distance_kpc for cloud in found], abs=5e-4
-    )
+    rows = [line.split() for line in lines[2:] if not line.startswith("flag ")]
+    assert [float(row[2]) for row in rows] == pytest.approx([cloud.distance_kpc for cloud in found], abs=5e-4)
+    assert [int(row[-1]) for row in rows] == [cloud.flags for cloud in found]
 
 
 def test_clouds_of_a_table_are_compared_in_units_of_both_errors(map_file, tmp_path, capsys):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from extmap_tf.grids import PERCENTILES
 from extmap_tf.model.distribution import (
     N_QUANTILE,
-    activation_distribution,
+    normal_distribution,
     profiles_from_noise,
     summarize,
     to_density,
@@ -69,7 +69,7 @@ def test_the_score_and_the_profiles_share_one_distribution(parameters):
     parameters = tf.constant(parameters[:3])
     noise = tf.random.stateless_normal([1, 50_000, N_DISTANCES + RANK], seed=[1, 2])
     one = profiles_from_noise(parameters, noise).numpy()
-    other = to_density(activation_distribution(parameters).sample(50_000, seed=[3, 4]), parameters).numpy()
+    other = to_density(normal_distribution(parameters).sample(50_000, seed=[3, 4]), parameters).numpy()
     one, other = (np.cumsum(x, axis=-1) for x in (np.moveaxis(one, 1, 0), other))
     for percent in (5, 50, 95):
         off = np.percentile(one, percent, axis=0) - np.percentile(other, percent, axis=0)

@@ -6,7 +6,7 @@ import pytest
 
 from extmap_tf.extinction.profiles import draw_density
 from extmap_tf.map.calibration import crps_of_samples
-from extmap_tf.model.distribution import activation_distribution, summarize, to_density
+from extmap_tf.model.distribution import normal_distribution, summarize, to_density
 from extmap_tf.model.layers import ReferenceCmd
 from extmap_tf.model.networks import build_network, fill_tables, n_weights
 from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
@@ -112,9 +112,9 @@ def test_the_score_is_the_crps_of_the_distribution(tiny_config):
     n, step = tiny_config.distance.n_distances, tiny_config.distance.step_kpc
     parameters = np.tile(np.float32([0.2, 0.0, 0.4, 0.1, 0.8, 0.3, 0.3]), (2000, n, 1))
     parameters[..., 1] = rng.normal(0, 0.5, (2000, n))
-    z = activation_distribution(parameters)
-    truth = to_density(z.sample(seed=[1, 2]), parameters).numpy()
-    samples = to_density(z.sample(100, seed=[3, 4]), parameters).numpy()
+    normal = normal_distribution(parameters)
+    truth = to_density(normal.sample(seed=[1, 2]), parameters).numpy()
+    samples = to_density(normal.sample(100, seed=[3, 4]), parameters).numpy()
     expected = 0.0
     for weight, x, y in (
         (1.0, np.log(np.cumsum(samples, -1) * step + 0.1), np.log(np.cumsum(truth, -1) * step + 0.1)),
