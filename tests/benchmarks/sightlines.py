@@ -36,6 +36,9 @@ SEPARATIONS_DEG = (0.0, 2.0, 5.0, 10.0, 25.0)
 DISTANCES_KPC = (1.0, 3.0, 5.0, 8.0)
 # Sightline by sightline the pools of stars differ in size, so that all trainings know equally many stars.
 POOL_FIELDS = 288
+# Fields side by side, and as many clouds as the demo has: clouds gather where clouds are, and with as many
+# to a square degree hardly a star of the sector would be left.
+SKY = {"sightlines.step_deg": 0.5, "dust.clouds_per_deg2": 0.14}
 WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
@@ -165,7 +168,7 @@ def draw(path, l_deg, b_deg, errors):
 def map_sky(out, models):
     """A mock sky of the sector, a field every half degree, mapped by each model."""
     folder = out / "sky"
-    config = Config.named("carina").replace(**{"sightlines.step_deg": 0.5})
+    config = Config.named("carina").replace(**SKY)
     if not folder.exists():
         making = out / "sky.incomplete"
         making.mkdir(exist_ok=True)
@@ -175,7 +178,7 @@ def map_sky(out, models):
     run(
         out / "survey",
         *("records", "survey", folder / "sky.parquet", "--config", "carina"),
-        sets={"sightlines.step_deg": 0.5},
+        sets=SKY,
     )
     for n, model in models.items():
         run(out / f"map-{n}.fits", "score", f"--records={out}/survey", f"--model={model}")
