@@ -1,9 +1,9 @@
-"""Figure of draws from the prior of extinction profiles; its equations are in `extmap_tf.extinction.profiles`.
+"""Figure of draws from the prior of extinction profiles, whose equations `extmap_tf.extinction.profiles` has.
 
     python tests/benchmarks/prior.py [--config NAME] [--b LATITUDE] [--figure FILE]
 
-Left and middle: profiles drawn one after the other, as density and as cumulative extinction. Right: percentiles
-of many draws against distance.
+Left and middle: profiles drawn one after the other, as density and as cumulative extinction. Right:
+percentiles of many draws against distance.
 """
 
 import argparse
