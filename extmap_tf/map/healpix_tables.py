@@ -82,6 +82,7 @@ def read_tables(path, hdus, images, lengths, grid):
     path : Path
         For messages.
     hdus : HDUList
+        With all tables, see `require_tables`.
     images : dict
         As for `write_tables`.
     lengths : dict of str to int
@@ -91,9 +92,8 @@ def read_tables(path, hdus, images, lengths, grid):
     Raises
     ------
     DataError
-        A table or column is missing, or has not the pixels or the shape of the grids.
+        A column is missing, or has not the pixels or the shape of the grids.
     """
-    require_tables(path, hdus)
     layers = {}
     for name in ("SKY", "PROFILES"):
         pixels = _column(path, hdus[name], "PIXEL", grid.shape)
