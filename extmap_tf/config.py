@@ -400,7 +400,8 @@ class DustConfig:
     pitch_deg : float
         Pitch angle of the logarithmic arms.
     clouds_per_deg2 : float
-        Mean number of clouds per square degree of sky.
+        Mean number of clouds per square degree of sky and within 10 kpc, if the smooth dust were everywhere
+        what it is near the Sun between the arms; where it is denser, clouds are in proportion.
     cloud_mag_median : float
         Median A(red) through a cloud's centre; the spread is a factor e^0.7.
     cloud_radius_kpc : float
@@ -413,7 +414,7 @@ class DustConfig:
     arm_contrast: float = 6.0
     arm_width_kpc: float = 0.3
     pitch_deg: float = 12.0
-    clouds_per_deg2: float = 2.0
+    clouds_per_deg2: float = 0.6
     cloud_mag_median: float = 0.1
     cloud_radius_kpc: float = 0.05
 

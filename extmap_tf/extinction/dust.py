@@ -10,7 +10,7 @@ kpc is
 
 where delta_k is the distance from logarithmic arm k, measured across it. The arms pass through the
 reference points (R, azimuth) of Reid et al. 2014 (ApJ 783, 130, table 2), with one pitch angle for all.
-Clouds are Gaussian balls strewn over the sky, denser where the smooth dust is.
+Clouds are Gaussian balls strewn in space, as dense as the smooth dust is.
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ MARGIN_DEG = 0.5
 _SAMPLES_PER_BIN = 5
 _SAMPLES_PER_FIELD = 40
 _BLOCK = 1024
+_CLOUDS_WITHIN_KPC = 10.0
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,9 @@ def draw_dust(dust, sightlines, distance, seed, spacing_deg=0.1):
     l_deg = _fine(sightlines.l_min_deg, sightlines.l_max_deg, half_l + MARGIN_DEG, spacing_deg)
     b_deg = _fine(sightlines.b_min_deg, sightlines.b_max_deg, half + MARGIN_DEG, spacing_deg)
     fine_kpc = _fine_kpc(distance)
-    density = np.empty((b_deg.size, l_deg.size, fine_kpc.size), np.float32)
-    for row, b in enumerate(b_deg):
-        density[row] = smooth_density(dust, l_deg[:, None], b, fine_kpc)
-    _add_clouds(density, dust, l_deg, b_deg, fine_kpc, np.random.default_rng([seed, 4]))
+    l, b = (axis.ravel() for axis in np.meshgrid(l_deg, b_deg))
+    area_deg2 = (l_deg[1] - l_deg[0]) * (b_deg[1] - b_deg[0]) * np.cos(np.radians(b))
+    density = _density(dust, l, b, area_deg2, fine_kpc, np.random.default_rng([seed, 4]))
     binned = density.reshape(b_deg.size, l_deg.size, distance.n_distances, _SAMPLES_PER_BIN).mean(axis=-1)
     return DustCube(l_deg, b_deg, distance.step_kpc, binned)
 
@@ -177,11 +177,8 @@ def _draw_healpix(dust, sightlines, distance, seed, spacing_deg):
     factor = max(1, smallest_nside(2.0 * spacing_deg) // sightlines.nside)
     l_deg, b_deg = sightlines.parts_deg(factor)
     fine_kpc = _fine_kpc(distance)
-    density = np.empty((l_deg.size, fine_kpc.size), np.float32)
-    for first in range(0, l_deg.size, _BLOCK):
-        block = slice(first, first + _BLOCK)
-        density[block] = smooth_density(dust, l_deg[block, None], b_deg[block, None], fine_kpc)
-    _add_clouds_anywhere(density, dust, sightlines, l_deg, b_deg, fine_kpc, np.random.default_rng([seed, 4]))
+    area_deg2 = sightlines.area_deg2 / factor**2
+    density = _density(dust, l_deg, b_deg, area_deg2, fine_kpc, np.random.default_rng([seed, 4]))
     binned = density.reshape(l_deg.size, distance.n_distances, _SAMPLES_PER_BIN).mean(axis=-1)
     return HealpixDust(sightlines, factor, distance.step_kpc, binned)
 
@@ -193,6 +190,11 @@ def _fine_kpc(distance):
 
 def smooth_density(dust, l_deg, b_deg, distance_kpc):
     """Disc and arms, without clouds: A(red) per kpc at positions that broadcast against one another."""
+    return dust.local_mag_per_kpc * _relative_density(dust, l_deg, b_deg, distance_kpc)
+
+
+def _relative_density(dust, l_deg, b_deg, distance_kpc):
+    """The smooth density over that between the arms, in the plane, at the Sun's distance from the centre."""
     l, b = np.radians(l_deg), np.radians(b_deg)
     x = R0_KPC - distance_kpc * np.cos(b) * np.cos(l)  # From the centre towards the Sun.
     y = distance_kpc * np.cos(b) * np.sin(l)  # Towards rotation.
@@ -205,50 +207,35 @@ def smooth_density(dust, l_deg, b_deg, distance_kpc):
         across = (radius - r_arm * np.exp(-turn * tangent)) * np.cos(np.radians(dust.pitch_deg))
         ridge = np.maximum(ridge, np.exp(-0.5 * (across / dust.arm_width_kpc) ** 2))
     disc = np.exp(-(radius - R0_KPC) / dust.scale_length_kpc - np.abs(z) / dust.scale_height_kpc)
-    return dust.local_mag_per_kpc * disc * (1.0 + dust.arm_contrast * ridge)
+    return disc * (1.0 + dust.arm_contrast * ridge)
 
 
-def _add_clouds(density, dust, l_deg, b_deg, fine_kpc, rng):
-    """Add Gaussian balls to `density` in place; their places follow the smooth dust seen along each line."""
-    area = (l_deg[-1] - l_deg[0]) * (b_deg[-1] - b_deg[0])
-    for _ in range(rng.poisson(dust.clouds_per_deg2 * area)):
-        i_b, i_l = rng.integers(b_deg.size), rng.integers(l_deg.size)
-        d0, radius, peak = _draw_cloud(dust, density[i_b, i_l], fine_kpc, rng)
-        reach = 4.0 * radius
-        near_d = np.flatnonzero(np.abs(fine_kpc - d0) < reach)
-        angle = np.degrees(reach / d0)
-        near_b = np.flatnonzero(np.abs(b_deg - b_deg[i_b]) < angle)
-        near_l = np.flatnonzero(np.abs(l_deg - l_deg[i_l]) < angle)
-        db = np.radians(b_deg[near_b] - b_deg[i_b])[:, None, None]
-        dl = (np.radians(l_deg[near_l] - l_deg[i_l]) * np.cos(np.radians(b_deg[i_b])))[None, :, None]
-        d = fine_kpc[near_d]
-        squared = (d - d0) ** 2 + d0**2 * (db**2 + dl**2)
-        density[np.ix_(near_b, near_l, near_d)] += peak * np.exp(-0.5 * squared / radius**2)
-
-
-def _add_clouds_anywhere(density, dust, sightlines, l_deg, b_deg, fine_kpc, rng):
-    """As `_add_clouds`, for `density` [n, n_fine] of scattered places."""
+def _density(dust, l_deg, b_deg, area_deg2, fine_kpc, rng):
+    """Disc, arms and clouds [n, n_fine] along lines of sight that stand for `area_deg2` of the sky each."""
+    density, expected = np.empty((l_deg.size, fine_kpc.size), np.float32), np.empty(l_deg.size)
+    volume = fine_kpc**2 / np.sum(fine_kpc**2) * (fine_kpc[-1] / _CLOUDS_WITHIN_KPC) ** 3
+    for first in range(0, l_deg.size, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        relative = _relative_density(dust, l_deg[block, None], b_deg[block, None], fine_kpc)
+        density[block] = dust.local_mag_per_kpc * relative
+        expected[block] = relative @ volume
+    expected *= dust.clouds_per_deg2 * area_deg2
     l, b = np.radians(l_deg), np.radians(b_deg)
     towards = np.column_stack([np.cos(b) * np.cos(l), np.cos(b) * np.sin(l), np.sin(b)])
-    area = sightlines.n_sightlines * sightlines.area_deg2
-    for _ in range(rng.poisson(dust.clouds_per_deg2 * area)):
-        centre = rng.integers(l.size)
-        d0, radius, peak = _draw_cloud(dust, density[centre], fine_kpc, rng)
+    n_clouds = rng.poisson(expected.sum())
+    for centre in rng.choice(l_deg.size, n_clouds, p=expected / expected.sum()) if n_clouds else ():
+        # From the smooth dust alone: on the clouds there are already, more would gather.
+        chance = _relative_density(dust, l_deg[centre], b_deg[centre], fine_kpc) * volume
+        d0 = rng.choice(fine_kpc, p=chance / chance.sum())
+        radius = dust.cloud_radius_kpc * np.exp(0.4 * rng.standard_normal())
+        peak = dust.cloud_mag_median * np.exp(0.7 * rng.standard_normal()) / (radius * np.sqrt(2 * np.pi))
         reach = 4.0 * radius
         near_d = np.flatnonzero(np.abs(fine_kpc - d0) < reach)
         apart = np.linalg.norm(towards - towards[centre], axis=1)
         near = np.flatnonzero(apart < reach / d0)
         squared = (fine_kpc[near_d] - d0) ** 2 + (d0 * apart[near, None]) ** 2
         density[np.ix_(near, near_d)] += peak * np.exp(-0.5 * squared / radius**2)
-
-
-def _draw_cloud(dust, seen, fine_kpc, rng):
-    """Distance and radius (kpc) and peak (mag / kpc) of a cloud on a line with the density `seen`."""
-    chance = seen * fine_kpc  # As many far ones as keep the near sky from being empty.
-    d0 = rng.choice(fine_kpc, p=chance / chance.sum(dtype=float)) if chance.sum() > 0 else fine_kpc[0]
-    radius = dust.cloud_radius_kpc * np.exp(0.4 * rng.standard_normal())
-    peak = dust.cloud_mag_median * np.exp(0.7 * rng.standard_normal()) / (radius * np.sqrt(2 * np.pi))
-    return d0, radius, peak
+    return density
 
 
 def _mean_weights(fine, centers, half):

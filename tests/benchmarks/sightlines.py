@@ -36,9 +36,8 @@ SEPARATIONS_DEG = (0.0, 2.0, 5.0, 10.0, 25.0)
 DISTANCES_KPC = (1.0, 3.0, 5.0, 8.0)
 # Sightline by sightline the pools of stars differ in size, so that all trainings know equally many stars.
 POOL_FIELDS = 288
-# Fields side by side, and as many clouds as the demo has: clouds gather where clouds are, and with as many
-# to a square degree hardly a star of the sector would be left.
-SKY = {"sightlines.step_deg": 0.5, "dust.clouds_per_deg2": 0.14}
+# Fields side by side.
+SKY = {"sightlines.step_deg": 0.5}
 WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 

@@ -4,6 +4,7 @@ import pytest
 from extmap_tf.config import Config, DustConfig
 from extmap_tf.extinction.dust import DustCube, draw_dust, smooth_density
 from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.healpix_grid import HealpixGrid, SkyRegion
 from extmap_tf.mocksky import TILE_DEG, _tiles
 
 SKY = SightlineGrid(281, 283, -1, 1, 0.5, 0.5)
@@ -36,6 +37,32 @@ def test_the_carina_arm_stands_out_along_its_tangent():
     # The longest way inside the arm is where the line of sight touches it: about l = 282 (Carina).
     tangent = l_deg[np.argmax((contrast > 3).sum(axis=1)), 0]
     assert 278 <= tangent <= 290
+
+
+WIDE = SightlineGrid(265, 295, -3, 3, 1.0, 1.0)
+PATCH = HealpixGrid(32, (SkyRegion(l_deg=280.0, b_deg=0.0, radius_deg=8.0),))
+POLE = HealpixGrid(32, (SkyRegion(b_deg=90.0, radius_deg=10.0),))
+
+
+def mean_columns(clouds_per_deg2, sky, distance_kpc):
+    """Mean A(red) over a sky, smooth and clouds, at distances in kpc."""
+    density = draw_dust(DustConfig(clouds_per_deg2=clouds_per_deg2), sky, GRID, 1).field_density(sky)
+    cumulative = GRID.step_kpc * np.cumsum(density.reshape(-1, GRID.n_distances), axis=1).mean(axis=0)
+    return cumulative[[round(d / GRID.step_kpc) - 1 for d in distance_kpc]]
+
+
+@pytest.mark.parametrize("sky", [WIDE, PATCH])
+def test_clouds_add_in_proportion_to_their_number_and_to_the_smooth_dust(sky):
+    smooth, some, many = (mean_columns(n, sky, [1.0, 4.0, 8.0]) for n in (0.0, 0.6, 6.0))
+    # Near the Sun a region holds few clouds; further out their number evens out.
+    assert some[0] < 3 * smooth[0]
+    assert 1.2 < (some / smooth)[2] < 2.2
+    assert (many - smooth)[1:] == pytest.approx(10 * (some - smooth)[1:], rel=0.5)
+    assert (many - smooth)[2] / (many - smooth)[1] == pytest.approx(smooth[2] / smooth[1], rel=0.3)
+
+
+def test_no_clouds_where_there_is_no_dust_for_them():
+    assert mean_columns(0.6, POLE, [8.0])[0] < 1.2 * mean_columns(0.0, POLE, [8.0])[0]
 
 
 def test_stars_behind_all_dust_see_the_whole_column():
