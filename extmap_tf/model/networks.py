@@ -97,6 +97,11 @@ def _dense(x, n_distances, rank):
     x = layers.Flatten()(x)
     for units in (512, 512, 512):
         x = layers.Dense(units, activation="relu")(x)
+    return distribution_head(x, n_distances, rank)
+
+
+def distribution_head(x, n_distances, rank):
+    """From features [batch, n] to the parameters [batch, n_distances, 5 + rank] of a distribution."""
     # Small weights: a fresh network starts at the mean profile whatever the diagram.
     start = keras.initializers.RandomNormal(stddev=0.01)
     x = layers.Dense(n_distances * (2 + rank), dtype="float32", kernel_initializer=start, name="activations")(
