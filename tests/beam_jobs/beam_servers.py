@@ -187,10 +187,10 @@ class FlinkCluster:
     def kill_task_manager(self, name):
         self._task_managers[name].kill()
 
-    def kill_worker_of(self, name):
-        """Kill the process that runs our code for a task manager; false if there is none."""
-        kill = ["pkill", "-KILL", "-P", str(self._task_managers[name].pid)]
-        return subprocess.run(kill, check=False).returncode == 0
+    def kill_workers(self):
+        """Kill the processes that run our code for the task managers; how many of these had any."""
+        kills = [["pkill", "-KILL", "-P", str(process.pid)] for process in self._task_managers.values()]
+        return sum(subprocess.run(kill, check=False).returncode == 0 for kill in kills)
 
     def was_restarted(self):
         """Whether the last job was begun again, because a part of it had failed."""

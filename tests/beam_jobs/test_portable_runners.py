@@ -53,8 +53,8 @@ def test_the_three_jobs_give_the_same_files_and_map(
             np.testing.assert_array_equal(theirs.data, ours.data)
 
 
-@pytest.mark.parametrize("killed", ["a worker process", "a task manager"])
-def test_a_worker_that_is_killed_amid_a_job_changes_nothing(
+@pytest.mark.parametrize("killed", ["the workers", "a task manager"])
+def test_workers_that_are_killed_amid_a_job_change_nothing(
     killed, flink, tiny_config, mock_records, tmp_path
 ):
     out = tmp_path / "mocks"
@@ -65,11 +65,12 @@ def test_a_worker_that_is_killed_amid_a_job_changes_nothing(
         daemon=True,
     )
     job.start()
-    busy = min(wait_until(lambda: flink.running_in("BlockToShards"), "pairs being drawn"))
-    if killed == "a task manager":
-        flink.kill_task_manager(busy)
+    if killed == "the workers":
+        wait_until(lambda: any(tmp_path.rglob("*.tfrecord.gz")), "a first shard")
+        assert flink.kill_workers() > 0
     else:
-        wait_until(lambda: flink.kill_worker_of(busy), "a worker to kill")
+        drawing = wait_until(lambda: flink.running_in("BlockToShards"), "pairs being drawn")
+        flink.kill_task_manager(min(drawing))
     job.join(_SECONDS)
     assert not job.is_alive()
     assert flink.was_restarted()
