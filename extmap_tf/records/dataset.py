@@ -27,7 +27,8 @@ def dataset_options():
 
 def serialized_examples(paths):
     """The examples of some shards, in order, unparsed."""
-    return tf.data.TFRecordDataset(paths, compression_type=COMPRESSION, buffer_size=1 << 20)
+    examples = tf.data.TFRecordDataset(paths, compression_type=COMPRESSION, buffer_size=1 << 20)
+    return examples.with_options(dataset_options())
 
 
 def training_dataset(records, training, seed, first_epoch=0):
