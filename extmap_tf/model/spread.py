@@ -3,9 +3,9 @@
 A network is surest of the pairs it was trained on. With the network as it is, smooth functions of distance
 are fitted that stretch and shift mu, stretch sigma and U, and give the distribution its shape, see
 `extmap_tf.model.layers.ProfileParameters`. Stretching sigma and U alone would not do: softplus is convex, and
-more spread in every bin is more dust. What is minimised is the pinball loss of the percentiles of
-ln(A + 0.1 mag), each weighted by 1 / [p (1 - p)]; it is least where a share p of the pairs lies below each
-percentile p of the cumulative extinction A (Koenker & Bassett 1978, Econometrica 46, 33).
+more spread in every bin is more dust. What is minimised is the mean pinball loss of the percentiles of
+ln(A + 0.1 mag); it is least where a share p of the pairs lies below each percentile p of the cumulative
+extinction A (Koenker & Bassett 1978, Econometrica 46, 33).
 """
 
 import keras
@@ -58,8 +58,6 @@ def fit_spread(model, batches, step_kpc):
     knots = np.linspace(0, n - 1, _KNOTS)
     weights = np.array([np.interp(np.arange(n), knots, unit) for unit in np.eye(_KNOTS)], np.float32)
     level = np.float32(PERCENTILES)[:, None] / 100.0
-    weight = 1.0 / (level * (1.0 - level))
-    weight /= weight.sum()
     noise = quantile_noise(n + rank)
     theta = tf.Variable(tf.zeros([len(_ROWS), _KNOTS]))
     n_steps = min(_STEPS, len(truth) // 4)
@@ -74,7 +72,7 @@ def fit_spread(model, batches, step_kpc):
             error = tf.math.log(truth + RELATIVE_FLOOR_MAG)[:, None] - tf.math.log(
                 percentiles + RELATIVE_FLOOR_MAG
             )
-            pinball = tf.reduce_sum(weight * tf.maximum(level * error, (level - 1.0) * error), axis=1)
+            pinball = tf.maximum(level * error, (level - 1.0) * error)
             loss = tf.reduce_mean(pinball) + _DECAY * tf.reduce_sum(tf.square(theta))
         optimizer.apply_gradients([(tape.gradient(loss, theta), theta)])
 
