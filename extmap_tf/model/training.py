@@ -123,16 +123,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             reference = records.reference()
             model = build_network(config, len(reference[0]), config.seed)
             fill_tables(model, reference, mean_density(records))
-            schedule = WarmupCosine(
-                training.learning_rate,
-                round(training.warmup_fraction * steps * training.epochs),
-                steps * training.epochs,
-            )
-            model.compile(
-                optimizer=keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
-                loss=ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc),
-                jit_compile=False,
-            )
+            compile_network(model, training, steps * training.epochs, step_kpc)
     weights, replicas = n_weights(model), strategy.num_replicas_in_sync
     echo(
         f"training {config.network.preset} ({weights:,} weights) on "
@@ -193,6 +184,27 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
     write_checksums(out, [MODEL_NAME, CARD_NAME, DOMAIN_NAME, "config.toml"])
     echo(f"best epoch {state.best_epoch} of {state.epoch}: validation loss {best['val_loss']:.4f}")
     return card
+
+
+def compile_network(model, training, n_steps, step_kpc):
+    """Give a network its loss, optimizer and learning-rate schedule.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `extmap_tf.model.networks.build_network`.
+    training : extmap_tf.config.TrainingConfig
+    n_steps : int
+        Batches that it will be trained on.
+    step_kpc : float
+        Of the profiles.
+    """
+    schedule = WarmupCosine(training.learning_rate, round(training.warmup_fraction * n_steps), n_steps)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
+        loss=ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc),
+        jit_compile=False,
+    )
 
 
 class Keeper(keras.callbacks.Callback):

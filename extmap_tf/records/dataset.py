@@ -82,7 +82,7 @@ def evaluation_dataset(records, split, batch_size=512):
     examples = serialized_examples(records.shard_paths(split)).batch(batch_size)
     n_batches = -(-records.manifest.n_examples(split) // batch_size)
     examples = examples.apply(tf.data.experimental.assert_cardinality(n_batches))
-    return _parsed(examples, records.manifest.config).with_options(dataset_options())
+    return _parsed(examples, records.manifest.config)
 
 
 def model_inputs(parsed):

@@ -198,7 +198,6 @@ class FlinkCluster:
         return self.get(f"jobs/{last['jid']}")["timestamps"]["RESTARTING"] > 0
 
 
-@contextlib.contextmanager
 def flink_cluster(folder):
     """A `FlinkCluster`, or a skip where Java or the jars are not at hand."""
     if shutil.which("java") is None:
@@ -208,5 +207,4 @@ def flink_cluster(folder):
             f"no jars in {FLINK_JARS}, so not tried on Flink: mvn -f tests/beam_jobs/flink/pom.xml "
             f"dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory={FLINK_JARS}"
         )
-    with FlinkCluster(folder) as cluster:
-        yield cluster
+    return FlinkCluster(folder)

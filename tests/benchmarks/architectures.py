@@ -15,10 +15,11 @@ import time
 
 import numpy as np
 
+from extmap_tf.map.metrics import evaluate_outputs
+from extmap_tf.map.profile_errors import DISTANCES_KPC
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 
-DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
 BATCHES_FOR_THE_RATE = 24
 
 
@@ -93,14 +94,10 @@ def loaded(records, split):
 
 def train(model, records, data, args):
     """Train for the time or the epochs asked for; batches trained on, and seconds of all of them."""
-    import keras
-
-    from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
+    from extmap_tf.model.training import compile_network
 
     config = records.manifest.config
     training, step_kpc = config.training, config.distance.step_kpc
-    distribution = len(model.output_shape) == 3
-    loss = ProfileScore(step_kpc) if distribution else ProfileLoss(step_kpc)
     inputs, density = data
     n, size = len(density), training.batch_size
     rng = np.random.default_rng(config.seed)
@@ -112,11 +109,6 @@ def train(model, records, data, args):
                 rows = np.sort(order[first : first + size])
                 yield {name: value[rows] for name, value in inputs.items()}, density[rows]
 
-    def compiled(steps):
-        schedule = WarmupCosine(training.learning_rate, round(training.warmup_fraction * steps), steps)
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay)
-        model.compile(optimizer=optimizer, loss=loss, jit_compile=False)
-
     def seconds_of(n_steps):
         start = time.perf_counter()
         for _, batch in zip(range(n_steps), source, strict=False):
@@ -126,33 +118,31 @@ def train(model, records, data, args):
     source, fresh = batches(), model.get_weights()
     steps = args.epochs * (n // size) if args.epochs else 0
     if not steps:
-        compiled(BATCHES_FOR_THE_RATE)
+        compile_network(model, training, BATCHES_FOR_THE_RATE, step_kpc)
         seconds_of(4)
         steps = int(args.seconds * BATCHES_FOR_THE_RATE / seconds_of(BATCHES_FOR_THE_RATE))
         model.set_weights(fresh)
-    compiled(steps)
+    compile_network(model, training, steps, step_kpc)
     return steps, seconds_of(steps)
 
 
-def medians_and_score(model, data, step_kpc):
-    """Median cumulative extinction [n, n_distances] of a split, and the mean score; NaN for one profile."""
+def errors_and_score(model, data, distance):
+    """Mean absolute errors of the median cumulative extinction, mag, and the score; NaN for one profile."""
     import tensorflow as tf
 
-    from extmap_tf.model.distribution import summarize
-    from extmap_tf.model.objective import ProfileScore
+    from extmap_tf.model.distribution import summarize, summarize_point
+    from extmap_tf.model.networks import gives_distribution
 
     inputs, density = data
-    medians, scores = [], []
-    for first in range(0, len(density), 256):
-        rows = slice(first, first + 256)
-        output = model({name: tf.constant(value[rows]) for name, value in inputs.items()}, training=False)
-        if output.shape.rank == 3:
-            scores.append((float(ProfileScore(step_kpc)(density[rows], output)), len(density[rows])))
-            medians.append(summarize(output, step_kpc)["extinction_median"].numpy())
-        else:
-            medians.append(np.cumsum(output.numpy(), axis=1) * step_kpc)
-    values, weights = np.array(scores).T if scores else ([np.nan], [1.0])
-    return np.concatenate(medians), float(np.average(values, weights=weights))
+    output, score = tf.constant(model.predict(inputs, verbose=0)), np.nan
+    if gives_distribution(model):
+        score = model.evaluate(inputs, density, verbose=0)
+        outputs = summarize(output, distance.step_kpc)
+    else:
+        outputs = summarize_point(output, distance.step_kpc)
+    outputs = {name: value.numpy() for name, value in outputs.items()}
+    found = evaluate_outputs(density, outputs, inputs["counts"].sum(axis=(1, 2)), distance)
+    return [row.mean_absolute_error_mag for row in found.overall], score
 
 
 def main():
@@ -173,10 +163,7 @@ def main():
     config = records.manifest.config
     reference, mean = records.reference(), mean_density(records)
     data, test = loaded(records, "train"), loaded(records, "test")
-    step_kpc = config.distance.step_kpc
-    truth = np.cumsum(test[1], axis=1) * step_kpc
-    columns = [round(d / step_kpc) - 1 for d in DISTANCES_KPC]
-    print(f"{len(data[1])} training pairs, {len(truth)} test pairs")
+    print(f"{len(data[1])} training pairs, {len(test[1])} test pairs")
     print(
         f"{'network':32s} {'weights':>11s} {'images/s':>8s} {'seen':>9s} {'score':>7s}  mean |error| / mag at"
     )
@@ -190,8 +177,7 @@ def main():
         fill_tables(model, reference, mean)
         steps, seconds = train(model, records, data, args)
         seen = steps * config.training.batch_size
-        medians, score = medians_and_score(model, test, step_kpc)
-        errors = np.abs(medians - truth)[:, columns].mean(axis=0)
+        errors, score = errors_and_score(model, test, config.distance)
         print(
             f"{name:32s} {n_weights(model):11,d} {seen / seconds:8,.0f} {seen:9,d} {score:7.4f}  "
             + " ".join(f"{error:6.4f}" for error in errors),
@@ -202,7 +188,7 @@ def main():
             "training images/s": seen / seconds,
             "images seen": seen,
             "score": score,
-            "mean absolute error, mag": errors.tolist(),
+            "mean absolute error, mag": errors,
         }
     if args.json:
         with open(args.json, "w") as stream:

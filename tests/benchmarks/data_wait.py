@@ -22,21 +22,19 @@ def main():
     parser.add_argument("--preset", default="dense")
     args = parser.parse_args()
     start_tensorflow()
-    import keras
     import numpy as np
 
-    from extmap_tf.model.networks import build_network, fill_tables, gives_distribution
-    from extmap_tf.model.objective import ProfileLoss, ProfileScore
+    from extmap_tf.model.networks import build_network, fill_tables
+    from extmap_tf.model.training import compile_network, mean_density
     from extmap_tf.records.dataset import steps_per_epoch, training_dataset
 
     records = Records.open(args.records)
     config = records.manifest.config.replace(**{"network.preset": args.preset})
     steps = args.steps or steps_per_epoch(records, config.training)
-    reference, step_kpc = records.reference(), config.distance.step_kpc
+    reference = records.reference()
     model = build_network(config, len(reference[0]), config.seed)
-    fill_tables(model, reference, np.full(config.distance.n_distances, 0.1))
-    loss = ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc)
-    model.compile(optimizer=keras.optimizers.AdamW(1e-4), loss=loss, jit_compile=False)
+    fill_tables(model, reference, mean_density(records))
+    compile_network(model, config.training, 2 * steps + 1, config.distance.step_kpc)
     # Traced on a batch of its own, so that the first step of the measured ones is like the others.
     batch = next(iter(training_dataset(records, config.training, config.seed + 1)))
     model.train_on_batch(*batch)

@@ -58,8 +58,8 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     import keras
     import tensorflow as tf
 
-    from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
-    from extmap_tf.model.objective import ProfileLoss, ProfileScore
+    from extmap_tf.model.networks import build_network, fill_tables, n_weights
+    from extmap_tf.model.training import compile_network
 
     keras.config.set_dtype_policy(precision)
     config = Config.named("carina").replace(**{"network.preset": preset})
@@ -74,9 +74,7 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
         "b_deg": tf.fill([batch], 0.0),
     }
     infer = tf.function(lambda x: model(x, training=False), jit_compile=False)
-    step_kpc = config.distance.step_kpc
-    loss = ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc)
-    model.compile(optimizer=keras.optimizers.AdamW(1e-4), loss=loss, jit_compile=False)
+    compile_network(model, config.training, repeats + 1, config.distance.step_kpc)
     n_few = min(batch, 256)
     truth = tf.constant(rng.gamma(0.5, 0.2, (n_few, n_distances)), tf.float32)
     few = {name: value[:n_few] for name, value in inputs.items()}
