@@ -9,8 +9,14 @@ import sys
 import threading
 
 import apache_beam as beam
+import grpc
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
 from tqdm import tqdm
 
 from beam_jobs.local import local_runner
@@ -20,6 +26,8 @@ from extmap_tf.errors import ConfigError, DataError
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 CLOUD_RUNNERS = ("DataflowRunner", "TestDataflowRunner")
+
+_SECONDS_TO_ANSWER = 10.0
 
 # Scheme of a path: the extra of ours that brings its file system, and a module that comes with it.
 _EXTRAS = {"gs": ("gcp", "apitools"), "s3": ("aws", "boto3")}
@@ -55,7 +63,7 @@ def pipeline_options(argv):
 
 
 def check_start(beam_argv, *paths):
-    """Refuse what a job could not use, before any work: Beam's options, and paths on any file system.
+    """Refuse what a job could not use, before any work: options, a job server that is not there, paths.
 
     Parameters
     ----------
@@ -66,7 +74,9 @@ def check_start(beam_argv, *paths):
     ------
     ConfigError, DataError
     """
-    FileSystems.set_options(pipeline_options(list(beam_argv)))
+    options = pipeline_options(list(beam_argv))
+    FileSystems.set_options(options)
+    _require_job_server(options.view_as(PortableOptions).job_endpoint)
     for path in paths:
         if not path:
             raise DataError("a path is empty: give the name of a file or folder")
@@ -79,6 +89,20 @@ def check_start(beam_argv, *paths):
             raise DataError(
                 f"{path}: cannot use {scheme}://; give a local path, gs:// or s3:// (fetch it first)"
             )
+
+
+def _require_job_server(endpoint):
+    """Raise ConfigError unless a job server answers at `endpoint`; Beam would wait for it for minutes."""
+    if endpoint in (None, "", "embed"):
+        return
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_SECONDS_TO_ANSWER)
+        except grpc.FutureTimeoutError:
+            raise ConfigError(
+                f"--job_endpoint={endpoint}: no job server answers there; start it, or name the HOST:PORT "
+                "where it is"
+            ) from None
 
 
 def run(build, argv, progress=None):

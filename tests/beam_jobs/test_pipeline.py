@@ -29,6 +29,7 @@ without_cloud = pytest.mark.skipif(
         ("--direct_num_workers=x", "options of Beam: argument --direct_num_workers: invalid int value: 'x'"),
         ("--direct_num_workers=-3", "--direct_num_workers must be 0 .all processors. or more, got: -3"),
         ("--direct_running_mode=fast", "options of Beam: .*invalid choice: 'fast'"),
+        ("--job_endpoint=localhost:1", "--job_endpoint=localhost:1: no job server answers there; start it"),
         pytest.param(
             "--runner=DataflowRunner", r"DataflowRunner needs .*'extmap_tf\[gcp\]'", marks=without_cloud
         ),
