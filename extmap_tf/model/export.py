@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
@@ -100,12 +101,14 @@ class Served(tf.Module):
         def answer(counts, l_deg, b_deg):
             counts, n_ignored, found = output(counts, l_deg, b_deg)
             summary = (summarize if gives_distribution(network) else summarize_point)(found, step_kpc)
-            median = summary["extinction_median"]
+            reliable_kpc = _reliable_distance(summary["extinction_percentiles"], outer_kpc)
+            placed = _is_placed(l_deg, b_deg)
+            summary = {name: _only(placed, value, np.nan) for name, value in summary.items()}
             return summary | {
-                "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(median)),
+                "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(summary["extinction_median"])),
                 "outlier": domain.outlier(counts, reference_of(l_deg, b_deg))
                 + outside_region(config, l_deg, b_deg),
-                "reliable_distance_kpc": _reliable_distance(summary["extinction_percentiles"], outer_kpc),
+                "reliable_distance_kpc": _only(placed, reliable_kpc, 0.0),
                 "n_ignored": n_ignored,
             }
 
@@ -140,8 +143,10 @@ class Served(tf.Module):
         def samples(counts, l_deg, b_deg, seed):
             _, _, found = output(counts, l_deg, b_deg)
             if gives_distribution(network):
-                return {"density_samples": draw_profiles(found, N_SAMPLES, seed, l_deg, b_deg)}
-            return {"density_samples": tf.repeat(found[:, None], N_SAMPLES, axis=1)}
+                drawn = draw_profiles(found, N_SAMPLES, seed, l_deg, b_deg)
+            else:
+                drawn = tf.repeat(found[:, None], N_SAMPLES, axis=1)
+            return {"density_samples": _only(_is_placed(l_deg, b_deg), drawn, np.nan)}
 
         known = KnownAnswer.of(serving_default, reference_of, config, card.digest)
 
@@ -208,6 +213,20 @@ def _reliable_distance(percentiles, outer_kpc):
     sure = 0.5 * (p84 - p16) <= tf.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
     n_sure = tf.reduce_sum(tf.math.cumprod(tf.cast(sure, tf.int32), axis=-1), axis=-1)
     return tf.gather(tf.concat([[0.0], outer_kpc], 0), n_sure)
+
+
+def _is_placed(l_deg, b_deg):
+    """Whether a row has a position [batch]; a record that cannot be read has none."""
+    return tf.math.is_finite(l_deg) & tf.math.is_finite(b_deg)
+
+
+def _only(rows, values, other):
+    """Values [batch, ...] in the rows that count, `other` in the rest.
+
+    It comes after the network, since a fused layer may turn NaN into 0: oneDNN does, where there is AVX512.
+    """
+    shape = tf.concat([tf.shape(rows), tf.ones(values.shape.rank - 1, tf.int32)], 0)
+    return tf.where(tf.reshape(rows, shape), values, tf.constant(other, values.dtype))
 
 
 def _float32_copy(model, config):
