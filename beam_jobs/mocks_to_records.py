@@ -22,7 +22,7 @@ from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.stores import whole_folder
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import sha256_of
-from extmap_tf.mocks import (
+from extmap_tf.mocks.pairs import (
     SPLITS,
     pair_key,
     place_of,
@@ -81,7 +81,7 @@ def block_to_shards(start, config, n_shards):
     ----------
     start : int
         First number of the block.
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     n_shards : dict of str to int
         As `shard_counts` gives them.
 
@@ -104,7 +104,7 @@ def pairs_to_examples(numbers, config):
     Parameters
     ----------
     numbers : iterable of int
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
 
     Returns
     -------
@@ -189,7 +189,7 @@ def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=
 
     Parameters
     ----------
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     out : str
         The records folder to make, on any of Beam's file systems.
     overwrite : bool

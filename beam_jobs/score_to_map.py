@@ -17,8 +17,7 @@ from beam_jobs import stores
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import PERCENTILES
-from extmap_tf.map.distribution import Distribution
+from extmap_tf.estimate import PERCENTILES, Distribution
 from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import MIN_COVERAGE, map_layers
@@ -54,7 +53,7 @@ class SavedModelHandler(ModelHandler[dict, dict, object]):
     ----------
     folder : str
         A version folder.
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
         Of the model.
     n_samples : int
         Profiles to draw for each field.
@@ -124,7 +123,7 @@ def to_map_layers(element, distance):
     ----------
     element : (int, dict of str to ndarray)
         What `SavedModelHandler` gives.
-    distance : extmap_tf.grids.DistanceGrid
+    distance : extmap_tf.grids.distance.DistanceGrid
     """
     first, outputs = element
     about = {name: outputs.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}

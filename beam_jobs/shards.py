@@ -60,7 +60,7 @@ class WriteManifest(beam.PTransform):
     ----------
     folder : str
     kind : str
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     report : beam.pvalue.AsSingleton, optional
         Side input: what was read and left out.
     check : callable, optional

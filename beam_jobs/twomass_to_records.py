@@ -20,14 +20,14 @@ from beam_jobs import shards
 from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
 from beam_jobs.stores import open_manifest, whole_folder
 from extmap_tf.catalogs.survey_tables import read_survey_table
-from extmap_tf.cmd import (
+from extmap_tf.diagrams import (
     add_partial_counts,
     batch_to_slots,
     block_to_field_counts,
     slots_to_partial_counts,
 )
 from extmap_tf.errors import DataError
-from extmap_tf.grids import sightline_name
+from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.example import field_to_example
 
 FIELDS_PER_SHARD = 1024
@@ -83,14 +83,14 @@ def table_to_partial_counts(path, config, columns=None):
     Parameters
     ----------
     path : str
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     columns : dict, optional
         Column names, as `extmap_tf.catalogs.survey_tables.read_survey_table` takes them.
 
     Yields
     ------
     ("block", (int, (slots, counts))) or ("report", dict)
-        Partial counts of blocks of `FIELDS_PER_SHARD` fields, as `extmap_tf.cmd.slots_to_partial_counts`
+        Partial counts of blocks of `FIELDS_PER_SHARD` fields, as `extmap_tf.diagrams.slots_to_partial_counts`
         gives them, and at the end what became of the rows.
     """
     report = {"tables": 1, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
@@ -235,7 +235,7 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
 
     Parameters
     ----------
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     inputs : sequence of str
         Tables, as paths or patterns. No star may be in two of them: it would count twice.
     out : str

@@ -6,7 +6,7 @@ importing it loads nothing heavier than the standard library.
 
 __version__ = "0.3.0"
 
-_LAZY = {"Config": "extmap_tf.config", "ExtinctionMap": "extmap_tf.map.volume"}
+_LAZY = {"Config": "extmap_tf.settings.config", "ExtinctionMap": "extmap_tf.map.volume"}
 
 __all__ = ["Config", "ExtinctionMap", "__version__"]
 

@@ -254,7 +254,7 @@ def _add_config(parser, required=True, default=None, extra=""):
 
 
 def _config(args, default=None):
-    from extmap_tf.config import Config
+    from extmap_tf.settings.config import Config
 
     config = default if args.config is None else Config.load(args.config)
     changes = {}
@@ -339,15 +339,15 @@ def _evaluate(args):
     by_model, by_map = (args.model, args.records), (args.map, args.truth)
     if not (all(by_model) and not any(by_map)) and not (all(by_map) and not any(by_model)):
         args.parser.error("give either --model and --records, or --map and --truth")
+    from extmap_tf.evaluation import metrics
     from extmap_tf.files import whole_file
-    from extmap_tf.map import metrics
 
     # Opened before the work, which may take long, so that what cannot be written is known at once.
     with whole_file(args.out, overwrite=args.overwrite) if args.out else contextlib.nullcontext() as stream:
         evaluation = _evaluation(args)
         print(metrics.format_evaluation(evaluation))
         if args.figures:
-            from extmap_tf.map.evaluation_figures import draw_evaluation
+            from extmap_tf.figures.evaluation import draw_evaluation
 
             draw_evaluation(evaluation, args.figures, args.format, args.overwrite)
         if stream:
@@ -368,10 +368,10 @@ def _evaluation(args):
 
         records = Records.open(args.records)
         start_tensorflow()
-        from extmap_tf.model.scoring import evaluate_model
+        from extmap_tf.evaluation.models import evaluate_model
 
         return evaluate_model(args.model, records, args.split)
-    from extmap_tf.map.metrics import compare_maps
+    from extmap_tf.evaluation.metrics import compare_maps
     from extmap_tf.map.volume import ExtinctionMap
 
     return compare_maps(ExtinctionMap.read(args.map), ExtinctionMap.read(args.truth))
@@ -383,8 +383,9 @@ def _fit(args):
 
     records, sightlines = Records.open(args.records), chosen_sightlines(args)
     start_tensorflow()
-    from extmap_tf.map import metrics
-    from extmap_tf.model.fitting import SUMMARY, fit_records, write_fits
+    from extmap_tf.evaluation import metrics
+    from extmap_tf.fit.fitting import fit_records
+    from extmap_tf.report.fits import SUMMARY, evaluation_of, write_fits
 
     refuse_existing(args.out, args.overwrite, SUMMARY)
     fits = fit_records(
@@ -400,9 +401,9 @@ def _fit(args):
     about = {"of": [str(name) for name in (args.records, args.model) if name]}
     write_fits(fits, args.out, about, args.overwrite)
     if fits.density is not None:
-        print("Direct fit:", metrics.format_evaluation(fits.evaluation(fits.outputs)), sep="\n")
+        print("Direct fit:", metrics.format_evaluation(evaluation_of(fits, fits.outputs)), sep="\n")
         if fits.model_outputs:
-            print("\nModel:", metrics.format_evaluation(fits.evaluation(fits.model_outputs)), sep="\n")
+            print("\nModel:", metrics.format_evaluation(evaluation_of(fits, fits.model_outputs)), sep="\n")
     n = len(fits.names)
     for name, seconds in fits.seconds.items():
         print(f"{name}: {seconds:.1f} s, {seconds / n:.3g} s a CMD")

@@ -194,7 +194,7 @@ def _add_view(parser):
 
 def _view(args, volume, all_cmds=None):
     """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand."""
-    from extmap_tf.map.gallery import spread_sightlines
+    from extmap_tf.figures.gallery import spread_sightlines
 
     how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
     how["arms"] = args.arms or args.arms is not None
@@ -234,7 +234,7 @@ def _law(args):
         if args.rv is not None:
             args.parser.error("--rv goes with --law")
         return None
-    from extmap_tf.config import LawConfig
+    from extmap_tf.settings.config import LawConfig
 
     return LawConfig(args.law) if args.rv is None else LawConfig(args.law, args.rv)
 
@@ -270,7 +270,7 @@ def _query(args):
 
 
 def _query_position(volume, args, how):
-    from extmap_tf.map.provenance import Flag
+    from extmap_tf.estimate import Flag
 
     if args.l is not None:
         values, flags = volume.query_gal(args.l, args.b, args.distance, return_flags=True, **how)
@@ -290,10 +290,10 @@ def _query_position(volume, args, how):
 
 
 def _compare(args):
+    from extmap_tf.compare.maps import DISTANCES_KPC, compare
+    from extmap_tf.compare.other_maps import open_other
+    from extmap_tf.evaluation.metrics import write_json
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map.compare import DISTANCES_KPC, compare
-    from extmap_tf.map.metrics import write_json
-    from extmap_tf.map.other_maps import open_other
     from extmap_tf.map.volume import ExtinctionMap
 
     law = _law(args)
@@ -302,7 +302,7 @@ def _compare(args):
     if args.out:
         refuse_existing(args.out, args.overwrite)
     if args.figures:
-        from extmap_tf.map.compare_figures import figure_paths
+        from extmap_tf.figures.comparison import figure_paths
 
         figure_paths(args.figures, args.format, args.overwrite)
     sightlines = chosen_sightlines(args)
@@ -323,7 +323,7 @@ def _compare(args):
     if args.figures:
         from astropy.coordinates import SkyCoord
 
-        from extmap_tf.map.compare_figures import draw_comparison, spread_positions
+        from extmap_tf.figures.comparison import draw_comparison, spread_positions
 
         places = SkyCoord(sightlines or spread_positions(found), unit="deg", frame="galactic")
         profiles = compare(volume, other.map, coords=places, distances_kpc=volume.distance.outer_kpc, **how)
@@ -335,8 +335,8 @@ def _compare(args):
 
 
 def _clouds(args):
+    from extmap_tf.compare import clouds
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map import clouds
     from extmap_tf.map.volume import ExtinctionMap
 
     if args.place and not args.table:
@@ -422,7 +422,7 @@ def _convert(args):
 
 
 def _plot(args):
-    from extmap_tf.map.gallery import draw_all, figure_paths
+    from extmap_tf.figures.gallery import draw_all, figure_paths
     from extmap_tf.map.volume import ExtinctionMap
 
     volume = ExtinctionMap.read(args.map)
@@ -437,7 +437,7 @@ def _plot(args):
 
 
 def _note_what_is_missing(volume):
-    from extmap_tf.map.figures import NEAR_THE_PLANE_DEG, reaches_the_plane
+    from extmap_tf.figures.maps import NEAR_THE_PLANE_DEG, reaches_the_plane
 
     if not reaches_the_plane(volume.grid):
         print(
@@ -449,8 +449,8 @@ def _note_what_is_missing(volume):
 
 def _report(args):
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map.report import can_be_explored, report_path, write_report
     from extmap_tf.map.volume import ExtinctionMap
+    from extmap_tf.report.report import can_be_explored, report_path, write_report
 
     refuse_existing(report_path(args.out), args.overwrite)
     volume = ExtinctionMap.read(args.map)

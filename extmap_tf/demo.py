@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError
+from extmap_tf.evaluation import metrics
+from extmap_tf.evaluation.calibration import format_calibration
 from extmap_tf.extinction.dust import draw_dust
+from extmap_tf.figures import gallery
 from extmap_tf.files import whole_path
-from extmap_tf.map import gallery, metrics
-from extmap_tf.map.calibration import format_calibration
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.mocksky import write_sky
+from extmap_tf.mocks.sky import write_sky
 from extmap_tf.model.versions import find_saved_model, shipped_models
 
 
@@ -27,14 +28,14 @@ def run_demo(config, out, overwrite=False):
 
     Parameters
     ----------
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     out : path-like
         Folder to make; it appears when everything is done.
     overwrite : bool
 
     Returns
     -------
-    extmap_tf.map.metrics.Evaluation
+    extmap_tf.evaluation.metrics.Evaluation
 
     Raises
     ------

@@ -4,13 +4,13 @@ import html
 import json
 
 from extmap_tf.catalogs.survey_tables import describe_table
-from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import law_text, stated_rv
 from extmap_tf.files import verify_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
+from extmap_tf.settings.config import Config, digest_of
 
 # What the parts of a demo's folder are.
 _DEMO = "summary.json"

@@ -12,22 +12,27 @@ ROOT = Path(extmap_tf.__file__).parent
 # Each module or package may import those on its own line and above.
 LAYERS = [
     ["errors", "quiet", "draws"],
-    ["files"],
-    ["grids", "healpix_grid"],
-    ["config"],
-    ["extinction", "survey", "galaxy", "catalogs"],
-    ["cmd"],
-    ["mocks", "mocksky"],
+    ["files", "text_tables"],
+    ["grids"],
+    ["settings", "estimate"],
+    ["extinction", "surveys", "galaxy", "catalogs"],
+    ["diagrams"],
+    ["mocks"],
     ["records"],
-    ["map"],
     ["model"],
+    ["fit"],
+    ["map"],
+    ["evaluation"],
+    ["compare"],
+    ["figures"],
+    ["report"],
     ["info", "demo", "serving"],
     ["cli_options", "cli_map"],
     ["cli"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-WITH_TENSORFLOW = {"records/example.py", "records/dataset.py", "model", "serving/grpc_channel.py"}
+WITH_TENSORFLOW = {"records/example.py", "records/dataset.py", "model", "fit", "serving/grpc_channel.py"}
 
 
 def imports_of(path):

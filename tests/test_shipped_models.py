@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from extmap_tf.cli import main
-from extmap_tf.mocks import simulate_pair
+from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model, shipped_models
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.extinction.profiles import density_to_cumulative
-from extmap_tf.healpix_grid import HealpixGrid, smallest_nside
+from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
 
 R0_KPC = 8.15
 
@@ -103,7 +103,7 @@ class HealpixDust:
 
     Parameters
     ----------
-    sightlines : extmap_tf.healpix_grid.HealpixGrid
+    sightlines : extmap_tf.grids.healpix.HealpixGrid
     factor : int
         Small pixels along a field's side.
     step_kpc : float
@@ -147,9 +147,9 @@ def draw_dust(dust, sightlines, distance, seed, spacing_deg=0.1):
 
     Parameters
     ----------
-    dust : extmap_tf.config.DustConfig
-    sightlines : extmap_tf.grids.SightlineGrid or extmap_tf.healpix_grid.HealpixGrid
-    distance : extmap_tf.grids.DistanceGrid
+    dust : extmap_tf.settings.config.DustConfig
+    sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
+    distance : extmap_tf.grids.distance.DistanceGrid
     seed : int
         Of the clouds.
     spacing_deg : float

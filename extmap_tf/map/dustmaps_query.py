@@ -6,7 +6,7 @@ import numpy as np
 from astropy import units as u
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.map.provenance import Flag
+from extmap_tf.estimate import Flag
 from extmap_tf.map.volume import ExtinctionMap
 
 try:
@@ -68,7 +68,7 @@ class ExtmapQuery(DustMap):
         mode : {"median", "mean", "std", "percentile", "samples", "random_sample_per_pix"}
         return_flags : bool
             Also return a structured array of the shape of `coords`: ``flag`` (bits of
-            `extmap_tf.map.provenance.Flag`) and, with distances, ``reliable_dist``; without,
+            `extmap_tf.estimate.Flag`) and, with distances, ``reliable_dist``; without,
             ``min_reliable_distmod`` and ``max_reliable_distmod`` in mag (NaN where the map does not say).
         pct : float or sequence of float, optional
             Percentiles, with ``mode="percentile"``.

@@ -17,10 +17,10 @@ from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import local_path, whole_path
-from extmap_tf.healpix_grid import SIDE_DEG, HealpixGrid, smallest_nside
+from extmap_tf.grids.healpix import SIDE_DEG, HealpixGrid, smallest_nside
 from extmap_tf.map import healpix_tables, layout
-from extmap_tf.map.provenance import SIGHTLINE_FLAGS
 
 MAX_PIXELS = 5_000_000
 

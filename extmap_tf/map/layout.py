@@ -11,11 +11,13 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import local_path, whole_file, whole_path
-from extmap_tf.grids import DistanceGrid, SightlineGrid
-from extmap_tf.healpix_grid import HealpixGrid, SkyRegion
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map import healpix_tables
-from extmap_tf.map.provenance import SIGHTLINE_FLAGS, Provenance
+from extmap_tf.map.provenance import Provenance
 
 # Of images on a plate carrée, and of tables of HEALPix pixels.
 FORMAT_VERSION = 2

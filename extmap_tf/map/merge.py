@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError, MismatchError
-from extmap_tf.grids import SightlineGrid
-from extmap_tf.healpix_grid import HealpixGrid
-from extmap_tf.map.distribution import Distribution
-from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_SHIFT, Provenance
+from extmap_tf.estimate import EMPTY_FLAGS, OUTLIER_SHIFT, Distribution
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.settings.config import require_same
 
 # Standard deviations below this, in mag and in mag/kpc, do not raise a map's weight any further.
 _LEAST_STD = 1e-4

@@ -1,64 +1,15 @@
 """What a map says of itself: where it comes from, and why a value is missing."""
 
 import dataclasses
-import enum
 import math
 from dataclasses import dataclass
 
 from extmap_tf import __version__
-from extmap_tf.config import LawConfig
 from extmap_tf.errors import require
 from extmap_tf.extinction.law import blue_over_red, stated_rv
+from extmap_tf.settings.config import LawConfig
 
 KINDS = ("estimate", "truth")
-
-
-class Flag(enum.IntFlag):
-    """What is wrong with a sightline or a queried position; the first seven are also in the file.
-
-    ``NO_STARS``, ``LOW_COVERAGE`` and ``NO_PROFILE`` come with NaN, as do ``OUTSIDE_SKY`` and
-    ``NOT_A_NUMBER``. With ``BEYOND_LAST_DISTANCE`` the cumulative extinction is a lower limit and the density
-    is NaN. The others warn of a value that is given: the field is unlike those that the model was trained
-    on, or the position is beyond the distance to which its sightline is reliable.
-    """
-
-    NO_STARS = 1
-    LOW_COVERAGE = 2
-    NO_PROFILE = 4
-    FEW_STARS = 8
-    ODD_STAR_COUNT = 16
-    ODD_COLORS = 32
-    ODD_PLACE = 64
-    OUTSIDE_SKY = 256
-    BEYOND_LAST_DISTANCE = 512
-    NOT_A_NUMBER = 1024
-    BEYOND_RELIABLE_DISTANCE = 2048
-
-    @property
-    def meaning(self):
-        """The flag in a few words."""
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    Flag.NO_STARS: "no star in the field",
-    Flag.LOW_COVERAGE: "field covered less than the minimum",
-    Flag.NO_PROFILE: "no profile, although there are data",
-    Flag.FEW_STARS: "too few stars for the model",
-    Flag.ODD_STAR_COUNT: "star count unlike the training mocks",
-    Flag.ODD_COLORS: "colours unlike the training mocks",
-    Flag.ODD_PLACE: "position outside the model's region",
-    Flag.OUTSIDE_SKY: "outside the sky grid",
-    Flag.BEYOND_LAST_DISTANCE: "beyond the last distance",
-    Flag.NOT_A_NUMBER: "position or distance is NaN",
-    Flag.BEYOND_RELIABLE_DISTANCE: "beyond the reliable distance",
-}
-EMPTY_FLAGS = Flag.NO_STARS | Flag.LOW_COVERAGE | Flag.NO_PROFILE
-SIGHTLINE_FLAGS = tuple(flag for flag in Flag if flag < Flag.OUTSIDE_SKY)
-
-# The model's bits 1, 2, 4, 8 for an unusual diagram, in this order, are these flags.
-OUTLIER_FLAGS = (Flag.FEW_STARS, Flag.ODD_STAR_COUNT, Flag.ODD_COLORS, Flag.ODD_PLACE)
-OUTLIER_SHIFT = 3
 
 
 @dataclass(frozen=True)
@@ -73,7 +24,7 @@ class Provenance:
         Whose stars.
     law_model : str
     law_rv : float or None
-        The extinction law, as in `extmap_tf.config.LawConfig`; None for a law without R(V).
+        The extinction law, as in `extmap_tf.settings.config.LawConfig`; None for a law without R(V).
     blue_over_red : float
         A(`blue_band`)/A(`band`) of that law.
     band_um, blue_band_um : float
@@ -126,9 +77,9 @@ class Provenance:
 
         Parameters
         ----------
-        config : extmap_tf.config.Config
+        config : extmap_tf.settings.config.Config
         kind : {"estimate", "truth"}
-        law : extmap_tf.config.LawConfig, optional
+        law : extmap_tf.settings.config.LawConfig, optional
             That of the model, where it is not the configuration's.
         names : str
             ``model_name``, ``model_digest``, ``records_digest``, ``model_facts``.

@@ -15,11 +15,11 @@ from astropy.coordinates import (
 )
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import EMPTY_FLAGS, OUTLIER_FLAGS, OUTLIER_SHIFT, SIGHTLINE_FLAGS, Flag
 from extmap_tf.extinction.bands import as_law, extinction_ratio
 from extmap_tf.extinction.law import a_over_av, law_text
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.map import layout
-from extmap_tf.map.provenance import EMPTY_FLAGS, OUTLIER_FLAGS, OUTLIER_SHIFT, SIGHTLINE_FLAGS, Flag
 
 QUANTITIES = ("cumulative", "density")
 MODES = ("median", "mean", "std", "percentile", "samples", "random_sample")

@@ -1,9 +1,9 @@
-"""Stars to counts inside a TensorFlow graph, by the rule of `extmap_tf.cmd`."""
+"""Stars to counts inside a TensorFlow graph, by the rule of `extmap_tf.diagrams`."""
 
 import tensorflow as tf
 
 from extmap_tf.catalogs.cuts import BRIGHTEST_MAG, FAINTEST_MAG
-from extmap_tf.grids import EDGE_TOLERANCE
+from extmap_tf.grids.cmd import EDGE_TOLERANCE
 
 # After the pixels of a CMD: stars outside it, stars that do not count, padding.
 _N_SLOTS = 3
@@ -18,7 +18,7 @@ def pixels_and_slots(blue_mag, red_mag, config):
     Parameters
     ----------
     blue_mag, red_mag : tf.Tensor of float32 [...]
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
 
     Returns
     -------
@@ -27,7 +27,7 @@ def pixels_and_slots(blue_mag, red_mag, config):
         count.
     """
     grid, bright_mag = config.cmd, config.survey.cuts.bright_mag
-    # The same operations in the same order as `extmap_tf.cmd.pixel_of`: equal to the last bit.
+    # The same operations in the same order as `extmap_tf.diagrams.pixel_of`: equal to the last bit.
     color_scale = grid.n_color / (grid.color_max_mag - grid.color_min_mag)
     mag_scale = grid.n_mag / (grid.mag_max_mag - grid.mag_min_mag)
     color = (blue_mag - red_mag - grid.color_min_mag) * color_scale + EDGE_TOLERANCE
@@ -50,7 +50,7 @@ def flat_stars_to_counts(blue_mag, red_mag, row_splits, config):
     blue_mag, red_mag : tf.Tensor of float32 [n_stars]
     row_splits : tf.Tensor of int64 [batch + 1]
         Sightline i has the stars ``row_splits[i]`` to ``row_splits[i + 1]``, the latter exclusive.
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
 
     Returns
     -------
@@ -84,7 +84,7 @@ def padded_stars_to_counts(blue_mag, red_mag, n_stars, config):
         Whatever stands at `n_stars` and after is padding.
     n_stars : tf.Tensor of int64 [batch]
         0 to n_max.
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
 
     Returns
     -------

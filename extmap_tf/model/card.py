@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from extmap_tf import __version__
-from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import blue_over_red, red_over_v, stated_rv
 from extmap_tf.files import local_path, whole_file
+from extmap_tf.settings.config import Config, digest_of
 
 CARD_NAME = "model.json"
 FORMAT = "extmap_tf model"
@@ -21,7 +21,7 @@ class ModelCard:
 
     Parameters
     ----------
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
         Of the records that the model was trained on, with the network and training as they were.
     records_digest : str
         Digest of those records: configuration and content.

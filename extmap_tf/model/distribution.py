@@ -32,7 +32,7 @@ import tensorflow_probability as tfp
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from extmap_tf.grids import PERCENTILES
+from extmap_tf.estimate import PERCENTILES
 
 tfd = tfp.distributions
 
@@ -124,7 +124,7 @@ def summarize(parameters, step_kpc):
     dict of str to tf.Tensor
         For ``density`` (mag / kpc in the bins) and ``extinction`` (cumulative, mag, at the outer edges):
         ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch, n_percentiles,
-        n_distances], those of `extmap_tf.grids.PERCENTILES`.
+        n_distances], those of `extmap_tf.estimate.PERCENTILES`.
     """
     n_distances, width = parameters.shape[1:]
     noise = quantile_noise(n_distances + width - N_OWN)

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
+from extmap_tf.estimate import OUTLIER_FLAGS, Flag
 from extmap_tf.files import whole_file
-from extmap_tf.map.provenance import OUTLIER_FLAGS, Flag
 
 DOMAIN_NAME = "domain.npz"
 _BLOCKS = 8
@@ -81,7 +81,7 @@ class TrainingDomain:
         )
 
     def outlier(self, counts, reference):
-        """Bits of `extmap_tf.map.provenance.OUTLIER_FLAGS` that concern the stars.
+        """Bits of `extmap_tf.estimate.OUTLIER_FLAGS` that concern the stars.
 
         Parameters
         ----------
@@ -115,13 +115,13 @@ class TrainingDomain:
 
 
 def outside_region(config, l_deg, b_deg):
-    """Bit of `extmap_tf.map.provenance.OUTLIER_FLAGS` of positions outside the region a model was made for.
+    """Bit of `extmap_tf.estimate.OUTLIER_FLAGS` of positions outside the region a model was made for.
 
     A position that is not a finite number is outside; longitudes may be in any turn.
 
     Parameters
     ----------
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     l_deg, b_deg : tf.Tensor [batch]
 
     Returns

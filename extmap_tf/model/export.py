@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
+from extmap_tf.estimate import PERCENTILES, RELIABLE_FRACTION, RELIABLE_MAG
 from extmap_tf.files import local_path, whole_path, write_checksums
-from extmap_tf.grids import PERCENTILES
-from extmap_tf.map.calibration import RELIABLE_FRACTION, RELIABLE_MAG
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.distribution import draw_profiles, summarize, summarize_point
@@ -48,7 +47,7 @@ class Served(tf.Module):
         counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], all float32, to distance_kpc [batch,
         n_distances] (outer edges), for density (mag / kpc in each bin) and extinction (cumulative, mag, at
         the outer edges) ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch,
-        n_percentiles, n_distances], outlier [batch] int32 (`extmap_tf.map.provenance.OUTLIER_FLAGS`),
+        n_percentiles, n_distances], outlier [batch] int32 (`extmap_tf.estimate.OUTLIER_FLAGS`),
         reliable_distance_kpc [batch] and n_ignored [batch] int32: pixels whose counts were NaN, infinite or
         negative and were taken as 0.
     ``examples``
@@ -208,7 +207,7 @@ def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stder
 
 
 def _reliable_distance(percentiles, outer_kpc):
-    """`extmap_tf.map.calibration.reliable_distance_kpc` in the graph; 0 where no spread is known."""
+    """`extmap_tf.estimate.reliable_distance_kpc` in the graph; 0 where no spread is known."""
     p16, p50, p84 = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
     sure = 0.5 * (p84 - p16) <= tf.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
     n_sure = tf.reduce_sum(tf.math.cumprod(tf.cast(sure, tf.int32), axis=-1), axis=-1)

@@ -45,7 +45,7 @@ class KnownAnswer:
             counts, l_deg, b_deg to a dict of tensors.
         reference : callable
             l_deg, b_deg to ln(1 + counts) of the CMD to expect.
-        config : extmap_tf.config.Config
+        config : extmap_tf.settings.config.Config
         model_digest : str
         """
         l_low, l_high, b_low, b_high = config.region_deg()

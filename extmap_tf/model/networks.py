@@ -28,7 +28,7 @@ def build_network(config, n_nodes, seed):
 
     Parameters
     ----------
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     n_nodes : int
         Nodes of the reference table, which `fill_tables` fills.
     seed : int

@@ -3,12 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from extmap_tf.config import require_same
 from extmap_tf.errors import DataError, MismatchError
-from extmap_tf.map.metrics import evaluate_outputs
-from extmap_tf.model.versions import find_saved_model
-from extmap_tf.records.dataset import corruption_named, evaluation_dataset
 from extmap_tf.records.example import parse_examples
+from extmap_tf.settings.config import require_same
 
 BATCH_SIZE = 512
 
@@ -90,7 +87,7 @@ class Scorer:
         Parameters
         ----------
         serialized : sequence of bytes [batch]
-        config : extmap_tf.config.Config
+        config : extmap_tf.settings.config.Config
             Of the model.
         seed : int
             The same seed draws the same profiles of an example, in whatever batch it is.
@@ -110,45 +107,3 @@ class Scorer:
         arrays = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
         tensors = {name: tf.constant(np.asarray(array, np.float32)) for name, array in arrays.items()}
         return {name: tensor.numpy() for name, tensor in self._counts(**tensors).items()}
-
-
-def evaluate_model(path, records, split="test"):
-    """Errors of a SavedModel on mock records.
-
-    Parameters
-    ----------
-    path : path-like
-        As `find_saved_model` takes it.
-    records : extmap_tf.records.manifest.Records
-        Of kind "mocks".
-    split : str
-
-    Returns
-    -------
-    extmap_tf.map.metrics.Evaluation
-    """
-    if records.manifest.kind != "mocks":
-        raise DataError(
-            f"{records.path}: survey records carry no profiles to compare with; give mock records"
-        )
-    folder, card = find_saved_model(path)
-    require_fit(card, str(folder), records.manifest, records.path)
-    config = records.manifest.config
-    require_same(
-        "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
-    )
-    scorer = Scorer(folder)
-    truth, outputs, n_stars = [], [], []
-    with corruption_named(records.path, records):
-        for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
-            arrays = (inputs[name].numpy() for name in ("counts", "l_deg", "b_deg"))
-            outputs.append(scorer.score_counts(*arrays))
-            truth.append(density.numpy())
-            n_stars.append(inputs["counts"].numpy().sum(axis=(1, 2)))
-    return evaluate_outputs(
-        np.concatenate(truth),
-        {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]},
-        np.concatenate(n_stars),
-        config.distance,
-        config.survey.red.name,
-    )

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from extmap_tf.grids import PERCENTILES
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import percentiles_of, profiles_from_noise, quantile_noise
 from extmap_tf.model.layers import ProfileParameters
 from extmap_tf.model.objective import RELATIVE_FLOOR_MAG

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from extmap_tf.config import require_same
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
 from extmap_tf.files import local_path, whole_file, whole_path, write_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -26,6 +25,7 @@ from extmap_tf.records.dataset import (
     steps_per_epoch,
     training_dataset,
 )
+from extmap_tf.settings.config import require_same
 
 MODEL_NAME = "model.keras"
 _CHECKPOINTS = "checkpoints"
@@ -74,7 +74,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     ----------
     records : extmap_tf.records.manifest.Records
         Of kind "mocks".
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
         Its grids, survey, law and field must be those of the records; network and training are its own.
     out : path-like
         Folder for ``model.keras``, ``model.json``, ``domain.npz``, ``config.toml``, ``logs/`` and, until
@@ -193,7 +193,7 @@ def compile_network(model, training, n_steps, step_kpc):
     ----------
     model : keras.Model
         From `extmap_tf.model.networks.build_network`.
-    training : extmap_tf.config.TrainingConfig
+    training : extmap_tf.settings.config.TrainingConfig
     n_steps : int
         Batches that it will be trained on.
     step_kpc : float

@@ -5,7 +5,7 @@ from importlib import resources
 import numpy as np
 import tensorflow as tf
 
-from extmap_tf.cmd import FieldCounts
+from extmap_tf.diagrams import FieldCounts
 from extmap_tf.records.example import field_to_example
 
 WARMUP_NAME = "tf_serving_warmup_requests"
@@ -19,7 +19,7 @@ def warmup_inputs(known, config):
     Parameters
     ----------
     known : extmap_tf.model.known_answer.KnownAnswer
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
 
     Returns
     -------

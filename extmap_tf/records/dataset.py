@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
-from extmap_tf.grids import sightline_name
+from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.example import parse_examples
 
 COMPRESSION = "GZIP"
@@ -37,7 +37,7 @@ def training_dataset(records, training, seed, first_epoch=0):
     Parameters
     ----------
     records : extmap_tf.records.manifest.Records
-    training : extmap_tf.config.TrainingConfig
+    training : extmap_tf.settings.config.TrainingConfig
     seed : int
     first_epoch : int
         Number of the epoch to begin with, so that a resumed training sees what an unbroken one would.

@@ -13,7 +13,7 @@ def pair_to_example(pair, key, seed):
 
     Parameters
     ----------
-    pair : extmap_tf.mocks.Pair
+    pair : extmap_tf.mocks.pairs.Pair
     key : str
     seed : int
         The configuration's seed; with the pair's number it reproduces the pair.
@@ -40,10 +40,10 @@ def field_to_example(counts, key, l_deg, b_deg, grid):
 
     Parameters
     ----------
-    counts : extmap_tf.cmd.FieldCounts
+    counts : extmap_tf.diagrams.FieldCounts
     key : str
     l_deg, b_deg : float
-    grid : extmap_tf.grids.CmdGrid
+    grid : extmap_tf.grids.cmd.CmdGrid
 
     Returns
     -------
@@ -77,7 +77,7 @@ def parse_examples(serialized, config, kind=None):
     Parameters
     ----------
     serialized : tf.Tensor of string [batch]
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     kind : {"mocks", "survey", None}
         Which features to expect beside those that all examples have.
 
@@ -116,7 +116,7 @@ def parse_readable_examples(serialized, config):
     Parameters
     ----------
     serialized : tf.Tensor of string [batch]
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
 
     Returns
     -------

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from extmap_tf import __version__
-from extmap_tf.config import Config, digest_of
 from extmap_tf.errors import DataError
 from extmap_tf.files import local_path, sha256_of
+from extmap_tf.settings.config import Config, digest_of
 
 MANIFEST_NAME = "manifest.json"
 REFERENCE_NAME = "reference.fits"
@@ -39,7 +39,7 @@ class Manifest:
     ----------
     kind : {"mocks", "survey"}
         Mocks carry profiles, survey records do not.
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     splits : dict of str to tuple of FileEntry
         Shards in order; the examples of a split, shard after shard, do not depend on the number of shards.
     others : tuple of FileEntry
@@ -225,7 +225,7 @@ def write_reference(stream, config, l_deg, b_deg, counts):
     Parameters
     ----------
     stream : binary file object
-    config : extmap_tf.config.Config
+    config : extmap_tf.settings.config.Config
     l_deg, b_deg : array_like [n_nodes]
     counts : ndarray of float32 [n_nodes, n_mag, n_color]
         Expected stars per pixel and field, without extinction.

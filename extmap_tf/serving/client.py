@@ -9,8 +9,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf.errors import ServingError
-from extmap_tf.grids import PERCENTILES
-from extmap_tf.map.provenance import OUTLIER_SHIFT
+from extmap_tf.estimate import OUTLIER_SHIFT, PERCENTILES
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.serving.channel import ModelAddress, UnavailableError
@@ -29,7 +28,7 @@ class Estimate:
     median, mean, std : astropy.units.Quantity [n_sightlines, n_distances]
         Mean and standard deviation; NaN where the network gives one profile without a spread.
     percentiles : astropy.units.Quantity [n_sightlines, n_percentiles, n_distances]
-        Those of `extmap_tf.grids.PERCENTILES`.
+        Those of `extmap_tf.estimate.PERCENTILES`.
     """
 
     median: u.Quantity
@@ -59,7 +58,7 @@ class ServedProfiles:
     density : Estimate
         Differential extinction inside the bins, mag / kpc.
     flags : ndarray of int [n_sightlines]
-        Bits of `extmap_tf.map.provenance.Flag`.
+        Bits of `extmap_tf.estimate.Flag`.
     reliable_distance : astropy.units.Quantity [n_sightlines]
         kpc.
     n_ignored : ndarray of int [n_sightlines]
@@ -199,7 +198,7 @@ class ModelClient:
         coords : astropy.coordinates.SkyCoord [n_sightlines]
             Centres of the fields, in any frame.
         counts : array_like [n_sightlines, n_mag, n_color]
-            Stars in each pixel, as `extmap_tf.cmd.stars_to_cmd` counts them.
+            Stars in each pixel, as `extmap_tf.diagrams.stars_to_cmd` counts them.
 
         Returns
         -------

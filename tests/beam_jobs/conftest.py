@@ -3,7 +3,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from extmap_tf.grids import PERCENTILES
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.card import ModelCard
 from extmap_tf.records.example import parse_examples
 

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 
 from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
-from extmap_tf.cmd import add_partial_counts, block_to_field_counts, stars_to_cmd
+from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, stars_to_cmd
 from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.extinction.dust import draw_dust
-from extmap_tf.grids import sightline_name
-from extmap_tf.map.metrics import compare_maps
+from extmap_tf.grids.squares import sightline_name
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.mocks import reference_nodes
-from extmap_tf.mocksky import write_sky
+from extmap_tf.mocks.pairs import reference_nodes
+from extmap_tf.mocks.sky import write_sky
 from extmap_tf.records.dataset import serialized_examples, survey_fields
 from extmap_tf.records.manifest import Records
 

@@ -4,10 +4,9 @@ from astropy.io import fits
 
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import PERCENTILES
-from extmap_tf.map.distribution import Distribution
+from extmap_tf.estimate import OUTLIER_SHIFT, PERCENTILES, Distribution
 from extmap_tf.map.layout import new_map_file
-from extmap_tf.map.provenance import OUTLIER_SHIFT, Provenance
+from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import MIN_COVERAGE, ExtinctionMap
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
@@ -167,7 +166,7 @@ def test_mock_records_make_no_map(saved_model, mock_records, tmp_path):
 
 
 def test_more_stars_in_a_pixel_than_a_record_holds_are_refused(tiny_config):
-    from extmap_tf.cmd import FieldCounts
+    from extmap_tf.diagrams import FieldCounts
 
     counts = FieldCounts(70_000 * np.eye(1, FieldCounts.n_slots(tiny_config.cmd), 5, dtype=np.int64)[0])
     with pytest.raises(DataError, match=r"name: 70000 stars in one pixel, a record holds at most 65535"):

@@ -11,9 +11,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from beam_jobs import twomass_to_records as job
-from extmap_tf.cmd import add_partial_counts, block_to_field_counts, stars_to_cmd
+from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, stars_to_cmd
 from extmap_tf.errors import DataError
-from extmap_tf.grids import sightline_name
+from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.dataset import serialized_examples
 from extmap_tf.records.manifest import Records
 

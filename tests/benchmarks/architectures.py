@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
-from extmap_tf.map.metrics import evaluate_outputs
-from extmap_tf.map.profile_errors import DISTANCES_KPC
+from extmap_tf.evaluation.metrics import evaluate_outputs
+from extmap_tf.evaluation.profile_errors import DISTANCES_KPC
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 

@@ -10,11 +10,11 @@ without its table of expected CMDs, and of the model in one batch after a first 
 import argparse
 import time
 
-from extmap_tf.map import metrics
-from extmap_tf.map.calibration import format_calibration
-from extmap_tf.map.tables import aligned
+from extmap_tf.evaluation import metrics
+from extmap_tf.evaluation.calibration import format_calibration
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
+from extmap_tf.text_tables import aligned
 
 
 def compare(evaluations):
@@ -32,7 +32,7 @@ def draw(path, evaluations):
     """Errors of both against distance."""
     from dataclasses import replace
 
-    from extmap_tf.map.figures import errors_against_distance, save
+    from extmap_tf.figures.maps import errors_against_distance, save
 
     rows = [
         replace(row, group=name) for name, evaluation in evaluations.items() for row in evaluation.overall
@@ -60,13 +60,13 @@ def main():
     parser.add_argument("--figure")
     args = parser.parse_args()
     start_tensorflow()
-    from extmap_tf.model.fitting import fit_records
+    from extmap_tf.fit.fitting import fit_records
 
     records = Records.open(args.records)
     fits = fit_records(records, n_pairs=args.pairs, model=args.model)
-    evaluations = {"direct fit": fits.evaluation(fits.outputs)}
+    evaluations = {"direct fit": evaluation_of(fits, fits.outputs)}
     if args.model:
-        evaluations["model"] = fits.evaluation(fits.model_outputs)
+        evaluations["model"] = evaluation_of(fits, fits.model_outputs)
     print(compare(evaluations))
     for name, evaluation in evaluations.items():
         rows = [row for row in evaluation.calibration if row.group == "all"]

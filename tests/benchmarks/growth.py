@@ -25,7 +25,7 @@ from networks import write_survey
 
 from beam_jobs.score_to_map import put_tiles, write_tile
 from extmap_tf import Config
-from extmap_tf.grids import PERCENTILES
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import MIN_COVERAGE
@@ -262,7 +262,7 @@ def table(kept):
 def draw(kept, path):
     from matplotlib.figure import Figure
 
-    from extmap_tf.map.figures import save
+    from extmap_tf.figures.maps import save
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     panels = figure.subplots(1, 4, sharey=True)

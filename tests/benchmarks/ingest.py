@@ -33,7 +33,7 @@ from astropy.coordinates import SkyCoord
 
 from beam_jobs.twomass_to_records import make_records, table_to_partial_counts
 from extmap_tf.catalogs.tables import PSC_COLUMNS
-from extmap_tf.config import Config
+from extmap_tf.settings.config import Config
 
 BLOCK_ROWS = 100_000
 EQUATORIAL = {"ra": "ra", "dec": "decl"}

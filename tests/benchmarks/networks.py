@@ -121,9 +121,9 @@ def write_survey(config, folder):
     """Survey records of the configuration's grid: Poisson draws of the sector's mean CMD."""
     from beam_jobs import shards
     from beam_jobs.twomass_to_records import FIELDS_PER_SHARD, SPLIT
-    from extmap_tf.cmd import FieldCounts
-    from extmap_tf.grids import sightline_name
-    from extmap_tf.mocks import reference_cmd
+    from extmap_tf.diagrams import FieldCounts
+    from extmap_tf.grids.squares import sightline_name
+    from extmap_tf.mocks.pairs import reference_cmd
     from extmap_tf.records.example import field_to_example
 
     rng = np.random.default_rng(1)

@@ -15,10 +15,11 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from extmap_tf.catalogs.survey_tables import read_survey_table
-from extmap_tf.config import Config
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.files import whole_path
-from extmap_tf.grids import PERCENTILES, SightlineGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap, profiles_at
+from extmap_tf.settings.config import Config
 
 CLOUD_KPC = (0.30, 0.55)
 MIDDLE_KPC = 0.4

@@ -11,9 +11,9 @@ import argparse
 
 import numpy as np
 
+from extmap_tf.evaluation.metrics import evaluate_outputs
 from extmap_tf.extinction.profiles import draw_density
-from extmap_tf.map.metrics import evaluate_outputs
-from extmap_tf.mocks import Nuisances, dim_and_count, draw_nuisances, one_field, sightline_catalog
+from extmap_tf.mocks.pairs import Nuisances, dim_and_count, draw_nuisances, one_field, sightline_catalog
 from extmap_tf.quiet import start_tensorflow
 
 SKIES = {

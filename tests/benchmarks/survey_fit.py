@@ -4,7 +4,7 @@ Command: ``python tests/benchmarks/survey_fit.py [--data FOLDER] [--figure FILE]
 It prints the values for each table and band; ``extmap_tf/configs/surveys/2mass.toml`` holds their means.
 
 Errors: the median error of the detections in bins of 0.25 mag, against a calibration floor and a sky-limited
-term (`extmap_tf.survey.photometric_error`), in the least squares of the logarithm.
+term (`extmap_tf.surveys.observing.photometric_error`), in the least squares of the logarithm.
 
 Completeness: the number of detections in bins of 0.1 mag against the Galaxy model's, dimmed by the table's
 mean extinction (fitted as a shift in magnitude), times a constant and a logistic function of the magnitude;
@@ -20,9 +20,9 @@ from astropy.io import fits
 from astropy.table import Table
 from scipy.optimize import least_squares, minimize
 
-from extmap_tf.config import Band
 from extmap_tf.galaxy import Galaxy
-from extmap_tf.survey import detection_probability, photometric_error
+from extmap_tf.settings.config import Band
+from extmap_tf.surveys.observing import detection_probability, photometric_error
 
 # Band -> (wavelength in um, range of the errors' fit, of the completeness' fit).
 BANDS = {

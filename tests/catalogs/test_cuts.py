@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extmap_tf.catalogs.cuts import apply_cuts
-from extmap_tf.config import Config, Cuts
+from extmap_tf.settings.config import Config, Cuts
 
 SURVEY = Config.named("carina").survey
 

@@ -8,8 +8,8 @@ import pytest
 from astropy.table import Table
 
 from extmap_tf.catalogs.model_tables import johnson_to_2mass, read_model_catalog
-from extmap_tf.config import Config
 from extmap_tf.errors import DataError
+from extmap_tf.settings.config import Config
 
 SURVEY = Config.named("carina").survey
 

@@ -15,8 +15,8 @@ from astropy.table import Table
 
 from extmap_tf.catalogs.survey_tables import describe_table, read_survey_table
 from extmap_tf.catalogs.tables import PSC_COLUMNS
-from extmap_tf.config import Config, Cuts
 from extmap_tf.errors import DataError
+from extmap_tf.settings.config import Config, Cuts
 
 SURVEY = Config.named("carina").survey
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from extmap_tf.config import Config, DustConfig
 from extmap_tf.extinction.dust import DustCube, draw_dust, smooth_density
-from extmap_tf.grids import DistanceGrid, SightlineGrid
-from extmap_tf.healpix_grid import HealpixGrid, SkyRegion
-from extmap_tf.mocksky import TILE_DEG, _tiles
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.mocks.sky import TILE_DEG, _tiles
+from extmap_tf.settings.config import Config, DustConfig
 
 SKY = SightlineGrid(281, 283, -1, 1, 0.5, 0.5)
 GRID = DistanceGrid(0.1, 80)

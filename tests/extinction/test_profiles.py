@@ -3,14 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extmap_tf.config import Config, ProfilePrior
 from extmap_tf.extinction.profiles import (
     cumulative_at,
     density_to_cumulative,
     draw_density,
     gaussian_random_field,
 )
-from extmap_tf.grids import DistanceGrid
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.settings.config import Config, ProfilePrior
 
 GRID = DistanceGrid(0.1, 100)
 

@@ -7,7 +7,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.map.provenance import Flag
+from extmap_tf.estimate import Flag
 
 
 @pytest.fixture(scope="module")

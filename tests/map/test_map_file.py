@@ -11,13 +11,14 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extmap_tf.config import Config
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import PERCENTILES, DistanceGrid, SightlineGrid
-from extmap_tf.map.distribution import Distribution
+from extmap_tf.estimate import PERCENTILES, Distribution, Flag
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.layout import _card
-from extmap_tf.map.provenance import Flag, Provenance
+from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.settings.config import Config
 
 LAYERS = ("density", "cumulative", "coverage", "n_stars", "flag")
 SURE_LAYERS = (

@@ -13,9 +13,8 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from extmap_tf.cli import main
-from extmap_tf.config import Config
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import SightlineGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
 from extmap_tf.map.healpix import (
     FINEST,
@@ -27,6 +26,7 @@ from extmap_tf.map.healpix import (
     write_healpix,
 )
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.settings.config import Config
 
 
 def bayestar(path):

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from extmap_tf.cli import main
 from extmap_tf.errors import ConfigError, DataError, MismatchError
-from extmap_tf.grids import DistanceGrid, SightlineGrid
+from extmap_tf.estimate import Flag
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.merge import _offset, _places, _union, merge_maps
-from extmap_tf.map.provenance import Flag
 from extmap_tf.map.volume import ExtinctionMap
 
 WEST = SightlineGrid(357.0, 359.0, -1.0, 1.0, 0.5, 0.5)

@@ -11,22 +11,23 @@ from astropy.io import fits
 from astropy.table import Table
 
 from extmap_tf.cli import main
+from extmap_tf.compare.clouds import find_all_clouds, find_clouds
+from extmap_tf.compare.maps import compare
 from extmap_tf.errors import ConfigError, DataError, MismatchError
-from extmap_tf.grids import DistanceGrid, SightlineGrid
-from extmap_tf.healpix_grid import HealpixGrid, SkyRegion
+from extmap_tf.estimate import Distribution, Flag
+from extmap_tf.evaluation.fingers import fingers_of_god
+from extmap_tf.evaluation.metrics import compare_maps
+from extmap_tf.figures import comparison as compare_figures
+from extmap_tf.figures import maps as figures
+from extmap_tf.figures.gallery import spread_sightlines, standard_figures
+from extmap_tf.figures.projection import projection_of
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
-from extmap_tf.map import compare_figures, figures
-from extmap_tf.map.clouds import find_all_clouds, find_clouds
-from extmap_tf.map.compare import compare
-from extmap_tf.map.distribution import Distribution
 from extmap_tf.map.dustmaps_query import ExtmapQuery
-from extmap_tf.map.fingers import fingers_of_god
-from extmap_tf.map.gallery import spread_sightlines, standard_figures
 from extmap_tf.map.healpix import pixels_of, write_hdf5, write_healpix
 from extmap_tf.map.merge import merge_maps
-from extmap_tf.map.metrics import compare_maps
-from extmap_tf.map.projection import projection_of
-from extmap_tf.map.provenance import Flag
 from extmap_tf.map.volume import ExtinctionMap
 
 CAP = HealpixGrid(32, (SkyRegion(b_deg=90.0, radius_deg=6.0),))

@@ -7,11 +7,12 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import Galactic, SkyCoord
 
-from extmap_tf.config import LawConfig
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids import DistanceGrid, SightlineGrid
-from extmap_tf.map.provenance import Flag
+from extmap_tf.estimate import Flag
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap, profiles_at
+from extmap_tf.settings.config import LawConfig
 
 
 def nearest_by_loop(volume, l_deg, b_deg):

@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from extmap_tf.cli import main
 from extmap_tf.errors import DataError
-from extmap_tf.map.provenance import Flag
+from extmap_tf.estimate import Flag
 from extmap_tf.map.table_query import query_table
 
 SUFFIXES = {

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.catalogs.cuts import apply_cuts
-from extmap_tf.cmd import pixel_of, stars_to_cmd
-from extmap_tf.config import Config
+from extmap_tf.diagrams import pixel_of, stars_to_cmd
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts
+from extmap_tf.settings.config import Config
 
 CONFIG = Config.named("demo")
 

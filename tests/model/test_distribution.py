@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from extmap_tf.grids import PERCENTILES
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import (
     N_QUANTILE,
     normal_distribution,

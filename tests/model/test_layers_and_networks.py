@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from extmap_tf.evaluation.calibration import crps_of_samples
 from extmap_tf.extinction.profiles import draw_density
-from extmap_tf.map.calibration import crps_of_samples
 from extmap_tf.model.distribution import normal_distribution, summarize, to_density
 from extmap_tf.model.layers import ReferenceCmd
 from extmap_tf.model.networks import build_network, fill_tables, n_weights

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from extmap_tf.cmd import stars_to_cmd
+from extmap_tf.diagrams import stars_to_cmd
 from extmap_tf.model.export import export
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.warmup import warmup_inputs

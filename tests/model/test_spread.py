@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from extmap_tf.grids import PERCENTILES
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import summarize
 from extmap_tf.model.layers import ProfileParameters
 from extmap_tf.model.spread import fit_spread

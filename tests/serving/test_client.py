@@ -19,8 +19,7 @@ from astropy.coordinates import SkyCoord
 
 from extmap_tf import cli
 from extmap_tf.errors import DataError, MismatchError, ServingError
-from extmap_tf.grids import PERCENTILES
-from extmap_tf.map.provenance import OUTLIER_SHIFT, Flag
+from extmap_tf.estimate import OUTLIER_SHIFT, PERCENTILES, Flag
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.model.warmup import warmup_inputs

@@ -1,0 +1,1 @@
+"""Maps beside other maps, and the clouds in them."""

@@ -1,0 +1,1 @@
+"""How far estimates are from a known truth, and whether their intervals hold."""

@@ -1,0 +1,52 @@
+"""Errors of a model on mock records, whose profiles are known."""
+
+import numpy as np
+
+from extmap_tf.errors import DataError
+from extmap_tf.evaluation.metrics import evaluate_outputs
+from extmap_tf.model.scoring import BATCH_SIZE, Scorer, require_fit
+from extmap_tf.model.versions import find_saved_model
+from extmap_tf.records.dataset import corruption_named, evaluation_dataset
+from extmap_tf.settings.config import require_same
+
+
+def evaluate_model(path, records, split="test"):
+    """Errors of a SavedModel on mock records.
+
+    Parameters
+    ----------
+    path : path-like
+        As `find_saved_model` takes it.
+    records : extmap_tf.records.manifest.Records
+        Of kind "mocks".
+    split : str
+
+    Returns
+    -------
+    extmap_tf.evaluation.metrics.Evaluation
+    """
+    if records.manifest.kind != "mocks":
+        raise DataError(
+            f"{records.path}: survey records carry no profiles to compare with; give mock records"
+        )
+    folder, card = find_saved_model(path)
+    require_fit(card, str(folder), records.manifest, records.path)
+    config = records.manifest.config
+    require_same(
+        "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
+    )
+    scorer = Scorer(folder)
+    truth, outputs, n_stars = [], [], []
+    with corruption_named(records.path, records):
+        for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
+            arrays = (inputs[name].numpy() for name in ("counts", "l_deg", "b_deg"))
+            outputs.append(scorer.score_counts(*arrays))
+            truth.append(density.numpy())
+            n_stars.append(inputs["counts"].numpy().sum(axis=(1, 2)))
+    return evaluate_outputs(
+        np.concatenate(truth),
+        {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]},
+        np.concatenate(n_stars),
+        config.distance,
+        config.survey.red.name,
+    )

@@ -1,0 +1,1 @@
+"""Figures of maps, of their errors and of their comparisons."""

@@ -1,0 +1,170 @@
+"""How sightlines are drawn on the sky: in rows and columns of l and b, or as HEALPix pixels, projected."""
+
+import math
+
+import numpy as np
+from matplotlib.colors import to_rgba
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from extmap_tf.figures.projection import Mollweide, projection_of
+from extmap_tf.grids.healpix import shortest_range_deg
+from extmap_tf.grids.squares import SightlineGrid
+
+STEPS = (1, 2, 5, 10)
+MISSING = "#CFCFCF"
+
+# Cells along the longer side of a projected view.
+_N_CELLS = 900
+_LINE_STEPS_DEG = (1, 2, 5, 10, 15, 30, 45, 60)
+_INK = "#333333"
+
+
+def sky_view(grid):
+    """The view of a grid: `PlateCarree` or `Projected`."""
+    return PlateCarree(grid) if isinstance(grid, SightlineGrid) else Projected(grid)
+
+
+def edges_of(centers, step):
+    """Edges [n + 1] of cells with these centres [n]."""
+    return np.append(centers - 0.5 * step, centers[-1] + 0.5 * step)
+
+
+class PlateCarree:
+    """Rows and columns of l and b, stretched so that the middle row has its true shape.
+
+    Attributes
+    ----------
+    shape : float
+        Width over height.
+    labels : (str, str)
+        Of the axes.
+    """
+
+    labels = ("Galactic longitude l (deg)", "b (deg)")
+
+    def __init__(self, grid):
+        self._grid = grid
+        self._l_edges = edges_of(grid.l_deg, grid.step_deg)
+        self._b_edges = edges_of(grid.b_deg, grid.step_deg)
+        self._stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
+        self.shape = np.ptp(self._l_edges) / np.ptp(self._b_edges) / self._stretch
+
+    def draw(self, axis, layer, norm, cmap, title):
+        """Draw a layer [*grid.shape] and return what a colour bar is for; NaN is grey."""
+        cmap = cmap.with_extremes(bad=MISSING)
+        mesh = axis.pcolormesh(self._l_edges, self._b_edges, layer, norm=norm, cmap=cmap, rasterized=True)
+        axis.set(aspect=self._stretch, xlim=(self._l_edges[-1], self._l_edges[0]), title=title)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
+        axis.xaxis.set_major_locator(MaxNLocator(8 if self.shape > 1.5 else 5, steps=STEPS))
+        axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        return mesh
+
+    def mark(self, axis, chosen):
+        """A dot on each chosen sightline, of bool [*grid.shape]."""
+        i_b, i_l = np.nonzero(chosen)
+        return _dots(axis, self._grid.l_deg[i_l], self._grid.b_deg[i_b])
+
+
+class Projected:
+    """HEALPix pixels in a projection of equal areas, with lines of l and b.
+
+    Attributes as for `PlateCarree`.
+    """
+
+    labels = ("", "")
+
+    def __init__(self, grid):
+        self._grid = grid
+        l_deg, b_deg = grid.centers_deg()
+        self._projection = projection_of(l_deg, b_deg)
+        self._extent = self._projection.extent_of(l_deg, b_deg, grid.field_deg)
+        width, height = np.ptp(self._extent[:2]), np.ptp(self._extent[2:])
+        self.shape = width / height
+        cell = max(width, height) / _N_CELLS
+        across, up = (
+            low + cell * (np.arange(math.ceil((high - low) / cell)) + 0.5)
+            for low, high in (self._extent[:2], self._extent[2:])
+        )
+        self._index = grid.sightline_of(*self._projection.to_sky(across[None, :], up[:, None]))
+
+    def draw(self, axis, layer, norm, cmap, title):
+        """Draw a layer [*grid.shape] and return what a colour bar is for; NaN is grey, nothing outside."""
+        inside = self._index >= 0
+        values = np.where(inside, np.asarray(layer)[np.where(inside, self._index, 0)], np.nan)
+        how = {"extent": self._extent, "origin": "lower", "interpolation": "nearest"}
+        axis.imshow(np.where(inside[..., None], to_rgba(MISSING), 0.0), **how)
+        image = axis.imshow(values, norm=norm, cmap=cmap.with_extremes(bad="none"), **how)
+        draw_lines(axis, self._projection, *self._grid.centers_deg(), 0.5 * self._grid.field_deg)
+        axis.set_axis_off()
+        axis.set(aspect="equal", title=title)
+        room = 0.06 * max(np.ptp(self._extent[:2]), np.ptp(self._extent[2:]))
+        axis.set_xlim(self._extent[0] - room, self._extent[1] + room)
+        axis.set_ylim(self._extent[2] - room, self._extent[3] + room)
+        return image
+
+    def mark(self, axis, chosen):
+        """A dot on each chosen sightline, of bool [*grid.shape]."""
+        return _dots(axis, *self._projection.to_plane(*self._grid.centers_deg(np.flatnonzero(chosen))))
+
+
+def draw_lines(axis, projection, l_deg, b_deg, margin_deg=0.0):
+    """Draw lines of l and b around positions [n], `margin_deg` further in b, and their labels."""
+    low_l, high_l = shortest_range_deg(l_deg)
+    low_b, high_b = b_deg.min(), b_deg.max()
+    whole = isinstance(projection, Mollweide)
+    if whole:
+        low_l, high_l, low_b, high_b = -180.0, 180.0, -90.0, 90.0
+    polar = projection.at_a_pole
+    step_l, step_b = _line_step(high_l - low_l, 8), _line_step(high_b - low_b, 6)
+    along_b = np.linspace(max(low_b - margin_deg, -90.0), min(high_b + margin_deg, 90.0), 181)
+    along_l = np.linspace(low_l, high_l, 721)
+    # A meridian's label stands at its end away from the pole, or below; on the whole sky, on the equator.
+    at_b = 0.0 if whole else along_b[-1] if polar and high_b <= 0 else along_b[0]
+    for l in _multiples(step_l, low_l, high_l):
+        _line(axis, projection, l, along_b)
+        # The ends of a full turn are one place.
+        if high_l - low_l < 360.0 or l < high_l - 1e-9:
+            _text(axis, projection, l, at_b, f"{l % 360.0:g}°", outwards=not whole)
+    for b in _multiples(step_b, low_b, high_b):
+        if abs(b) == 90.0:
+            continue
+        _line(axis, projection, along_l, b)
+        if not (whole and b == 0.0):
+            at_l = low_l + 0.5 * step_l if polar else high_l
+            _text(axis, projection, at_l, b, f"{b:+g}°", outwards=not polar)
+
+
+def _multiples(step, low, high):
+    return step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+
+
+def _line(axis, projection, l_deg, b_deg):
+    x, y = projection.to_plane(*np.broadcast_arrays(l_deg, b_deg))
+    axis.plot(x, y, color=_INK, linewidth=0.5, alpha=0.5)
+
+
+def _text(axis, projection, l_deg, b_deg, text, outwards):
+    x, y = projection.to_plane(np.float64(l_deg), np.float64(b_deg))
+    away = np.array([x, y])
+    shift = 9.0 * away / max(np.hypot(*away), 1e-9) if outwards else (0.0, 0.0)
+    axis.annotate(
+        text,
+        (x, y),
+        shift,
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=7,
+        color=_INK,
+        path_effects=[withStroke(linewidth=2.0, foreground="white")],
+        annotation_clip=False,
+    )
+
+
+def _dots(axis, x, y):
+    return axis.scatter(x, y, s=7, color="white", edgecolors="black")
+
+
+def _line_step(span_deg, n):
+    return next((step for step in _LINE_STEPS_DEG if step * n >= span_deg), _LINE_STEPS_DEG[-1])

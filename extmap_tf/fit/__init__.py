@@ -1,0 +1,1 @@
+"""The exact forward model, and fits by its likelihood: no network."""

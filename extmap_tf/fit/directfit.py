@@ -1,0 +1,418 @@
+r"""The direct fit: a CMD's extinction profile by the exact forward model, without a network.
+
+The expected CMD of a field is a sum over shells of distance, each dimmed by its own extinction,
+
+.. math:: \mu_p = c \sum_k \sum_q w_q \, T_{kp}\big(A_k\, e^{s \xi_q - s^2 / 2}\big) + \epsilon,
+
+with T from `extmap_tf.fit.expected_cmd`, linear between its extinctions, A_k the cumulative extinction at
+the middle of bin k, c a factor on the star counts and s the patchiness: the log-normal spread of columns over
+the field. It is fitted to the counts n_p by minimising
+
+.. math:: \sum_p (\mu_p - n_p \ln \mu_p) + \tfrac12 |\theta|^2,
+
+the Poisson likelihood and the prior. The parameters theta are standard normal under the training prior
+(`extmap_tf.extinction.profiles`): the modes of the Gaussian random field, and for the total extinction, the
+spectral index, the log-density's standard deviation, the scale height and the patchiness the normal quantiles
+of their uniform ranges. Single clouds, which training profiles have beside the field, are left to the field.
+The prior of c is log-normal, with ``nuisances.count_sigma``.
+
+The other nuisances of a pair (`extmap_tf.settings.config.NuisanceConfig`) are not fitted but taken to be
+zero: offsets of colour and magnitude, of the depth that is left after crowding, and of the law, factors on
+the numbers of luminous and of distant stars. Where they are not zero the errors that a fit states are too
+small.
+
+The minimum is found by Fisher scoring with Levenberg's damping, from coarse to fine pixels; it is the
+estimate. Its errors are those of the curvature there (Laplace's approximation), carried on to the logarithms
+of density and extinction to first order: every percentile is that of a log-normal distribution around the
+estimate. They know of nothing but this one minimum.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import ndtri
+
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import PERCENTILES
+
+# Expected stars per pixel that no model has: without them a single stray star in a pixel where none is
+# expected would outweigh all the others.
+BACKGROUND = 1e-3
+
+# The fit goes from coarse pixels and a high background to the CMD as it is: pixels per block along each axis,
+# background per block, share of the iterations. Far from the solution most stars lie where none is expected,
+# and the likelihood of single pixels is steep and full of minima; coarse ones also cost next to nothing.
+_STAGES = ((4, 1.0, 0.5), (2, 0.1, 0.2), (1, BACKGROUND, 0.3))
+
+# Nodes of the log-normal spread of columns, in standard deviations: the trapezoidal rule, which for a
+# Gaussian is exact to many digits.
+_PATCH_NODES = np.arange(-3.4, 3.41, 0.2)
+
+_FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1.0, 1e-4, 1e8
+
+# The coarsest stage begins at the best few of many draws of the prior. Twelve in place of four found a better
+# minimum for 2 of 24 `carina` fields behind more than 0.9 mag, in 2.6 times the time.
+_N_DRAWS, _N_STARTS = 512, 4
+# And of single clouds: totals in standard normals, a width in bins, a height in standard deviations of the
+# log-density, on a field of this spectral index.
+_N_WALLS, _WALL_TOTALS, _WALL_BINS, _WALL_HEIGHT, _WALL_INDEX = 128, (-0.5, 0.5, 1.0, 1.6), 1.5, 4.0, 1.8
+
+_SCALARS = ("total", "index", "sigma", "height", "patchiness", "count")
+
+
+class _Sky(NamedTuple):
+    """A sightline at one size of pixels: distance from the plane [n], and the table of expected stars."""
+
+    depth_kpc: tf.Tensor
+    extinction_mag: tf.Tensor
+    counts: tf.Tensor
+    background: tf.Tensor
+
+
+class Sightline(NamedTuple):
+    """What a fit knows of a sightline; made by `DirectFit.prepare`.
+
+    Parameters
+    ----------
+    skies : tuple
+        From coarse to fine pixels.
+    blocks : tuple of ndarray of int
+        Which coarse pixel each pixel is in.
+    pixels : ndarray of int
+        The flat pixels that any star can reach.
+    starts : tf.Tensor [n_starts, n_coarse]
+        Coarse CMDs of the profiles that a fit may begin with.
+    """
+
+    skies: tuple
+    blocks: tuple
+    pixels: np.ndarray
+    starts: tf.Tensor
+
+
+class DirectFit:
+    """Fits CMDs, sightline by sightline.
+
+    Parameters
+    ----------
+    config : extmap_tf.settings.config.Config
+        Of the CMDs; its prior is that of the fit.
+    n_iterations : int
+        Steps of the minimisation, those that were refused included.
+    seed : int
+        Of the draws of the prior that the fit begins with.
+    """
+
+    def __init__(self, config, n_iterations=40, seed=1):
+        if n_iterations < 1:
+            raise ConfigError(f"a fit needs 1 or more iterations, got: {n_iterations}")
+        self._config, self._n_iterations = config, n_iterations
+        prior, n = config.profiles, config.distance.n_distances
+        self._n = n
+        self.n_parameters = 2 * n + len(_SCALARS)
+        phase = np.pi / n * np.outer(np.arange(1, n + 1), np.arange(n))
+        self._cos, self._sin = (tf.constant(f(phase), tf.float32) for f in (np.cos, np.sin))
+        # As in `gaussian_random_field`: every k below the last counts twice.
+        self._k = tf.range(1.0, n + 1.0)
+        self._twice = tf.constant(np.append(np.full(n - 1, 2.0), 1.0), tf.float32)
+        self._ranges = {
+            "total": (np.log(prior.total_min_mag), np.log(prior.total_max_mag)),
+            "index": (prior.spectral_index_min, prior.spectral_index_max),
+            "sigma": (prior.log_sigma_min, prior.log_sigma_max),
+            "height": (prior.scale_height_min_kpc, prior.scale_height_max_kpc),
+            "patchiness": (0.0, prior.patchiness_max),
+        }
+        nodes = _PATCH_NODES if prior.patchiness_max else np.zeros(1)
+        weights = np.exp(-0.5 * nodes**2)
+        self._nodes = tf.constant(nodes, tf.float32)
+        self._weights = tf.constant(weights / weights.sum(), tf.float32)
+        draws = tf.random.stateless_normal([_N_DRAWS, self.n_parameters], [seed, 0])
+        self._draws = tf.concat([draws, self._walls()], axis=0)
+        # One trace each, whatever the sightline and the number of CMDs.
+        parameters = tf.TensorSpec([None, self.n_parameters], tf.float32)
+        sky = _Sky(
+            depth_kpc=tf.TensorSpec([n], tf.float32),
+            extinction_mag=tf.TensorSpec([None], tf.float32),
+            counts=tf.TensorSpec([n + 1, None, None], tf.float32),
+            background=tf.TensorSpec([], tf.float32),
+        )
+        images, numbers = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
+        matrices = tf.TensorSpec([None, self.n_parameters, self.n_parameters], tf.float64)
+        self._mean = tf.function(self._mean, autograph=False, input_signature=[parameters, sky])
+        self._trial = tf.function(self._trial, autograph=False, input_signature=[parameters, images, sky])
+        self._propose = tf.function(
+            self._propose, autograph=False, input_signature=[parameters, parameters, matrices, numbers]
+        )
+        self._answer = tf.function(self._answer, autograph=False, input_signature=[parameters, matrices, sky])
+
+    def prepare(self, table):
+        """What `fit` needs to know of a sightline.
+
+        Parameters
+        ----------
+        table : extmap_tf.fit.expected_cmd.ExpectedCmd
+
+        Returns
+        -------
+        Sightline
+        """
+        depth_kpc = self._config.distance.centers_kpc * abs(np.sin(np.radians(table.b_deg)))
+        skies, blocks = [], []
+        for size, background, _ in _STAGES:
+            blocks.append(_block_of(table.pixels, self._config.cmd, size))
+            skies.append(
+                _Sky(
+                    tf.constant(depth_kpc, tf.float32),
+                    tf.constant(table.extinction_mag),
+                    tf.constant(_blocks(table.counts, blocks[-1])),
+                    tf.constant(background),
+                )
+            )
+        starts = [self._mean(part, skies[0]) for part in tf.split(self._draws, len(self._draws) // 32)]
+        return Sightline(tuple(skies), tuple(blocks), table.pixels, tf.concat(starts, axis=0))
+
+    def fit(self, counts, sightline):
+        """Fit some CMDs of a sightline, all at once.
+
+        Parameters
+        ----------
+        counts : array_like [batch, n_mag, n_color]
+        sightline : Sightline
+            Of `prepare`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            With the names and shapes of an exported model's outputs: ``extinction_median``,
+            ``extinction_mean``, ``extinction_std`` [batch, n_distances] (cumulative A(red) at outer edges,
+            mag), ``extinction_percentiles`` [batch, n_percentiles, n_distances], and the same of ``density``
+            (mag / kpc). Beside them ``patchiness``, ``count_scale``, ``deviance`` [batch], and ``expected``
+            [batch, n_mag, n_color], the fitted CMD.
+
+        Raises
+        ------
+        DataError
+            The counts do not have the grid's shape or are negative.
+        """
+        counts = np.asarray(counts, np.float32)
+        shape = self._config.cmd.shape
+        if counts.ndim != 3 or counts.shape[1:] != shape or not (counts >= 0).all():
+            raise DataError(
+                f"counts must be [batch, {shape[0]}, {shape[1]}] and not negative, got: {counts.shape}"
+            )
+        flat = counts.reshape(len(counts), -1)[:, sightline.pixels]
+        theta = self._begin(tf.constant(_blocks(flat, sightline.blocks[0])), sightline.starts)
+        for i, (_, _, share) in enumerate(_STAGES):
+            observed = tf.constant(_blocks(flat, sightline.blocks[i]))
+            n_iterations = max(1, round(share * self._n_iterations))
+            if i == 0:
+                theta = self._best_of(theta, observed, sightline.skies[0], n_iterations)
+            else:
+                _, theta, fisher = self._minimise(theta, observed, sightline.skies[i], n_iterations)
+        answer = self._answer(theta, fisher, sightline.skies[-1])
+        answer = {name: value.numpy() for name, value in answer.items()}
+        expected = np.full((len(counts), self._config.cmd.n_pixels), BACKGROUND, np.float32)
+        expected[:, sightline.pixels] = answer.pop("expected")
+        answer["expected"] = expected.reshape(counts.shape)
+        answer["deviance"] = _deviance(counts, answer["expected"])
+        return answer
+
+    def _begin(self, observed, starts):
+        """Parameters [batch, _N_STARTS, n_parameters] of the best starts, for each CMD."""
+        misfit = tf.reduce_sum(starts, 1) - tf.matmul(observed, tf.math.log(starts), transpose_b=True)
+        return tf.gather(self._draws, tf.math.top_k(-misfit, _N_STARTS).indices)
+
+    def _best_of(self, theta, observed, sky, n_iterations):
+        """Minimise from every start, and keep the best for each CMD: parameters [batch, n_parameters]."""
+        flat = tf.reshape(theta, [-1, self.n_parameters])
+        repeated = tf.repeat(observed, _N_STARTS, axis=0)
+        objective, flat, _ = self._minimise(flat, repeated, sky, n_iterations)
+        best = tf.argmin(tf.reshape(objective, [-1, _N_STARTS]), axis=1)
+        return tf.gather(tf.reshape(flat, tf.shape(theta)), best, batch_dims=1)
+
+    def _walls(self):
+        """Parameters [n_walls, n_parameters] of single clouds, which the field draws too seldom."""
+        n = self._n
+        bins = np.unique(np.geomspace(1, n - 1, _N_WALLS // len(_WALL_TOTALS) + 1).astype(int))
+        bump = np.exp(-0.5 * ((np.arange(n) - bins[:, None]) / _WALL_BINS) ** 2)
+        amplitude = np.asarray(self._twice) / np.sqrt(np.asarray(self._k)) ** _WALL_INDEX
+        amplitude /= np.linalg.norm(amplitude)
+        basis = amplitude[:, None] * np.stack([self._cos, -self._sin.numpy()])  # [2, n modes, n]
+        modes = np.linalg.lstsq(basis.reshape(2 * n, n).T, _WALL_HEIGHT * bump.T, rcond=1e-6)[0].T
+        walls = np.zeros((len(_WALL_TOTALS), len(bins), self.n_parameters), np.float32)
+        walls[..., : 2 * n] = modes
+        walls[..., 2 * n + _SCALARS.index("total")] = np.asarray(_WALL_TOTALS)[:, None]
+        walls = walls.reshape(-1, self.n_parameters)
+        return tf.constant(walls[: len(walls) // 32 * 32])
+
+    def _minimise(self, theta, observed, sky, n_iterations):
+        """Levenberg's method for each CMD of the batch: objective, parameters and Fisher matrix of its end.
+
+        The damping follows Nielsen 1999 (IMM-REP-1999-05): it falls with the ratio of the gain to that of the
+        quadratic model, and rises faster and faster while steps are refused.
+        """
+        objective, gradient, fisher = self._trial(theta, observed, sky)
+        damping = tf.fill(tf.shape(objective), _FIRST_DAMPING)
+        growth = tf.fill(tf.shape(objective), 2.0)
+        for _ in range(n_iterations):
+            proposal, predicted = self._propose(theta, gradient, fisher, damping)
+            trial = self._trial(proposal, observed, sky)
+            gain = (objective - trial[0]) / predicted
+            better = gain > 0
+            theta = tf.where(better[:, None], proposal, theta)
+            gradient = tf.where(better[:, None], trial[1], gradient)
+            fisher = tf.where(better[:, None, None], trial[2], fisher)
+            objective = tf.where(better, trial[0], objective)
+            fall = tf.maximum(1.0 / 5.0, 1.0 - (2.0 * tf.clip_by_value(gain, 0.0, 1.0) - 1.0) ** 3)
+            damping *= tf.where(better, fall, growth)
+            damping = tf.clip_by_value(damping, _MIN_DAMPING, _MAX_DAMPING)
+            growth = tf.where(better, 2.0, 2.0 * growth)
+        return objective, theta, fisher
+
+    def _mean(self, theta, sky):
+        """Expected counts [batch, n_kept]."""
+        return self._expected(*self._physical(theta, sky)[1:], sky)[0]
+
+    def _physical(self, theta, sky):
+        """Density [batch, n], extinction of every shell [batch, n + 1], patchiness and scale [batch]."""
+        n = self._n
+        scalars = dict(zip(_SCALARS, tf.unstack(theta[:, 2 * n :], axis=1), strict=True))
+        value = {}
+        for name, (low, high) in self._ranges.items():
+            share = 0.5 * (1.0 + tf.math.erf(scalars[name] / np.float32(np.sqrt(2.0))))
+            value[name] = low + (high - low) * share
+        amplitude = self._twice * tf.exp(-0.5 * value["index"][:, None] * tf.math.log(self._k))
+        amplitude /= tf.norm(amplitude, axis=1, keepdims=True)
+        field = tf.matmul(amplitude * theta[:, :n], self._cos)
+        field -= tf.matmul(amplitude * theta[:, n : 2 * n], self._sin)
+        log_density = value["sigma"][:, None] * field - sky.depth_kpc / value["height"][:, None]
+        increments = tf.exp(value["total"])[:, None] * tf.nn.softmax(log_density)  # [batch, n]
+        outer = tf.cumsum(increments, axis=1)
+        shells = tf.concat([outer - 0.5 * increments, outer[:, -1:]], axis=1)
+        scale = tf.exp(np.float32(self._config.nuisances.count_sigma) * scalars["count"])
+        return increments / self._config.distance.step_kpc, shells, value["patchiness"], scale
+
+    def _expected(self, shells, patchiness, scale, sky):
+        """Expected counts [batch, n_kept], and their derivatives [batch, n + 3, n_kept].
+
+        The derivatives are those by every shell's extinction, by the patchiness and by the scale's logarithm.
+        """
+        grid, n_shells = sky.extinction_mag, shells.shape[1]
+        n_grid = tf.size(grid)
+        # [batch, 1, n_nodes]: factors of mean one, whatever the nodes.
+        raw = tf.exp(patchiness[:, None, None] * self._nodes)
+        mean = tf.reduce_sum(self._weights * raw, axis=-1, keepdims=True)
+        factor = raw / mean
+        tilt = self._nodes - tf.reduce_sum(self._weights * raw * self._nodes, -1, keepdims=True) / mean
+        extinction = shells[:, :, None] * factor  # [batch, n_shells, n_nodes]
+        index = tf.clip_by_value(tf.searchsorted(grid, tf.reshape(extinction, [-1]), "right"), 1, n_grid - 1)
+        index = tf.reshape(index, tf.shape(extinction))
+        low, high = tf.gather(grid, index - 1), tf.gather(grid, index)
+        inside = tf.cast(extinction <= grid[-1], tf.float32)
+        share = tf.clip_by_value((extinction - low) / (high - low), 0.0, 1.0)
+        slope = self._weights * factor * inside / (high - low)
+        rows = tf.reshape(tf.range(tf.size(shells)), tf.shape(shells))[:, :, None] * n_grid
+
+        def spread(below, above):
+            """Sum weights on the table's extinctions: [n_shells, batch, n_extinctions]."""
+            ids = tf.concat([tf.reshape(rows + index - 1, [-1]), tf.reshape(rows + index, [-1])], 0)
+            values = tf.concat([tf.reshape(below, [-1]), tf.reshape(above, [-1])], 0)
+            flat = tf.math.unsorted_segment_sum(values, ids, tf.size(shells) * n_grid)
+            return tf.transpose(tf.reshape(flat, [-1, n_shells, n_grid]), [1, 0, 2])
+
+        weight = spread(self._weights * (1.0 - share), self._weights * share)
+        by_extinction = spread(-slope, slope)
+        by_patchiness = spread(-slope * shells[:, :, None] * tilt, slope * shells[:, :, None] * tilt)
+        parts = tf.concat([weight, by_extinction, by_patchiness], axis=1)
+        batch = tf.shape(shells)[0]
+        images = tf.matmul(parts, sky.counts)  # [n_shells, 3 batch, n_kept]
+        stars = scale[:, None] * tf.reduce_sum(images[:, :batch], axis=0)
+        slopes = scale[:, None, None] * tf.transpose(images[:, batch : 2 * batch], [1, 0, 2])
+        last = [scale[:, None] * tf.reduce_sum(images[:, 2 * batch :], axis=0), stars]
+        return stars + sky.background, tf.concat([slopes, tf.stack(last, axis=1)], axis=1)
+
+    def _trial(self, theta, observed, sky):
+        """Objective [batch], its gradient [batch, n_parameters], and Fisher matrix, the prior's included."""
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            _, shells, patchiness, scale = self._physical(theta, sky)
+            inner = tf.concat([shells, patchiness[:, None], tf.math.log(scale)[:, None]], axis=1)
+        chain = tape.batch_jacobian(inner, theta)  # [batch, n + 3, n_parameters]
+        expected, slopes = self._expected(shells, patchiness, scale, sky)
+        prior = 0.5 * tf.reduce_sum(theta**2, axis=1)
+        objective = tf.reduce_sum(expected - observed * tf.math.log(expected), axis=1) + prior
+        pull = tf.linalg.matvec(slopes, 1.0 - observed / expected)
+        gradient = tf.linalg.matvec(chain, pull, transpose_a=True) + theta
+        # In single precision its small eigenvalues, those of the prior, would drown beside the large ones.
+        weighted = tf.cast(slopes * tf.math.rsqrt(expected)[:, None], tf.float64)
+        inner_fisher, chain = tf.matmul(weighted, weighted, transpose_b=True), tf.cast(chain, tf.float64)
+        fisher = tf.matmul(chain, tf.matmul(inner_fisher, chain), transpose_a=True)
+        return objective, gradient, fisher + tf.eye(self.n_parameters, dtype=tf.float64)
+
+    def _propose(self, theta, gradient, fisher, damping):
+        damped = tf.linalg.set_diag(
+            fisher, tf.linalg.diag_part(fisher) + tf.cast(damping, tf.float64)[:, None]
+        )
+        step = -tf.linalg.cholesky_solve(
+            tf.linalg.cholesky(damped), tf.cast(gradient, tf.float64)[:, :, None]
+        )
+        step = tf.cast(step[:, :, 0], tf.float32)
+        # What the quadratic model gains.
+        predicted = 0.5 * tf.reduce_sum(step * (damping[:, None] * step - gradient), axis=1)
+        return theta + step, predicted
+
+    def _answer(self, theta, fisher, sky):
+        n, step_kpc = self._n, self._config.distance.step_kpc
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            density, shells, patchiness, scale = self._physical(theta, sky)
+            extinction = tf.cumsum(density, axis=1) * step_kpc
+            logarithms = tf.math.log(tf.concat([density, extinction], axis=1))
+        chain = tape.batch_jacobian(logarithms, theta)  # [batch, 2 n, n_parameters]
+        chain = tf.cast(tf.linalg.matrix_transpose(chain), tf.float64)
+        spread = tf.norm(tf.linalg.triangular_solve(tf.linalg.cholesky(fisher), chain), axis=1)
+        spread = tf.cast(spread, tf.float32)
+        answer = {
+            "patchiness": patchiness,
+            "count_scale": scale,
+            "expected": self._expected(shells, patchiness, scale, sky)[0],
+        }
+        quantiles = tf.constant(ndtri(np.asarray(PERCENTILES) / 100.0), tf.float32)[:, None]
+        for name, median, sigma in (
+            ("density", density, spread[:, :n]),
+            ("extinction", extinction, spread[:, n:]),
+        ):
+            percentiles = median[:, None] * tf.exp(quantiles * sigma[:, None])
+            if name == "extinction":
+                # The percentiles of what cannot fall with distance do not fall either.
+                percentiles = _running_maximum(percentiles)
+            answer[f"{name}_median"] = median
+            answer[f"{name}_percentiles"] = percentiles
+            answer[f"{name}_mean"] = median * tf.exp(0.5 * sigma**2)
+            answer[f"{name}_std"] = answer[f"{name}_mean"] * tf.sqrt(tf.math.expm1(sigma**2))
+        return answer
+
+
+def _block_of(pixels, grid, size):
+    """Which block of `size` x `size` pixels each flat pixel lies in, numbered without gaps."""
+    mag, color = np.divmod(pixels, grid.n_color)
+    return np.unique((mag // size) * grid.n_color + color // size, return_inverse=True)[1]
+
+
+def _blocks(counts, blocks):
+    """Counts [..., n_pixels] summed over blocks [n_pixels] to [..., n_blocks]."""
+    order = np.argsort(blocks, kind="stable")
+    first = np.searchsorted(blocks[order], np.arange(blocks.max() + 1))
+    return np.add.reduceat(counts[..., order], first, axis=-1)
+
+
+def _running_maximum(values):
+    """Largest value so far along the last axis."""
+    return tf.transpose(tf.scan(tf.maximum, tf.transpose(values, [2, 0, 1])), [1, 2, 0])
+
+
+def _deviance(counts, expected):
+    """Twice the log-likelihood ratio of a perfect model to this one [batch]."""
+    ratio = np.where(counts > 0, counts, 1.0) / np.where(counts > 0, expected, 1.0)
+    return 2.0 * (counts * np.log(ratio) - counts + expected).sum(axis=(1, 2), dtype=float)

@@ -1,0 +1,173 @@
+"""Direct fits of the CMDs in a records folder, with their profiles as tables and figures."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.fit.directfit import DirectFit
+from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
+from extmap_tf.grids.squares import sightline_name
+from extmap_tf.model.scoring import Scorer, require_fit
+from extmap_tf.model.versions import find_saved_model
+from extmap_tf.records.dataset import corruption_named, serialized_examples, survey_fields
+from extmap_tf.records.example import parse_examples
+from extmap_tf.settings.config import require_same
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Some CMDs of a records folder and what was made of them.
+
+    Parameters
+    ----------
+    config : extmap_tf.settings.config.Config
+        Of the records.
+    names : list of str [n]
+    l_deg, b_deg : ndarray [n]
+    counts : ndarray [n, n_mag, n_color]
+    density : ndarray [n, n_distances] or None
+        The true profiles of mock records, mag / kpc.
+    outputs : dict of str to ndarray
+        Of `DirectFit.fit`, and ``crowding_loss_mag``: the loss of depth that was taken from each CMD.
+    model_outputs : dict of str to ndarray or None
+        Of an exported model, for the same CMDs.
+    seconds : dict of str to float
+        Spent on the tables of expected CMDs, the fits and the model, each for all CMDs.
+    n_tables : int
+        How many tables were made.
+    """
+
+    config: object
+    names: list
+    l_deg: np.ndarray
+    b_deg: np.ndarray
+    counts: np.ndarray
+    density: np.ndarray | None
+    outputs: dict
+    model_outputs: dict | None
+    seconds: dict
+    n_tables: int
+
+
+def fit_records(
+    records, sightlines=(), n_pairs=20, split="test", model=None, n_fields=64.0, n_iterations=40, echo=print
+):
+    """Fit CMDs of a records folder.
+
+    Parameters
+    ----------
+    records : extmap_tf.records.manifest.Records
+    sightlines : sequence of (float, float)
+        (l, b) in degrees: of survey records, the nearest fields are fitted.
+    n_pairs : int
+        Of mock records, the first so many pairs of the split are fitted.
+    split : str
+        Of mock records.
+    model : path-like, optional
+        A SavedModel to be asked for the same CMDs.
+    n_fields, n_iterations : float, int
+        As in `expected_cmd` and `DirectFit`.
+    echo : callable
+        Is told of every sightline.
+
+    Returns
+    -------
+    Fits
+
+    Raises
+    ------
+    DataError
+        A sightline is outside the records' grid.
+    ConfigError
+        Survey records without sightlines, mock records with some, or no pairs.
+    MismatchError
+        The model was trained for other CMDs or other profiles.
+    """
+    config, kind = records.manifest.config, records.manifest.kind
+    if (kind == "survey") != bool(sightlines):
+        advice = (
+            "name the sightlines to fit" if kind == "survey" else "they have pairs, not sightlines to name"
+        )
+        raise ConfigError(f"{records.path}: {kind} records: {advice}")
+    if n_pairs < 1:
+        raise ConfigError(f"the number of pairs to fit must be 1 or more, got: {n_pairs}")
+    asked = model and _load_model(model, records)
+    survey = kind == "survey"
+    parsed = _distinct_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
+    places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
+    losses_mag = crowding_losses_mag(parsed["counts"], config)
+    fit = DirectFit(config, n_iterations)
+    seconds = {"tables": 0.0, "fits": 0.0}
+    parts, order, n_tables = [], [], 0
+    for place in np.unique(places, axis=0):
+        here = (places == place).all(axis=1)
+        losses = np.unique(losses_mag[here])
+        n_tables += len(losses)
+        echo(f"{sightline_name(*place)}: {here.sum()} to fit, {len(losses)} tables")
+        start = time.monotonic()
+        tables = expected_cmds(config, *map(float, place), losses.tolist(), n_fields)
+        seconds["tables"] += time.monotonic() - start
+        while tables:
+            start = time.monotonic()
+            table = tables.pop(0)
+            chosen = np.flatnonzero(here & (losses_mag == table.loss_mag))
+            sightline = fit.prepare(table)
+            seconds["tables"] += time.monotonic() - start
+            start = time.monotonic()
+            for first in range(0, len(chosen), BATCH_SIZE):
+                batch = chosen[first : first + BATCH_SIZE]
+                parts.append(fit.fit(parsed["counts"][batch], sightline))
+                order.append(batch)
+            seconds["fits"] += time.monotonic() - start
+    order = np.argsort(np.concatenate(order))
+    outputs = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    outputs["crowding_loss_mag"] = losses_mag
+    model_outputs = None
+    if asked:
+        start = time.monotonic()
+        model_outputs = asked.score_counts(*(parsed[name] for name in ("counts", "l_deg", "b_deg")))
+        seconds["model"] = time.monotonic() - start
+    return Fits(
+        config,
+        _names(parsed, kind),
+        parsed["l_deg"],
+        parsed["b_deg"],
+        parsed["counts"],
+        parsed.get("density"),
+        outputs,
+        model_outputs,
+        seconds,
+        n_tables,
+    )
+
+
+def _names(parsed, kind):
+    names = [name.decode() for name in parsed["sightline"]]
+    return [f"{name}/{i:04d}" for i, name in enumerate(names)] if kind == "mocks" else names
+
+
+def _mock_pairs(records, split, n_pairs):
+    examples = serialized_examples(records.shard_paths(split)).take(n_pairs).batch(n_pairs)
+    with corruption_named(records.path, records):
+        (serialized,) = examples
+        parsed = parse_examples(serialized, records.manifest.config, "mocks")
+    return {name: value.numpy() for name, value in parsed.items()}
+
+
+def _distinct_fields(records, sightlines):
+    """As `survey_fields`, but a field that is nearest to several places once."""
+    parsed = survey_fields(records, sightlines)
+    first = np.sort(np.unique(parsed["sightline"], return_index=True)[1])
+    return {name: value[first] for name, value in parsed.items()}
+
+
+def _load_model(path, records):
+    folder, card = find_saved_model(path)
+    require_fit(card, str(folder), records.manifest, records.path)
+    target = records.manifest.config.target
+    require_same("profile target", card.config.target, f"model {folder}", target, f"records {records.path}")
+    return Scorer(folder)

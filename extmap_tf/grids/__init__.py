@@ -1,0 +1,1 @@
+"""The grids everything is measured on: colour-magnitude, distance, sky."""

@@ -1,0 +1,406 @@
+"""A grid of sightlines that are HEALPix pixels: even over all of the sky, the poles included.
+
+It answers as `extmap_tf.grids.squares.SightlineGrid` does, and what works on one works on the other. Pixels
+are numbered in the nested scheme, in Galactic coordinates (Górski et al. 2005, ApJ 622, 759).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from extmap_tf.errors import require
+
+# Side of a pixel of nside 1 in degrees, if it were a square.
+SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
+
+MAX_SIGHTLINES = 5_000_000
+
+# No point of a pixel is further from its centre than this many sides.
+_REACH = 1.0
+
+# Decides ties on a region's edge, in degrees.
+_TOLERANCE_DEG = 1e-9
+
+# Of the eight neighbours that astropy_healpix gives, those that share an edge.
+_EDGES = (0, 2, 4, 6)
+
+
+@dataclass(frozen=True)
+class SkyRegion:
+    """A part of the sky: what lies both in a range of l and b and in a circle; by default all of the sky.
+
+    Parameters
+    ----------
+    l_min_deg, l_max_deg : float
+        Range of Galactic longitude, both ends included; `l_max_deg` may exceed 360 for one across l = 0.
+    b_min_deg, b_max_deg : float
+        Range of Galactic latitude, both ends included.
+    l_deg, b_deg : float
+        Centre of the circle.
+    radius_deg : float
+        Its radius.
+    """
+
+    l_min_deg: float = 0.0
+    l_max_deg: float = 360.0
+    b_min_deg: float = -90.0
+    b_max_deg: float = 90.0
+    l_deg: float = 0.0
+    b_deg: float = 90.0
+    radius_deg: float = 180.0
+
+    def __post_init__(self):
+        require(0 <= self.l_min_deg < 360, "l_min_deg", "from 0 to below 360", self)
+        require(
+            self.l_min_deg < self.l_max_deg <= self.l_min_deg + 360,
+            "l_max_deg",
+            "above l_min_deg, by 360 at most",
+            self,
+        )
+        require(-90 <= self.b_min_deg < 90, "b_min_deg", "from -90 to below 90", self)
+        require(self.b_min_deg < self.b_max_deg <= 90, "b_max_deg", "above b_min_deg, at most 90", self)
+        require(0 <= self.l_deg < 360, "l_deg", "from 0 to below 360", self)
+        require(-90 <= self.b_deg <= 90, "b_deg", "-90 to 90", self)
+        require(0 < self.radius_deg <= 180, "radius_deg", "above 0 and at most 180", self)
+
+    def contains(self, l_deg, b_deg, margin_deg=0.0):
+        """Whether positions [n] are in the region, or about `margin_deg` from it (none nearer is left out).
+
+        Returns
+        -------
+        ndarray of bool [n]
+        """
+        margin_deg = margin_deg + _TOLERANCE_DEG
+        inside = (b_deg >= self.b_min_deg - margin_deg) & (b_deg <= self.b_max_deg + margin_deg)
+        # Towards a pole a length spans ever more longitudes.
+        cos_b = np.cos(np.radians(np.minimum(np.abs(b_deg) + margin_deg, 90.0)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            margin_l = np.where(cos_b > 1e-6, margin_deg / np.maximum(cos_b, 1e-6), 360.0)
+        span = self.l_max_deg - self.l_min_deg + 2.0 * margin_l
+        inside &= (np.mod(l_deg - self.l_min_deg + margin_l, 360.0) <= span) | (span >= 360.0)
+        if self.radius_deg < 180.0:
+            inside &= _separation_deg(l_deg, b_deg, self.l_deg, self.b_deg) <= self.radius_deg + margin_deg
+        return inside
+
+    def __str__(self):
+        parts = []
+        if self.radius_deg < 180.0:
+            parts.append(f"within {self.radius_deg:g} deg of l {self.l_deg:g}, b {self.b_deg:g}")
+        if self.l_max_deg - self.l_min_deg < 360.0:
+            parts.append(f"l {self.l_min_deg:g} to {self.l_max_deg:g}")
+        if (self.b_min_deg, self.b_max_deg) != (-90.0, 90.0):
+            parts.append(f"b {self.b_min_deg:g} to {self.b_max_deg:g}")
+        return ", ".join(parts) or "all of the sky"
+
+
+@dataclass(frozen=True)
+class HealpixGrid:
+    """Fields that are HEALPix pixels: all whose centres lie in one region or another, in ascending order.
+
+    Fields do not overlap, and have equal areas.
+
+    Parameters
+    ----------
+    nside : int
+        A power of two; a pixel's side is about 58.6 deg / nside.
+    regions : tuple of SkyRegion
+        By default all of the sky.
+    """
+
+    nside: int
+    regions: tuple[SkyRegion, ...] = (SkyRegion(),)
+
+    def __post_init__(self):
+        power = self.nside > 0 and not self.nside & (self.nside - 1)
+        require(power and 8 <= self.nside <= 4096, "nside", "a power of two, 8 to 4096", self)
+        require(1 <= len(self.regions) <= 99, "regions", "1 to 99 of them, or left out", self)
+        few = f"such that at most {MAX_SIGHTLINES:,} pixels are in the regions"
+        require(self.n_sightlines <= MAX_SIGHTLINES, "nside", few, self)
+        some = "such that the centre of a pixel is in a region"
+        require(self.n_sightlines > 0, "nside", some, self)
+
+    @property
+    def pixels(self):
+        """Numbers of the pixels, nested and ascending: ndarray of int64 [n_sightlines]."""
+        return _pixels_in(self.nside, self.regions)
+
+    @property
+    def n_regions(self):
+        return len(self.regions)
+
+    @property
+    def shape(self):
+        """(n_sightlines,): the sky has one axis here."""
+        return (self.n_sightlines,)
+
+    @property
+    def n_sightlines(self):
+        return self.pixels.size
+
+    @property
+    def area_deg2(self):
+        """Solid angle of one field."""
+        return self.field_deg**2
+
+    @property
+    def field_deg(self):
+        """Side of a square of a field's area."""
+        return SIDE_DEG / self.nside
+
+    @property
+    def l_min_deg(self):
+        """First longitude of the shortest range that all sightlines are in."""
+        return _box_deg(self)[0]
+
+    @property
+    def l_max_deg(self):
+        """Last longitude; exceeds 360 where the range is across l = 0."""
+        return _box_deg(self)[1]
+
+    @property
+    def b_min_deg(self):
+        """Least latitude of a sightline."""
+        return _box_deg(self)[2]
+
+    @property
+    def b_max_deg(self):
+        """Largest latitude of a sightline."""
+        return _box_deg(self)[3]
+
+    def summary(self):
+        """Lines of text: where, and how finely."""
+        return (
+            "; ".join(map(str, self.regions)),
+            f"{self.n_sightlines:,} HEALPix pixels of nside {self.nside} (nested, Galactic), "
+            f"{self.area_deg2:.4g} deg2 each",
+        )
+
+    def centers_deg(self, index=None):
+        """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360)."""
+        return _centers_deg(self.pixels if index is None else self.pixels[index], self.nside)
+
+    def center_deg(self, index):
+        """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
+        l_deg, b_deg = self.centers_deg([index])
+        return float(l_deg[0]), float(b_deg[0])
+
+    def fields_of(self, l_deg, b_deg):
+        """Which field each position lies in, as `SightlineGrid.fields_of`: here at most one.
+
+        Parameters
+        ----------
+        l_deg, b_deg : array_like [n]
+            Galactic coordinates.
+
+        Returns
+        -------
+        position, sightline : ndarray of int64 [n_matches]
+        """
+        sightline = self.sightline_of(l_deg, b_deg)
+        position = np.flatnonzero(sightline >= 0)
+        return position, sightline[position]
+
+    def place_in_field(self, sightline, l_deg, b_deg):
+        """How far positions [n] are across their field, from 0 to 1 along each of its two sides.
+
+        Returns
+        -------
+        x, y : ndarray [n]
+        """
+        _, x, y = _pixel_of(l_deg, b_deg, self.nside, return_offsets=True)
+        return x, y
+
+    def sightline_of(self, l_deg, b_deg):
+        """Index of the sightline in whose pixel each position is; -1 outside.
+
+        Parameters
+        ----------
+        l_deg, b_deg : array_like [n]
+
+        Returns
+        -------
+        ndarray of int64 [n]
+        """
+        l_deg, b_deg = np.broadcast_arrays(np.asarray(l_deg, float), np.asarray(b_deg, float))
+        known = np.isfinite(l_deg) & (np.abs(b_deg) <= 90.0)
+        pixel = _pixel_of(np.where(known, l_deg, 0.0), np.where(known, b_deg, 0.0), self.nside)
+        return np.where(known, self._index_of(pixel), -1)
+
+    def _index_of(self, pixel):
+        """Index of the sightline of each pixel; -1 where there is none."""
+        if self.n_sightlines == 12 * self.nside**2:
+            return pixel
+        index = np.minimum(np.searchsorted(self.pixels, pixel), self.n_sightlines - 1)
+        return np.where(self.pixels[index] == pixel, index, -1)
+
+    def interpolation(self, l_deg, b_deg):
+        """The sightlines to interpolate between, of positions inside the grid.
+
+        Bilinear between the nearest pixels of the rings above and below; a pixel that is not in the grid
+        leaves its weight to the others.
+
+        Parameters
+        ----------
+        l_deg, b_deg : ndarray [n]
+
+        Returns
+        -------
+        list of (ndarray of int64 [n], ndarray [n])
+            Four times index and weight; the weights of a position add up to 1.
+        """
+        from astropy_healpix import bilinear_interpolation_weights
+
+        pixel, weight = bilinear_interpolation_weights(*_angles(l_deg, b_deg), self.nside, order="nested")
+        index = self._index_of(pixel)
+        # Rounding makes some weights less than 0.
+        weight = np.where(index >= 0, np.maximum(weight, 0.0), 0.0)
+        total = weight.sum(axis=0)
+        # At the grid's edge it may be that none of the four is in it: then it is the pixel itself.
+        alone = total <= 0
+        index[0, alone] = self.sightline_of(l_deg[alone], b_deg[alone])
+        weight[0, alone] = 1.0
+        weight /= np.where(alone, 1.0, total)
+        return list(zip(np.maximum(index, 0), weight, strict=True))
+
+    def neighbour_pairs(self):
+        """Every pair of fields that share an edge, once.
+
+        Returns
+        -------
+        first, second : ndarray of int64 [n_pairs]
+            Indices of sightlines.
+        steps : int
+            How many steps apart they are: 1, for neighbouring fields share no star.
+        """
+        from astropy_healpix import neighbours
+
+        # Some pixels have a corner without a neighbour, of which numpy would warn.
+        with np.errstate(invalid="ignore"):
+            around = neighbours(self.pixels, self.nside, order="nested")
+        other = self._index_of(around[list(_EDGES)])
+        first = np.broadcast_to(np.arange(self.n_sightlines), other.shape)
+        once = other > first
+        pairs = np.unique(np.column_stack([first[once], other[once]]), axis=0)
+        return pairs[:, 0], pairs[:, 1], 1
+
+    def nodes_deg(self, step_deg):
+        """Positions that span the grid: corners of pixels of at most `step_deg`, all that hold a sightline.
+
+        Returns
+        -------
+        list of (float, float)
+            l and b, distinct.
+        """
+        from astropy_healpix import boundaries_lonlat
+
+        level = min(smallest_nside(step_deg), self.nside)
+        coarse = np.unique(self.pixels // (self.nside // level) ** 2)
+        corners = boundaries_lonlat(coarse, 1, level, order="nested")
+        l_deg, b_deg = (np.round(angle.deg.ravel(), 6) + 0.0 for angle in corners)
+        # At a pole every longitude is the same place.
+        l_deg = np.where(np.abs(b_deg) == 90.0, 0.0, l_deg % 360.0)
+        return sorted(set(zip(l_deg.tolist(), b_deg.tolist(), strict=True)))
+
+    def parts_deg(self, factor):
+        """Centres (l, b) of the smaller pixels in each field, `factor` along a side, field by field.
+
+        Returns
+        -------
+        l_deg, b_deg : ndarray [n_sightlines * factor ** 2]
+        """
+        pixel = self.pixels[:, None] * factor**2 + np.arange(factor**2)
+        return _centers_deg(pixel.ravel(), self.nside * factor)
+
+    def part_of(self, l_deg, b_deg, factor):
+        """Index of the smaller pixel of `parts_deg` that each position [n] is in; -1 outside the grid."""
+        pixel = _pixel_of(l_deg, b_deg, self.nside * factor)
+        field, part = np.divmod(pixel, factor**2)
+        index = self._index_of(field)
+        return np.where(index >= 0, index * factor**2 + part, -1)
+
+    def draw_in_part(self, part, factor, n, rng):
+        """`n` positions strewn evenly over one of the smaller pixels.
+
+        Returns
+        -------
+        l_deg, b_deg : ndarray [n]
+        """
+        field, small = divmod(part, factor**2)
+        pixel = np.full(n, self.pixels[field] * factor**2 + small)
+        return _centers_deg(pixel, self.nside * factor, dx=rng.uniform(size=n), dy=rng.uniform(size=n))
+
+    def joined(self, others):
+        """The grid of all sightlines of this one and of others of the same nside."""
+        regions = dict.fromkeys(region for grid in (self, *others) for region in grid.regions)
+        return HealpixGrid(self.nside, tuple(regions))
+
+
+# Not in the grids themselves, which are copied, compared and sent to workers.
+@lru_cache(maxsize=16)
+def _pixels_in(nside, regions):
+    level, index = 1, np.arange(12, dtype=np.int64)
+    # Twice as many are too many, whatever happens at the regions' edges.
+    while index.size <= 2 * MAX_SIGHTLINES:
+        margin_deg = _REACH * SIDE_DEG / level if level < nside else 0.0
+        l_deg, b_deg = _centers_deg(index, level)
+        index = index[np.any([region.contains(l_deg, b_deg, margin_deg) for region in regions], axis=0)]
+        if level == nside:
+            break
+        index = (4 * index[:, None] + np.arange(4)).ravel()
+        level *= 2
+    index.flags.writeable = False
+    return index
+
+
+@lru_cache(maxsize=16)
+def _box_deg(grid):
+    l_deg, b_deg = grid.centers_deg()
+    return (*shortest_range_deg(l_deg), float(b_deg.min()), float(b_deg.max()))
+
+
+def smallest_nside(step_deg):
+    """The smallest nside whose pixels are not wider than `step_deg`."""
+    return 1 << max(0, math.ceil(math.log2(SIDE_DEG / step_deg) - 1e-9))
+
+
+def _centers_deg(pixel, nside, **offsets):
+    from astropy_healpix import healpix_to_lonlat
+
+    l, b = healpix_to_lonlat(pixel, nside, order="nested", **offsets)
+    return np.mod(np.asarray(l.deg), 360.0), np.asarray(b.deg)
+
+
+def _pixel_of(l_deg, b_deg, nside, **how):
+    from astropy_healpix import lonlat_to_healpix
+
+    return lonlat_to_healpix(*_angles(l_deg, b_deg), nside, order="nested", **how)
+
+
+def _angles(l_deg, b_deg):
+    """Positions as astropy_healpix takes them: it crashes on some longitudes beyond 360 deg."""
+    from astropy import units as u
+
+    return np.mod(np.asarray(l_deg, float), 360.0) * u.deg, np.asarray(b_deg, float) * u.deg
+
+
+def _separation_deg(l_deg, b_deg, l0_deg, b0_deg):
+    """Haversine formula: exact for small angles and, to a few milliarcseconds, for opposite places."""
+    l, b, l0, b0 = (np.radians(angle) for angle in (l_deg, b_deg, l0_deg, b0_deg))
+    squared = np.sin(0.5 * (b - b0)) ** 2 + np.cos(b) * np.cos(b0) * np.sin(0.5 * (l - l0)) ** 2
+    return np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(squared, 0.0, 1.0))))
+
+
+def shortest_range_deg(l_deg):
+    """The shortest range that holds all longitudes: 0 to 360 where they go all around.
+
+    They do where no gap is wider than a right angle: around a pole the innermost ring has four pixels.
+    """
+    l_deg = np.unique(l_deg)
+    gaps = np.diff(np.append(l_deg, l_deg[0] + 360.0))
+    widest = int(np.argmax(gaps))
+    if gaps[widest] <= 90.0 + 1e-6:
+        return 0.0, 360.0
+    first = float(l_deg[(widest + 1) % l_deg.size])
+    return first, first + 360.0 - float(gaps[widest])

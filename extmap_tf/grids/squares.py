@@ -1,0 +1,271 @@
+"""Square fields in Galactic coordinates; intervals include their lower end and exclude their upper end."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from extmap_tf.errors import require
+
+# Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
+FIELD_TOLERANCE_DEG = 1e-9
+
+
+@dataclass(frozen=True)
+class SightlineGrid:
+    """A regular grid of square fields in Galactic coordinates, both ends of each range included.
+
+    A field of side `field_deg` is centred on (l, b) and holds the stars with
+    |(l* - l) cos b| and |b* - b| below half a side (lower edges inclusive). Fields overlap where
+    `field_deg` exceeds `step_deg`.
+
+    Parameters
+    ----------
+    l_min_deg, l_max_deg : float
+        First and last Galactic longitude; `l_max_deg` may exceed 360 for a range across l = 0.
+    b_min_deg, b_max_deg : float
+        First and last Galactic latitude.
+    step_deg : float
+        Spacing in l and in b.
+    field_deg : float
+        Side of a field.
+    """
+
+    l_min_deg: float
+    l_max_deg: float
+    b_min_deg: float
+    b_max_deg: float
+    step_deg: float = 0.5
+    field_deg: float = 0.5
+
+    def __post_init__(self):
+        require(0 <= self.l_min_deg < 360, "l_min_deg", "from 0 to below 360", self)
+        require(self.l_min_deg <= self.l_max_deg, "l_max_deg", "not below l_min_deg", self)
+        require(self.b_min_deg <= self.b_max_deg, "b_max_deg", "not below b_min_deg", self)
+        require(self.b_min_deg > -85, "b_min_deg", "above -85 (fields are squares in l, b)", self)
+        require(self.b_max_deg < 85, "b_max_deg", "below 85 (fields are squares in l, b)", self)
+        require(0.01 <= self.step_deg <= 30, "step_deg", "0.01 to 30", self)
+        require(0.01 <= self.field_deg <= 10, "field_deg", "0.01 to 10", self)
+        require(
+            self.l_max_deg - self.l_min_deg <= 360 - self.step_deg + 1e-9,
+            "l_max_deg",
+            "at most l_min_deg + 360 - step_deg: a sightline is in the grid once",
+            self,
+        )
+        for low, high in (("l_min_deg", "l_max_deg"), ("b_min_deg", "b_max_deg")):
+            steps = (getattr(self, high) - getattr(self, low)) / self.step_deg
+            require(
+                abs(steps - round(steps)) < 1e-6,
+                high,
+                "a whole number of steps from the first",
+                self,
+            )
+
+    @property
+    def n_l(self):
+        return round((self.l_max_deg - self.l_min_deg) / self.step_deg) + 1
+
+    @property
+    def n_b(self):
+        return round((self.b_max_deg - self.b_min_deg) / self.step_deg) + 1
+
+    @property
+    def shape(self):
+        """(n_b, n_l), the order of sky images."""
+        return (self.n_b, self.n_l)
+
+    @property
+    def n_sightlines(self):
+        return self.n_b * self.n_l
+
+    @property
+    def area_deg2(self):
+        """Solid angle of one field."""
+        return self.field_deg**2
+
+    @cached_property
+    def l_deg(self):
+        """Longitudes along the grid [n_l], ascending; those past 360 are not wrapped."""
+        return self.l_min_deg + self.step_deg * np.arange(self.n_l)
+
+    @cached_property
+    def b_deg(self):
+        """Latitudes along the grid [n_b], ascending."""
+        return self.b_min_deg + self.step_deg * np.arange(self.n_b)
+
+    def summary(self):
+        """Lines of text: where, and how finely."""
+        return (
+            f"l {self.l_min_deg:g} to {self.l_max_deg:g}, b {self.b_min_deg:g} to {self.b_max_deg:g} deg",
+            f"{self.n_l} x {self.n_b} fields of {self.field_deg:g} deg, every {self.step_deg:g} deg",
+        )
+
+    def centers_deg(self, index=None):
+        """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360), l varying fastest."""
+        i_b, i_l = np.divmod(np.arange(self.n_sightlines) if index is None else index, self.n_l)
+        return np.mod(self.l_deg, 360.0)[i_l], self.b_deg[i_b]
+
+    def center_deg(self, index):
+        """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
+        i_b, i_l = divmod(index, self.n_l)
+        return float(self.l_deg[i_l] % 360.0), float(self.b_deg[i_b])
+
+    def fields_of(self, l_deg, b_deg):
+        """Which fields each position lies in.
+
+        The cost per position depends on how many fields overlap, not on how many there are.
+
+        Parameters
+        ----------
+        l_deg, b_deg : array_like [n]
+            Galactic coordinates.
+
+        Returns
+        -------
+        position, sightline : ndarray of int64 [n_matches]
+            Index of the position and of the field; a position occurs once for each field it is in.
+        """
+        l_offset = np.mod(np.asarray(l_deg, float) - self.l_min_deg, 360.0)
+        b_offset = np.asarray(b_deg, float) - self.b_min_deg
+        half = 0.5 * self.field_deg
+        cos_b = np.cos(np.radians(self.b_deg))
+        positions, sightlines = [], []
+        near_b, i_b = _nodes_near(b_offset, half, self.step_deg, self.n_b)
+        x, half_l = l_offset[near_b], half / cos_b[i_b]
+        # Fields at either end of the grid may reach across the seam of l_offset at 0 = 360.
+        for turn in (0.0, 360.0, -360.0):
+            near_l, i_l = _nodes_near(x - turn, half_l, self.step_deg, self.n_l)
+            positions.append(near_b[near_l])
+            sightlines.append(i_b[near_l] * self.n_l + i_l)
+        return np.concatenate(positions), np.concatenate(sightlines)
+
+    def place_in_field(self, sightline, l_deg, b_deg):
+        """How far positions [n] are across the fields `sightline` [n], from 0 to 1 along each side.
+
+        Returns
+        -------
+        x, y : ndarray [n]
+        """
+        l0_deg, b0_deg = self.centers_deg(sightline)
+        x = (np.mod(l_deg - l0_deg + 180.0, 360.0) - 180.0) * np.cos(np.radians(b0_deg))
+        return x / self.field_deg + 0.5, (b_deg - b0_deg) / self.field_deg + 0.5
+
+    def sightline_of(self, l_deg, b_deg):
+        """Index of the sightline whose centre is nearest in l and in b; -1 further than half a step outside.
+
+        Parameters
+        ----------
+        l_deg, b_deg : array_like [n]
+
+        Returns
+        -------
+        ndarray of int64 [n]
+        """
+        half = 0.5 * self.step_deg
+        edge = half + FIELD_TOLERANCE_DEG
+        l_offset = np.mod(np.asarray(l_deg, float) - self.l_min_deg + edge, 360.0)
+        b_offset = np.asarray(b_deg, float) - self.b_min_deg + edge
+        i_l = np.floor(l_offset / self.step_deg)
+        i_b = np.floor(b_offset / self.step_deg)
+        if abs(self.n_l * self.step_deg - 360.0) < FIELD_TOLERANCE_DEG:
+            i_l = np.mod(i_l, self.n_l)
+        inside = (i_l >= 0) & (i_l < self.n_l) & (i_b >= 0) & (i_b < self.n_b)
+        with np.errstate(invalid="ignore"):
+            return np.where(inside, i_b * self.n_l + i_l, -1).astype(np.int64)
+
+    def interpolation(self, l_deg, b_deg):
+        """The sightlines to interpolate between, of positions inside the grid.
+
+        Bilinear in l and b between the four centres around a position; constant in the outermost half step.
+
+        Parameters
+        ----------
+        l_deg, b_deg : ndarray [n]
+
+        Returns
+        -------
+        list of (ndarray of int64 [n], ndarray [n])
+            Four times index and weight; the weights of a position add up to 1.
+        """
+        half = 0.5 * self.step_deg
+        x = (np.mod(l_deg - self.l_min_deg + half, 360.0) - half) / self.step_deg
+        y = (b_deg - self.b_min_deg) / self.step_deg
+        closed = self.n_l * self.step_deg > 360.0 - 1e-6
+        return [
+            (i_b * self.n_l + i_l, weight_b * weight_l)
+            for i_b, weight_b in _nodes_around(y, self.n_b)
+            for i_l, weight_l in _nodes_around(x, self.n_l, closed)
+        ]
+
+    def neighbour_pairs(self):
+        """Every pair of fields beside one another in l or in b whose stars are not the same.
+
+        Returns
+        -------
+        first, second : ndarray of int64 [n_pairs]
+            Indices of sightlines.
+        steps : int
+            How many steps apart they are: the fewest at which fields share no star.
+        """
+        steps = max(1, int(np.ceil(self.field_deg / self.step_deg - 1e-9)))
+        index = np.arange(self.n_sightlines).reshape(self.shape)
+        first = (index[:, :-steps].ravel(), index[:-steps].ravel())
+        second = (index[:, steps:].ravel(), index[steps:].ravel())
+        return np.concatenate(first), np.concatenate(second), steps
+
+    def nodes_deg(self, step_deg):
+        """Positions that span the grid, its borders included, at most `step_deg` apart.
+
+        Returns
+        -------
+        list of (float, float)
+            l and b, distinct.
+        """
+        return sorted(
+            {
+                (round(float(l) % 360.0, 6), round(float(b), 6))
+                for l in _spread(self.l_min_deg, self.l_max_deg, step_deg)
+                for b in _spread(self.b_min_deg, self.b_max_deg, step_deg)
+            }
+        )
+
+
+def sightline_name(l_deg, b_deg):
+    """The name of a sightline, the same in records, tables and figures: ``l280.500b-03.250``."""
+    return f"l{l_deg % 360.0:07.3f}b{b_deg + 0.0:+07.3f}"
+
+
+def _nodes_near(offset, half, step, n):
+    """Every pair of a position and one of `n` grid nodes with the offset in [-half, half) of the node's.
+
+    Returns
+    -------
+    position, node : ndarray of int64 [n_pairs]
+    """
+    tolerance = FIELD_TOLERANCE_DEG
+    # One node too many on either side: what decides is the offset from the node, below.
+    # fmax takes a NaN as 0, and so it is near no node.
+    first = np.fmin(np.fmax(np.ceil((offset - half) / step - 1.0), 0), n).astype(np.int64)
+    end = np.fmin(np.fmax(np.floor((offset + half) / step + 2.0), 0), n).astype(np.int64)
+    n_nodes = np.maximum(end - first, 0)
+    position = np.repeat(np.arange(n_nodes.size), n_nodes)
+    node = np.arange(position.size) - np.repeat(np.cumsum(n_nodes) - n_nodes - first, n_nodes)
+    from_node = offset[position] - node * step
+    half = np.broadcast_to(half, offset.shape)[position]
+    inside = np.flatnonzero((from_node >= -half - tolerance) & (from_node < half - tolerance))
+    return position[inside], node[inside]
+
+
+def _nodes_around(x, n, closed=False):
+    """Nodes below and above each `x` on a grid of `n` with their weights; held at the ends unless closed."""
+    below = np.floor(x) if closed else np.clip(np.floor(x), 0, max(n - 2, 0))
+    weight = np.clip(x - below, 0.0, 1.0)
+    if n == 1:
+        weight = np.zeros_like(weight)
+    below = below.astype(int)
+    above = below + 1
+    return (below % n, 1.0 - weight), (above % n, weight)
+
+
+def _spread(low, high, step):
+    return np.linspace(low, high, max(2, int(np.ceil((high - low) / step - 1e-9)) + 1))

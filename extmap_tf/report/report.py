@@ -1,0 +1,278 @@
+"""A map told in one HTML file: what it is, its figures, how far to trust it, its errors where known."""
+
+import base64
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from extmap_tf import __version__
+from extmap_tf.estimate import EMPTY_FLAGS, RELIABLE_FRACTION, RELIABLE_MAG, SIGHTLINE_FLAGS
+from extmap_tf.evaluation.calibration import calibration_table, reliability_table
+from extmap_tf.evaluation.metrics import compare_maps
+from extmap_tf.evaluation.profile_errors import density_errors_table, errors_table
+from extmap_tf.figures.evaluation import coverage
+from extmap_tf.figures.gallery import standard_figures
+from extmap_tf.files import local_path, refuse_existing, whole_file
+from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.volume import profiles_at
+from extmap_tf.report.explorer import SCRIPT, explorer_data
+
+REPORT_NAME = "report.html"
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+DPI = 110
+DISTANCES_KPC = (0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0)
+
+_CAPTIONS = {
+    "face_on": "Seen from above the plane: mean density over the map's latitudes, with the Sun, circles of "
+    "distance and the direction of the Galactic centre. Grey is where there is no profile.",
+    "sky": "On the sky: extinction from the Sun to the last distance.",
+    "slices": "On the sky, in slices of distance.",
+    "latitudes": "Cuts at some longitudes: density against latitude and distance.",
+    "profiles": "Single sightlines, from little to much extinction. Shaded are the 68 and 90 % intervals, "
+    "the dotted line is the reliable distance; to the left, where given, the diagram that it comes from.",
+    "trust": "Standard deviation of the extinction to the last distance, and the distance to which a profile "
+    "can be relied on.",
+    "errors": "Errors of the extinction against the truth.",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page holds it: PNG in base64, its size in pixels and its caption."""
+
+    png: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Parameters
+    ----------
+    key, title : str
+    text : sequence of str
+        Paragraphs.
+    about : sequence of (str, str)
+        Names and what they are.
+    tables : sequence of dict
+        With ``header``, a sequence of (name, unit), and ``lines`` of cells.
+    pictures : sequence of Picture
+    """
+
+    key: str
+    title: str
+    text: tuple = ()
+    about: tuple = ()
+    tables: tuple = ()
+    pictures: tuple = field(default=(), repr=False)
+
+
+def report_path(out):
+    """The file to write: `out` if it ends in .html, else ``report.html`` in the folder `out`."""
+    out = local_path(out)
+    return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
+
+
+def can_be_explored(volume):
+    """Whether a report can have a part to explore: it shows rows and columns of l and b."""
+    return isinstance(volume.grid, SightlineGrid)
+
+
+def write_report(
+    volume,
+    out,
+    truth=None,
+    sightlines=None,
+    arms=False,
+    cmds=None,
+    model=(),
+    interactive=True,
+    all_cmds=None,
+    overwrite=False,
+):
+    """Write a map's report: one HTML file that needs nothing else, neither files nor a network.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    out : path-like
+        As for `report_path`.
+    truth : ExtinctionMap, optional
+        Of the same grids; then the errors are told too.
+    sightlines : sequence of (float, float), optional
+        (l, b) in degrees of the profiles to draw; by default six spread over the map.
+    arms, cmds
+        As for `extmap_tf.figures.gallery.draw_all`.
+    model : sequence of (str, str), optional
+        What the model is, as names and texts.
+    interactive : bool
+        With a part to explore, if the map `can_be_explored`: the sky with a slider of distance, the view from
+        above, and the profile of the sightline one clicks. The library that draws it, plotly.js, is put into
+        the file: 5 MB more.
+    all_cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+        For it, the diagrams of all sightlines, l varying fastest.
+    overwrite : bool
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    DataError, MismatchError
+        As for `extmap_tf.figures.gallery.draw_all`.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    path = report_path(out)
+    refuse_existing(path, overwrite)
+    drawings = standard_figures(volume, truth, sightlines, arms, cmds)
+    evaluation = None if truth is None else compare_maps(volume, truth)
+    sections = [
+        Section("about", "What it is", about=tuple(volume.summary())),
+        Section("model", "The model", about=tuple(model)) if model else None,
+        _pictures(drawings),
+        _trust(volume, drawings),
+        _flags(volume),
+    ]
+    if evaluation:
+        sections.append(_errors(evaluation, drawings))
+    origin, (where, _) = volume.provenance, volume.grid.summary()
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
+    kind = "Estimated from star counts" if origin.kind == "estimate" else "The true dust of a mock sky"
+    text = page.render(
+        title=f"3D extinction map: {origin.config_name}",
+        lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, {where}.",
+        sections=[section for section in sections if section],
+        explorer=_explorer(volume, truth, all_cmds) if interactive and can_be_explored(volume) else None,
+        footer=f"Written by extmap_tf {__version__}. The map itself: "
+        f"{volume.path.name if volume.path else 'not written to a file'}.",
+    )
+    with whole_file(path, "wb", overwrite=overwrite) as stream:
+        stream.write(text.encode())
+    return path
+
+
+def _explorer(volume, truth, cmds):
+    """The scripts of the part to explore. None of them is text of the map's, but the data, which are JSON."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    return {
+        "library": Markup(get_plotlyjs()),
+        "data": Markup(explorer_data(volume, truth, cmds)),
+        "script": Markup(SCRIPT.read_text(encoding="utf-8")),
+        "with_cmds": cmds is not None,
+    }
+
+
+def _picture(figure, caption):
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    data = stream.getvalue()
+    # Width and height stand in the first part of a PNG: the page keeps its place while it loads.
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    return Picture(base64.b64encode(data).decode(), width, height, caption)
+
+
+def _pictures(drawings):
+    pictures = [
+        _picture(drawings[name](), _CAPTIONS[name]) for name in drawings if name not in ("trust", "errors")
+    ]
+    return Section("figures", "The map", pictures=tuple(pictures))
+
+
+def _trust(volume, drawings):
+    if not volume.percentiles or not volume.has_profile.any():
+        return None
+    good, band = volume.has_profile, volume.provenance.band
+    reliable = volume.reliable_distance_kpc[good]
+    at = [d for d in DISTANCES_KPC if d <= volume.distance.max_kpc * (1 + 1e-9)]
+    l_deg, b_deg = (angle[good.ravel(), None] for angle in volume.grid.centers_deg())
+    interval = volume.query_gal(l_deg, b_deg, at, mode="percentile", percentile=[16, 84]).value
+    half = 0.5 * (interval[..., 1] - interval[..., 0])
+    median = profiles_at(volume.cumulative[good], volume.distance, at)
+    lines = []
+    for i, d in enumerate(at):
+        low, middle, high = np.percentile(median[:, i], (16, 50, 84))
+        lines.append(
+            [
+                f"{d:g}",
+                *(f"{value:.3f}" for value in (low, middle, high, np.median(half[:, i]))),
+                f"{100 * np.mean(reliable >= d):.0f}",
+            ]
+        )
+    header = [("distance", "kpc"), ("16 %", "mag"), (f"median A({band})", "mag"), ("84 %", "mag")]
+    header += [("half 68 % interval", "mag"), ("reliable", "% of sightlines")]
+    ranks = (5, 16, 50, 84, 95)
+    quantiles = [f"{value:.2f}" for value in np.percentile(reliable, ranks)]
+    return Section(
+        "trust",
+        "How far to trust it",
+        text=(
+            "A profile is reliable up to the distance where half of its central 68 % interval exceeds both "
+            f"{100 * RELIABLE_FRACTION:g} % of the extinction and {RELIABLE_MAG:g} mag. Beyond, values are "
+            "given with a flag.",
+            f"At each distance: how the sightlines' median A({band}) is spread over the sky, the typical "
+            "uncertainty of one sightline, and how many are reliable there.",
+        ),
+        tables=(
+            {"header": header, "lines": lines},
+            {
+                "header": [("reliable distance", ""), *((f"{rank} %", "kpc") for rank in ranks)],
+                "lines": [["of the sightlines", *quantiles]],
+            },
+        ),
+        pictures=(_picture(drawings["trust"](), _CAPTIONS["trust"]),),
+    )
+
+
+def _flags(volume):
+    total = volume.flag.size
+    rows = [("good: no flag", np.count_nonzero(volume.flag == 0), "")]
+    for flag in SIGHTLINE_FLAGS:
+        what = "no profile" if flag & EMPTY_FLAGS else "doubtful"
+        rows.append((flag.meaning, np.count_nonzero(volume.flag & flag.value), what))
+    lines = [[name, f"{n:,}", f"{100 * n / total:.1f}", what] for name, n, what in rows]
+    header = [("sightlines", ""), ("number", ""), ("share", "%"), ("values are", "")]
+    return Section(
+        "flags",
+        "Flags",
+        text=("A sightline may have several flags. A doubtful one has values, which may be wrong.",),
+        tables=({"header": header, "lines": lines},),
+    )
+
+
+def _errors(evaluation, drawings):
+    everything = [*evaluation.overall, *evaluation.by_total, *evaluation.by_stars]
+    tables = [errors_table(everything), density_errors_table(_first_group(evaluation.density))]
+    pictures = [_picture(drawings["errors"](), _CAPTIONS["errors"])]
+    if evaluation.calibration:
+        tables += [
+            calibration_table(_first_group(evaluation.calibration)),
+            reliability_table(evaluation.reliability),
+        ]
+        caption = "How often the truth lies in the map's intervals; dashed, how often it should."
+        pictures.append(_picture(coverage(evaluation.calibration), caption))
+    return Section(
+        "errors",
+        "Errors against the truth",
+        text=(
+            "Estimate - truth over the sightlines that have both: of the cumulative extinction, of its "
+            "density, and how often the truth lies in the stated intervals.",
+            *(f"Left out: {what}." for what in evaluation.left_out),
+        ),
+        tables=tuple({"header": header, "lines": lines} for header, lines in tables),
+        pictures=tuple(pictures),
+    )
+
+
+def _first_group(rows):
+    return [row for row in rows if row.group == rows[0].group]

@@ -1,0 +1,1 @@
+"""What a survey does to a star."""

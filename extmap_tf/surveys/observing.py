@@ -1,0 +1,171 @@
+"""What a survey does to a star: photometric errors, incompleteness, cuts."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from extmap_tf.draws import normals, uniforms
+from extmap_tf.settings.config import SurveyConfig
+
+SNR10_ERROR_MAG = float(2.5 / np.log(10.0) / 10.0)
+"""The error of a magnitude at a signal-to-noise ratio of 10."""
+
+_LN10_08 = 0.8 * math.log(10.0)
+
+
+def photometric_error(mag, band):
+    """Standard deviation of a magnitude.
+
+    Parameters
+    ----------
+    mag : array_like
+        Magnitude.
+    band : extmap_tf.settings.config.Band
+
+    Returns
+    -------
+    ndarray, mag
+        ``sqrt(floor^2 + (0.1086 * 10^(0.4 (mag - snr10)))^2)``: a calibration floor and the sky's noise,
+        which is constant in flux.
+    """
+    sky_squared = SNR10_ERROR_MAG**2 * np.exp(_LN10_08 * (np.asarray(mag) - band.snr10_mag))
+    return np.sqrt(sky_squared + band.error_floor_mag**2)
+
+
+def detection_probability(mag, band):
+    """Chance that a star is in the catalog: a logistic function of its true magnitude."""
+    x = (np.asarray(mag) - band.half_complete_mag) / band.completeness_scale_mag
+    return 1.0 / (1.0 + np.exp(np.minimum(x, 30.0)))
+
+
+def error_cut_mag(band, cuts):
+    """The observed magnitude at which the photometric error reaches the cut's largest."""
+    sky = cuts.max_error_mag**2 - band.error_floor_mag**2
+    return band.snr10_mag + 1.25 * math.log10(sky / SNR10_ERROR_MAG**2) if sky > 0 else -math.inf
+
+
+def counted_probability(mag, band, cuts):
+    """Chance that a star of true magnitude `mag` is detected and observed within the cut in the error."""
+    from scipy.special import ndtr
+
+    cut_mag = error_cut_mag(band, cuts)
+    return detection_probability(mag, band) * ndtr((cut_mag - mag) / photometric_error(mag, band))
+
+
+@lru_cache(maxsize=64)
+def faint_limit_mag(band, cuts):
+    """True magnitude beyond which fewer than one star in a thousand is counted; -inf where none can be.
+
+    Parameters
+    ----------
+    band : extmap_tf.settings.config.Band
+    cuts : extmap_tf.settings.config.Cuts
+
+    Returns
+    -------
+    float
+    """
+    # Detection alone is below 1e-3 past its half by seven scale lengths.
+    faintest = band.half_complete_mag + 7.0 * band.completeness_scale_mag
+    mag = np.linspace(faintest - 20.0, faintest, 20001)
+    counted = np.flatnonzero(counted_probability(mag, band, cuts) >= 1e-3)
+    return float(mag[counted[-1]]) if counted.size else -np.inf
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The stars of a field that a survey detects in both bands and that pass its cuts.
+
+    Parameters
+    ----------
+    index : ndarray of int [n_detected]
+        Which of the stars they are.
+    blue_mag, red_mag : ndarray of float32 [n_detected]
+        Observed magnitudes.
+    survey : extmap_tf.settings.config.SurveyConfig
+    shift_mag : float
+        How much deeper than the survey the field is.
+    """
+
+    index: np.ndarray
+    blue_mag: np.ndarray
+    red_mag: np.ndarray
+    survey: SurveyConfig
+    shift_mag: float
+
+    @property
+    def blue_error_mag(self):
+        """The error that the survey states of each blue magnitude [n_detected]."""
+        return photometric_error(self.blue_mag - self.shift_mag, self.survey.blue)
+
+    @property
+    def red_error_mag(self):
+        """The same of the red magnitudes."""
+        return photometric_error(self.red_mag - self.shift_mag, self.survey.red)
+
+
+def crowding_loss_mag(red_mag, survey, area_deg2):
+    """How much brighter than elsewhere the survey's limits are; see `extmap_tf.settings.config.Crowding`.
+
+    Parameters
+    ----------
+    red_mag : ndarray [n_stars]
+        True apparent magnitudes, extinction included, of all the field's stars.
+    survey : extmap_tf.settings.config.SurveyConfig
+    area_deg2 : float
+        Solid angle of the field.
+
+    Returns
+    -------
+    float, mag
+        0 or more.
+    """
+    return loss_of_count(np.count_nonzero(red_mag < survey.crowding.limit_mag), survey, area_deg2)
+
+
+def loss_of_count(n_stars, survey, area_deg2):
+    """The same of the number of stars brighter than the limit."""
+    crowding = survey.crowding
+    excess_dex = np.log10(max(n_stars, 1) / area_deg2) - crowding.log10_stars_per_deg2
+    return float(crowding.loss_mag_per_dex * max(excess_dex, 0.0))
+
+
+def observe(blue_mag, red_mag, survey, area_deg2, rng, depth_shift_mag=0.0):
+    """Observe the stars of a field: some are lost, the others get noisy magnitudes.
+
+    Parameters
+    ----------
+    blue_mag, red_mag : ndarray of float32 [n_stars]
+        True apparent magnitudes, extinction included.
+    survey : extmap_tf.settings.config.SurveyConfig
+    area_deg2 : float
+        Solid angle of the field, for its crowding.
+    rng : numpy.random.Generator
+    depth_shift_mag : float
+        Added to the magnitudes of signal-to-noise 10 and of half completeness.
+
+    Returns
+    -------
+    Observed
+    """
+    blue, red, cuts = survey.blue, survey.red, survey.cuts
+    shift = np.float32(depth_shift_mag - crowding_loss_mag(red_mag, survey, area_deg2))
+    # As a survey without the shift would see them; it comes back at the end.
+    blue_mag, red_mag = blue_mag - shift, red_mag - shift
+    # Hopeless stars are left out before any random number is drawn for them.
+    index = np.flatnonzero((red_mag < faint_limit_mag(red, cuts)) & (blue_mag < faint_limit_mag(blue, cuts)))
+    # Indices take stars from an array several times faster than a mask does.
+    blue_mag, red_mag = blue_mag.take(index), red_mag.take(index)
+    chance = detection_probability(blue_mag, blue) * detection_probability(red_mag, red)
+    red_mag += normals(rng, index.size) * photometric_error(red_mag, red)
+    # The largest error of the cuts is a magnitude: nearly half of the stars are beyond it in the red band.
+    seen = np.flatnonzero((uniforms(rng, index.size) < chance) & (red_mag <= error_cut_mag(red, cuts)))
+    index, blue_mag, red_mag = index.take(seen), blue_mag.take(seen), red_mag.take(seen)
+    blue_mag += normals(rng, index.size) * photometric_error(blue_mag, blue)
+    kept = blue_mag <= error_cut_mag(blue, cuts)
+    kept &= np.minimum(blue_mag, red_mag) >= cuts.bright_mag - shift
+    kept = np.flatnonzero(kept)
+    blue_mag, red_mag = blue_mag.take(kept) + shift, red_mag.take(kept) + shift
+    return Observed(index.take(kept), blue_mag, red_mag, survey, shift)

@@ -1,0 +1,64 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from extmap_tf.errors import DataError
+from extmap_tf.estimate import PERCENTILES
+from extmap_tf.evaluation.metrics import compare_maps, evaluate
+from extmap_tf.figures import evaluation as figures
+from extmap_tf.grids.distance import DistanceGrid
+
+GRID = DistanceGrid(0.5, 10)
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    rng = np.random.default_rng(1)
+    truth = np.cumsum(rng.gamma(0.5, 0.2, (60, 10)), axis=1)
+    percentiles = truth[:, None] + np.linspace(-1, 1, len(PERCENTILES))[:, None]
+    return evaluate(
+        truth,
+        truth + 0.1,
+        np.arange(60),
+        GRID,
+        percentiles=percentiles,
+        density_percentiles=percentiles,
+    )
+
+
+def test_all_that_an_evaluation_holds_is_drawn(evaluation, make_map, tmp_path):
+    drawn = figures.draw_evaluation(evaluation, tmp_path / "a", suffix="pdf")
+    names = {"errors", "errors_by_class", "density_errors", "coverage", "ranks"}
+    assert {path.stem for path in drawn} == names | {"density_coverage", "density_ranks"}
+    assert all(path.stat().st_size > 5000 for path in drawn)
+    of_maps = compare_maps(make_map(seed=1), make_map(seed=2, kind="truth"))
+    drawn = figures.draw_evaluation(of_maps, tmp_path / "b", suffix="pdf")
+    assert {path.stem for path in drawn} == {"errors", "errors_by_class", "density_errors", "fingers_of_god"}
+
+
+def test_nothing_is_drawn_where_one_figure_exists(evaluation, tmp_path):
+    (tmp_path / "ranks.png").write_text("mine")
+    with pytest.raises(DataError, match=r"ranks\.png exists already"):
+        figures.draw_evaluation(evaluation, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ranks.png"]
+
+
+def test_coverage_is_drawn_in_percent_against_distance(evaluation):
+    axis = figures.coverage(evaluation.calibration).axes[0]
+    line = next(line for line in axis.lines if line.get_label() == "central 68 %")
+    rows = [row for row in evaluation.calibration if row.group == "all"]
+    np.testing.assert_allclose(line.get_xdata(), [row.distance_kpc for row in rows])
+    np.testing.assert_allclose(line.get_ydata(), [100 * row.coverage_68 for row in rows])
+
+
+def test_honest_ranks_are_flat(evaluation):
+    honest = tuple(np.diff([0, *PERCENTILES, 100]) / 100)
+    row = dataclasses.replace(evaluation.calibration[0], ranks=honest)
+    figure = figures.ranks([row])
+    np.testing.assert_allclose(figure.axes[0].patches[0].get_data().values, 1.0)
+
+
+def test_an_evaluation_without_rows_is_refused():
+    with pytest.raises(DataError, match="nothing to draw"):
+        figures.coverage([])

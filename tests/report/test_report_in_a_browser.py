@@ -1,0 +1,154 @@
+"""The part of a report to explore, in a browser: what one sees is what the map says."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from extmap_tf.estimate import Flag
+from extmap_tf.grids.cmd import CmdGrid
+from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.report.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=20000",
+    "--dump-dom",
+]
+
+# Waits for the page, does what a user would, and leaves what it saw in the document.
+PROBE = """
+<script>
+const errors = [];
+window.addEventListener("error", (event) => errors.push(String(event.message)));
+window.addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
+for (const name of ["error", "warn"]) { console[name] = (...words) => errors.push(words.join(" ")); }
+</script>
+"""
+USE = """
+<script>
+const rest = (ms) => new Promise((go) => setTimeout(go, ms));
+(async () => {
+  while (document.documentElement.dataset.explorer !== "ready" && !errors.length) { await rest(50); }
+  const of = (name) => document.getElementById("explorer-" + name);
+  const seen = { errors, steps: [] };
+  const look = async () => {
+    await rest(500);
+    seen.steps.push({
+      told: of("told").textContent,
+      profile: of("profile").data.map((t) => ({ name: t.name, y: Array.from(t.y) })),
+      sky: of("sky").data[0].z,
+      title: of("sky").layout.title.text,
+      mark: of("sky").layout.shapes[0],
+      cmd: of("cmd") ? of("cmd").data[0].z : null,
+    });
+  };
+  const set = (name, value, kind) => { of(name).value = value; of(name).dispatchEvent(new Event(kind)); };
+  await look();
+  of("sky").emit("plotly_click", { points: [{ x: CLICK_L, y: CLICK_B }] });
+  await look();
+  set("distance", 3, "input");
+  await look();
+  set("what", "density", "change");
+  await look();
+  of("b").value = "0";
+  set("l", "258", "change");
+  await look();
+  const told = document.createElement("pre");
+  told.id = "seen";
+  told.textContent = JSON.stringify(seen);
+  document.body.append(told);
+})();
+</script>
+"""
+
+
+def used(path, tmp_path, l_deg, b_deg):
+    """What a browser shows of a report while it is used."""
+    text = path.read_text()
+    probe = USE.replace("CLICK_L", str(l_deg)).replace("CLICK_B", str(b_deg))
+    page = tmp_path / "probed.html"
+    page.write_text(text.replace("<body>", "<body>" + PROBE).replace("</body>", probe + "</body>"))
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
+def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map, tmp_path):
+    truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
+    grid, rng = CmdGrid(), np.random.default_rng(0)
+    counts = rng.poisson(0.1, (sure.grid.n_sightlines, *grid.shape))
+    counts[2 * sure.grid.n_l + 3, 10, 20:22] = 300, 65535
+    how = {"truth": truth, "all_cmds": (grid, counts)}
+    path = write_report(sure, tmp_path / "r.html", **how)
+    assert path.stat().st_size < 10e6
+    seen = used(path, tmp_path, 258.5, 0.0)
+    assert seen["errors"] == []
+    first, clicked, slid, density, typed = seen["steps"]
+    i_b, i_l = np.nonzero(sure.cumulative[..., -1] == np.nanmax(sure.cumulative[..., -1]))
+    assert f"l = {sure.grid.l_deg[i_l[0]]:g}, b = {sure.grid.b_deg[i_b[0]]:g} deg" in first["told"]
+
+    # Sightline (b 2, l 3), whose colours are odd.
+    assert clicked["told"].startswith(f"l = 258.5, b = 0 deg; {sure.n_stars[2, 3]} stars")
+    assert Flag.ODD_COLORS.meaning in clicked["told"]
+    assert f"reliable to {sure.reliable_distance_kpc[2, 3]:.2f} kpc" in clicked["told"]
+    curves = {trace["name"]: trace["y"] for trace in clicked["profile"] if trace.get("name")}
+    top = float(np.nanmax(sure.cumulative_percentiles))
+    np.testing.assert_allclose(curves["estimate"], [0, *sure.cumulative[2, 3]], atol=1e-4 * top)
+    np.testing.assert_allclose(curves["truth"], [0, *truth.cumulative[2, 3]], atol=1e-4 * top)
+    high = sure.cumulative_percentiles[2, 3, list(sure.percentiles).index(84.0)]
+    np.testing.assert_allclose(curves["68 %"], [0, *high], atol=1e-4 * top)
+    index = 2 * sure.grid.n_l + 3
+    np.testing.assert_array_equal(
+        np.array(clicked["cmd"], float), np.where(counts[index], counts[index], np.nan)
+    )
+
+    np.testing.assert_allclose(np.array(first["sky"], float), sure.cumulative[..., -1], atol=1e-4 * top)
+    np.testing.assert_allclose(np.array(slid["sky"], float), sure.cumulative[..., 3], atol=1e-4 * top)
+    assert "to 0.4 kpc" in slid["title"]
+    rise = np.diff(sure.cumulative, axis=-1)[..., 2] / sure.distance.step_kpc
+    np.testing.assert_allclose(np.array(density["sky"], float), rise, atol=2e-3 * top)
+    assert typed["told"].startswith("l = 258, b = 0 deg")
+    assert [typed["mark"][name] for name in ("x0", "x1", "y0", "y1")] == [257.75, 258.25, -0.25, 0.25]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
+def test_a_true_profile_that_is_missing_is_not_drawn(sure, make_map, tmp_path):
+    truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
+    density = np.array(truth.density)
+    density[2, 3] = np.nan
+    about = (truth.coverage, truth.n_stars, truth.provenance)
+    truth = ExtinctionMap(truth.grid, truth.distance, density, *about)
+    seen = used(write_report(sure, tmp_path / "r.html", truth=truth), tmp_path, 258.5, 0.0)
+    assert seen["errors"] == []
+    first, clicked = (
+        [trace["name"] for trace in step["profile"] if "name" in trace] for step in seen["steps"][:2]
+    )
+    assert "truth" in first
+    assert "estimate" in clicked
+    assert "truth" not in clicked
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
+def test_a_sightline_without_a_profile_says_why(sure, tmp_path):
+    seen = used(write_report(sure, tmp_path / "r.html"), tmp_path, 258.0, -0.5)
+    assert seen["errors"] == []
+    clicked = seen["steps"][1]
+    assert Flag.NO_STARS.meaning in clicked["told"]
+    assert clicked["profile"] == []
+    assert seen["steps"][0]["sky"][1][2] is None

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extmap_tf.catalogs.stars import StarBatch
+from extmap_tf.diagrams import (
+    FieldCounts,
+    add_partial_counts,
+    batch_to_slots,
+    block_to_field_counts,
+    pixel_of,
+    slots_to_partial_counts,
+    stars_to_cmd,
+)
+from extmap_tf.grids.cmd import CmdGrid
+from extmap_tf.grids.squares import SightlineGrid
+
+GRID = CmdGrid()
+
+
+def random_batch(n, seed=0):
+    rng = np.random.default_rng(seed)
+    red = rng.uniform(4, 17, n)
+    return StarBatch(rng.uniform(9, 13, n), rng.uniform(-2, 2, n), red + rng.uniform(-1, 7, n), red, n)
+
+
+def count(batch, sightlines):
+    """The FieldCounts of every field, and the stars in none."""
+    slots, elsewhere = batch_to_slots(batch, sightlines, GRID)
+    n_fields = sightlines.n_sightlines
+    ((block, partial),) = slots_to_partial_counts(slots, GRID, n_fields)
+    assert block == 0
+    return list(block_to_field_counts(partial, GRID, n_fields)), elsewhere
+
+
+def test_binning_conserves_the_stars_inside():
+    batch = random_batch(20_000)
+    # Pixels begin 1e-4 of their width below their edges.
+    color = batch.blue_mag - batch.red_mag + 1e-4 * 0.1
+    mag = batch.red_mag + 1e-4 * 0.15
+    inside = (color >= -0.5) & (color < 5.9) & (mag >= 5.6) & (mag < 15.2)
+    counts = stars_to_cmd(batch.blue_mag, batch.red_mag, GRID)
+    assert counts.shape == (64, 64)
+    assert counts.sum() == inside.sum()
+    expected, _, _ = np.histogram2d(mag, color, [GRID.mag_edges_mag, GRID.color_edges_mag])
+    np.testing.assert_array_equal(counts, expected)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(4000, 17000), st.integers(-1000, 7000))
+def test_catalog_magnitudes_fall_into_the_same_pixel_in_32_and_64_bits(red_mmag, color_mmag):
+    red, blue = red_mmag / 1000, (red_mmag + color_mmag) / 1000
+    in_64 = pixel_of(np.float64([blue]), np.float64([red]), GRID)
+    in_32 = pixel_of(np.float32([blue]), np.float32([red]), GRID)
+    # Integer arithmetic in millimagnitudes is exact: pixels are 150 mmag in Ks and 100 mmag in J - Ks.
+    i_mag, i_color = (red_mmag - 5600) // 150, (color_mmag + 500) // 100
+    exact = i_mag * 64 + i_color if 0 <= i_mag < 64 and 0 <= i_color < 64 else -1
+    assert in_64[0] == in_32[0] == exact
+
+
+def test_nan_magnitudes_are_in_no_pixel():
+    assert pixel_of([np.nan, 10.0, np.nan], [10.0, np.nan, np.nan], GRID).tolist() == [-1, -1, -1]
+
+
+def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
+    grid = SightlineGrid(10, 12, -1, 1, 0.5, 0.7)
+    whole = random_batch(6000)
+    parts = []
+    for part in (slice(0, 1000), slice(1000, 5999), slice(5999, None)):
+        columns = (whole.l_deg[part], whole.b_deg[part], whole.blue_mag[part], whole.red_mag[part])
+        parts.append(StarBatch(*columns, n_rows=len(columns[0])))
+    whole_fields, whole_elsewhere = count(whole, grid)
+    gathered, elsewhere = {}, 0
+    for part in parts:
+        slots, n = batch_to_slots(part, grid, GRID)
+        elsewhere += n
+        for block, partial in slots_to_partial_counts(slots, GRID, 10):
+            gathered.setdefault(block, []).append(partial)
+    assert elsewhere == whole_elsewhere
+    assert sorted(gathered) == [0, 1, 2]
+    fields = []
+    for block, partials in sorted(gathered.items()):
+        n_fields = min(10, grid.n_sightlines - 10 * block)
+        fields += block_to_field_counts(add_partial_counts(partials), GRID, n_fields)
+    for field, expected in zip(fields, whole_fields, strict=True):
+        np.testing.assert_array_equal(field.slots, expected.slots)
+
+
+def test_field_counts_are_the_cmd_of_the_fields_stars():
+    grid = SightlineGrid(10, 12, -1, 1, 0.5, 0.5)
+    batch = random_batch(6000)
+    star, field = grid.fields_of(batch.l_deg, batch.b_deg)
+    fields, elsewhere = count(batch, grid)
+    assert elsewhere == batch.n_stars - np.unique(star).size
+    for index, counts in enumerate(fields):
+        mine = star[field == index]
+        np.testing.assert_array_equal(
+            counts.cmd(GRID), stars_to_cmd(batch.blue_mag[mine], batch.red_mag[mine], GRID)
+        )
+        assert counts.n_stars(GRID) + counts.n_outside(GRID) == mine.size
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_coverage_is_the_share_of_the_field_with_stars(share, expected):
+    grid = SightlineGrid(10, 10, 0, 0, 1, 0.6)
+    l_deg = 10 + (np.arange(60) + 0.5) / 100 - 0.3
+    l, b = np.meshgrid(l_deg[: int(60 * share)], np.arange(-0.295, 0.3, 0.01))
+    n = l.size
+    batch = StarBatch(l.ravel(), b.ravel(), np.full(n, 12.0), np.full(n, 11.0), n)
+    slots, _ = batch_to_slots(batch, grid, GRID)
+    partials = [partial for _, partial in slots_to_partial_counts(slots, GRID, 1)]
+    (counts,) = block_to_field_counts(add_partial_counts(partials), GRID, 1)
+    assert counts.coverage(GRID) == expected
+    assert counts.n_stars(GRID) == n
+
+
+def test_an_empty_field_counts_nothing():
+    (counts,) = block_to_field_counts(add_partial_counts([]), GRID, 1)
+    assert counts.slots.size == FieldCounts.n_slots(GRID)
+    assert (counts.n_stars(GRID), counts.n_outside(GRID), counts.coverage(GRID)) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize("n_stars", [12, 25, 60, 300])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_coverage_does_not_depend_on_the_number_of_stars(n_stars, share):
+    rng = np.random.default_rng(n_stars)
+    found = []
+    for _ in range(300):
+        slots = np.zeros(FieldCounts.n_slots(GRID), np.int64)
+        cells = rng.integers(int(36 * share), size=n_stars)
+        np.add.at(slots, GRID.n_pixels + 1 + cells, 1)
+        found.append(FieldCounts(slots).coverage(GRID))
+    assert np.median(found) == pytest.approx(share, abs=0.15)
+    assert all(0 <= value <= 1 for value in found)
