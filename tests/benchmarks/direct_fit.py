@@ -61,6 +61,7 @@ def main():
     args = parser.parse_args()
     start_tensorflow()
     from extmap_tf.fit.fitting import fit_records
+    from extmap_tf.report.fits import evaluation_of
 
     records = Records.open(args.records)
     fits = fit_records(records, n_pairs=args.pairs, model=args.model)
