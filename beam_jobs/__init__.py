@@ -1,13 +1,24 @@
 """Apache Beam jobs: options, thin transforms, graphs. The numerics are functions of `extmap_tf`.
 
-Each job is a module to run, ``python -m beam_jobs.<job>``, and a subcommand of ``extmap-tf``.
+Each job is a module to run, ``python -m beam_jobs.<job>``, and a command of ``extmap-tf``, by `commands`.
 """
 
 import logging
+import os
 
-# On import Beam warns of optional packages that are not there.
-logging.disable(logging.WARNING)
-try:
+
+def _not_of_beams_import(record):
+    """On import Beam warns by the root logger of optional packages that are not there."""
+    return record.levelno > logging.WARNING or f"{os.sep}apache_beam{os.sep}" not in record.pathname
+
+
+logging.getLogger().addFilter(_not_of_beams_import)
+
+
+def start_beam() -> None:
+    """Import Apache Beam, and show the lines that our jobs log and no others but errors."""
     import apache_beam  # noqa: F401
-finally:
-    logging.disable(logging.NOTSET)
+
+    # Beam sets up the root logger on import.
+    logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
+    logging.getLogger("beam_jobs").setLevel(logging.INFO)

@@ -18,7 +18,8 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import shards, stores
-from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
+from beam_jobs.commands import MOCKS
+from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.stores import whole_folder
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import sha256_of
@@ -31,6 +32,7 @@ from extmap_tf.mocks.pairs import (
     simulate_pairs,
     split_of,
 )
+from extmap_tf.program import run_command
 from extmap_tf.records.example import pair_to_example
 from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
 
@@ -209,4 +211,4 @@ def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command("records", "mocks"))
+    raise SystemExit(run_command(MOCKS))

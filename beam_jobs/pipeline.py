@@ -5,7 +5,6 @@ import contextlib
 import importlib.util
 import logging
 import re
-import sys
 import threading
 
 import apache_beam as beam
@@ -163,13 +162,6 @@ def progress_of_files(folder, pattern, total, what):
         thread.join()
         count()
         bar.close()
-
-
-def run_command(*words):
-    """Run a subcommand of the command line with this process's arguments; returns its exit status."""
-    from extmap_tf.cli import main
-
-    return main([*words, *sys.argv[1:]])
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,13 +14,15 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from beam_jobs import stores
-from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
+from beam_jobs.commands import SCORE
+from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, Distribution
 from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import MIN_COVERAGE, map_layers
+from extmap_tf.program import run_command
 from extmap_tf.quiet import start_tensorflow
 
 # Some 40 MB.
@@ -279,4 +281,4 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command("score"))
+    raise SystemExit(run_command(SCORE))

@@ -17,7 +17,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import shards
-from beam_jobs.pipeline import check_start, progress_of_files, run, run_command
+from beam_jobs.commands import SURVEY
+from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.stores import open_manifest, whole_folder
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.diagrams import (
@@ -28,6 +29,7 @@ from extmap_tf.diagrams import (
 )
 from extmap_tf.errors import DataError
 from extmap_tf.grids.squares import sightline_name
+from extmap_tf.program import run_command
 from extmap_tf.records.example import field_to_example
 
 FIELDS_PER_SHARD = 1024
@@ -265,4 +267,4 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command("records", "survey"))
+    raise SystemExit(run_command(SURVEY))

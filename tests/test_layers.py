@@ -11,7 +11,7 @@ import extmap_tf
 ROOT = Path(extmap_tf.__file__).parent
 # Each module or package may import those on its own line and above.
 LAYERS = [
-    ["errors", "quiet", "draws"],
+    ["errors", "quiet", "draws", "program"],
     ["files", "text_tables"],
     ["grids"],
     ["settings", "estimate"],
@@ -27,7 +27,7 @@ LAYERS = [
     ["figures"],
     ["report"],
     ["info", "demo", "serving"],
-    ["cli_options", "cli_map"],
+    ["options"],
     ["cli"],
     ["__main__"],
 ]
@@ -68,8 +68,18 @@ def test_every_module_has_its_layer():
     assert found == set(RANK)
 
 
+def jobs():
+    return sorted(Path(beam_jobs.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", jobs(), ids=lambda path: path.name)
+def test_jobs_do_not_import_the_command_line_that_runs_them(path):
+    for name in imports_of(path):
+        assert not f"{name}.".startswith(("extmap_tf.cli.", "extmap_tf.__main__.")), name
+
+
 def test_jobs_import_no_tensorflow_at_the_top():
-    for path in Path(beam_jobs.__file__).parent.glob("*.py"):
+    for path in jobs():
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]

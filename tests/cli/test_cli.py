@@ -18,6 +18,7 @@ from extmap_tf.cli import main
 from extmap_tf.files import whole_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.program import Command, run_command
 from extmap_tf.records.manifest import Records
 
 COMMANDS = [
@@ -442,7 +443,8 @@ def test_laws_are_checked_before_any_work(words, tmp_path, monkeypatch, capsys):
     def never():
         raise AssertionError("Beam was started")
 
-    monkeypatch.setattr("extmap_tf.cli._start_beam", never)
+    monkeypatch.setattr("beam_jobs.commands.start_beam", never)
+    monkeypatch.setattr("extmap_tf.cli.demo.start_beam", never)
     out = ["--out", str(tmp_path / "r")]
     for law in ("Nobody", "BaseExtRvModel", "os"):
         assert f"no extinction law '{law}'" in fails(
@@ -494,26 +496,27 @@ def test_info_tells_which_columns_of_a_table_are_read(observed_sky, tmp_path, ca
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, monkeypatch, capsys):
+def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, capsys):
     def half(args):
         with whole_file(tmp_path / "a" / "b.txt") as stream:
             stream.write("half")
             os.kill(os.getpid(), number)
             time.sleep(5)
 
-    monkeypatch.setattr("extmap_tf.cli_map._info", half)
     before = signal.getsignal(number)
-    assert main(["info", "x"]) == status
+    assert run_command(Command("half", "Half a file.", lambda parser: None, half), []) == status
     assert one_line(capsys.readouterr().err).endswith(("interrupted", "terminated"))
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is before
 
 
-def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
+def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt = Command(
+        "interrupt", "", lambda parser: None, lambda args: os.kill(os.getpid(), signal.SIGINT)
+    )
     try:
-        monkeypatch.setattr("extmap_tf.cli_map._info", lambda args: os.kill(os.getpid(), signal.SIGINT))
-        assert main(["info", "x"]) == 0
+        assert run_command(Command("stop", "Stop.", lambda parser: None, interrupt), []) == 0
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -2,8 +2,11 @@
 
 import argparse
 import math
+import tomllib
 
 from extmap_tf.errors import ConfigError
+
+_CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
 
 
 def finite(text):
@@ -65,3 +68,52 @@ def named(items, option, what="ROLE=NAME"):
             raise ConfigError(f"{option} gives {role} twice: {found[role]} and {name}")
         found[role] = name
     return found
+
+
+def add_config(parser, required=True, default=None, extra=""):
+    parser.add_argument(
+        "--config", required=required and default is None, default=default, help=_CONFIG_HELP + extra
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one value of it, for instance training.epochs=5; may be repeated",
+    )
+
+
+def config_of(args, default=None):
+    from extmap_tf.settings.config import Config
+
+    config = default if args.config is None else Config.load(args.config)
+    changes = {}
+    for change in args.set:
+        key, found, text = change.partition("=")
+        if not found:
+            raise ConfigError(f"--set needs KEY=VALUE, got: {change!r}")
+        try:
+            changes[key.strip()] = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = text
+    config = config.replace(**changes) if changes else config
+    from extmap_tf.extinction.law import blue_over_red
+
+    # A law is looked up by name and must cover the bands: better refused here than by a worker.
+    blue_over_red(config.law, config.survey)
+    return config
+
+
+def add_law(parser, what):
+    parser.add_argument("--law", help=f"{what}: a model of dust_extinction, such as F19")
+    parser.add_argument("--rv", type=finite, help="R(V) of --law (default: 3.1)")
+
+
+def law_of(args):
+    if args.law is None:
+        if args.rv is not None:
+            args.parser.error("--rv goes with --law")
+        return None
+    from extmap_tf.settings.config import LawConfig
+
+    return LawConfig(args.law) if args.rv is None else LawConfig(args.law, args.rv)

@@ -1,0 +1,29 @@
+"""``extmap-tf demo``."""
+
+from beam_jobs import start_beam
+from extmap_tf.options import add_config, config_of
+from extmap_tf.program import Command
+from extmap_tf.quiet import start_tensorflow
+
+
+def _add_options(parser):
+    parser.add_argument("--out", required=True, help="folder to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    add_config(parser, default="demo")
+
+
+def _run(args):
+    config = config_of(args)
+    start_tensorflow()
+    start_beam()
+    from extmap_tf.demo import run_demo
+
+    run_demo(config, args.out, overwrite=args.overwrite)
+
+
+COMMAND = Command(
+    "demo",
+    "The whole line on a mock sky: records, training, map, figures, errors.",
+    _add_options,
+    _run,
+)

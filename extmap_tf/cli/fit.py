@@ -1,0 +1,66 @@
+"""``extmap-tf fit``."""
+
+import sys
+
+from extmap_tf.options import add_out, add_sightlines, chosen_sightlines
+from extmap_tf.program import Command
+from extmap_tf.quiet import start_tensorflow
+
+
+def _add_options(parser):
+    parser.add_argument("--records", required=True, help="folder of 'records survey' or 'records mocks'")
+    add_sightlines(parser, "of survey records: field to fit, in degrees; may be repeated")
+    parser.add_argument("--pairs", type=int, default=20, metavar="N", help="of mock records (default: 20)")
+    parser.add_argument("--split", default="test", help="of mock records (default: %(default)s)")
+    parser.add_argument("--model", help="SavedModel of 'export' to compare with")
+    parser.add_argument(
+        "--fields",
+        type=float,
+        default=64.0,
+        metavar="N",
+        help="fields of model stars behind the expected CMD (default: 64)",
+    )
+    parser.add_argument("--iterations", type=int, default=40, metavar="N", help="default: %(default)s")
+    add_out(parser, "folder to make: fit.json, profiles.ecsv, figures")
+
+
+def _run(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.records.manifest import Records
+
+    records, sightlines = Records.open(args.records), chosen_sightlines(args)
+    start_tensorflow()
+    from extmap_tf.evaluation import metrics
+    from extmap_tf.fit.fitting import fit_records
+    from extmap_tf.report.fits import SUMMARY, evaluation_of, write_fits
+
+    refuse_existing(args.out, args.overwrite, SUMMARY)
+    fits = fit_records(
+        records,
+        sightlines,
+        args.pairs,
+        args.split,
+        args.model,
+        args.fields,
+        args.iterations,
+        echo=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    about = {"of": [str(name) for name in (args.records, args.model) if name]}
+    write_fits(fits, args.out, about, args.overwrite)
+    if fits.density is not None:
+        print("Direct fit:", metrics.format_evaluation(evaluation_of(fits, fits.outputs)), sep="\n")
+        if fits.model_outputs:
+            print("\nModel:", metrics.format_evaluation(evaluation_of(fits, fits.model_outputs)), sep="\n")
+    n = len(fits.names)
+    for name, seconds in fits.seconds.items():
+        print(f"{name}: {seconds:.1f} s, {seconds / n:.3g} s a CMD")
+    print(f"done: {args.out}/profiles.ecsv, {args.out}/{SUMMARY}")
+
+
+COMMAND = Command(
+    "fit",
+    "Fit single CMDs with the exact forward model, without a network. Slow, and a check on one: survey "
+    "records by sightline, mock records against their true profiles.",
+    _add_options,
+    _run,
+)

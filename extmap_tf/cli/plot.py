@@ -1,0 +1,38 @@
+"""``extmap-tf plot``."""
+
+from extmap_tf.cli.views import add_view, note_what_is_missing, view_of
+from extmap_tf.options import add_sightlines
+from extmap_tf.program import Command
+
+
+def _add_options(parser):
+    parser.add_argument("map", help="map of 'score'")
+    parser.add_argument("--out", required=True, help="folder for the figures")
+    parser.add_argument("--truth", help="true map to show beside it")
+    add_sightlines(parser, "profile to draw, in degrees; may be repeated")
+    parser.add_argument("--format", default="png", choices=["png", "pdf"])
+    parser.add_argument("--overwrite", action="store_true", help="replace existing figures")
+    add_view(parser)
+
+
+def _run(args):
+    from extmap_tf.figures.gallery import draw_all, figure_paths
+    from extmap_tf.map.volume import ExtinctionMap
+
+    volume = ExtinctionMap.read(args.map)
+    truth = ExtinctionMap.read(args.truth) if args.truth else None
+    how = {"truth": truth, "suffix": args.format, "overwrite": args.overwrite}
+    # Before the records are read, which takes seconds.
+    figure_paths(volume, args.out, **how)
+    paths = draw_all(volume, args.out, **how, **view_of(args, volume))
+    for path in paths:
+        print(path)
+    note_what_is_missing(volume)
+
+
+COMMAND = Command(
+    "plot",
+    "Figures of a map: face-on view, sky, slices, profiles, uncertainty.",
+    _add_options,
+    _run,
+)

@@ -1,0 +1,71 @@
+"""``extmap-tf report``."""
+
+import sys
+
+from extmap_tf.cli.views import add_view, cmds_behind, note_what_is_missing, view_of
+from extmap_tf.errors import ConfigError
+from extmap_tf.options import add_sightlines
+from extmap_tf.program import Command
+
+
+def _add_options(parser):
+    parser.add_argument("map", help="map of 'score'")
+    parser.add_argument(
+        "-o", "--out", required=True, help="file to make (.html), or a folder for report.html"
+    )
+    parser.add_argument("--truth", help="true map; then errors are told too")
+    parser.add_argument("--model", help="SavedModel that made the map, to tell its card")
+    add_sightlines(parser, "profile to draw, in degrees; may be repeated (default: six of them)")
+    add_view(parser)
+    parser.add_argument(
+        "--static",
+        action="store_true",
+        help="without the part to explore: a slider of distance, profiles (with --records, CMDs) at a click",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _run(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.map.volume import ExtinctionMap
+    from extmap_tf.report.report import can_be_explored, report_path, write_report
+
+    refuse_existing(report_path(args.out), args.overwrite)
+    volume = ExtinctionMap.read(args.map)
+    truth = ExtinctionMap.read(args.truth) if args.truth else None
+    model = _summary_of_model(args.model, volume) if args.model else ()
+    interactive = not args.static and can_be_explored(volume)
+    how = {"truth": truth, "model": model, "interactive": interactive, "overwrite": args.overwrite}
+    if args.records and interactive:
+        places = list(zip(*volume.grid.centers_deg(), strict=True))
+        how["all_cmds"] = cmds_behind(args.records, volume, places)
+    view = view_of(args, volume, how.get("all_cmds"))
+    print(write_report(volume, args.out, **how, **view))
+    if interactive != (not args.static):
+        print(
+            "extmap-tf: note: without a part to explore, which HEALPix maps do not have (as with --static)",
+            file=sys.stderr,
+        )
+    note_what_is_missing(volume)
+
+
+def _summary_of_model(path, volume):
+    from extmap_tf.info import model_summary
+    from extmap_tf.model.versions import find_saved_model
+
+    _, card = find_saved_model(path)
+    if card.digest != volume.provenance.model_digest:
+        raise ConfigError(
+            f"{path} is not the model of the map: it is {card.digest}, the map was made by "
+            f"{volume.provenance.model_digest or 'none'}"
+        )
+    return model_summary(card)
+
+
+COMMAND = Command(
+    "report",
+    "One HTML file on a map: what it is, a sky to explore, figures, flags, reliable distances, errors if "
+    "the truth is known. It needs no network and no other file.",
+    _add_options,
+    _run,
+)

@@ -1,0 +1,41 @@
+"""``extmap-tf train``."""
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.options import add_config, config_of
+from extmap_tf.program import Command
+from extmap_tf.quiet import start_tensorflow
+
+
+def _add_options(parser):
+    parser.add_argument("--records", required=True, help="folder of 'records mocks'")
+    add_config(parser, required=False, extra="; by default that of the records")
+    parser.add_argument("--out", required=True, help="training folder; an unfinished one is resumed")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished model")
+    parser.add_argument(
+        "--cpu-devices",
+        type=int,
+        default=0,
+        metavar="N",
+        help="mirror over N logical CPU devices (for tests)",
+    )
+
+
+def _run(args):
+    from extmap_tf.records.manifest import Records
+
+    records = Records.open(args.records)
+    config = config_of(args, default=records.manifest.config)
+    if args.cpu_devices < 0:
+        raise ConfigError(f"--cpu-devices must be 0 or more, got: {args.cpu_devices}")
+    start_tensorflow()
+    from extmap_tf.model.training import train
+
+    train(records, config, args.out, cpu_devices=args.cpu_devices, overwrite=args.overwrite)
+
+
+COMMAND = Command(
+    "train",
+    "Train a network on mock records, or go on with a training that was cut off.",
+    _add_options,
+    _run,
+)

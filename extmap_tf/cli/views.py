@@ -1,0 +1,62 @@
+"""What ``plot`` and ``report`` draw beside a map: their options, and what those give."""
+
+import sys
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.options import chosen_sightlines
+from extmap_tf.quiet import start_tensorflow
+
+
+def add_view(parser):
+    parser.add_argument(
+        "--arms",
+        nargs="*",
+        metavar="NAME",
+        help="draw spiral arms over the face-on view: all, or those named (Perseus, Carina, ...)",
+    )
+    parser.add_argument(
+        "--records", help="folder of 'records survey' behind the map, to draw the CMDs beside the profiles"
+    )
+
+
+def view_of(args, volume, all_cmds=None):
+    """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand."""
+    from extmap_tf.figures.gallery import spread_sightlines
+
+    how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
+    how["arms"] = args.arms or args.arms is not None
+    if all_cmds:
+        grid, counts = all_cmds
+        # A place outside the map is refused where it would be drawn.
+        how["cmds"] = grid, counts[volume.grid.sightline_of(*zip(*how["sightlines"], strict=True))]
+    elif args.records:
+        how["cmds"] = cmds_behind(args.records, volume, how["sightlines"])
+    return how
+
+
+def cmds_behind(folder, volume, sightlines):
+    """The grid and the counts of the diagrams behind some sightlines of a map."""
+    from extmap_tf.records.manifest import Records
+
+    records = Records.open(folder)
+    made_for, found = volume.provenance.config_digest, records.manifest.config.digest
+    if records.manifest.kind != "survey" or found != made_for:
+        raise ConfigError(
+            f"{folder} holds {records.manifest.kind} records of configuration {found}, the map was made of "
+            f"survey records of {made_for}: give those"
+        )
+    start_tensorflow()
+    from extmap_tf.records.dataset import survey_fields
+
+    return records.manifest.config.cmd, survey_fields(records, sightlines)["counts"]
+
+
+def note_what_is_missing(volume):
+    from extmap_tf.figures.maps import NEAR_THE_PLANE_DEG, reaches_the_plane
+
+    if not reaches_the_plane(volume.grid):
+        print(
+            "extmap-tf: note: no view from above, for no sightline is within "
+            f"{NEAR_THE_PLANE_DEG:g} deg of the plane",
+            file=sys.stderr,
+        )

@@ -1,0 +1,147 @@
+"""What every program of ours does: options without abbreviations, signals, errors in one line."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from extmap_tf.errors import ExtmapError
+
+_STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_LIBRARIES = {"tensorflow": "TensorFlow", "apache_beam": "Apache Beam"}
+_OPTIONS_OF_BEAM = (
+    " Further options go to Apache Beam, each as --option=value (--runner=DataflowRunner, "
+    "--direct_num_workers=2, ...)."
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes options by their whole names alone, as its subparsers do."""
+
+    def __init__(self, **how):
+        super().__init__(**how, allow_abbrev=False)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its options and what it runs.
+
+    Parameters
+    ----------
+    name, text : str
+        The first sentence of the text stands in the list of commands.
+    add_options : callable
+        Called with the parser.
+    run : callable
+        Called with the parsed arguments; of a command of Beam, also with the options that are left for it.
+    beam : bool
+    """
+
+    name: str
+    text: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[..., None]
+    beam: bool = False
+
+    @property
+    def summary(self) -> str:
+        return self.text.split(". ")[0].rstrip(".")
+
+    def describe(self, parser: argparse.ArgumentParser) -> None:
+        """Give a parser the command's text and options; `run_program` then runs it."""
+        parser.description = self.text + (_OPTIONS_OF_BEAM if self.beam else "")
+        parser.set_defaults(run=self.run, beam=self.beam, parser=parser)
+        self.add_options(parser)
+
+
+def run_command(command: Command, argv: Sequence[str] | None = None) -> int:
+    """Run a command that is a program of its own; as `run_program`."""
+    parser = Parser(prog=f"extmap-tf {command.name}")
+    command.describe(parser)
+    return run_program(parser, argv)
+
+
+def run_program(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        With the options of `Command.describe`, or with subparsers that have them.
+    argv : list of str, optional
+        By default the process's own arguments.
+
+    Returns
+    -------
+    int
+        0; 1 after an error that was told in one line; 130 after an interrupt and 143 after SIGTERM, when all
+        that was half-written is gone. Usage errors exit with 2.
+    """
+    args, rest = parser.parse_known_args(argv)
+    if rest and not args.beam:
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    received: list[int] = []
+    with _stopped_by_signals(received):
+        try:
+            args.run(args, rest) if args.beam else args.run(args)
+        except (Exception, KeyboardInterrupt) as error:
+            # First of all: Beam may have turned the interrupt into an error of its own.
+            if received:
+                return _complain(_STOPPED[signal.Signals(received[0])], 128 + received[0])
+            status = _told(error)
+            if status is None:
+                raise
+            return status
+    return 0
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(received: list[int]) -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does, so that nothing half-written stays; `received` gets the signal."""
+
+    def stop(number, frame):
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What is ignored stays so: a script's background job is not for the terminal's Ctrl-C.
+    heeded = [number for number in _STOPPED if signal.getsignal(number) not in (None, signal.SIG_IGN)]
+    before = {number: signal.signal(number, stop) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told(error: BaseException) -> int | None:
+    """Tell a user of an error in one line; returns the exit status, None for a defect of ours."""
+    if isinstance(error, ExceptionGroup):
+        statuses = [_told(one) for one in error.exceptions]
+        return None if None in statuses else max(status for status in statuses if status is not None)
+    if isinstance(error, ExtmapError):
+        return _complain(error)
+    if isinstance(error, KeyboardInterrupt):
+        return _complain(_STOPPED[signal.SIGINT], 128 + signal.SIGINT)
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output has gone, as with `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+    library = type(error).__module__.split(".")[0]
+    if library in _LIBRARIES:
+        return _complain(f"{_LIBRARIES[library]}: {str(error).splitlines()[0]}")
+    return None
+
+
+def _complain(error: object, status: int = 1) -> int:
+    print(f"extmap-tf: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
