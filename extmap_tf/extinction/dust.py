@@ -1,15 +1,14 @@
 r"""A known distribution of dust in space: the truth of a mock sky.
 
-With R the distance from the Galactic centre, z the height above the plane and R0 = 8.15 kpc, A(red) per
-kpc is
+With R the distance from the Galactic centre, z the height above the plane and R0 that of the Sun, A(red)
+per kpc is
 
 .. math::
 
     \rho = \rho_0 \exp\left(-\frac{R - R_0}{h_R} - \frac{|z|}{h_z}\right)
            \left[1 + c \max_k \exp\left(-\frac{\delta_k^2}{2 w^2}\right)\right] + \mathrm{clouds},
 
-where delta_k is the distance from logarithmic arm k, measured across it. The arms pass through the
-reference points (R, azimuth) of Reid et al. 2014 (ApJ 783, 130, table 2), with one pitch angle for all.
+where delta_k is the distance from arm k of `extmap_tf.galaxy.arms.mock_arms`, measured across it.
 Clouds are Gaussian balls strewn in space, as dense as the smooth dust is.
 """
 
@@ -18,18 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.extinction.profiles import density_to_cumulative
+from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, mock_arms
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
-
-R0_KPC = 8.15
-
-ARMS = {
-    "Scutum": (5.0, 27.6),
-    "Sagittarius-Carina": (6.6, 25.6),
-    "Local": (8.4, 8.9),
-    "Perseus": (9.9, 14.2),
-    "Outer": (13.0, 18.6),
-}
-"""Arm name -> distance from the Galactic centre (kpc) and azimuth (deg, from the Sun, towards rotation)."""
+from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.settings.config import DustConfig
 
 MARGIN_DEG = 0.5
 """How far the dust reaches beyond the fields: the tiles of the mock sky overshoot by less than that."""
@@ -59,7 +51,7 @@ class DustCube:
     step_kpc: float
     density: np.ndarray
 
-    def cumulative_at(self, l_deg, b_deg, distance_kpc):
+    def cumulative_at(self, l_deg: np.ndarray, b_deg: np.ndarray, distance_kpc: np.ndarray) -> np.ndarray:
         """A(red) of stars, linear between sightlines and inside distance bins, constant past the last.
 
         Parameters
@@ -84,7 +76,7 @@ class DustCube:
         ]
         return map_coordinates(edges, place, order=1, mode="nearest")
 
-    def field_density(self, sightlines):
+    def field_density(self, sightlines: SightlineGrid) -> np.ndarray:
         """The mean profile over each field of a grid: density [n_b, n_l, n_distances], mag / kpc."""
         half = 0.5 * sightlines.field_deg
         rows = np.tensordot(_mean_weights(self.b_deg, sightlines.b_deg, half), self.density, axes=1)
@@ -116,7 +108,7 @@ class HealpixDust:
     step_kpc: float
     density: np.ndarray
 
-    def cumulative_at(self, l_deg, b_deg, distance_kpc):
+    def cumulative_at(self, l_deg: np.ndarray, b_deg: np.ndarray, distance_kpc: np.ndarray) -> np.ndarray:
         """A(red) of stars inside the grid, linear inside distance bins, constant past the last.
 
         Parameters
@@ -136,13 +128,19 @@ class HealpixDust:
         inner = edges[part, k]
         return (inner + (place - k) * (edges[part, k + 1] - inner)).astype(np.float32)
 
-    def field_density(self, sightlines):
+    def field_density(self, sightlines: HealpixGrid) -> np.ndarray:
         """The mean profile over each field of its grid: density [n_sightlines, n_distances], mag / kpc."""
         parts = self.density.reshape(sightlines.n_sightlines, self.factor**2, -1)
         return parts.mean(axis=1, dtype=float)
 
 
-def draw_dust(dust, sightlines, distance, seed, spacing_deg=0.1):
+def draw_dust(
+    dust: DustConfig,
+    sightlines: SightlineGrid | HealpixGrid,
+    distance: DistanceGrid,
+    seed: int,
+    spacing_deg: float = 0.1,
+) -> DustCube | HealpixDust:
     """The dust over the region of a grid of sightlines.
 
     Parameters
@@ -188,25 +186,25 @@ def _fine_kpc(distance):
     return (np.arange(n_samples) + 0.5) * (distance.step_kpc / _SAMPLES_PER_BIN)
 
 
-def smooth_density(dust, l_deg, b_deg, distance_kpc):
-    """Disc and arms, without clouds: A(red) per kpc at positions that broadcast against one another."""
-    return dust.local_mag_per_kpc * _relative_density(dust, l_deg, b_deg, distance_kpc)
+def relative_density(
+    dust: DustConfig, l_deg: np.ndarray, b_deg: np.ndarray, distance_kpc: np.ndarray
+) -> np.ndarray:
+    """The smooth density over that between the arms, in the plane, at the Sun's distance from the centre.
 
-
-def _relative_density(dust, l_deg, b_deg, distance_kpc):
-    """The smooth density over that between the arms, in the plane, at the Sun's distance from the centre."""
+    Positions broadcast against one another.
+    """
     l, b = np.radians(l_deg), np.radians(b_deg)
-    x = R0_KPC - distance_kpc * np.cos(b) * np.cos(l)  # From the centre towards the Sun.
+    x = SUN_RADIUS_KPC - distance_kpc * np.cos(b) * np.cos(l)  # From the centre towards the Sun.
     y = distance_kpc * np.cos(b) * np.sin(l)  # Towards rotation.
     z = distance_kpc * np.sin(b)
     radius, azimuth = np.hypot(x, y), np.arctan2(y, x)
     tangent = np.tan(np.radians(dust.pitch_deg))
     ridge = 0.0
-    for r_arm, azimuth_arm in ARMS.values():
-        turn = np.mod(azimuth - np.radians(azimuth_arm) + np.pi, 2 * np.pi) - np.pi
-        across = (radius - r_arm * np.exp(-turn * tangent)) * np.cos(np.radians(dust.pitch_deg))
+    for arm in mock_arms(dust.pitch_deg):
+        turn = np.mod(azimuth - np.radians(arm.beta_deg) + np.pi, 2 * np.pi) - np.pi
+        across = (radius - arm.radius_kpc * np.exp(-turn * tangent)) * np.cos(np.radians(dust.pitch_deg))
         ridge = np.maximum(ridge, np.exp(-0.5 * (across / dust.arm_width_kpc) ** 2))
-    disc = np.exp(-(radius - R0_KPC) / dust.scale_length_kpc - np.abs(z) / dust.scale_height_kpc)
+    disc = np.exp(-(radius - SUN_RADIUS_KPC) / dust.scale_length_kpc - np.abs(z) / dust.scale_height_kpc)
     return disc * (1.0 + dust.arm_contrast * ridge)
 
 
@@ -216,7 +214,7 @@ def _density(dust, l_deg, b_deg, area_deg2, fine_kpc, rng):
     volume = fine_kpc**2 / np.sum(fine_kpc**2) * (fine_kpc[-1] / _CLOUDS_WITHIN_KPC) ** 3
     for first in range(0, l_deg.size, _BLOCK):
         block = slice(first, first + _BLOCK)
-        relative = _relative_density(dust, l_deg[block, None], b_deg[block, None], fine_kpc)
+        relative = relative_density(dust, l_deg[block, None], b_deg[block, None], fine_kpc)
         density[block] = dust.local_mag_per_kpc * relative
         expected[block] = relative @ volume
     expected *= dust.clouds_per_deg2 * area_deg2
@@ -225,7 +223,7 @@ def _density(dust, l_deg, b_deg, area_deg2, fine_kpc, rng):
     n_clouds = rng.poisson(expected.sum())
     for centre in rng.choice(l_deg.size, n_clouds, p=expected / expected.sum()) if n_clouds else ():
         # From the smooth dust alone: on the clouds there are already, more would gather.
-        chance = _relative_density(dust, l_deg[centre], b_deg[centre], fine_kpc) * volume
+        chance = relative_density(dust, l_deg[centre], b_deg[centre], fine_kpc) * volume
         d0 = rng.choice(fine_kpc, p=chance / chance.sum())
         radius = dust.cloud_radius_kpc * np.exp(0.4 * rng.standard_normal())
         peak = dust.cloud_mag_median * np.exp(0.7 * rng.standard_normal()) / (radius * np.sqrt(2 * np.pi))

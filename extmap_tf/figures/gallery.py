@@ -5,8 +5,9 @@ import numpy as np
 from extmap_tf.errors import DataError
 from extmap_tf.evaluation.metrics import compare_maps, require_same_ground
 from extmap_tf.figures import maps as figures
-from extmap_tf.figures.spiral_arms import arms_named
 from extmap_tf.files import local_path, refuse_existing
+from extmap_tf.galaxy.arms import PUBLISHED, arms_named, mock_arms
+from extmap_tf.settings.config import DustConfig
 
 
 def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False, cmds=None):
@@ -26,7 +27,8 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     suffix : {"png", "pdf"}
     overwrite : bool
     arms : bool or sequence of str
-        Draw spiral arms over the face-on view, all or those of these names.
+        Draw spiral arms over the face-on view, all or those of these names: the published ones or, of a mock
+        sky whose truth is given, those along which its dust was drawn (with the pitch angle of `DustConfig`).
     cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
         The diagrams of `sightlines`, to draw beside the profiles.
 
@@ -60,14 +62,14 @@ def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None)
     """The standard set: dict of name to a function that draws it. Parameters and errors as for `draw_all`."""
     if truth is not None:
         require_same_ground(volume, truth)
-    arms_named(arms)
+    drawn_arms = arms_named(arms, _arms_behind(volume, truth))
     chosen = sightlines or spread_sightlines(volume)
     for l_deg, b_deg in chosen:
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
             raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
     drawings = {}
     if figures.reaches_the_plane(volume.grid):
-        drawings["face_on"] = lambda: figures.face_on(volume, truth=truth, arms=arms)
+        drawings["face_on"] = lambda: figures.face_on(volume, truth=truth, arms=drawn_arms)
     drawings |= {
         "sky": lambda: figures.sky(volume, truth=truth),
         "slices": lambda: figures.sky(volume, truth=truth, slices_kpc=slice_edges_kpc(volume.distance)),
@@ -79,6 +81,12 @@ def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None)
     if truth is not None:
         drawings["errors"] = lambda: figures.errors_against_distance(compare_maps(volume, truth).overall)
     return drawings
+
+
+def _arms_behind(volume, truth):
+    """The arms of a mock sky, known by its truth, or those of the Galaxy."""
+    a_mock = truth is not None or volume.provenance.kind == "truth"
+    return mock_arms(DustConfig().pitch_deg) if a_mock else PUBLISHED
 
 
 def slice_edges_kpc(distance):

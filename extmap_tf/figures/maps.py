@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.figures.sky_view import MISSING, STEPS, edges_of, sky_view
-from extmap_tf.figures.spiral_arms import ARMS, arm_xy_kpc, arms_named
 from extmap_tf.files import whole_file
+from extmap_tf.galaxy.arms import PUBLISHED
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import profiles_at
 
@@ -58,7 +58,7 @@ def save(figure, path, overwrite=False, dpi=200):
         figure.savefig(stream, format=suffix, dpi=dpi, bbox_inches="tight", metadata=metadata)
 
 
-def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
+def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=()):
     """The density seen from above the plane, averaged over the sightlines at each longitude and distance.
 
     A cell is drawn at its heliocentric distance d along the sightline, (d cos l, d sin l): circles are of one
@@ -74,8 +74,8 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
         Only bins whose centre is up to this far from the plane through the Sun.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
-    arms : bool or sequence of str
-        Draw the spiral arms of `extmap_tf.figures.spiral_arms`, all or those of these names.
+    arms : sequence of extmap_tf.galaxy.arms.SpiralArm
+        Draw these spiral arms.
     """
     means = [_plane_mean(one, b_max_deg, z_max_kpc) for one in _panels(volume, truth)]
     norm, extend = _scale(means)
@@ -94,7 +94,7 @@ def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=False):
         mesh = axis.pcolormesh(x, y, mean, norm=norm, cmap=_cmap("magma_r"), rasterized=True)
         axis.set(aspect="equal", xlim=(left, right), ylim=(low, high), title=title)
         _draw_polar_marks(axis, l_edges, volume.distance.max_kpc, l_right, arrow, reach)
-        handles = _draw_arms(axis, arms_named(arms), l_right)
+        handles = _draw_arms(axis, arms, l_right)
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     if l_right:
@@ -498,19 +498,20 @@ def _draw_cmds(figure, axes, grid, counts, origin):
     bar.minorticks_off()
 
 
-def _draw_arms(axis, names, l_right):
+def _draw_arms(axis, arms, l_right):
     """Draw spiral arms; the lines of those that are in the frame, for a legend."""
     turn = np.array([_direction(0.0, l_right), _direction(90.0, l_right)]).T
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
     lines = []
-    for name in names:
-        number = list(ARMS).index(name)
-        x, y = turn @ arm_xy_kpc(name)
+    names = [arm.name for arm in PUBLISHED]
+    for arm in arms:
+        number = names.index(arm.name)
+        x, y = turn @ arm.xy_kpc()
         if ((x > left) & (x < right) & (y > low) & (y < high)).any():
             effects = [withStroke(linewidth=3.0, foreground="white")]
             style = {"color": COLORS[number], "linewidth": 1.5, "path_effects": effects, "zorder": 4}
             style["linestyle"] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))[number]
-            lines += axis.plot(x, y, label=f"{name} arm", **style)
+            lines += axis.plot(x, y, label=f"{arm.name} arm", **style)
     return lines
 
 

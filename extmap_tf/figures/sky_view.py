@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from extmap_tf.figures.projection import Mollweide, projection_of
+from extmap_tf.figures.projection import projection_of
 from extmap_tf.grids.healpix import shortest_range_deg
 from extmap_tf.grids.squares import SightlineGrid
 
@@ -112,7 +112,7 @@ def draw_lines(axis, projection, l_deg, b_deg, margin_deg=0.0):
     """Draw lines of l and b around positions [n], `margin_deg` further in b, and their labels."""
     low_l, high_l = shortest_range_deg(l_deg)
     low_b, high_b = b_deg.min(), b_deg.max()
-    whole = isinstance(projection, Mollweide)
+    whole = projection.whole
     if whole:
         low_l, high_l, low_b, high_b = -180.0, 180.0, -90.0, 90.0
     polar = projection.at_a_pole

@@ -386,10 +386,9 @@ def _angles(l_deg, b_deg):
 
 
 def _separation_deg(l_deg, b_deg, l0_deg, b0_deg):
-    """Haversine formula: exact for small angles and, to a few milliarcseconds, for opposite places."""
-    l, b, l0, b0 = (np.radians(angle) for angle in (l_deg, b_deg, l0_deg, b0_deg))
-    squared = np.sin(0.5 * (b - b0)) ** 2 + np.cos(b) * np.cos(b0) * np.sin(0.5 * (l - l0)) ** 2
-    return np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(squared, 0.0, 1.0))))
+    from astropy.coordinates import angular_separation
+
+    return np.degrees(angular_separation(*map(np.radians, (l_deg, b_deg, l0_deg, b0_deg))))
 
 
 def shortest_range_deg(l_deg):

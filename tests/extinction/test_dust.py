@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from extmap_tf.extinction.dust import DustCube, draw_dust, smooth_density
+from extmap_tf.extinction.dust import DustCube, draw_dust, relative_density
+from extmap_tf.galaxy.arms import mock_arms
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
@@ -24,15 +25,15 @@ def test_smooth_dust_falls_away_from_the_plane_with_the_scale_height():
     dust = DustConfig(arm_contrast=0.0)
     d_kpc = 1.0
     b = np.degrees(np.arcsin(0.12))
-    ratio = smooth_density(dust, 90.0, b, d_kpc) / smooth_density(dust, 90.0, 0.0, d_kpc)
+    ratio = relative_density(dust, 90.0, b, d_kpc) / relative_density(dust, 90.0, 0.0, d_kpc)
     assert ratio == pytest.approx(np.exp(-0.12 / dust.scale_height_kpc), rel=0.01)
 
 
 def test_the_carina_arm_stands_out_along_its_tangent():
     dust = DustConfig(arm_contrast=4.0, arm_width_kpc=0.25)
     l_deg, d_kpc = np.arange(275, 295, 0.5)[:, None], np.arange(0.05, 8, 0.1)
-    plain = smooth_density(DustConfig(arm_contrast=0.0), l_deg, 0.0, d_kpc)
-    contrast = smooth_density(dust, l_deg, 0.0, d_kpc) / plain
+    plain = relative_density(DustConfig(arm_contrast=0.0), l_deg, 0.0, d_kpc)
+    contrast = relative_density(dust, l_deg, 0.0, d_kpc) / plain
     assert contrast.max() == pytest.approx(1 + dust.arm_contrast, rel=0.01)
     assert contrast.min() < 1.1
     # The longest way inside the arm is where the line of sight touches it: about l = 282 (Carina).
@@ -88,6 +89,14 @@ def linear_cube(l_deg, slope_l, slope_b=0.0):
     b_deg = -2 + np.arange(41) / 10
     density = 1 + slope_l * (l_deg - l_deg[0]) + slope_b * b_deg[:, None]
     return DustCube(l_deg, b_deg, 1.0, density[..., None].astype(np.float32))
+
+
+def test_the_arms_that_are_drawn_are_those_that_made_the_dust():
+    dust = DustConfig(arm_contrast=6.0, scale_length_kpc=1e3)
+    for arm in mock_arms(dust.pitch_deg):
+        x, y = arm.xy_kpc(np.linspace(-60.0, 60.0, 50))
+        ridge = relative_density(dust, np.degrees(np.arctan2(y, x)), 0.0, np.hypot(x, y))
+        assert ridge == pytest.approx(7.0, rel=0.02)
 
 
 def test_dust_reaches_as_far_as_the_mock_skys_stars():

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.evaluation import metrics
 from extmap_tf.figures import maps as figures
-from extmap_tf.figures.spiral_arms import ARMS, arms_named
+from extmap_tf.galaxy.arms import PUBLISHED, arms_named
 from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -202,28 +202,12 @@ def test_profiles_stand_beside_their_diagrams(volume):
         assert axis.get_xlim() == (grid.color_edges_mag[5], grid.color_edges_mag[21])
 
 
-@pytest.mark.parametrize(
-    ("chosen", "names"),
-    [
-        (True, list(ARMS)),
-        (False, []),
-        (None, []),
-        (["perseus", "Carina"], ["Perseus", "Sagittarius–Carina"]),
-        (["sagittarius-carina", "SAG"], ["Sagittarius–Carina"]),
-        (["Centaurus"], ["Scutum–Centaurus"]),
-    ],
-)
-def test_arms_are_chosen_by_the_names_people_use(chosen, names):
-    assert arms_named(chosen) == names
-
-
-@pytest.mark.parametrize("name", ["Andromeda", "", "s"])
-def test_an_unknown_arm_is_named_with_those_there_are(name):
-    with pytest.raises(ConfigError, match="there are Scutum–Centaurus, "):
-        arms_named([name])
-
-
 def test_only_arms_in_the_frame_are_in_the_legend(make_map):
-    figure = figures.face_on(make_map(NARROW, DistanceGrid(0.1, 20)), arms=True)
+    figure = figures.face_on(make_map(NARROW, DistanceGrid(0.1, 20)), arms=PUBLISHED)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Local arm", "Perseus arm"]
-    assert figures.face_on(make_map(NARROW, DistanceGrid(0.1, 20)), arms=["Outer"]).legends == []
+    assert (
+        figures.face_on(
+            make_map(NARROW, DistanceGrid(0.1, 20)), arms=arms_named(["Outer"], PUBLISHED)
+        ).legends
+        == []
+    )

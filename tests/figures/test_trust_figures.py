@@ -8,7 +8,7 @@ from extmap_tf.compare.maps import compare
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.figures import comparison as compare_figures
 from extmap_tf.figures import maps as figures
-from extmap_tf.figures.spiral_arms import arm_xy_kpc
+from extmap_tf.galaxy.arms import PUBLISHED
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
 
@@ -52,23 +52,12 @@ def test_trust_shows_the_uncertainty_the_reliable_distance_and_the_doubtful_fiel
         figures.trust(sure, d_kpc=3.0)
 
 
-def test_arms_are_where_they_are_seen():
-    """Tangents of the arms: Carina near l = 284, Scutum near 31, Centaurus near 309."""
-    for name, low, high in (("Sagittarius–Carina", 281, 289), ("Scutum–Centaurus", 304, 313)):
-        x, y = arm_xy_kpc(name, np.linspace(-80.0, -1.0, 400))
-        assert low < np.degrees(np.arctan2(y, x)).min() % 360.0 < high
-    x, y = arm_xy_kpc("Scutum–Centaurus", np.linspace(1.0, 80.0, 400))
-    assert 28 < np.degrees(np.arctan2(y, x)).max() < 34
-    x, y = arm_xy_kpc("Perseus", [0.0])
-    assert (float(x[0]), float(y[0])) == pytest.approx((-1.9, 0.0), abs=0.3)
-
-
 def test_arms_are_drawn_in_the_turned_frame_and_named(make_map):
-    figure = figures.face_on(make_map(NARROW, DistanceGrid(0.8, 12)), arms=True)
+    figure = figures.face_on(make_map(NARROW, DistanceGrid(0.8, 12)), arms=PUBLISHED)
     axis = next(axis for axis in figure.axes if axis.get_title())
     drawn = {line.get_label(): np.array(line.get_data()) for line in axis.lines}
     x, y = drawn["Perseus arm"]
-    expected = arm_xy_kpc("Perseus")
+    expected = next(arm for arm in PUBLISHED if arm.name == "Perseus").xy_kpc()
     np.testing.assert_allclose(np.hypot(x, y), np.hypot(*expected))
     turned = np.degrees(np.arctan2(*expected[::-1]) - np.arctan2(y, x))
     np.testing.assert_allclose((turned - 211.0 + 180.0) % 360.0, 180.0)
