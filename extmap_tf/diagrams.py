@@ -117,7 +117,7 @@ def batch_to_slots(batch, sightlines, grid):
     """
     star, field = sightlines.fields_of(batch.l_deg, batch.b_deg)
     n_in_no_field = batch.n_stars - np.count_nonzero(np.bincount(star, minlength=batch.n_stars))
-    pixel = pixel_of(batch.blue_mag, batch.red_mag, grid)
+    pixel = pixel_of(*batch.magnitudes.values(), grid)
     pixel = np.where(pixel < 0, grid.n_pixels, pixel)[star]
     x, y = sightlines.place_in_field(field, batch.l_deg[star], batch.b_deg[star])
     cell = _cell(y) * COVERAGE_CELLS + _cell(x)

@@ -22,7 +22,8 @@ GRID = CmdGrid()
 def random_batch(n, seed=0):
     rng = np.random.default_rng(seed)
     red = rng.uniform(4, 17, n)
-    return StarBatch(rng.uniform(9, 13, n), rng.uniform(-2, 2, n), red + rng.uniform(-1, 7, n), red, n)
+    l_deg, b_deg = rng.uniform(9, 13, n), rng.uniform(-2, 2, n)
+    return StarBatch(l_deg, b_deg, {"J": red + rng.uniform(-1, 7, n), "Ks": red}, n)
 
 
 def count(batch, sightlines):
@@ -37,10 +38,10 @@ def count(batch, sightlines):
 def test_binning_conserves_the_stars_inside():
     batch = random_batch(20_000)
     # Pixels begin 1e-4 of their width below their edges.
-    color = batch.blue_mag - batch.red_mag + 1e-4 * 0.1
-    mag = batch.red_mag + 1e-4 * 0.15
+    color = batch.magnitudes["J"] - batch.magnitudes["Ks"] + 1e-4 * 0.1
+    mag = batch.magnitudes["Ks"] + 1e-4 * 0.15
     inside = (color >= -0.5) & (color < 5.9) & (mag >= 5.6) & (mag < 15.2)
-    counts = stars_to_cmd(batch.blue_mag, batch.red_mag, GRID)
+    counts = stars_to_cmd(*batch.magnitudes.values(), GRID)
     assert counts.shape == (64, 64)
     assert counts.sum() == inside.sum()
     expected, _, _ = np.histogram2d(mag, color, [GRID.mag_edges_mag, GRID.color_edges_mag])
@@ -68,8 +69,9 @@ def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
     whole = random_batch(6000)
     parts = []
     for part in (slice(0, 1000), slice(1000, 5999), slice(5999, None)):
-        columns = (whole.l_deg[part], whole.b_deg[part], whole.blue_mag[part], whole.red_mag[part])
-        parts.append(StarBatch(*columns, n_rows=len(columns[0])))
+        magnitudes = {band: mag[part] for band, mag in whole.magnitudes.items()}
+        l_deg = whole.l_deg[part]
+        parts.append(StarBatch(l_deg, whole.b_deg[part], magnitudes, n_rows=len(l_deg)))
     whole_fields, whole_elsewhere = count(whole, grid)
     gathered, elsewhere = {}, 0
     for part in parts:
@@ -96,7 +98,7 @@ def test_field_counts_are_the_cmd_of_the_fields_stars():
     for index, counts in enumerate(fields):
         mine = star[field == index]
         np.testing.assert_array_equal(
-            counts.cmd(GRID), stars_to_cmd(batch.blue_mag[mine], batch.red_mag[mine], GRID)
+            counts.cmd(GRID), stars_to_cmd(*(mag[mine] for mag in batch.magnitudes.values()), GRID)
         )
         assert counts.n_stars(GRID) + counts.n_outside(GRID) == mine.size
 
@@ -107,7 +109,8 @@ def test_coverage_is_the_share_of_the_field_with_stars(share, expected):
     l_deg = 10 + (np.arange(60) + 0.5) / 100 - 0.3
     l, b = np.meshgrid(l_deg[: int(60 * share)], np.arange(-0.295, 0.3, 0.01))
     n = l.size
-    batch = StarBatch(l.ravel(), b.ravel(), np.full(n, 12.0), np.full(n, 11.0), n)
+    magnitudes = {"J": np.full(n, 12.0), "Ks": np.full(n, 11.0)}
+    batch = StarBatch(l.ravel(), b.ravel(), magnitudes, n)
     slots, _ = batch_to_slots(batch, grid, GRID)
     partials = [partial for _, partial in slots_to_partial_counts(slots, GRID, 1)]
     (counts,) = block_to_field_counts(add_partial_counts(partials), GRID, 1)

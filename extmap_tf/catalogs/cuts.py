@@ -1,6 +1,11 @@
 """Which rows of a star table count as stars: one set of cuts for real and mock tables alike."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from extmap_tf.settings.config import Cuts
 
 # 2MASS flags have one character a band, in this order (Cutri et al. 2003, sec. 2.2.a).
 FLAG_BANDS = {"J": 0, "H": 1, "K": 2, "KS": 2}
@@ -19,19 +24,18 @@ def flag_index(band_name):
 
 
 def apply_cuts(
-    survey,
-    blue_mag,
-    red_mag,
-    blue_error_mag,
-    red_error_mag,
-    ph_qual=None,
-    cc_flg=None,
-    longitude_deg=None,
-    latitude_deg=None,
-):
-    """Decide which rows are stars detected in both bands.
+    cuts: Cuts,
+    bands: tuple[str, ...],
+    magnitudes: Mapping[str, ArrayLike],
+    errors: Mapping[str, ArrayLike],
+    ph_qual: np.ndarray | None = None,
+    cc_flg: np.ndarray | None = None,
+    longitude_deg: ArrayLike | None = None,
+    latitude_deg: ArrayLike | None = None,
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Decide which rows are stars detected in all bands.
 
-    A row is left out for the first of these reasons that applies, the blue band before the red: no
+    A row is left out for the first of these reasons that applies, the bands in their order: no
     position, no magnitude, upper limit (flag U, or an error of 9 mag or more), a photometric quality letter
     that the cuts do not keep, no error, an error above the largest allowed, brighter than the bright limit,
     a contamination letter that the cuts do not keep. Both limits are inclusive: a star at `max_error_mag`
@@ -39,10 +43,11 @@ def apply_cuts(
 
     Parameters
     ----------
-    survey : SurveyConfig
-        Names of the bands, and the cuts.
-    blue_mag, red_mag, blue_error_mag, red_error_mag : array_like of float [n_rows]
-        Observed magnitudes and their errors; NaN where missing.
+    cuts : extmap_tf.settings.config.Cuts
+    bands : tuple of str
+        The bands that must be there, one or more.
+    magnitudes, errors : dict of str to array_like of float [n_rows]
+        Observed magnitudes and their errors by band, mag; NaN where missing.
     ph_qual, cc_flg : ndarray of str or bytes [n_rows], optional
         2MASS photometric quality and contamination flags, one character for each of J, H, Ks. Without
         `ph_qual` the errors alone decide.
@@ -55,13 +60,9 @@ def apply_cuts(
     rejected : dict of str to int
         How many rows were left out for each reason; reasons that never applied are absent.
     """
-    cuts = survey.cuts
-    bands = [
-        (survey.blue.name, np.asarray(blue_mag), np.asarray(blue_error_mag)),
-        (survey.red.name, np.asarray(red_mag), np.asarray(red_error_mag)),
-    ]
-    kept = np.ones(len(bands[0][1]), bool)
-    rejected = {}
+    columns = [(band, np.asarray(magnitudes[band]), np.asarray(errors[band])) for band in bands]
+    kept = np.ones(len(columns[0][1]), bool)
+    rejected: dict[str, int] = {}
 
     def leave_out(reason, wrong):
         if not wrong.any():
@@ -74,24 +75,24 @@ def apply_cuts(
     if longitude_deg is not None:
         longitude, latitude = np.abs(longitude_deg), np.abs(latitude_deg)
         leave_out("no position", ~((latitude <= 90.0) & (longitude <= 360.0)))
-    for band, mag, _ in bands:
+    for band, mag, _ in columns:
         leave_out(f"no {band} magnitude", ~((mag > BRIGHTEST_MAG) & (mag < FAINTEST_MAG)))
-    quality = [_letters(ph_qual, band) for band, _, _ in bands]
-    for (band, _, error), letter in zip(bands, quality, strict=True):
+    quality = [_letters(ph_qual, band) for band in bands]
+    for (band, _, error), letter in zip(columns, quality, strict=True):
         limit = error >= UPPER_LIMIT_ERROR_MAG
         leave_out(f"{band} upper limit", limit if letter is None else limit | (letter == ord("U")))
-    for (band, _, _), letter in zip(bands, quality, strict=True):
+    for band, letter in zip(bands, quality, strict=True):
         if letter is not None:
             leave_out(f"{band} ph_qual", ~_is_one_of(letter, cuts.ph_qual_keep))
-    for band, _, error in bands:
+    for band, _, error in columns:
         leave_out(f"{band} error missing", ~(error >= 0.0))
-    for band, _, error in bands:
+    for band, _, error in columns:
         # Catalogs give errors to 0.001 mag; 32-bit tables hold 0.15 as 0.1500000060.
         leave_out(f"{band} error above max_error_mag", error > cuts.max_error_mag + 1e-6)
-    bright = (bands[0][1] < cuts.bright_mag) | (bands[1][1] < cuts.bright_mag)
-    leave_out("brighter than bright_mag", bright)
+    bright = [mag < cuts.bright_mag for _, mag, _ in columns]
+    leave_out("brighter than bright_mag", np.any(bright, axis=0))
     if cuts.cc_flg_keep:
-        for band, _, _ in bands:
+        for band in bands:
             letter = _letters(cc_flg, band)
             if letter is not None:
                 leave_out(f"{band} cc_flg", ~_is_one_of(letter, cuts.cc_flg_keep))

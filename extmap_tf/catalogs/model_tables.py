@@ -151,8 +151,11 @@ def read_model_catalog(
             b_deg=center_deg[1],
             area_deg2=float(area_deg2),
             distance_kpc=distance_kpc[order].astype(np.float32),
-            blue_mag=blue_mag[order].astype(np.float32),
-            red_mag=red_mag[order].astype(np.float32),
+            magnitudes={
+                survey.blue.name: blue_mag[order].astype(np.float32),
+                survey.red.name: red_mag[order].astype(np.float32),
+            },
+            reference_band=survey.red.name,
             source=f"{path.name} ({table.kind}, {system or 'own'} photometry{removed}{unknown})",
         ),
         rejected,

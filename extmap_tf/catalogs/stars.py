@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 LUMINOUS_MAG = 2.0
-"""Stars with an absolute red magnitude below this are giants and hot dwarfs."""
+"""Stars with an absolute magnitude (in the reference band) below this are giants and hot dwarfs."""
 
 _N_STEPS = 128
 
@@ -44,9 +44,13 @@ class MockCatalog:
         The sightline.
     area_deg2 : float
         Solid angle the stars were drawn from.
-    distance_kpc, blue_mag, red_mag : ndarray of float32 [n_stars]
-        Heliocentric distance and apparent magnitudes without extinction in the survey's two bands (for
-        2MASS, J and Ks). The order of the stars is random: any slice is a fair sample.
+    distance_kpc : ndarray of float32 [n_stars]
+        Heliocentric distance. The order of the stars is random: any slice is a fair sample.
+    magnitudes : dict of str to ndarray of float32 [n_stars]
+        Apparent magnitudes without extinction, by band.
+    reference_band : str
+        The one of these bands in which the stars are complete to a limit, and whose absolute magnitude says
+        which of them are luminous.
     source : str
         Where they come from, for provenance.
     """
@@ -55,33 +59,38 @@ class MockCatalog:
     b_deg: float
     area_deg2: float
     distance_kpc: np.ndarray
-    blue_mag: np.ndarray
-    red_mag: np.ndarray
+    magnitudes: dict[str, np.ndarray]
+    reference_band: str
     source: str
 
     @property
-    def n_stars(self):
+    def n_stars(self) -> int:
         return len(self.distance_kpc)
 
+    @property
+    def reference_mag(self) -> np.ndarray:
+        """Magnitudes in the reference band [n_stars]."""
+        return self.magnitudes[self.reference_band]
+
     @cached_property
-    def kind(self):
+    def kind(self) -> np.ndarray:
         """Which of `KINDS` each star is [n_stars], uint8."""
         step = np.log10(np.maximum(self.distance_kpc, np.float32(1e-6)))
         modulus = np.float32(5.0) * step + np.float32(10.0)
         step = (step + np.float32(1.0)) * np.float32(0.5 * _N_STEPS)
         kind = np.clip(step, 0, _N_STEPS - 1).astype(np.uint8)
-        kind[self.red_mag - modulus < LUMINOUS_MAG] += np.uint8(_N_STEPS)
+        kind[self.reference_mag - modulus < LUMINOUS_MAG] += np.uint8(_N_STEPS)
         return kind
 
-    def take(self, part, area_deg2):
+    def take(self, part: slice | np.ndarray, area_deg2: float) -> "MockCatalog":
         """The stars of a slice, or of an array of indices, as a catalog of another solid angle."""
         return MockCatalog(
             self.l_deg,
             self.b_deg,
             area_deg2,
             self.distance_kpc[part],
-            self.blue_mag[part],
-            self.red_mag[part],
+            {band: mag[part] for band, mag in self.magnitudes.items()},
+            self.reference_band,
             self.source,
         )
 
@@ -94,8 +103,8 @@ class StarBatch:
     ----------
     l_deg, b_deg : ndarray of float64 [n_stars]
         Galactic coordinates.
-    blue_mag, red_mag : ndarray of float64 [n_stars]
-        Observed magnitudes.
+    magnitudes : dict of str to ndarray of float64 [n_stars]
+        Observed magnitudes, by band.
     n_rows : int
         Rows read, rejected ones included: ``n_rows == n_stars + sum(rejected.values())``.
     rejected : dict of str to int
@@ -104,11 +113,10 @@ class StarBatch:
 
     l_deg: np.ndarray
     b_deg: np.ndarray
-    blue_mag: np.ndarray
-    red_mag: np.ndarray
+    magnitudes: dict[str, np.ndarray]
     n_rows: int
     rejected: dict[str, int] = field(default_factory=dict)
 
     @property
-    def n_stars(self):
+    def n_stars(self) -> int:
         return len(self.l_deg)

@@ -43,27 +43,21 @@ def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BAT
     column = _roles(table, survey, columns or {})
     flags = [role for role in ("ph_qual", "cc_flg") if role in column]
     numbers = [used for role, used in column.items() if role not in flags]
+    bands = (survey.blue.name, survey.red.name)
     for batch in table.batches(numbers, [column[role] for role in flags], batch_rows):
         values = {role: batch[used] for role, used in column.items()}
         position = [values[role] for role in (("l", "b") if "l" in column else ("ra", "dec"))]
-        kept, rejected = apply_cuts(
-            survey,
-            values["blue"],
-            values["red"],
-            values["blue_error"],
-            values["red_error"],
-            values.get("ph_qual"),
-            values.get("cc_flg"),
-            *position,
-        )
+        magnitudes = dict(zip(bands, (values["blue"], values["red"]), strict=True))
+        errors = dict(zip(bands, (values["blue_error"], values["red_error"]), strict=True))
+        letters = (values.get("ph_qual"), values.get("cc_flg"))
+        kept, rejected = apply_cuts(survey.cuts, bands, magnitudes, errors, *letters, *position)
         l_deg, b_deg = (angle[kept] for angle in position)
         if "l" not in column:
             l_deg, b_deg = _equatorial_to_galactic(l_deg, b_deg)
         yield StarBatch(
             l_deg=np.mod(l_deg, 360.0),
             b_deg=b_deg,
-            blue_mag=values["blue"][kept],
-            red_mag=values["red"][kept],
+            magnitudes={band: mag[kept] for band, mag in magnitudes.items()},
             n_rows=len(kept),
             rejected=rejected,
         )

@@ -170,7 +170,8 @@ def _dimmed(catalog, extinction_mag, config, red_limit_mag, blue_limit_mag):
         distance.n_distances,
     )
     order = np.argsort(shell, kind="stable")
-    shell, red_mag, blue_mag = shell[order], catalog.red_mag[order], catalog.blue_mag[order]
+    shell = shell[order]
+    blue_mag, red_mag = (catalog.magnitudes[band.name][order] for band in config.survey.bands)
     shape, low, width = _fine_grid(config.cmd)
     for a_red in extinction_mag:
         # Extinctions ascend: what is too faint behind this one is so behind all that follow.

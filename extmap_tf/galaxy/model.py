@@ -241,8 +241,8 @@ class Galaxy:
             b_deg=float(b_deg),
             area_deg2=float(area_deg2),
             distance_kpc=distance[order],
-            blue_mag=blue[order],
-            red_mag=red[order],
+            magnitudes={bands[0]: blue[order], bands[1]: red[order]},
+            reference_band=bands[1],
             source=f"extmap_tf.galaxy ({', '.join(bands)}; binary fraction {self.binary_fraction:g})",
         )
 

@@ -273,15 +273,16 @@ def dim_and_count(catalog, density, config, rng, patchiness=0.0, nuisances=AS_MO
         a_red *= np.exp(normal, out=normal)
     # Dust reddens, whatever the draw.
     ratio = max(blue_over_red(config.law, config.survey) + nuisances.law_ratio, 1.05)
-    seen = observe(
-        catalog.blue_mag + np.float32(ratio) * a_red + np.float32(nuisances.mag_mag + nuisances.color_mag),
-        catalog.red_mag + a_red + np.float32(nuisances.mag_mag),
-        config.survey,
-        catalog.area_deg2,
-        rng,
-        nuisances.depth_mag,
-    )
-    return stars_to_cmd(seen.blue_mag, seen.red_mag, config.cmd)
+    survey = config.survey
+    blue, red = (band.name for band in survey.bands)
+    magnitudes = {
+        blue: catalog.magnitudes[blue]
+        + np.float32(ratio) * a_red
+        + np.float32(nuisances.mag_mag + nuisances.color_mag),
+        red: catalog.magnitudes[red] + a_red + np.float32(nuisances.mag_mag),
+    }
+    seen = observe(magnitudes, survey, catalog.area_deg2, rng, nuisances.depth_mag)
+    return stars_to_cmd(*seen.magnitudes.values(), config.cmd)
 
 
 def one_field(catalog, area_deg2, rng, nuisances=AS_MODELLED, limit_mag=np.inf):
@@ -321,7 +322,7 @@ def one_field(catalog, area_deg2, rng, nuisances=AS_MODELLED, limit_mag=np.inf):
     n = min(int(rng.poisson(largest * catalog.n_stars / fields)), catalog.n_stars)
     start = int(rng.integers(catalog.n_stars - n + 1))
     part = slice(start, start + n)
-    taken = catalog.red_mag[part] < np.float32(limit_mag)
+    taken = catalog.reference_mag[part] < np.float32(limit_mag)
     if nuisances.ln_luminous or nuisances.ln_distance:
         chance = (np.exp(ln_factor) / largest).astype(np.float32)
         taken &= uniforms(rng, n) < chance.take(catalog.kind[part], mode="clip")

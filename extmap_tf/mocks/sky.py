@@ -104,9 +104,12 @@ def _observe_tile(config, dust, number, tile):
     l, b = tile.draw(stars.n_stars, rng)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
     ratio = np.float32(blue_over_red(config.law, survey))
-    seen = observe(stars.blue_mag + ratio * a_red, stars.red_mag + a_red, survey, tile.area_deg2, rng)
+    blue, red = bands
+    magnitudes = {blue: stars.magnitudes[blue] + ratio * a_red, red: stars.magnitudes[red] + a_red}
+    seen = observe(magnitudes, survey, tile.area_deg2, rng)
+    errors = seen.errors
     # Magnitudes as catalogs print them.
-    magnitudes = (seen.blue_mag, seen.blue_error_mag, seen.red_mag, seen.red_error_mag)
+    magnitudes = [column[band] for band in bands for column in (seen.magnitudes, errors)]
     return (
         np.mod(l[seen.index], 360.0),
         b[seen.index],

@@ -121,13 +121,26 @@ class SurveyConfig:
             "the band of the shorter wavelength",
             self,
         )
-        for band in (self.blue, self.red):
+        for band in self.bands:
             require(
                 self.cuts.max_error_mag > band.error_floor_mag,
                 "cuts",
                 f"such that max_error_mag is above {band.name}'s error_floor_mag, {band.error_floor_mag}",
                 self,
             )
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """All bands, ascending in wavelength."""
+        return (self.blue, self.red)
+
+    def band(self, name: str) -> Band:
+        """The band called `name`; ConfigError where there is none."""
+        for band in self.bands:
+            if band.name == name:
+                return band
+        known = ", ".join(band.name for band in self.bands)
+        raise ConfigError(f"survey {self.name} has no band {name!r}; its bands are {known}")
 
 
 @dataclass(frozen=True)

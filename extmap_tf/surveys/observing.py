@@ -1,8 +1,9 @@
 """What a survey does to a star: photometric errors, incompleteness, cuts."""
 
+import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def counted_probability(mag, band, cuts):
     return detection_probability(mag, band) * ndtr((cut_mag - mag) / photometric_error(mag, band))
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def faint_limit_mag(band, cuts):
     """True magnitude beyond which fewer than one star in a thousand is counted; -inf where none can be.
 
@@ -76,34 +77,31 @@ def faint_limit_mag(band, cuts):
 
 @dataclass(frozen=True)
 class Observed:
-    """The stars of a field that a survey detects in both bands and that pass its cuts.
+    """The stars of a field that a survey detects in all its bands and that pass its cuts.
 
     Parameters
     ----------
     index : ndarray of int [n_detected]
         Which of the stars they are.
-    blue_mag, red_mag : ndarray of float32 [n_detected]
-        Observed magnitudes.
+    magnitudes : dict of str to ndarray of float32 [n_detected]
+        Observed magnitudes, by band.
     survey : extmap_tf.settings.config.SurveyConfig
     shift_mag : float
         How much deeper than the survey the field is.
     """
 
     index: np.ndarray
-    blue_mag: np.ndarray
-    red_mag: np.ndarray
+    magnitudes: dict[str, np.ndarray]
     survey: SurveyConfig
     shift_mag: float
 
     @property
-    def blue_error_mag(self):
-        """The error that the survey states of each blue magnitude [n_detected]."""
-        return photometric_error(self.blue_mag - self.shift_mag, self.survey.blue)
-
-    @property
-    def red_error_mag(self):
-        """The same of the red magnitudes."""
-        return photometric_error(self.red_mag - self.shift_mag, self.survey.red)
+    def errors(self) -> dict[str, np.ndarray]:
+        """The error that the survey states of each magnitude [n_detected], mag, by band."""
+        return {
+            band.name: photometric_error(self.magnitudes[band.name] - self.shift_mag, band)
+            for band in self.survey.bands
+        }
 
 
 def crowding_loss_mag(red_mag, survey, area_deg2):
@@ -132,13 +130,19 @@ def loss_of_count(n_stars, survey, area_deg2):
     return float(crowding.loss_mag_per_dex * max(excess_dex, 0.0))
 
 
-def observe(blue_mag, red_mag, survey, area_deg2, rng, depth_shift_mag=0.0):
+def observe(
+    magnitudes: Mapping[str, np.ndarray],
+    survey: SurveyConfig,
+    area_deg2: float,
+    rng: np.random.Generator,
+    depth_shift_mag: float = 0.0,
+) -> Observed:
     """Observe the stars of a field: some are lost, the others get noisy magnitudes.
 
     Parameters
     ----------
-    blue_mag, red_mag : ndarray of float32 [n_stars]
-        True apparent magnitudes, extinction included.
+    magnitudes : dict of str to ndarray of float32 [n_stars]
+        True apparent magnitudes, extinction included, in each of the survey's bands.
     survey : extmap_tf.settings.config.SurveyConfig
     area_deg2 : float
         Solid angle of the field, for its crowding.
@@ -150,22 +154,32 @@ def observe(blue_mag, red_mag, survey, area_deg2, rng, depth_shift_mag=0.0):
     -------
     Observed
     """
-    blue, red, cuts = survey.blue, survey.red, survey.cuts
-    shift = np.float32(depth_shift_mag - crowding_loss_mag(red_mag, survey, area_deg2))
+    cuts, (*others, first) = survey.cuts, survey.bands
+    shift = np.float32(depth_shift_mag - crowding_loss_mag(magnitudes[survey.red.name], survey, area_deg2))
     # As a survey without the shift would see them; it comes back at the end.
-    blue_mag, red_mag = blue_mag - shift, red_mag - shift
+    mags = {band.name: magnitudes[band.name] - shift for band in survey.bands}
     # Hopeless stars are left out before any random number is drawn for them.
-    index = np.flatnonzero((red_mag < faint_limit_mag(red, cuts)) & (blue_mag < faint_limit_mag(blue, cuts)))
+    hopeful = [mags[band.name] < faint_limit_mag(band, cuts) for band in survey.bands]
+    index = np.flatnonzero(functools.reduce(np.logical_and, hopeful))
     # Indices take stars from an array several times faster than a mask does.
-    blue_mag, red_mag = blue_mag.take(index), red_mag.take(index)
-    chance = detection_probability(blue_mag, blue) * detection_probability(red_mag, red)
-    red_mag += normals(rng, index.size) * photometric_error(red_mag, red)
-    # The largest error of the cuts is a magnitude: nearly half of the stars are beyond it in the red band.
-    seen = np.flatnonzero((uniforms(rng, index.size) < chance) & (red_mag <= error_cut_mag(red, cuts)))
-    index, blue_mag, red_mag = index.take(seen), blue_mag.take(seen), red_mag.take(seen)
-    blue_mag += normals(rng, index.size) * photometric_error(blue_mag, blue)
-    kept = blue_mag <= error_cut_mag(blue, cuts)
-    kept &= np.minimum(blue_mag, red_mag) >= cuts.bright_mag - shift
+    mags = {name: mag.take(index) for name, mag in mags.items()}
+    chances = [detection_probability(mags[band.name], band) for band in survey.bands]
+    chance = functools.reduce(np.multiply, chances)
+    # The largest error of the cuts is a magnitude: nearly half of the stars are beyond it in the last band.
+    _add_noise(mags, first, rng)
+    seen = uniforms(rng, index.size) < chance
+    seen = np.flatnonzero(seen & (mags[first.name] <= error_cut_mag(first, cuts)))
+    index, mags = index.take(seen), {name: mag.take(seen) for name, mag in mags.items()}
+    for band in reversed(others):
+        _add_noise(mags, band, rng)
+    kept = functools.reduce(np.minimum, mags.values()) >= cuts.bright_mag - shift
+    for band in others:
+        kept &= mags[band.name] <= error_cut_mag(band, cuts)
     kept = np.flatnonzero(kept)
-    blue_mag, red_mag = blue_mag.take(kept) + shift, red_mag.take(kept) + shift
-    return Observed(index.take(kept), blue_mag, red_mag, survey, shift)
+    mags = {name: mag.take(kept) + shift for name, mag in mags.items()}
+    return Observed(index.take(kept), mags, survey, shift)
+
+
+def _add_noise(mags, band, rng):
+    mag = mags[band.name]
+    mag += normals(rng, mag.size) * photometric_error(mag, band)

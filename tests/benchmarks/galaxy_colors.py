@@ -12,6 +12,7 @@ of J-Ks (the 10 % quantile follows the turn-off, the 90 % quantile the M dwarfs 
 """
 
 import argparse
+import dataclasses
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -52,7 +53,9 @@ def trilegal(folder, survey, law):
         folder / "trilegal" / "starfield.csv", survey, 1.0, 120.57, -55.26, system="2mass", a_over_av=law
     )
     ours = Galaxy().draw(stars.l_deg, stars.b_deg, 40.0, 15.0, np.random.default_rng(1))
-    return tuple((s.red_mag, s.blue_mag - s.red_mag, s.area_deg2) for s in (stars, ours))
+    return tuple(
+        (s.reference_mag, s.magnitudes["J"] - s.magnitudes["Ks"], s.area_deg2) for s in (stars, ours)
+    )
 
 
 def real_tables(folder):
@@ -100,20 +103,20 @@ def clearest_fields(l, b, bands, number):
 
 
 def mock_fields(fields, survey, blue, a_ks_mag, cloud_kpc, blue_over_ks):
-    """(Ks, blue - Ks, area) of mock stars about the fields' centres behind one sheet of dust, observed."""
+    """(Ks, blue - Ks, area) of mock stars about the fields' centres behind one sheet of dust, observed.
+
+    In each blue band the survey is taken to do what it does in J.
+    """
+    survey = dataclasses.replace(survey, blue=dataclasses.replace(survey.blue, name=blue))
     rng, columns, area_deg2 = np.random.default_rng(2), [], 0.0
     for _, l0, b0, _ in fields:
         limit = faint_limit_mag(survey.red, survey.cuts)
         stars = Galaxy().draw(l0, b0, 6.0, limit, rng, bands=(blue, "Ks"))
         a_ks = np.where(stars.distance_kpc > cloud_kpc, np.float32(a_ks_mag), np.float32(0))
-        seen = observe(
-            stars.blue_mag + np.float32(blue_over_ks) * a_ks,
-            stars.red_mag + a_ks,
-            survey,
-            stars.area_deg2,
-            rng,
-        )
-        columns.append((seen.red_mag, seen.blue_mag - seen.red_mag))
+        ratio = {blue: np.float32(blue_over_ks), "Ks": np.float32(1)}
+        dimmed = {band: mag + ratio[band] * a_ks for band, mag in stars.magnitudes.items()}
+        seen = observe(dimmed, survey, stars.area_deg2, rng).magnitudes
+        columns.append((seen["Ks"], seen[blue] - seen["Ks"]))
         area_deg2 += stars.area_deg2
     return (*np.concatenate(columns, axis=1), area_deg2)
 

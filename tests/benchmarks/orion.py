@@ -30,10 +30,8 @@ def color_excess(table, config, grid):
     """Median J - Ks of each field's stars less that of the clearest tenth, mag [n_sightlines]."""
     with open(table, "rb") as stream:
         batches = list(read_survey_table(stream, str(table), config.survey))
-    l, b, blue, red = (
-        np.concatenate([getattr(batch, name) for batch in batches])
-        for name in ("l_deg", "b_deg", "blue_mag", "red_mag")
-    )
+    rows = [(batch.l_deg, batch.b_deg, *batch.magnitudes.values()) for batch in batches]
+    l, b, blue, red = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     star, field = grid.fields_of(l, b)
     color = (blue - red)[star]
     median = np.full(grid.n_sightlines, np.nan)

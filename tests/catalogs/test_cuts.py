@@ -15,15 +15,15 @@ def survey_with(**cuts):
     return dataclasses.replace(SURVEY, cuts=Cuts(**cuts))
 
 
+def cut(survey, j, ks, j_error, ks_error, *flags, **more):
+    bands = tuple(band.name for band in survey.bands)
+    magnitudes, errors = (dict(zip(bands, pair, strict=True)) for pair in ((j, ks), (j_error, ks_error)))
+    return apply_cuts(survey.cuts, bands, magnitudes, errors, *flags, **more)
+
+
 def one_star(survey=SURVEY, j=12.0, ks=11.0, j_error=0.03, ks_error=0.03, **more):
-    kept, rejected = apply_cuts(
-        survey,
-        [j],
-        [ks],
-        [j_error],
-        [ks_error],
-        **{k: np.atleast_1d(v) for k, v in more.items()},
-    )
+    more = {k: np.atleast_1d(v) for k, v in more.items()}
+    kept, rejected = cut(survey, [j], [ks], [j_error], [ks_error], **more)
     return "kept" if kept[0] else next(iter(rejected))
 
 
@@ -78,7 +78,7 @@ def test_contamination_letters_are_kept_as_configured():
 
 
 def test_the_first_reason_counts_once():
-    kept, rejected = apply_cuts(SURVEY, [np.nan], [1.0], [0.5], [np.nan], np.array(["UUU"]))
+    kept, rejected = cut(SURVEY, [np.nan], [1.0], [0.5], [np.nan], np.array(["UUU"]))
     assert not kept.any()
     assert rejected == {"no J magnitude": 1}
 
@@ -92,7 +92,7 @@ flag = st.text("ABCDEFUX", min_size=0, max_size=3)
 def test_every_row_is_a_star_or_counted_once_and_stars_satisfy_all_cuts(rows):
     j, ks, j_error, ks_error = np.array([row[:4] for row in rows], float).reshape(-1, 4).T
     ph_qual = np.array([row[4] for row in rows], "U3")
-    kept, rejected = apply_cuts(SURVEY, j, ks, j_error, ks_error, ph_qual)
+    kept, rejected = cut(SURVEY, j, ks, j_error, ks_error, ph_qual)
     assert kept.sum() + sum(rejected.values()) == len(rows)
     brute = [
         np.isfinite(row[:4]).all()

@@ -61,7 +61,7 @@ def read(tmp_path):
 
 
 def by_distance(catalog):
-    columns = (catalog.distance_kpc, catalog.blue_mag, catalog.red_mag)
+    columns = (catalog.distance_kpc, *catalog.magnitudes.values())
     return {round(float(d), 4): (float(j), float(ks)) for d, j, ks in zip(*columns, strict=True)}
 
 
@@ -186,7 +186,7 @@ def test_the_order_is_shuffled_and_the_same_each_time(read):
     other, _ = read("Dist,J,Ks\n" + rows, area_deg2=1.0, l_deg=0.0, b_deg=0.0, seed=1)
     np.testing.assert_array_equal(first.distance_kpc, again.distance_kpc)
     assert (first.distance_kpc != other.distance_kpc).any()
-    np.testing.assert_allclose(first.blue_mag, 10 + first.distance_kpc, atol=1e-5)
+    np.testing.assert_allclose(first.magnitudes["J"], 10 + first.distance_kpc, atol=1e-5)
     # The mean of 200 of 2000 numbers uniform in 0..2 scatters by 0.04.
     assert first.distance_kpc[:200].mean() == pytest.approx(1.0, abs=0.16)
 
@@ -244,4 +244,4 @@ def test_real_model_output_is_read_whole(shared_data, file, n_stars, place, cent
     assert rejected == {}
     assert (catalog.l_deg, catalog.b_deg) == pytest.approx(center, abs=0.01)
     # Stars of a field, most of them dwarfs: J - Ks of the M dwarfs' plateau at most.
-    assert 0.6 < np.median(catalog.blue_mag - catalog.red_mag) < 0.9
+    assert 0.6 < np.median(catalog.magnitudes["J"] - catalog.magnitudes["Ks"]) < 0.9

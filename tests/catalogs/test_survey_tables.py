@@ -135,10 +135,8 @@ def read(content, survey=SURVEY, name="stars.tbl", **options):
     for batch in batches:
         assert batch.n_rows == batch.n_stars + sum(batch.rejected.values())
         rejected.update(batch.rejected)
-    columns = [
-        np.concatenate([getattr(batch, field) for batch in batches])
-        for field in ("l_deg", "b_deg", "blue_mag", "red_mag")
-    ]
+    rows = [(batch.l_deg, batch.b_deg, *batch.magnitudes.values()) for batch in batches]
+    columns = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
     return columns, sum(batch.n_rows for batch in batches), dict(rejected)
 
 

@@ -48,11 +48,11 @@ def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
     if seed:
         density = draw_density(config.profiles, config.distance, B_DEG, rng)
     catalog = fit_catalog(config, L_DEG, B_DEG, N_FIELDS)
-    n_bright = np.count_nonzero(catalog.red_mag < 14.0)
+    n_bright = np.count_nonzero(catalog.reference_mag < 14.0)
     config = with_crowding(config, n_bright / catalog.area_deg2, 1.0 if crowded else 0.0)
     if crowded:
         a_red = cumulative_at(density, config.distance.step_kpc, catalog.distance_kpc)
-        loss_mag = crowding_loss_mag(catalog.red_mag + a_red, config.survey, catalog.area_deg2)
+        loss_mag = crowding_loss_mag(catalog.reference_mag + a_red, config.survey, catalog.area_deg2)
         assert loss_mag > 0.2
         table = expected_cmd(config, L_DEG, B_DEG, N_FIELDS, loss_mag=loss_mag)
     drawn = sum(dim_and_count(catalog, density, config, rng) for _ in range(n_draws)).ravel()

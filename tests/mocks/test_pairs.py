@@ -82,14 +82,9 @@ def test_a_pairs_cmd_holds_every_star_that_was_observed_inside(tiny_config):
     catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
     no_dust = np.zeros(40, np.float32)
     counts = mocks.dim_and_count(catalog, no_dust, tiny_config, np.random.default_rng(5))
-    seen = observe(
-        catalog.blue_mag,
-        catalog.red_mag,
-        tiny_config.survey,
-        catalog.area_deg2,
-        np.random.default_rng(5),
-    )
-    blue, red = seen.blue_mag, seen.red_mag
+    rng = np.random.default_rng(5)
+    seen = observe(catalog.magnitudes, tiny_config.survey, catalog.area_deg2, rng)
+    blue, red = seen.magnitudes["J"], seen.magnitudes["Ks"]
     color = blue - red
     grid = tiny_config.cmd
     inside = (color >= grid.color_min_mag) & (color < grid.color_max_mag)
@@ -135,7 +130,7 @@ def with_catalog(config, path, **changes):
 
 
 def stars_of(catalog):
-    return set(zip(catalog.distance_kpc.tolist(), catalog.red_mag.tolist(), strict=True))
+    return set(zip(catalog.distance_kpc.tolist(), catalog.reference_mag.tolist(), strict=True))
 
 
 def test_no_star_of_a_file_is_in_the_pools_of_two_splits(tiny_config, tmp_path):
@@ -201,12 +196,12 @@ def test_factors_on_the_counts_act_on_their_stars(nuisances, near, far, faint):
     kind = np.random.default_rng(1).integers(3, size=n)
     distance_kpc = np.array([0.5, 8.0, 0.5], np.float32)[kind]
     red_mag = np.array([0.0, 0.0, 5.0], np.float32)[kind] + 5 * np.log10(distance_kpc) + np.float32(10)
-    catalog = MockCatalog(0.0, 0.0, 10.0, distance_kpc, red_mag, red_mag, "test")
+    catalog = MockCatalog(0.0, 0.0, 10.0, distance_kpc, {"J": red_mag, "Ks": red_mag}, "Ks", "test")
     rng = np.random.default_rng(2)
     drawn = np.zeros(3)
     for _ in range(40):
         field = mocks.one_field(catalog, 1.0, rng, nuisances)
-        luminous = field.red_mag - 5 * np.log10(field.distance_kpc) - 10 < 2
+        luminous = field.reference_mag - 5 * np.log10(field.distance_kpc) - 10 < 2
         is_near = field.distance_kpc < 1
         drawn += [(luminous & is_near).sum(), (~is_near).sum(), (~luminous).sum()]
     np.testing.assert_allclose(drawn / (40 * n / 30), [near, far, faint], rtol=0.03)
@@ -218,28 +213,29 @@ def test_stars_beyond_the_visible_limit_play_no_part(tiny_config, depth_mag):
     limit_mag = mocks.visible_limit_mag(tiny_config, nuisances)
     n = 2000
     red_mag = np.linspace(limit_mag - 1.5, limit_mag + 1, n, dtype=np.float32)
-    catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), red_mag, red_mag, "test")
+    catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), {"J": red_mag, "Ks": red_mag}, "Ks", "test")
     rng = np.random.default_rng(1)
     faint, bright = (catalog.take(part, 1e-3) for part in (red_mag >= limit_mag, red_mag < limit_mag))
     no_dust = np.zeros(40, np.float32)
     assert mocks.dim_and_count(faint, no_dust, tiny_config, rng, nuisances=nuisances).sum() == 0
-    assert crowding_loss_mag(faint.red_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) == 0
+    assert crowding_loss_mag(faint.reference_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) == 0
     for _ in range(3):
         field = mocks.one_field(catalog, 5.0, rng, nuisances, limit_mag)
         assert field.n_stars > 0
-        assert field.red_mag.max() < limit_mag
+        assert field.reference_mag.max() < limit_mag
     # It is no deeper than it needs to be.
     seen = mocks.dim_and_count(bright, no_dust, tiny_config, rng, nuisances=nuisances).sum()
-    assert seen > 0 or crowding_loss_mag(bright.red_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) > 0
+    assert (
+        seen > 0 or crowding_loss_mag(bright.reference_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) > 0
+    )
 
 
 def test_stars_stay_in_single_precision(tiny_config):
     catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
     a_red = cumulative_at(np.full(40, 0.1, np.float32), 0.1, catalog.distance_kpc)
-    seen = observe(
-        catalog.blue_mag + a_red, catalog.red_mag, tiny_config.survey, 1.0, np.random.default_rng(1)
-    )
-    arrays = (catalog.red_mag, a_red, seen.blue_mag, seen.red_mag, seen.red_error_mag)
+    magnitudes = catalog.magnitudes | {"J": catalog.magnitudes["J"] + a_red}
+    seen = observe(magnitudes, tiny_config.survey, 1.0, np.random.default_rng(1))
+    arrays = (catalog.reference_mag, a_red, *seen.magnitudes.values(), *seen.errors.values())
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
 

@@ -45,7 +45,9 @@ def odd_stars():
 
 def expected_of(blue, red):
     no_error = np.zeros_like(blue)
-    kept, _ = apply_cuts(CONFIG.survey, blue, red, no_error, no_error)
+    bands = tuple(band.name for band in CONFIG.survey.bands)
+    magnitudes = dict(zip(bands, (blue, red), strict=True))
+    kept, _ = apply_cuts(CONFIG.survey.cuts, bands, magnitudes, dict.fromkeys(bands, no_error))
     counts = stars_to_cmd(blue[kept], red[kept], CONFIG.cmd)
     n_stars = int(counts.sum())
     return counts, n_stars, int(kept.sum()) - n_stars, int((~kept).sum())

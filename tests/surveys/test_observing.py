@@ -34,9 +34,9 @@ def test_observed_magnitudes_scatter_as_the_errors_say():
     n = 100_000
     rng = np.random.default_rng(3)
     blue, red = np.full(n, 14.0, np.float32), np.full(n, 13.0, np.float32)
-    seen = observe(blue, red, SURVEY, AREA_DEG2, rng)
+    seen = observe({"J": blue, "Ks": red}, SURVEY, AREA_DEG2, rng)
     assert seen.index.size == pytest.approx(n, rel=0.01)
-    for mag, true, band in ((seen.blue_mag, 14.0, SURVEY.blue), (seen.red_mag, 13.0, SURVEY.red)):
+    for mag, true, band in zip(seen.magnitudes.values(), (14.0, 13.0), SURVEY.bands, strict=True):
         assert mag.mean() == pytest.approx(true, abs=5e-4)
         assert mag.std() == pytest.approx(photometric_error(true, band), rel=0.02)
 
@@ -44,22 +44,20 @@ def test_observed_magnitudes_scatter_as_the_errors_say():
 def test_no_star_beyond_the_faint_limit_or_the_cuts_is_seen():
     rng = np.random.default_rng(4)
     red = rng.uniform(3, 20, 200_000).astype(np.float32)
-    seen = observe(red + 0.5, red, SURVEY, AREA_DEG2, rng)
+    seen = observe({"J": red + 0.5, "Ks": red}, SURVEY, AREA_DEG2, rng)
     assert (red[seen.index] < faint_limit_mag(SURVEY.red, SURVEY.cuts)).all()
-    for mag, error, band in (
-        (seen.blue_mag, seen.blue_error_mag, SURVEY.blue),
-        (seen.red_mag, seen.red_error_mag, SURVEY.red),
-    ):
+    for band in SURVEY.bands:
+        mag, error = seen.magnitudes[band.name], seen.errors[band.name]
         np.testing.assert_allclose(error, photometric_error(mag, band), rtol=1e-5)
         assert error.max() <= SURVEY.cuts.max_error_mag * (1 + 1e-5)
-    assert seen.red_mag.min() >= SURVEY.cuts.bright_mag
+    assert seen.magnitudes["Ks"].min() >= SURVEY.cuts.bright_mag
 
 
 def test_the_chance_to_be_counted_is_that_of_drawn_stars():
     n = 200_000
     for red_mag in (14.8, 15.2, 15.5):
         red = np.full(n, red_mag, np.float32)
-        seen = observe(red - 3, red, SURVEY, AREA_DEG2, np.random.default_rng(5))
+        seen = observe({"J": red - 3, "Ks": red}, SURVEY, AREA_DEG2, np.random.default_rng(5))
         chance = counted_probability(red_mag, SURVEY.red, SURVEY.cuts)
         assert seen.index.size / n == pytest.approx(chance, abs=0.004)
 
@@ -83,16 +81,14 @@ def test_mock_stars_are_cut_as_real_ones_are():
     uncut = dataclasses.replace(SURVEY, cuts=Cuts(max_error_mag=1.0, bright_mag=0.0))
     red = np.random.default_rng(1).uniform(12, 15, 20_000).astype(np.float32)
     observed = [
-        observe(red + 0.5, red, survey, AREA_DEG2, np.random.default_rng(2))
+        observe({"J": red + 0.5, "Ks": red}, survey, AREA_DEG2, np.random.default_rng(2))
         for survey in (bright_and_noisy, uncut)
     ]
     seen, everything = observed
-    columns = (everything.blue_mag, everything.red_mag, everything.blue_error_mag, everything.red_error_mag)
-    kept, _ = apply_cuts(bright_and_noisy, *columns)
+    cuts, bands = bright_and_noisy.cuts, ("J", "Ks")
+    kept, _ = apply_cuts(cuts, bands, everything.magnitudes, everything.errors)
     assert 0.1 < kept.mean() < 0.9
-    kept_of_seen, _ = apply_cuts(
-        bright_and_noisy, seen.blue_mag, seen.red_mag, seen.blue_error_mag, seen.red_error_mag
-    )
+    kept_of_seen, _ = apply_cuts(cuts, bands, seen.magnitudes, seen.errors)
     assert kept_of_seen.all()
     assert seen.index.size == pytest.approx(np.count_nonzero(kept), rel=0.02)
 
@@ -110,8 +106,9 @@ def test_crowded_fields_lose_depth_as_stated():
 def test_a_shift_of_the_depth_acts_as_fainter_stars_do():
     rng = np.random.default_rng(6)
     red = rng.uniform(12, 16, 200_000).astype(np.float32)
-    shifted = observe(red + 0.6, red, SURVEY, AREA_DEG2, np.random.default_rng(7), depth_shift_mag=0.4)
-    plain = observe(red + 0.2, red - 0.4, SURVEY, AREA_DEG2, np.random.default_rng(7))
+    stars, rng = {"J": red + 0.6, "Ks": red}, np.random.default_rng(7)
+    shifted = observe(stars, SURVEY, AREA_DEG2, rng, depth_shift_mag=0.4)
+    plain = observe({"J": red + 0.2, "Ks": red - 0.4}, SURVEY, AREA_DEG2, np.random.default_rng(7))
     assert shifted.index.size == pytest.approx(plain.index.size, rel=1e-3)
     same = np.intersect1d(shifted.index, plain.index)
     assert same.size > 0.999 * plain.index.size
@@ -121,7 +118,7 @@ def test_dense_mock_fields_are_seen_less_deep():
     rng = np.random.default_rng(8)
     red = np.concatenate([np.full(60_000, 13.0), rng.uniform(14.2, 15.6, 60_000)]).astype(np.float32)
     seen = [
-        observe(red + 0.3, red, SURVEY, area_deg2, np.random.default_rng(9)).red_mag
+        observe({"J": red + 0.3, "Ks": red}, SURVEY, area_deg2, np.random.default_rng(9)).magnitudes["Ks"]
         for area_deg2 in (100.0, 1.0)
     ]
     faint = [np.quantile(mag, 0.99) for mag in seen]
