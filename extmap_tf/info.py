@@ -10,7 +10,8 @@ from extmap_tf.files import verify_checksums
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
-from extmap_tf.settings.config import Config, digest_of
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.identity import digest_of, require_readable
 
 # What the parts of a demo's folder are.
 _DEMO = "summary.json"
@@ -110,6 +111,8 @@ def _describe_json(path):
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: cannot be read as JSON (cut short?), make it again: {error}") from None
+    if isinstance(found, dict):
+        require_readable(found, str(path))
     try:
         return _describe_numbers(path, found)
     except (KeyError, TypeError, AttributeError) as error:

@@ -17,6 +17,7 @@ from astropy.coordinates import SkyCoord
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_path
+from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.text_tables import aligned
 
 TABLE_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".vot": "votable"}
@@ -213,7 +214,8 @@ def clouds_table(clouds, volume):
     """
     from astropy.table import Table
 
-    table = Table(meta={key.upper(): value for key, value in volume.provenance.to_dict().items()})
+    about = {"schema": SCHEMA} | volume.provenance.to_dict()
+    table = Table(meta={key.upper(): value for key, value in about.items()})
     for spec in dataclasses.fields(Cloud):
         if spec.name == "flags":
             table["flags"] = np.array([cloud.flags for cloud in clouds], np.int32)

@@ -27,7 +27,7 @@ from extmap_tf.evaluation.profile_errors import (
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.files import whole_file
 from extmap_tf.map.volume import profiles_at
-from extmap_tf.settings.config import require_same
+from extmap_tf.settings.identity import SCHEMA, require_same
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def evaluate_outputs(truth_density, outputs, n_stars, distance_grid, band="Ks", 
 
 def json_text(about):
     """A dict as the text of a JSON file."""
-    return json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({"schema": SCHEMA} | about, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_json(about, path, overwrite=False):

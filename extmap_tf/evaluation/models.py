@@ -7,7 +7,7 @@ from extmap_tf.evaluation.metrics import evaluate_outputs
 from extmap_tf.model.scoring import BATCH_SIZE, Scorer, require_fit
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
-from extmap_tf.settings.config import require_same
+from extmap_tf.settings.identity import require_same
 
 
 def evaluate_model(path, records, split="test"):

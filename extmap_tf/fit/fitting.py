@@ -13,7 +13,7 @@ from extmap_tf.model.scoring import Scorer, require_fit
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, serialized_examples, survey_fields
 from extmap_tf.records.example import parse_examples
-from extmap_tf.settings.config import require_same
+from extmap_tf.settings.identity import require_same
 
 BATCH_SIZE = 8
 

@@ -21,6 +21,7 @@ from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import local_path, whole_path
 from extmap_tf.grids.healpix import SIDE_DEG, HealpixGrid, smallest_nside
 from extmap_tf.map import healpix_tables, layout
+from extmap_tf.settings.identity import SCHEMA, require_readable
 
 MAX_PIXELS = 5_000_000
 
@@ -280,6 +281,7 @@ def _attributes(volume, pixels, band, factor):
     for owner in (volume.grid, volume.distance):
         about |= {f"map_{name}": value for name, value in vars(owner).items() if np.isscalar(value)}
     return about | {
+        "schema": SCHEMA,
         "made_by": f"extmap_tf {__version__}",
         "about": volume.describe(),
         "band": band or origin.band,
@@ -339,6 +341,7 @@ def _about_fits(path, verify):
                 if verify:
                     layout.require_checksums(path, hdus)
                 about, table = hdus[0].header, hdus["SKY"].header
+                require_readable(about, str(path))
                 lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]
                 return "FITS tables", table["NSIDE"], table["NAXIS2"], lines
     except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
@@ -353,6 +356,7 @@ def _about_hdf5(path, verify):
             about = file.attrs
             if "pixel_info" not in file or "made_by" not in about:
                 raise DataError(f"{path}: an HDF5 file, but no map of extmap_tf")
+            require_readable({"schema": int(about.get("schema", 1))}, str(path))
             if verify:
                 _require_sound(path, file)
             kind = f"HDF5 for dustmaps, values are {about['band']} in {about['unit']}, {about['samples_are']}"

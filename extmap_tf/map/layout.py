@@ -18,6 +18,7 @@ from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map import healpix_tables
 from extmap_tf.map.provenance import Provenance
+from extmap_tf.settings.identity import SCHEMA, require_readable
 
 # Of images on a plate carrée, and of tables of HEALPix pixels.
 FORMAT_VERSION = 2
@@ -258,7 +259,7 @@ def _write_headers(path, hdus):
 
 def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples):
     """What every part of a file says of the map: origin, grids, percentiles, number of samples."""
-    cards = _cards(provenance, _PROVENANCE_KEYWORDS)
+    cards = [_card("SCHEMA", SCHEMA, "of extmap_tf's files"), *_cards(provenance, _PROVENANCE_KEYWORDS)]
     if isinstance(grid, HealpixGrid):
         cards += _cards(grid, _HEALPIX_KEYWORDS)
         for number, region in enumerate(grid.regions, 1):
@@ -348,6 +349,7 @@ def _layers_of(path, hdus, verify):
         advice = "made by an older extmap_tf, score it again" if old else "update extmap_tf"
         known = f"{FORMAT_VERSION} and {HEALPIX_VERSION}"
         raise DataError(f"{path}: layout {version}, but this program reads {known}: {advice}")
+    require_readable(header, str(path))
     healpix = version == HEALPIX_VERSION
     require_whole(path, hdus, fits.BinTableHDU if healpix else fits.ImageHDU)
     percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))

@@ -10,7 +10,7 @@ from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.settings.config import require_same
+from extmap_tf.settings.identity import require_same
 
 # Standard deviations below this, in mag and in mag/kpc, do not raise a map's weight any further.
 _LEAST_STD = 1e-4

@@ -10,6 +10,7 @@ from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
+from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.surveys.observing import faint_limit_mag, observe
 
 _SKY = 5
@@ -44,6 +45,7 @@ def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False)
         [(name, kind) for name in ("glon", "glat", "j_m", "j_msigcom", "k_m", "k_msigcom")]
         + [("ph_qual", pa.string())],
         metadata={
+            "schema": str(SCHEMA),
             "content": "mock observed sky behind known dust",
             "config": f"{config.name} ({config.digest})",
             "software": f"extmap_tf {__version__}",

@@ -9,7 +9,8 @@ from extmap_tf import __version__
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import blue_over_red, red_over_v, stated_rv
 from extmap_tf.files import local_path, whole_file
-from extmap_tf.settings.config import Config, digest_of
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.identity import SCHEMA, digest_of, identifying, require_readable
 
 CARD_NAME = "model.json"
 FORMAT = "extmap_tf model"
@@ -41,12 +42,13 @@ class ModelCard:
     @property
     def digest(self):
         """Identifies this training: configuration and outcome."""
-        return digest_of({"config": self.config.to_dict(), "training": self.training})
+        return digest_of({"config": identifying(self.config), "training": self.training})
 
     def to_json(self):
         survey, law = self.config.survey, self.config.law
         header = {
             "format": FORMAT,
+            "schema": SCHEMA,
             "software_version": self.software_version,
             "model_digest": self.digest,
             "config_name": self.config.name,
@@ -73,6 +75,7 @@ class ModelCard:
             data = json.loads(text)
             if data.get("format") != FORMAT:
                 raise DataError(f"{place}: not the card of an {FORMAT}")
+            require_readable(data, place)
             card = cls(
                 config=Config.from_stated(data, place),
                 records_digest=data["records_digest"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.errors import DataError
+from extmap_tf.settings.identity import SCHEMA, require_readable
 
 KNOWN_ANSWER_NAME = "known_answer.json"
 FORMAT = "extmap_tf known answer"
@@ -95,7 +96,7 @@ class KnownAnswer:
         return ratios[name], name
 
     def to_json(self):
-        data = {"format": FORMAT, "model_digest": self.model_digest}
+        data = {"format": FORMAT, "schema": SCHEMA, "model_digest": self.model_digest}
         for part in ("inputs", "outputs"):
             data[part] = {
                 name: {"dtype": value.dtype.name, "value": value.tolist()}
@@ -109,6 +110,7 @@ class KnownAnswer:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise DataError(f"{place}: not an {FORMAT}")
+            require_readable(data, place)
             inputs, outputs = (
                 {name: np.array(item["value"], item["dtype"]) for name, item in data[part].items()}
                 for part in ("inputs", "outputs")

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.records.example import parse_examples
-from extmap_tf.settings.config import require_same
+from extmap_tf.settings.identity import require_same
 
 BATCH_SIZE = 512
 

@@ -25,7 +25,7 @@ from extmap_tf.records.dataset import (
     steps_per_epoch,
     training_dataset,
 )
-from extmap_tf.settings.config import require_same
+from extmap_tf.settings.identity import SCHEMA, require_readable, require_same
 
 MODEL_NAME = "model.keras"
 _CHECKPOINTS = "checkpoints"
@@ -265,6 +265,7 @@ class Keeper(keras.callbacks.Callback):
             (temporary / "state.json").write_text(
                 json.dumps(
                     {
+                        "schema": SCHEMA,
                         "config_digest": self._config.digest,
                         "records_digest": self._records_digest,
                         "state": asdict(state),
@@ -315,6 +316,7 @@ def _last_checkpoint(out, config, records, overwrite):
         return State(), None
     last = checkpoints[-1]
     data = json.loads(last.read_text())
+    require_readable(data, str(last))
     for what, given in (("config_digest", config.digest), ("records_digest", records.manifest.digest)):
         if data[what] != given:
             if overwrite:

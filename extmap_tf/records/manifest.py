@@ -13,12 +13,12 @@ import numpy as np
 from extmap_tf import __version__
 from extmap_tf.errors import DataError
 from extmap_tf.files import local_path, sha256_of
-from extmap_tf.settings.config import Config, digest_of
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.identity import SCHEMA, digest_of, require_readable
 
 MANIFEST_NAME = "manifest.json"
 REFERENCE_NAME = "reference.fits"
 FORMAT = "extmap_tf records"
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Manifest:
         config = self.config
         header = {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "schema": SCHEMA,
             "kind": self.kind,
             "software_version": self.software_version,
             "config_name": config.name,
@@ -111,10 +111,7 @@ class Manifest:
             data = json.loads(text)
             if data.get("format") != FORMAT:
                 raise DataError(f"{place}: not a manifest of {FORMAT}")
-            if data["format_version"] != FORMAT_VERSION:
-                raise DataError(
-                    f"{place}: format version {data['format_version']}, this software reads {FORMAT_VERSION}"
-                )
+            require_readable(data, place)
             return cls(
                 kind=data["kind"],
                 config=Config.from_stated(data, place),
@@ -254,6 +251,7 @@ def write_reference(stream, config, l_deg, b_deg, counts):
     )
     primary = fits.PrimaryHDU()
     primary.header["CONTENT"] = "reference CMDs"
+    primary.header["SCHEMA"] = (SCHEMA, "of extmap_tf's files")
     primary.header["SURVEY"] = survey.name
     primary.header["FIELDDEG"] = (config.sightlines.field_deg, "side of a field, deg")
     primary.header["CONFIG"] = (config.name, "configuration")

@@ -8,6 +8,7 @@ from extmap_tf.evaluation.metrics import evaluate_outputs, write_json
 from extmap_tf.figures.fits import fit_figure
 from extmap_tf.figures.maps import save
 from extmap_tf.files import whole_path
+from extmap_tf.settings.identity import SCHEMA
 
 SUMMARY = "fit.json"
 _MAX_FIGURES = 12
@@ -97,6 +98,7 @@ def _profiles(fits):
                     table[f"{prefix}{quantity}_p{level:g}"] = percentiles[:, i].ravel() * unit
     if fits.density is not None:
         table["true_density"] = fits.density.ravel() * (u.mag / u.kpc)
+    table.meta["schema"] = SCHEMA
     table.meta["band"] = fits.config.survey.red.name
     table.meta["law"] = fits.config.law.model
     table.meta["distance"] = "outer edge of each bin: of the extinction; the density is that of the bin"

@@ -5,8 +5,6 @@ live in ``extmap_tf/configs`` and are named by their file's stem.
 """
 
 import dataclasses
-import hashlib
-import json
 import math
 import tomllib
 import types
@@ -15,12 +13,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from extmap_tf.errors import ConfigError, DataError, MismatchError, require
+from extmap_tf.errors import ConfigError, DataError, require
 from extmap_tf.files import local_path, sha256_of, whole_file
 from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.settings.identity import SCHEMA, as_before, digest_of, identifying, require_readable
 
 
 @dataclass(frozen=True)
@@ -570,8 +569,11 @@ class Config:
     @classmethod
     def from_dict(cls, data, place="configuration", folder="."):
         """Build from nested dicts; unknown keys, wrong types and impossible values raise ConfigError."""
-        if isinstance(data, dict) and isinstance(data.get("survey"), str):
-            data = data | {"survey": _survey_named(data["survey"], place, folder)}
+        if isinstance(data, dict):
+            require_readable(data, place)
+            data = {key: value for key, value in data.items() if key != "schema"}
+            if isinstance(data.get("survey"), str):
+                data["survey"] = _survey_named(data["survey"], place, folder)
         return _build(cls, data, place, "")
 
     @classmethod
@@ -581,7 +583,8 @@ class Config:
         Parameters
         ----------
         data : dict
-            With ``config`` and ``config_digest``.
+            With ``config``, all of it, and ``config_digest``. A key that it lacks was added to the software
+            later, and means "as before".
         place : str
 
         Raises
@@ -589,7 +592,7 @@ class Config:
         DataError
             The digests differ.
         """
-        config, stated = cls.from_dict(data["config"], place), data["config_digest"]
+        config, stated = _build(cls, data["config"], place, "", stored=True), data["config_digest"]
         if stated != config.digest:
             raise DataError(
                 f"{place}: states digest {stated}, its configuration has {config.digest}; it was edited or "
@@ -620,7 +623,7 @@ class Config:
     def to_toml(self):
         import tomli_w
 
-        return tomli_w.dumps(self.to_dict())
+        return tomli_w.dumps({"schema": SCHEMA} | self.to_dict())
 
     def write(self, path, overwrite=False):
         """Write the configuration to a TOML file."""
@@ -645,7 +648,7 @@ class Config:
     @property
     def digest(self):
         """Identifies the whole configuration (12 hexadecimal digits)."""
-        data = self.to_dict()
+        data = identifying(self)
         for catalog in data["mocks"]["catalogs"]:
             if catalog["sha256"]:
                 del catalog["path"]
@@ -682,15 +685,15 @@ class Config:
     def observation(self):
         """The part that decides how stars become a CMD: a model needs it equal to that of its records."""
         return {
-            "cmd": dataclasses.asdict(self.cmd),
+            "cmd": identifying(self.cmd, "cmd"),
             "field_deg": self.sightlines.field_deg,
-            "survey": dataclasses.asdict(self.survey),
+            "survey": identifying(self.survey, "survey"),
         }
 
     @property
     def target(self):
         """The part that decides what a profile means."""
-        return {"distance": dataclasses.asdict(self.distance), "law": dataclasses.asdict(self.law)}
+        return {"distance": identifying(self.distance, "distance"), "law": identifying(self.law, "law")}
 
 
 def builtin_names():
@@ -732,48 +735,7 @@ def _parse_toml(text, place):
         raise ConfigError(f"{place}: not valid TOML: {error}") from None
 
 
-def digest_of(value):
-    """12 hexadecimal digits that identify a JSON-able value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def require_same(part, first, first_name, second, second_name):
-    """Raise MismatchError, naming both and the first value that differs, unless two parts are equal.
-
-    Parameters
-    ----------
-    part : str
-        What is compared, for the message.
-    first, second : dict
-        Nested dicts of values.
-    first_name, second_name : str
-        Where they come from.
-    """
-    difference = _first_difference(_plain(first), _plain(second), "")
-    if difference:
-        key, a, b = difference
-        raise MismatchError(
-            f"{part} differs: {first_name} ({digest_of(first)}) has {key} = {a!r}, "
-            f"{second_name} ({digest_of(second)}) has {b!r}; make both with one configuration"
-        )
-
-
-def _plain(value):
-    return json.loads(json.dumps(value))
-
-
-def _first_difference(a, b, key):
-    if isinstance(a, dict) and isinstance(b, dict):
-        for name in sorted(a.keys() | b.keys()):
-            found = _first_difference(a.get(name), b.get(name), f"{key}.{name}" if key else name)
-            if found:
-                return found
-        return None
-    return None if a == b else (key, a, b)
-
-
-def _build(cls, data, place, section):
+def _build(cls, data, place, section, stored=False):
     where = f"{place}: [{section}]" if section else place
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must be a table, got: {data!r}")
@@ -785,7 +747,10 @@ def _build(cls, data, place, section):
     values = {}
     for key, spec in known.items():
         if key in data:
-            values[key] = _convert(hints[key], data[key], place, f"{section}.{key}" if section else key)
+            name = f"{section}.{key}" if section else key
+            values[key] = _convert(hints[key], data[key], place, name, stored)
+        elif stored and as_before(spec) is not dataclasses.MISSING:
+            values[key] = as_before(spec)
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{where}: missing key {key!r}")
     try:
@@ -794,16 +759,16 @@ def _build(cls, data, place, section):
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _convert(hint, value, place, key):
+def _convert(hint, value, place, key, stored):
     if isinstance(hint, types.UnionType):
         hint = _kind_of(hint, value)
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, place, key)
+        return _build(hint, value, place, key, stored)
     if isinstance(hint, types.GenericAlias):
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{place}: {key} must be a list, got: {value!r}")
-        return tuple(_convert(item, v, place, key) for v in value)
+        return tuple(_convert(item, v, place, key, stored) for v in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not hint:

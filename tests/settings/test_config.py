@@ -6,7 +6,8 @@ import pytest
 import tomli_w
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError
-from extmap_tf.settings.config import Config, builtin_names, digest_of, require_same
+from extmap_tf.settings.config import Config, builtin_names
+from extmap_tf.settings.identity import digest_of, require_same
 
 
 @pytest.mark.parametrize("name", builtin_names())
