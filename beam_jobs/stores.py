@@ -174,7 +174,7 @@ def open_manifest(path):
             f"{path}: no {MANIFEST_NAME}, so these are no finished records; make them with 'extmap-tf "
             "records'"
         )
-    manifest = Manifest.from_json(read_bytes(place).decode(), place)
+    manifest = Manifest.from_json(read_bytes(place), place)
     sizes = {name.rsplit("/", 1)[1]: size for name, size in sizes_in(path, "*").items()}
     manifest.require_files(str(path).rstrip("/"), sizes)
     return manifest
@@ -202,7 +202,7 @@ def find_model(path):
     place = join(folder, EXTRA, CARD_NAME)
     if not FileSystems.exists(place):
         raise DataError(f"{folder}: no {EXTRA}/{CARD_NAME}: not a SavedModel of 'extmap-tf export'")
-    return folder, ModelCard.from_json(read_bytes(place).decode(), place)
+    return folder, ModelCard.from_json(read_bytes(place), place)
 
 
 def _neighbour(path, what):

@@ -12,7 +12,7 @@ ROOT = Path(extmap_tf.__file__).parent
 # Each module or package may import those on its own line and above.
 LAYERS = [
     ["errors", "quiet", "draws", "program"],
-    ["files", "text_tables"],
+    ["files", "json_files", "text_tables"],
     ["grids"],
     ["settings", "estimate"],
     ["extinction", "surveys", "galaxy", "catalogs"],

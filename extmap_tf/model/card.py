@@ -1,19 +1,36 @@
 """The card of a model: all that a user, a server or a map must know of it, as JSON beside the weights."""
 
-import dataclasses
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from extmap_tf import __version__
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import blue_over_red, red_over_v, stated_rv
 from extmap_tf.files import local_path, whole_file
+from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, digest_of, identifying, require_readable
 
 CARD_NAME = "model.json"
 FORMAT = "extmap_tf model"
+_FORM = JsonForm(
+    "model card",
+    {
+        "config": dict,
+        "config_digest": str,
+        "records_digest": str,
+        "model_digest": str,
+        "n_weights": int,
+        "training": {str: (float, None, {str: [float]})},
+        "software_version": str,
+    },
+    "fetch or make the model again",
+    FORMAT,
+    require_readable,
+)
 
 
 @dataclass(frozen=True)
@@ -40,11 +57,11 @@ class ModelCard:
     software_version: str = __version__
 
     @property
-    def digest(self):
+    def digest(self) -> str:
         """Identifies this training: configuration and outcome."""
         return digest_of({"config": identifying(self.config), "training": self.training})
 
-    def to_json(self):
+    def to_json(self) -> str:
         survey, law = self.config.survey, self.config.law
         header = {
             "format": FORMAT,
@@ -70,34 +87,28 @@ class ModelCard:
         return json.dumps(header | {"config": self.config.to_dict()}, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text, place):
-        try:
-            data = json.loads(text)
-            if data.get("format") != FORMAT:
-                raise DataError(f"{place}: not the card of an {FORMAT}")
-            require_readable(data, place)
-            card = cls(
-                config=Config.from_stated(data, place),
-                records_digest=data["records_digest"],
-                n_weights=data["n_weights"],
-                training=data["training"],
-                software_version=data["software_version"],
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{place}: damaged model card ({error})") from None
-        if data.get("model_digest") != card.digest:
+    def from_json(cls, text: str | bytes, place: str) -> Self:
+        data = _FORM.parse(text, place)
+        card = cls(
+            config=Config.from_stated(data, place),
+            records_digest=data["records_digest"],
+            n_weights=data["n_weights"],
+            training=data["training"],
+            software_version=data["software_version"],
+        )
+        if data["model_digest"] != card.digest:
             raise DataError(
-                f"{place}: states model digest {data.get('model_digest')}, its contents have {card.digest}: "
+                f"{place}: states model digest {data['model_digest']}, its contents have {card.digest}: "
                 "the card was changed, fetch or make the model again"
             )
         return card
 
-    def write(self, folder, overwrite=False):
+    def write(self, folder: str | os.PathLike, overwrite: bool = False) -> None:
         with whole_file(Path(folder) / CARD_NAME, overwrite=overwrite) as stream:
             stream.write(self.to_json())
 
     @classmethod
-    def read(cls, folder):
+    def read(cls, folder: str | os.PathLike) -> Self:
         """The card in a training folder.
 
         Raises
@@ -111,11 +122,8 @@ class ModelCard:
                 f"{folder}: no {CARD_NAME}: not a trained model, or its training has not finished "
                 "('extmap-tf train' goes on with it)"
             )
-        return cls.from_json(path.read_text(), str(path))
-
-    def replace(self, **changes):
-        return dataclasses.replace(self, **changes)
+        return cls.from_json(read_bounded(path), str(path))
 
 
-def _none_if_nan(value):
+def _none_if_nan(value: float) -> float | None:
     return None if value != value else value

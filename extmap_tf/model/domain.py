@@ -1,6 +1,10 @@
 """Whether a CMD is like those a model was trained on."""
 
+import os
 from dataclasses import dataclass, fields
+from typing import Self
+from zipfile import BadZipFile
+from zlib import error
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +18,7 @@ _BLOCKS = 8
 _TAIL = 1e-3
 _REGULARISATION = 0.05
 _LEARN_FROM = 20000
+_ADVICE = "train the model again"
 
 
 @dataclass(frozen=True)
@@ -101,17 +106,40 @@ class TrainingDomain:
             + _bit(Flag.ODD_COLORS, strangeness > self.strangeness_max)
         )
 
-    def write(self, path, overwrite=False):
+    def write(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         with whole_file(path, "wb", overwrite=overwrite) as stream:
             np.savez(stream, **{spec.name: getattr(self, spec.name) for spec in fields(self)})
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | os.PathLike) -> Self:
+        """Read one back.
+
+        Raises
+        ------
+        DataError
+            The file is missing, cut short, or holds something else.
+        """
+        n = _BLOCKS * _BLOCKS
+        shapes = {"mean": (n,), "whitening": (n, n)}
         try:
-            with np.load(path) as data:
-                return cls(**{spec.name: data[spec.name] for spec in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read as a training domain: {error}") from None
+            with np.load(path, allow_pickle=False) as data:
+                found = {spec.name: np.float32(data[spec.name]) for spec in fields(cls)}
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            TypeError,
+            AttributeError,
+            BadZipFile,
+            error,
+        ) as problem:
+            reason = " ".join(str(problem).split())
+            raise DataError(f"{path}: cannot be read as a training domain: {reason}; {_ADVICE}") from None
+        for name, value in found.items():
+            if value.shape != shapes.get(name, ()) or not np.isfinite(value).all():
+                raise DataError(f"{path}: damaged training domain ({name}); {_ADVICE}")
+        return cls(**found)
 
 
 def outside_region(config, l_deg, b_deg):

@@ -2,14 +2,25 @@
 
 import json
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from extmap_tf.errors import DataError
+from extmap_tf.json_files import JsonForm
 from extmap_tf.settings.identity import SCHEMA, require_readable
 
 KNOWN_ANSWER_NAME = "known_answer.json"
 FORMAT = "extmap_tf known answer"
+_TYPES = ("float32", "int32", "int64")
+_ARRAYS = {str: {"dtype": str, "value": list}}
+_FORM = JsonForm(
+    "known answer",
+    {"inputs": _ARRAYS, "outputs": _ARRAYS, "model_digest": str},
+    "export the model again",
+    FORMAT,
+    require_readable,
+)
 
 RELATIVE_TOLERANCE = 1e-3
 ABSOLUTE_TOLERANCE = 1e-3
@@ -32,8 +43,8 @@ class KnownAnswer:
         That of the model's card.
     """
 
-    inputs: dict
-    outputs: dict
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
     model_digest: str
 
     @classmethod
@@ -95,7 +106,7 @@ class KnownAnswer:
         name = max(ratios, key=ratios.get)
         return ratios[name], name
 
-    def to_json(self):
+    def to_json(self) -> str:
         data = {"format": FORMAT, "schema": SCHEMA, "model_digest": self.model_digest}
         for part in ("inputs", "outputs"):
             data[part] = {
@@ -105,16 +116,22 @@ class KnownAnswer:
         return json.dumps(data)
 
     @classmethod
-    def from_json(cls, text, place):
+    def from_json(cls, text: str | bytes, place: str) -> Self:
+        data = _FORM.parse(text, place)
         try:
-            data = json.loads(text)
-            if data["format"] != FORMAT:
-                raise DataError(f"{place}: not an {FORMAT}")
-            require_readable(data, place)
             inputs, outputs = (
-                {name: np.array(item["value"], item["dtype"]) for name, item in data[part].items()}
+                {name: _array(item["dtype"], item["value"]) for name, item in data[part].items()}
                 for part in ("inputs", "outputs")
             )
-            return cls(inputs, outputs, data["model_digest"])
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(f"{place}: damaged {FORMAT} ({error})") from None
+            counts, l_deg, b_deg = (inputs[name] for name in ("counts", "l_deg", "b_deg"))
+            if counts.ndim != 3 or not len(counts) == len(l_deg) == len(b_deg) == 1 or not outputs:
+                raise ValueError("not of one row")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"{place}: damaged known answer ({error}); {_FORM.advice}") from None
+        return cls(inputs, outputs, data["model_digest"])
+
+
+def _array(dtype: str, value: list) -> np.ndarray:
+    if dtype not in _TYPES:
+        raise ValueError(f"numbers of type {dtype!r}")
+    return np.array(value, dtype)

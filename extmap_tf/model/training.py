@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
 from extmap_tf.files import local_path, whole_file, whole_path, write_checksums
+from extmap_tf.json_files import JsonForm
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
 from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
@@ -32,6 +33,22 @@ _CHECKPOINTS = "checkpoints"
 _MEAN_OVER = 4096
 _SMOOTH_BINS = 3.0
 _EVALUATION_BATCH = 512
+_CHECKPOINT = JsonForm(
+    "checkpoint",
+    {
+        "config_digest": str,
+        "records_digest": str,
+        "state": {
+            "epoch": int,
+            "best_epoch": int,
+            "best_loss": float,
+            "seconds": float,
+            "history": [{str: float}],
+        },
+    },
+    "train from the beginning with --overwrite",
+    readable=require_readable,
+)
 
 
 def strategy_for(cpu_devices=0):
@@ -105,6 +122,8 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     out.mkdir(parents=True, exist_ok=True)
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.training.precision)
+    # Also where a training goes on: the order of the pairs mixes the global seed in.
+    keras.utils.set_random_seed(config.seed % 2**32)
     try:
         with corruption_named(records.path, records):
             return _fit(records, config, out, strategy_for(cpu_devices), state, checkpoint, echo)
@@ -315,8 +334,7 @@ def _last_checkpoint(out, config, records, overwrite):
     if not checkpoints:
         return State(), None
     last = checkpoints[-1]
-    data = json.loads(last.read_text())
-    require_readable(data, str(last))
+    data = _CHECKPOINT.read(last)
     for what, given in (("config_digest", config.digest), ("records_digest", records.manifest.digest)):
         if data[what] != given:
             if overwrite:

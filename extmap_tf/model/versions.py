@@ -6,6 +6,7 @@ from importlib import resources
 
 from extmap_tf.errors import DataError
 from extmap_tf.files import local_path
+from extmap_tf.json_files import read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
 
 EXTRA = "assets.extra"
@@ -57,4 +58,4 @@ def find_saved_model(path):
     card = folder / EXTRA / CARD_NAME
     if not card.is_file():
         raise DataError(f"{folder}: no {EXTRA}/{CARD_NAME}: not a SavedModel of 'extmap-tf export'")
-    return folder, ModelCard.from_json(card.read_text(), str(card))
+    return folder, ModelCard.from_json(read_bounded(card), str(card))

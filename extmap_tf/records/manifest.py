@@ -13,12 +13,30 @@ import numpy as np
 from extmap_tf import __version__
 from extmap_tf.errors import DataError
 from extmap_tf.files import local_path, sha256_of
+from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, digest_of, require_readable
 
 MANIFEST_NAME = "manifest.json"
 REFERENCE_NAME = "reference.fits"
 FORMAT = "extmap_tf records"
+KINDS = ("mocks", "survey")
+_FILE = {"name": str, "n_bytes": int, "sha256": str, "n_examples": int}
+_FORM = JsonForm(
+    "manifest",
+    {
+        "kind": str,
+        "config": dict,
+        "config_digest": str,
+        "splits": {str: [_FILE]},
+        "others": [_FILE],
+        "report": dict,
+        "software_version": str,
+    },
+    "make the records again",
+    FORMAT,
+    require_readable,
+)
 
 
 @dataclass(frozen=True)
@@ -107,24 +125,21 @@ class Manifest:
     @classmethod
     def from_json(cls, text, place):
         """Parse a manifest; `place` names it in errors."""
-        try:
-            data = json.loads(text)
-            if data.get("format") != FORMAT:
-                raise DataError(f"{place}: not a manifest of {FORMAT}")
-            require_readable(data, place)
-            return cls(
-                kind=data["kind"],
-                config=Config.from_stated(data, place),
-                splits={
-                    name: tuple(FileEntry(**shard) for shard in shards)
-                    for name, shards in data["splits"].items()
-                },
-                others=tuple(FileEntry(**entry) for entry in data["others"]),
-                report=data["report"],
-                software_version=data["software_version"],
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{place}: damaged manifest ({error}); make the records again") from None
+        data = _FORM.parse(text, place)
+        if data["kind"] not in KINDS:
+            raise DataError(f"{place}: damaged manifest (kind is {data['kind']!r}); {_FORM.advice}")
+        return cls(
+            kind=data["kind"],
+            config=Config.from_stated(data, place),
+            splits={name: _entries(shards) for name, shards in data["splits"].items()},
+            others=_entries(data["others"]),
+            report=data["report"],
+            software_version=data["software_version"],
+        )
+
+
+def _entries(files):
+    return tuple(FileEntry(**{name: file[name] for name in _FILE}) for file in files)
 
 
 def contents(config, kind):
@@ -177,7 +192,7 @@ class Records:
                 f"{path}: no {MANIFEST_NAME}, so these are no finished records; make them with "
                 "'extmap-tf records'"
             )
-        records = cls(path, Manifest.from_json(place.read_text(), str(place)))
+        records = cls(path, Manifest.from_json(read_bounded(place), str(place)))
         sizes = {file.name: file.stat().st_size for file in path.iterdir() if file.is_file()}
         records.manifest.require_files(path, sizes)
         return records

@@ -3,6 +3,7 @@
 import numpy as np
 
 from extmap_tf.errors import DataError, MismatchError, ServingError
+from extmap_tf.json_files import read_bounded
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.versions import EXTRA, find_saved_model
 
@@ -89,7 +90,7 @@ def _told(client, model):
     path = folder / EXTRA / KNOWN_ANSWER_NAME
     if not path.is_file():
         raise DataError(f"{path}: missing: export the model again")
-    return expected, KnownAnswer.from_json(path.read_text(), str(path))
+    return expected, KnownAnswer.from_json(read_bounded(path), str(path))
 
 
 def _line(name, text):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_a_mixed_precision_model_is_served_in_float32(trained, tmp_path, batch):
     (tmp_path / "t").mkdir()
     for name in ("model.keras", "domain.npz"):
         (tmp_path / "t" / name).write_bytes((trained / name).read_bytes())
-    card.replace(config=config).write(tmp_path / "t")
+    dataclasses.replace(card, config=config).write(tmp_path / "t")
     version = export(tmp_path / "t", tmp_path / "saved")
     served = Scorer(version).score_counts(**batch[0])["extinction_mean"]
     expected = summarize(model(batch[0]), 0.1)["extinction_mean"]
@@ -188,7 +189,7 @@ def test_evaluation_is_that_of_the_scored_profiles(saved_model, scorer, batch, m
 
 def test_a_model_for_other_cmds_is_refused_by_name(saved_model, mock_records, tiny_config):
     _, card = find_saved_model(saved_model)
-    other = card.replace(config=tiny_config.replace(**{"survey.cuts.max_error_mag": 0.1}))
+    other = dataclasses.replace(card, config=tiny_config.replace(**{"survey.cuts.max_error_mag": 0.1}))
     with pytest.raises(MismatchError) as caught:
         require_fit(other, "model m", Records.open(mock_records).manifest, mock_records)
     for part in ("model m", str(mock_records), "survey.cuts.max_error_mag", "0.1", "0.15"):
@@ -199,14 +200,19 @@ def test_a_model_of_another_region_is_refused_by_name(saved_model, survey_record
     _, card = find_saved_model(saved_model)
     records = Records.open(survey_records)
     far = {"sightlines.l_min_deg": 100.0, "sightlines.l_max_deg": 101.0}
-    other = card.replace(config=tiny_config.replace(**far, **{"mocks.l_deg": [100.0]}))
+    other = dataclasses.replace(card, config=tiny_config.replace(**far, **{"mocks.l_deg": [100.0]}))
     with pytest.raises(MismatchError) as caught:
         require_fit(other, "model m", records.manifest, records.path)
     for part in ("model m", "l 99.95 to 101.05", str(survey_records), "l 284 to 284.2"):
         assert part in str(caught.value)
     # In part of the region: flagged, not refused.
     near = {"sightlines.l_min_deg": 284.1, "sightlines.l_max_deg": 285.0}
-    require_fit(card.replace(config=tiny_config.replace(**near)), "model m", records.manifest, records.path)
+    require_fit(
+        dataclasses.replace(card, config=tiny_config.replace(**near)),
+        "model m",
+        records.manifest,
+        records.path,
+    )
 
 
 def test_an_edited_outcome_in_a_card_is_refused(trained):

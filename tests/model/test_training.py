@@ -1,11 +1,9 @@
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -87,34 +85,40 @@ def test_an_interrupted_training_goes_on_to_the_same_model(trained, mock_records
     assert (out / "logs" / "training.csv").read_text() == (trained / "logs" / "training.csv").read_text()
 
 
-def test_a_killed_process_can_be_gone_on_with(mock_records, tmp_path):
-    out = tmp_path / "training"
-    command = [sys.executable, "-m", "extmap_tf", "train", "--records", str(mock_records), "--out", str(out)]
-    command += ["--set", "training.epochs=200", "--set", "training.patience_epochs=200"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while not list(out.glob("checkpoints/epoch-*/state.json")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline, "no checkpoint within two minutes"
-            time.sleep(0.1)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    records, lines = Records.open(mock_records), []
-    config = records.manifest.config.replace(**{"training.epochs": 200, "training.patience_epochs": 200})
+_TRAIN = """
+import os, signal, sys
+from extmap_tf.model.training import train
+from extmap_tf.records.manifest import Records
 
-    class Stop(Exception):
-        pass
+def echo(line):
+    print(line, flush=True)
+    if line.startswith(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    def stop(line):
-        lines.append(line)
-        if line.startswith("epoch "):
-            raise Stop
+records = Records.open(sys.argv[1])
+train(records, records.manifest.config, sys.argv[2], echo=echo)
+"""
 
-    with pytest.raises(Stop):
-        train(records, config, out, echo=stop)
-    assert lines[0].startswith("going on after epoch ")
+
+def test_a_killed_training_goes_on_in_a_new_process_to_the_same_bits(mock_records, tmp_path):
+    def start(name, kill_at="never"):
+        command = [sys.executable, "-c", _TRAIN, str(mock_records), str(tmp_path / name), kill_at]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    killed = start("killed", "epoch 1/")
+    unbroken = [start("first"), start("second")]
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    again = start("killed")
+    lines = again.communicate()[0].splitlines()
+    assert again.returncode == 0
+    assert lines[0] == "going on after epoch 1 of 3"
+    for process in unbroken:
+        process.communicate()
+        assert process.returncode == 0
+    losses = {name: log_of(tmp_path / name) for name in ("first", "second", "killed")}
+    assert losses["first"] == losses["second"] == losses["killed"]
+    assert_same_weights(tmp_path / "first", tmp_path / "killed")
 
 
 def test_patience_ends_a_training_early_and_keeps_the_best(mock_records, tmp_path):

@@ -282,7 +282,7 @@ def test_another_model_than_the_one_at_hand_is_told(url, served_model, tmp_path,
         list(check_server(client, other))
     (other / "assets.extra" / "model.json").write_text(card.to_json())
     (other / "assets.extra" / "known_answer.json").write_text("{}")
-    with ModelClient(url) as client, pytest.raises(DataError, match="damaged extmap_tf known answer"):
+    with ModelClient(url) as client, pytest.raises(DataError, match="damaged known answer"):
         list(check_server(client, other))
     (other / "assets.extra" / "known_answer.json").unlink()
     with ModelClient(url) as client, pytest.raises(DataError, match="export the model again"):
