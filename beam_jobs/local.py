@@ -9,27 +9,38 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
-from apache_beam.options.pipeline_options import DirectOptions
-from apache_beam.portability.api import beam_provision_api_pb2, endpoints_pb2
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.portability.api import beam_fn_api_pb2, beam_provision_api_pb2, endpoints_pb2
 from apache_beam.runners.job import utils as job_utils
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
-from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWorkerHandler, WorkerHandler
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
+    ControlConnection,
+    GrpcWorkerHandler,
+    WorkerHandler,
+)
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from google.protobuf import json_format, text_format
+
+from extmap_tf.files import scratch_folder
 
 _URN = "extmap_tf:worker_process:v1"
 _DIED = "died.txt"
 _SECONDS_TO_DIE = 0.3
 
+# With -P and our folder last, a worker imports nothing from the folder that it is started in.
+_START = "import sys; sys.path.append(sys.argv[1]); from beam_jobs.worker import main; main(*sys.argv[2:])"
+WORKER = [sys.executable, "-P", "-c", _START, str(Path(__file__).resolve().parents[1])]
+
 
 @contextlib.contextmanager
-def local_runner(options):
+def local_runner(options: PipelineOptions) -> Iterator[FnApiRunner]:
     """FnApiRunner for Beam's options; workers' temporary files are gone when the block ends.
 
     A worker that is killed breaks its connections, and each would print a traceback from its thread.
@@ -39,12 +50,12 @@ def local_runner(options):
         retrieval_token="unused", pipeline_options=job_utils.dict_to_struct(quiet)
     )
     direct = options.view_as(DirectOptions)
-    with tempfile.TemporaryDirectory(prefix="extmap-", ignore_cleanup_errors=True) as scratch:
+    with scratch_folder() as scratch:
         environment = None
         if direct.direct_running_mode == "multi_processing":
             # For this mode the runner would insist on its own handler.
             direct.direct_running_mode = "in_memory"
-            environment = _ProcessEnvironment.from_command_string(scratch)
+            environment = _ProcessEnvironment.from_command_string(str(scratch))
         before = threading.excepthook
         threading.excepthook = lambda args: (
             None if isinstance(args.exc_value, grpc.RpcError) else before(args)
@@ -54,7 +65,7 @@ def local_runner(options):
         except Exception as error:
             # Which connection noticed first that a worker was gone, and what it said, is chance.
             with contextlib.suppress(OSError):
-                raise RuntimeError((Path(scratch) / _DIED).read_text()) from error
+                raise RuntimeError((scratch / _DIED).read_text()) from error
             raise
         finally:
             threading.excepthook = before
@@ -67,6 +78,46 @@ class _ProcessEnvironment(SubprocessSDKEnvironment):
         return _URN, self.command_string.encode()
 
 
+class _Requests:
+    """The requests to one worker: those to a dead one fail, whereas Beam lets later ones wait for ever.
+
+    Parameters
+    ----------
+    connection : ControlConnection
+        Its `push` is replaced.
+    """
+
+    def __init__(self, connection: ControlConnection):
+        self._push = connection.push
+        self._lock = threading.Lock()
+        self._open: list[Any] = []
+        self._error = ""
+        connection.push = self._push_unless_dead
+
+    def fail(self, error: str) -> None:
+        """Answer all requests with an error, those to come included."""
+        with self._lock:
+            self._error = error
+            for future in self._open:
+                self._answer(future)
+
+    def _push_unless_dead(self, request: Any) -> Any:
+        future = self._push(request)
+        if future is not None:
+            with self._lock:
+                self._open = [future, *(other for other in self._open if not other.is_done())]
+                if self._error:
+                    self._answer(future)
+        return future
+
+    def _answer(self, future: Any) -> None:
+        # Not by aborting it: who waits for the worker's data asks whether an answer is there.
+        response = beam_fn_api_pb2.InstructionResponse(
+            instruction_id=future.instruction_id, error=self._error
+        )
+        future.set(response)
+
+
 @WorkerHandler.register_environment(_URN, bytes)
 class _ProcessHandler(GrpcWorkerHandler):
     """Starts and ends one `beam_jobs.worker`."""
@@ -75,6 +126,7 @@ class _ProcessHandler(GrpcWorkerHandler):
         super().__init__(state, provision_info, grpc_server)
         self._scratch = scratch.decode()
         self._died = Path(self._scratch) / _DIED
+        self._requests = _Requests(self.control_conn)
         self._process = None
         self._closing = False
 
@@ -82,7 +134,7 @@ class _ProcessHandler(GrpcWorkerHandler):
         control = endpoints_pb2.ApiServiceDescriptor(url=self.control_address)
         options = self.provision_info.provision_info.pipeline_options
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "beam_jobs.worker", str(os.getpid()), str(self._died)],
+            [*WORKER, str(os.getpid()), str(self._died)],
             env=os.environ
             | {
                 "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
@@ -114,9 +166,9 @@ class _ProcessHandler(GrpcWorkerHandler):
         status = self._process.wait()
         if not self._closing:
             self._tell_death(status)
-            self.control_conn.abort(RuntimeError("a worker process is gone"))
+            self._requests.fail("a worker process is gone")
 
-    def _tell_death(self, status):
+    def _tell_death(self, status: int) -> None:
         how = f"was killed by signal {-status} (out of memory?)" if status < 0 else "ended by itself"
         # The first death is the cause; the other workers end because of it.
         with contextlib.suppress(FileExistsError), open(self._died, "x") as stream:

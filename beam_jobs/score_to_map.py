@@ -258,7 +258,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             n_tiles += n_shards_for(entry.n_examples, BATCH_SIZE)
     grid = manifest.config.sightlines
     handler = SavedModelHandler(model_folder, card.config, n_samples)
-    with stores.scratch_folder(out) as folder, stores.whole_upload(out) as local:
+    with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(
             lambda pipeline: build(pipeline, shards, handler, card.config.distance, folder),

@@ -2,14 +2,13 @@
 
 import math
 import os
-import tempfile
 import uuid
 
 import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from extmap_tf.files import sha256_of
+from extmap_tf.files import scratch_folder, sha256_of
 from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
 from extmap_tf.records.writing import write_tfrecords
 
@@ -37,7 +36,7 @@ def write_shard(folder, name, examples):
     -------
     FileEntry
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         local = os.path.join(scratch, name)
         with open(local, "wb") as stream:
             n_examples = write_tfrecords(stream, examples)
@@ -46,7 +45,7 @@ def write_shard(folder, name, examples):
 
 def write_bytes(folder, name, data):
     """Write a small file that is not a shard, and return its FileEntry."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         local = os.path.join(scratch, name)
         with open(local, "wb") as stream:
             stream.write(data)

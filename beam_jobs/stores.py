@@ -4,15 +4,15 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import made_parents, refuse_current, refuse_existing, take_place
+from extmap_tf.files import made_parents, refuse_existing, scratch_beside, scratch_folder, whole_path
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model
 from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records
@@ -60,25 +60,21 @@ def sizes_in(folder, pattern="**"):
 
 
 @contextlib.contextmanager
-def scratch_folder(path):
-    """A temporary neighbour of `path`, gone when the block ends."""
-    temporary = _neighbour(path, "incomplete")
+def scratch_neighbour(path: str) -> Iterator[str]:
+    """A temporary folder beside `path`, gone when the block ends."""
     if is_local(path):
-        with made_parents(temporary):
-            os.mkdir(temporary)
-            try:
-                yield temporary
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-    else:
-        try:
-            yield temporary
-        finally:
-            _delete_objects(temporary)
+        with made_parents(path), scratch_beside(path) as folder:
+            yield str(folder)
+        return
+    temporary = _neighbour(path)
+    try:
+        yield temporary
+    finally:
+        _delete_objects(temporary)
 
 
 @contextlib.contextmanager
-def whole_folder(path, overwrite=False):
+def whole_folder(path: str, overwrite: bool = False) -> Iterator[str]:
     """A scratch folder for records that takes the name `path` when the block ends well.
 
     In an object store the files are copied one by one, the manifest last: a folder without one is not
@@ -92,30 +88,26 @@ def whole_folder(path, overwrite=False):
         Whether existing records, or an empty folder, may be replaced; they are kept until the new ones are
         complete. Any other folder is somebody's own.
     """
-    path = str(path).rstrip("/") or "/"
+    path = path.rstrip("/") or "/"
+    if is_local(path):
+        with whole_path(path, overwrite, folder_with=MANIFEST_NAME) as folder:
+            folder.mkdir()
+            yield str(folder)
+        return
     refuse_patterns(path)
-    there = os.path.lexists(path) if is_local(path) else bool(sizes_in(path))
-    if there:
+    if sizes_in(path):
         if not overwrite:
             raise DataError(f"{path} exists already: choose another name or give --overwrite")
-        if is_local(path):
-            refuse_current(path)
-        records = FileSystems.exists(join(path, MANIFEST_NAME))
-        if not records and (not is_local(path) or not os.path.isdir(path) or os.listdir(path)):
-            raise DataError(f"{path} was not made by this command: choose another name")
-    if not is_local(path):
-        temporary = _neighbour(path, "incomplete")
-        try:
-            yield temporary
-        except BaseException:
-            _delete_objects(temporary)
-            raise
-        _copy_objects(temporary, path)
-        _delete_objects(temporary)
-        return
-    with scratch_folder(path) as temporary:
+        if not FileSystems.exists(join(path, MANIFEST_NAME)):
+            raise DataError(f"{path} is a folder that this command did not make: choose another name")
+    temporary = _neighbour(path)
+    try:
         yield temporary
-        take_place(Path(temporary), Path(path))
+    except BaseException:
+        _delete_objects(temporary)
+        raise
+    _copy_objects(temporary, path)
+    _delete_objects(temporary)
 
 
 @contextlib.contextmanager
@@ -124,7 +116,7 @@ def whole_upload(path):
     if is_local(path):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="extmap-") as scratch:
+    with scratch_folder() as scratch:
         local = os.path.join(scratch, path.rsplit("/", 1)[1])
         yield local
         # An object appears when it has been written whole.
@@ -148,7 +140,7 @@ def local_copy(path):
         yield path
         return
     path = str(path).rstrip("/")
-    with tempfile.TemporaryDirectory(prefix="extmap-") as scratch:
+    with scratch_folder() as scratch:
         copy = os.path.join(scratch, path.rsplit("/", 1)[1])
         for source in sizes_in(path) or [path]:
             target = copy + source[len(path) :]
@@ -205,8 +197,8 @@ def find_model(path):
     return folder, ModelCard.from_json(read_bytes(place), place)
 
 
-def _neighbour(path, what):
-    return f"{str(path).rstrip('/')}.{what}-{uuid.uuid4().hex[:8]}"
+def _neighbour(path: str) -> str:
+    return f"{path.rstrip('/')}.incomplete-{uuid.uuid4().hex[:8]}"
 
 
 def _delete_objects(folder):

@@ -1,20 +1,37 @@
 """Outputs that appear whole or not at all."""
 
 import contextlib
+import ctypes
+import errno
+import fcntl
+import glob
 import hashlib
 import os
 import re
 import shutil
+import tempfile
 import uuid
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
-from extmap_tf.errors import DataError
+from extmap_tf.errors import DataError, ExtmapError
 
 CHECKSUMS_NAME = "SHA256SUMS"
 
+PathLike = str | os.PathLike[str]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Of Linux: the folder that relative paths start from, and a flag of renameat2.
+_HERE = -100
+_RENAME_EXCHANGE = 2
+
+_OLD = "replaced"
+
 
 @contextlib.contextmanager
-def whole_file(path, mode="w", overwrite=False):
+def whole_file(path: PathLike, mode: str = "w", overwrite: bool = False) -> Iterator[IO[Any]]:
     """Open a temporary neighbour of `path` that takes its name when the block ends well.
 
     Parameters
@@ -37,24 +54,103 @@ def whole_file(path, mode="w", overwrite=False):
 
 
 @contextlib.contextmanager
-def whole_path(path, overwrite=False, folder_with=None):
+def whole_path(path: PathLike, overwrite: bool = False, folder_with: str | None = None) -> Iterator[Path]:
     """As `whole_file`, for a file or folder that other code makes at the yielded path.
 
-    `folder_with` is as in `refuse_existing`.
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+        Without it, whatever took the name while the block ran stays, and this one is an error.
+    folder_with : str, optional
+        As in `refuse_existing`.
+
+    Raises
+    ------
+    DataError
+        What is there may not be replaced.
+    OSError
+        It names `path`, where the yielded one or none was named.
     """
     refuse_existing(path, overwrite, folder_with)
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.incomplete{path.suffix}")
-    with made_parents(path):
-        try:
-            yield temporary
-            take_place(temporary, path)
-        finally:
-            _remove(temporary)
+    with made_parents(path), _told_as(path), scratch_beside(path) as scratch:
+        temporary = scratch / path.name
+        yield temporary
+        _take_place(temporary, path, overwrite, folder_with)
 
 
 @contextlib.contextmanager
-def made_parents(path):
+def scratch_beside(path: PathLike) -> Iterator[Path]:
+    """A hidden folder beside `path`, gone when the block ends; those of killed runs go with it."""
+    path = Path(path)
+    with _own_folder(path.parent, f".{path.name}.", ".incomplete", _bring_back(path)) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder, gone when the block ends; those of killed runs go with it."""
+    with _own_folder(Path(tempfile.gettempdir()), ".extmap_tf.", ".scratch") as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _own_folder(
+    parent: Path, prefix: str, suffix: str, rescue: Callable[[Path], None] = lambda folder: None
+) -> Iterator[Path]:
+    """A new folder that is locked while the block runs; one like it without a lock is a killed run's."""
+    for leftover in parent.glob(glob.escape(prefix) + "[0-9a-f]" * 8 + suffix):
+        with contextlib.suppress(OSError), _locked(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            rescue(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = parent / f"{prefix}{uuid.uuid4().hex[:8]}{suffix}"
+    with contextlib.ExitStack() as stack:
+        while not folder.exists():
+            folder.mkdir()
+            # A file system without locks has none that others could take.
+            with contextlib.suppress(OSError):
+                stack.enter_context(_locked(folder, fcntl.LOCK_EX))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(number, how)
+        yield
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _told_as(path: Path) -> Iterator[None]:
+    """Errors name `path` where they name what is at work on it, or where a full disk names nothing."""
+    at_work = re.compile(
+        rf"{re.escape(str(path.parent / f'.{path.name}.'))}\w{{8}}\.incomplete(/{re.escape(path.name)})?"
+    )
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL or "space on disk" in str(error)
+        named = at_work.sub(lambda found: str(path), os.fsdecode(error.filename or ""))
+        if not full and named == (error.filename or ""):
+            raise
+        number = errno.ENOSPC if error.errno is None else error.errno
+        raise OSError(number, os.strerror(number), named or str(path)) from error
+    except ExtmapError as error:
+        named = at_work.sub(lambda found: str(path), str(error))
+        if named == str(error):
+            raise
+        raise type(error)(named) from error
+
+
+@contextlib.contextmanager
+def made_parents(path: PathLike) -> Iterator[None]:
     """Make the folders above `path`; those that were not there are gone again if the block fails."""
     parents = [folder for folder in Path(path).parents if not folder.exists()]
     try:
@@ -73,7 +169,7 @@ def made_parents(path):
         raise
 
 
-def local_path(path):
+def local_path(path: PathLike) -> Path:
     """`path` as a pathlib.Path; DataError if it names another file system or nothing at all."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(path)):
         raise DataError(f"{path}: only local paths can be used here: copy it to or from this machine")
@@ -82,7 +178,7 @@ def local_path(path):
     return Path(path)
 
 
-def refuse_existing(path, overwrite=False, folder_with=None):
+def refuse_existing(path: PathLike, overwrite: bool = False, folder_with: str | None = None) -> None:
     """Raise DataError if `path` exists and may not be replaced.
 
     Parameters
@@ -102,51 +198,87 @@ def refuse_existing(path, overwrite=False, folder_with=None):
         own = folder_with and os.path.exists(os.path.join(path, folder_with))
         if not own and (folder_with is None or os.listdir(path)):
             raise DataError(f"{path} is a folder that this command did not make: choose another name")
-        refuse_current(path)
+        _refuse_current(path)
     elif folder_with:
         raise DataError(f"{path} is a file, not a folder to replace: choose another name")
 
 
-def refuse_current(path):
+def _refuse_current(path: PathLike) -> None:
     """Raise DataError if replacing the folder `path` would take away the one that we are in."""
     if Path(path).resolve() in (Path.cwd(), *Path.cwd().parents):
         raise DataError(f"{path} holds the folder you are in, which cannot be replaced: choose another name")
 
 
-def take_place(temporary, path):
-    """Give a finished file or folder its name; a folder that has it goes only when the new one is there.
-
-    Parameters
-    ----------
-    temporary, path : pathlib.Path
-    """
-    if path.is_dir():
-        old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-        os.rename(path, old)
-        try:
+def _take_place(temporary: Path, path: Path, overwrite: bool, folder_with: str | None) -> None:
+    """Give a finished file or folder its name; what has it is replaced in one step, or not at all."""
+    try:
+        if not temporary.is_dir():
+            os.replace(temporary, path) if overwrite else _name_file(temporary, path)
+        elif overwrite and path.is_dir():
+            refuse_existing(path, overwrite, folder_with)
+            _replace_folder(temporary, path)
+        else:
+            # Only an empty folder would be replaced by this.
             os.rename(temporary, path)
-        except BaseException:
-            if not os.path.lexists(path):
-                os.rename(old, path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise
-        _remove(old)
-    else:
-        os.replace(temporary, path)
+        raise DataError(
+            f"{path} was made by another run while this one was at work: choose another name or give "
+            "--overwrite"
+        ) from None
 
 
-def _remove(path):
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _name_file(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+            raise
+        # A file system without links.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.rename(temporary, path)
 
 
-def sha256_of(stream):
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Let two folders change names; what `path` was is then in the scratch folder, which goes."""
+    if _exchange(temporary, path):
+        return
+    old = temporary.with_name(_OLD)
+    os.rename(path, old)
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        _bring_back(path)(temporary.parent)
+        raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and not rename(
+        _HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE
+    )
+
+
+def _bring_back(path: Path) -> Callable[[Path], None]:
+    """What gives a folder its name again that a run was replacing when it ended."""
+
+    def rescue(scratch: Path) -> None:
+        old = scratch / _OLD
+        if os.path.lexists(old) and not os.path.lexists(path):
+            os.rename(old, path)
+
+    return rescue
+
+
+def sha256_of(stream: Any) -> str:
     """Hexadecimal SHA-256 of a binary stream, read in blocks."""
     return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_checksums(folder, names, within="."):
+def write_checksums(folder: PathLike, names: Iterable[PathLike], within: str = ".") -> None:
     """Write ``SHA256SUMS`` into the folder `within` of `folder`; ``sha256sum --check`` reads it in `folder`.
 
     Parameters
@@ -157,14 +289,14 @@ def write_checksums(folder, names, within="."):
     within : str
     """
     lines = []
-    for name in sorted(Path(name).as_posix() for name in names):
+    for name in sorted(Path(found).as_posix() for found in names):
         with open(Path(folder) / name, "rb") as stream:
             lines.append(f"{sha256_of(stream)}  {name}\n")
     with whole_file(Path(folder) / within / CHECKSUMS_NAME, overwrite=True) as stream:
         stream.writelines(lines)
 
 
-def verify_checksums(folder, within="."):
+def verify_checksums(folder: PathLike, within: str = ".") -> None:
     """Check the files that `write_checksums` listed; DataError names the first that is not as it was."""
     folder = Path(folder)
     place = folder / within / CHECKSUMS_NAME

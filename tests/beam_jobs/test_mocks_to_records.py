@@ -128,7 +128,7 @@ def test_overwrite_never_replaces_a_folder_of_somebodys_own(tiny_config, tmp_pat
     out = tmp_path / "records"
     out.mkdir()
     (out / "thesis.txt").write_text("x")
-    with pytest.raises(DataError, match="was not made by this command"):
+    with pytest.raises(DataError, match="this command did not make"):
         job.make_records(tiny_config, str(out), overwrite=True)
     assert (out / "thesis.txt").read_text() == "x"
     assert [path.name for path in tmp_path.iterdir()] == ["records"]

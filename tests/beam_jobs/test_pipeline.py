@@ -35,7 +35,10 @@ without_cloud = pytest.mark.skipif(
         ),
     ],
 )
-def test_options_that_cannot_be_are_one_line_and_leave_nothing(flag, message, tiny_config, tmp_path, capsys):
+def test_options_that_cannot_be_are_one_line_and_leave_nothing(
+    flag, message, tiny_config, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("beam_jobs.pipeline._SECONDS_TO_ANSWER", 1.0)
     with pytest.raises((ConfigError, DataError), match=message) as caught:
         make_records(tiny_config, str(tmp_path / "r"), beam_argv=[flag])
     assert "\n" not in str(caught.value)
@@ -80,26 +83,6 @@ def test_a_job_that_fails_half_way_keeps_the_records_that_were_there(
 
     monkeypatch.setattr("beam_jobs.shards.write_bytes", fail)
     with pytest.raises(DataError, match="half-way"):
-        make_records(tiny_config, str(out), overwrite=True)
-    Records.open(out).verify()
-    assert [path.name for path in tmp_path.iterdir()] == ["records"]
-
-
-def test_records_come_back_where_the_new_ones_cannot_take_their_name(
-    tiny_config, mock_records, tmp_path, monkeypatch
-):
-    out = tmp_path / "records"
-    shutil.copytree(mock_records, out)
-    rename = os.rename
-
-    def fail_once(source, target):
-        if str(target) == str(out) and ".incomplete-" in str(source):
-            raise OSError("half-way")
-        rename(source, target)
-
-    monkeypatch.setattr("os.rename", fail_once)
-    monkeypatch.setattr("beam_jobs.mocks_to_records.run", lambda *_: None)
-    with pytest.raises(OSError, match="half-way"):
         make_records(tiny_config, str(out), overwrite=True)
     Records.open(out).verify()
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
@@ -181,7 +164,7 @@ def test_a_stopped_job_says_so_in_a_line_and_leaves_nothing(number, status, line
     if workers:
         wait_for(lambda: len(children_of(job.pid)) >= 2, job)
     else:
-        wait_for(lambda: list(tmp_path.glob("r.incomplete-*/*tfrecord*")), job)
+        wait_for(lambda: list(tmp_path.glob(".r.*.incomplete/r/*tfrecord*")), job)
     time.sleep(1.0)
     workers_before = children_of(job.pid)
     # The terminal sends Ctrl-C to the whole group.
@@ -190,17 +173,26 @@ def test_a_stopped_job_says_so_in_a_line_and_leaves_nothing(number, status, line
     assert job.returncode == status
     assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
     assert not [pid for pid in workers_before if os.path.exists(f"/proc/{pid}")]
-    assert list((tmp_path / "scratch").glob("extmap-*")) == []
+    assert list((tmp_path / "scratch").glob(".extmap_tf.*")) == []
 
 
-def test_a_worker_that_is_killed_ends_the_job_with_a_line(tmp_path):
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 6.0])
+def test_a_worker_that_is_killed_ends_the_job_with_a_line(seconds, tmp_path):
     job = start_job(tmp_path, *TWO_PROCESSES)
-    workers = wait_for(lambda: len(found := children_of(job.pid)) >= 2 and found, job)
-    time.sleep(6.0)
-    os.kill(workers[0], signal.SIGKILL)
+    worker = wait_for(lambda: children_of(job.pid), job)[0]
+    time.sleep(seconds)
+    os.kill(worker, signal.SIGKILL)
     assert "a worker process was killed by signal 9 (out of memory?)" in told(job)
     assert job.returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_workers_that_end_at_once_end_the_job_with_a_line(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("beam_jobs.local.WORKER", [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(DataError, match="a worker process ended by itself"):
+        make_records(tiny_config, str(tmp_path / "r"), beam_argv=TWO_PROCESSES)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_end_with_a_job_that_was_killed(tmp_path):
@@ -215,10 +207,14 @@ def test_workers_end_with_a_job_that_was_killed(tmp_path):
 
 
 def test_worker_processes_make_what_one_process_makes_and_say_nothing(
-    tiny_config, mock_records, tmp_path, capfd
+    tiny_config, mock_records, tmp_path, capfd, monkeypatch
 ):
+    # A name of the standard library that Beam imports: nothing of the current folder is.
+    (tmp_path / "html.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
     make_records(tiny_config, str(tmp_path / "r"), beam_argv=TWO_PROCESSES, examples_per_shard=100)
     assert Records.open(tmp_path / "r").manifest.splits == Records.open(mock_records).manifest.splits
+    assert not (tmp_path / "imported").exists()
     err = capfd.readouterr().err.replace("\r", "\n")
     assert all(line.startswith("mocks (") for line in err.split("\n") if line), err
 

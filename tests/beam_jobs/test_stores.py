@@ -164,7 +164,7 @@ def test_stars_that_are_not_there_are_missed_at_once(bucket, tiny_config):
 
 def test_what_is_no_records_folder_is_never_replaced(bucket, tiny_config):
     bucket["bucket://b/mine/thesis.tex"] = b"..."
-    with pytest.raises(DataError, match="was not made by this command"):
+    with pytest.raises(DataError, match="this command did not make"):
         mocks_to_records.make_records(tiny_config, "bucket://b/mine", overwrite=True)
     assert list(bucket) == ["bucket://b/mine/thesis.tex"]
 

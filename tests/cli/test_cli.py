@@ -511,10 +511,10 @@ def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, caps
 
 
 def test_an_ignored_signal_stays_ignored():
+    def interrupt(args):
+        os.kill(os.getpid(), signal.SIGINT)
+
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    interrupt = Command(
-        "interrupt", "", lambda parser: None, lambda args: os.kill(os.getpid(), signal.SIGINT)
-    )
     try:
         assert run_command(Command("stop", "Stop.", lambda parser: None, interrupt), []) == 0
     finally:
