@@ -1,49 +1,74 @@
 """Which column of a table is which: the names that surveys and archives use."""
 
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+
 from extmap_tf.errors import DataError
 
 POSITIONS = {
     "l": ("glon", "_glon", "gal_lon", "l_deg", "l"),
     "b": ("glat", "_glat", "gal_lat", "b_deg", "b"),
-    "ra": ("ra", "raj2000", "_raj2000", "ra_icrs", "_ra_icrs", "ra_deg", "_ra"),
-    "dec": ("dec", "decl", "dej2000", "_dej2000", "de_icrs", "_de_icrs", "dec_deg", "_de"),
+    "ra": ("ra", "raj2000", "_raj2000", "ra_icrs", "_ra_icrs", "ra_deg", "radeg", "_ra", "ra_j2000", "s_ra"),
+    "dec": (
+        *("dec", "decl", "dej2000", "_dej2000", "de_icrs", "_de_icrs", "dec_deg", "decdeg", "_de"),
+        *("dec_j2000", "s_dec", "de", "dec_icrs", "decj2000"),
+    ),
 }
-_FLAGS = {"ph_qual": ("ph_qual", "qflg", "qfl"), "cc_flg": ("cc_flg", "cflg")}
-_MAGNITUDES = {
-    "J": ("j_m", "jmag", "j_mag"),
-    "H": ("h_m", "hmag", "h_mag"),
-    "K": ("k_m", "kmag", "ksmag", "ks_m", "k_mag", "ks_mag"),
-}
-_ERRORS = {
-    "J": ("j_msigcom", "e_jmag", "j_mag_err", "jmag_err"),
-    "H": ("h_msigcom", "e_hmag", "h_mag_err", "hmag_err"),
-    "K": ("k_msigcom", "e_kmag", "e_ksmag", "k_mag_err", "ks_mag_err", "kmag_err"),
-}
+_FLAGS = {"ph_qual": ("ph_qual", "qflg", "qfl", "phqual"), "cc_flg": ("cc_flg", "cflg", "ccflg")}
+
+# How tables that join 2MASS with other surveys mark its columns.
+_OF_2MASS = re.compile(r"^_?(?:2mass|tmass|twomass|tm|psc|fp_psc)_*(?:psc)?[_.]+|[_.]+(?:2mass|tmass|twomass|psc)$")
 
 
-def survey_names(survey):
-    """The column names (lower case) known for each role, the preferred first."""
+def survey_names(survey) -> dict[str, tuple[str, ...]]:
+    """The column names known for each role, lower case but for lone letters, the preferred first."""
     names = dict(POSITIONS) | dict(_FLAGS)
     for role, band in (("blue", survey.blue.name), ("red", survey.red.name)):
-        letter = "K" if band.upper() == "KS" else band.upper()
-        names[role] = _MAGNITUDES.get(letter, (f"{band.lower()}mag", f"{band.lower()}_mag"))
-        names[f"{role}_error"] = _ERRORS.get(letter, (f"e_{band.lower()}mag", f"{band.lower()}_mag_err"))
+        names |= band_names(role, band)
     return names
 
 
-def find_columns(available, known, given, place):
+def band_names(role: str, band: str) -> dict[str, tuple[str, ...]]:
+    """Names of a band's magnitude, error and limit flag, for the roles ROLE, ROLE_error and ROLE_limit."""
+    is_k = band.upper() in ("K", "KS")
+    letters = ("k", "ks") if is_k else (band.lower(),)
+    names = {role: [], f"{role}_error": [], f"{role}_limit": []}
+    for x in letters:
+        names[role] += [f"{x}_m", f"{x}mag", f"{x}_mag", f"mag_{x}", x.capitalize()]
+        names[f"{role}_error"] += [
+            *(f"{x}_msigcom", f"e_{x}mag", f"{x}_mag_err", f"{x}mag_err", f"{x}_msig", f"{x}_err", f"e_{x}"),
+            *(f"{x}_mag_error", f"{x}mag_error", f"{x}_error", f"err_{x}", f"{x}err", f"e_{x}_mag"),
+            *(f"{x}_m_err", f"{x}_m_error", f"sigma_{x}", f"{x}_sigma", f"{x}_unc", f"mag_err_{x}"),
+        ]
+        names[f"{role}_limit"] += [f"l_{x}mag", f"l_{x}_mag", f"l_{x}_m", f"l_{x}"]
+    return {key: tuple(values) for key, values in names.items()}
+
+
+def find_columns(
+    available: Sequence[str],
+    known: Mapping[str, Sequence[str]],
+    given: Mapping[str, str],
+    place: str,
+    single: Sequence[str] = (),
+) -> dict[str, str]:
     """The column that plays each role.
+
+    A name counts as it is, without a mark of 2MASS (tmass_j, j_m_2mass) only where none does as it is.
 
     Parameters
     ----------
     available : sequence of str
         The table's columns.
     known : dict of str to tuple of str
-        For each role the names to look for, lower case, the preferred first.
+        For each role the names to look for, the preferred first: lower case, but a lone letter counts only as
+        it stands.
     given : dict of str to str
         Names that the user gave; these must exist.
     place : str
         The table's name, for messages.
+    single : sequence of str
+        Roles of which no two columns may look, unless the user chose.
 
     Returns
     -------
@@ -53,37 +78,80 @@ def find_columns(available, known, given, place):
     Raises
     ------
     DataError
-        A given role or column does not exist.
+        A given role or column does not exist, or a role of `single` has several columns.
     """
     for role, column in given.items():
         if role not in known:
             raise DataError(f"{place}: no column role {role!r}; roles are {', '.join(known)}")
         if column not in available:
-            raise DataError(f"{place}: no column {column!r} for {role}; {what_there_is(available)}")
-    lower = {}
-    for column in available:
-        lower.setdefault(column.lower(), column)
+            raise DataError(
+                f"{place}: no column {column!r} for {role}; {what_there_is(available, [column])}"
+            )
     found = {}
     for role, names in known.items():
-        matches = [given[role]] if role in given else [lower[n] for n in names if n in lower]
-        # A lone letter counts only as it stands: B is a magnitude, b a latitude.
-        matches = [m for m in matches if role in given or len(m) > 1 or m in names]
+        matches = [given[role]] if role in given else _matches(available, names)
+        if role in single and len(set(matches)) > 1:
+            raise DataError(
+                f"{place}: more than one column may be the {role}: {', '.join(dict.fromkeys(matches))}; "
+                f"choose with --column {role}=NAME"
+            )
         if matches:
             found[role] = matches[0]
     return found
 
 
-def missing_column(role, known, available, place, what):
+def _matches(available, names):
+    """Columns that have one of the names, in the order of the names."""
+    plain = _with_names({column: column for column in available}, names)
+    if plain:
+        return plain
+    bare = {column: _OF_2MASS.sub("", column.lower()) for column in available}
+    bare = {column: name for column, name in bare.items() if name != column.lower()}
+    # A prefix says which survey's letter it is: tmass_j is as plain as J.
+    return _with_names({c: name.capitalize() if len(name) <= 2 else name for c, name in bare.items()}, names)
+
+
+def _with_names(columns, names):
+    found = []
+    for name in names:
+        for column, spelled in columns.items():
+            lone = len(name) <= 2 and name not in ("ra", "de")
+            if spelled == name or (not lone and spelled.lower() == name):
+                found.append(column)
+    return found
+
+
+def missing_column(
+    role: str, known: Mapping[str, Sequence[str]], available: Sequence[str], place: str, what: str
+) -> DataError:
     """The error for a table without a column it needs."""
-    wanted = " or ".join(known[role])
+    wanted = " or ".join(known[role][:8])
     return DataError(
-        f"{place}: no column for {what} (looked for {wanted}); {what_there_is(available)}; "
+        f"{place}: no column for {what} (looked for {wanted}); {what_there_is(available, known[role])}; "
         f"name it with --column {role}=NAME"
     )
 
 
-def what_there_is(available):
-    """A phrase that lists a table's columns."""
+def what_there_is(available: Sequence[str], wanted: Sequence[str] = ()) -> str:
+    """A phrase that lists a table's columns, and of many those whose names are closest to the wanted ones."""
     shown = ", ".join(available[:40])
-    more = f" and {len(available) - 40} more" if len(available) > 40 else ""
-    return f"the table has {shown}{more}"
+    if len(available) > 40:
+        shown += f" and {len(available) - 40} more"
+    if close := closest(available, wanted):
+        return f"the table has {shown}; closest: {', '.join(close)}"
+    return f"the table has {shown}"
+
+
+def closest(available: Sequence[str], wanted: Sequence[str], n: int = 3) -> list[str]:
+    """The columns whose names are most like one of the wanted, at most `n`."""
+    scores = {}
+    for column in available[:2000]:
+        bare = _OF_2MASS.sub("", column.lower())
+        ratio = max(
+            (difflib.SequenceMatcher(None, bare, name.lower()).ratio() for name in wanted), default=0.0
+        )
+        # A name with a part that is wanted: gaia_ra, J_best.
+        parts = set(re.split(r"[_.\s]+", column.lower()))
+        if ratio >= 0.75 or any(name.lower() in parts for name in wanted):
+            scores[column] = ratio
+    return sorted(scores, key=scores.get, reverse=True)[:n]

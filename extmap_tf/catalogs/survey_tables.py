@@ -1,17 +1,55 @@
 """Star tables of a survey, from any of the formats that archives give them in, as batches of stars."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
 import numpy as np
 
 from extmap_tf.catalogs.columns import find_columns, missing_column, survey_names
 from extmap_tf.catalogs.cuts import apply_cuts, flag_index
+from extmap_tf.catalogs.formats.base import DEFAULT_BATCH_ROWS, Table
 from extmap_tf.catalogs.stars import StarBatch
-from extmap_tf.catalogs.tables import DEFAULT_BATCH_ROWS, open_table
+from extmap_tf.catalogs.tables import open_tables, table_for
+from extmap_tf.catalogs.units import angle_unit, convert, factor
 from extmap_tf.errors import DataError
+from extmap_tf.settings.config import SurveyConfig
+from extmap_tf.surveys.observing import photometric_error
 
-_DEGREES = ("deg", "degree", "degrees", "degs", "°")
+_POSITIONS = ("l", "b", "ra", "dec")
+_ERRORS = ("blue_error", "red_error")
+_TEXTS = ("ph_qual", "cc_flg", "blue_limit", "red_limit")
+# Of these, two columns that look alike are two surveys' and a guess would be wrong in silence.
+_SINGLE = ("blue", "red", *_ERRORS)
 
 
-def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BATCH_ROWS):
+@dataclass(frozen=True)
+class Reading:
+    """How tables of a survey are read.
+
+    Parameters
+    ----------
+    columns : dict of str to str
+        Names of columns where they are not the known ones, by role: l, b, ra, dec, blue, red, blue_error,
+        red_error, ph_qual, cc_flg (2MASS flags), blue_limit, red_limit (any text: the magnitude is a limit).
+    errors_from_survey : bool
+        Take the errors of tables without a column for them from the survey's model of its noise.
+    accept_partial : bool
+        Read tables, too, whose own source says that rows are missing.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    errors_from_survey: bool = False
+    accept_partial: bool = False
+
+
+def read_survey_table(
+    stream: BinaryIO,
+    name: str,
+    survey: SurveyConfig,
+    reading: Reading = Reading(),
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+) -> Iterator[StarBatch]:
     """Read the stars that pass the survey's cuts.
 
     Parameters
@@ -22,9 +60,7 @@ def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BAT
         The table's path, for messages.
     survey : SurveyConfig
         Names of the bands, and the cuts.
-    columns : dict of str to str, optional
-        Names of columns where they are not the known ones, by role: l, b, ra, dec (degrees), blue, red,
-        blue_error, red_error (magnitudes), ph_qual, cc_flg (2MASS flags).
+    reading : Reading
     batch_rows : int
         About so many rows a batch; memory is bounded by it.
 
@@ -32,25 +68,27 @@ def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BAT
     ------
     StarBatch
         In the table's order. Positions are the table's Galactic coordinates, or converted from ra, dec (ICRS,
-        or FK5 J2000, which differs by less than 0.1 arcsec).
+        or FK5 J2000, which differs by less than 0.1 arcsec). Of a document with several tables the one is read
+        that has the columns.
 
     Raises
     ------
     DataError
-        The file is empty, truncated, corrupted, in no known format or lacks a column.
+        The file is empty, truncated, corrupted, in no known format, lacks a column or has one in a unit that
+        is not of its quantity.
     """
-    table = open_table(stream, name)
-    column = _roles(table, survey, columns or {})
-    flags = [role for role in ("ph_qual", "cc_flg") if role in column]
+    table, column = _open(stream, name, survey, reading)
+    flags = [role for role in _TEXTS if role in column]
     numbers = [used for role, used in column.items() if role not in flags]
-    bands = (survey.blue.name, survey.red.name)
-    for batch in table.batches(numbers, [column[role] for role in flags], batch_rows):
-        values = {role: batch[used] for role, used in column.items()}
+    texts = [column[role] for role in flags]
+    bands = {"blue": survey.blue, "red": survey.red}
+    for batch in table.batches(numbers, texts, batch_rows, reading.accept_partial):
+        values = {role: _converted(table, role, used, batch[used]) for role, used in column.items()}
+        magnitudes = {band.name: values[role] for role, band in bands.items()}
+        errors = {band.name: _errors(values, role, band) for role, band in bands.items()}
         position = [values[role] for role in (("l", "b") if "l" in column else ("ra", "dec"))]
-        magnitudes = dict(zip(bands, (values["blue"], values["red"]), strict=True))
-        errors = dict(zip(bands, (values["blue_error"], values["red_error"]), strict=True))
         letters = (values.get("ph_qual"), values.get("cc_flg"))
-        kept, rejected = apply_cuts(survey.cuts, bands, magnitudes, errors, *letters, *position)
+        kept, rejected = apply_cuts(survey.cuts, tuple(magnitudes), magnitudes, errors, *letters, *position)
         l_deg, b_deg = (angle[kept] for angle in position)
         if "l" not in column:
             l_deg, b_deg = _equatorial_to_galactic(l_deg, b_deg)
@@ -63,7 +101,9 @@ def read_survey_table(stream, name, survey, columns=None, batch_rows=DEFAULT_BAT
         )
 
 
-def describe_table(stream, name, survey, columns=None):
+def describe_table(
+    stream: BinaryIO, name: str, survey: SurveyConfig, reading: Reading = Reading()
+) -> tuple[str, dict[str, str]]:
     """Which format and which columns `read_survey_table` would read.
 
     Returns
@@ -77,14 +117,37 @@ def describe_table(stream, name, survey, columns=None):
     DataError
         As `read_survey_table`, for what the header shows.
     """
-    table = open_table(stream, name)
-    return table.format, _roles(table, survey, columns or {})
+    table, column = _open(stream, name, survey, reading)
+    return table.format, column
 
 
-def _roles(table, survey, given):
+def _open(stream, name, survey, reading):
+    return table_for(open_tables(stream, name), lambda table: _roles(table, survey, reading))
+
+
+def _converted(table, role, used, values):
+    if role in _TEXTS:
+        return values
+    unit, place = table.units.get(used), f"{table.name}: column {used}"
+    if role in _POSITIONS:
+        return convert(values, angle_unit(unit, role, used in table.sexagesimal), "deg", place)
+    return convert(values, unit, "mag", place)
+
+
+def _errors(values, role, band):
+    """The errors of a band; infinite, as those of upper limits, where a flag says that the magnitude is a limit."""
+    error = values.get(f"{role}_error")
+    if error is None:
+        error = photometric_error(values[role], band)
+    limit = values.get(f"{role}_limit")
+    return error if limit is None else np.where(np.char.strip(limit) != b"", np.inf, error)
+
+
+def _roles(table: Table, survey: SurveyConfig, reading: Reading) -> dict[str, str]:
     """The column for each role that is read: one pair of coordinates, magnitudes, errors, flags if any."""
+    given = reading.columns
     known = survey_names(survey)
-    found = find_columns(table.names, known, given, table.name)
+    found = find_columns(table.names, known, given, table.name, _SINGLE)
     pairs = [("l", "b"), ("ra", "dec")]
     if any(role in given for role in pairs[1]):
         pairs.reverse()
@@ -95,39 +158,40 @@ def _roles(table, survey, given):
         )
         raise missing_column(role, known, table.names, table.name, f"the position ({role})")
     blue, red = survey.blue.name, survey.red.name
-    needed = {
-        "blue": f"the {blue} magnitude",
-        "red": f"the {red} magnitude",
-        "blue_error": f"the {blue} error",
-        "red_error": f"the {red} error",
-    }
+    needed = {"blue": f"the {blue} magnitude", "red": f"the {red} magnitude"}
+    if not reading.errors_from_survey:
+        needed |= {"blue_error": f"the {blue} error", "red_error": f"the {red} error"}
     if survey.cuts.cc_flg_keep:
         needed["cc_flg"] = "the contamination flag that cc_flg_keep asks for"
     for role, what in needed.items():
         if role not in found:
-            raise missing_column(role, known, table.names, table.name, what)
-    for role in position:
-        unit = table.units.get(found[role], "deg")
-        if unit.lower() not in _DEGREES:
-            raise DataError(
-                f"{table.name}: column {found[role]} is in {unit!r}, positions must be in degrees"
-            )
-    roles = [*position, "blue", "red", "blue_error", "red_error"]
+            error = missing_column(role, known, table.names, table.name, what)
+            more = " or take the survey's own with --errors-from-survey" if role in _ERRORS else ""
+            raise DataError(f"{error}{more}")
     if "ph_qual" in given and None in (flag_index(blue), flag_index(red)):
         raise DataError(
             f"{table.name}: ph_qual speaks of J, H and Ks, the survey's bands are {blue} and {red}"
         )
-    roles += ["ph_qual"] if "ph_qual" in found else []
+    roles = [*position, "blue", "red", *_ERRORS, "ph_qual", "blue_limit", "red_limit"]
     roles += ["cc_flg"] if survey.cuts.cc_flg_keep else []
+    column = {role: found[role] for role in roles if role in found}
+    _require_distinct(table, column)
+    for role, used in column.items():
+        if role not in _TEXTS:
+            wanted = "deg" if role in _POSITIONS else "mag"
+            factor(table.units.get(used), wanted, f"{table.name}: column {used}")
+    return column
+
+
+def _require_distinct(table, column):
     players = {}
-    for role in roles:
-        if found[role] in players:
+    for role, used in column.items():
+        if used in players:
             raise DataError(
-                f"{table.name}: column {found[role]} cannot be both {players[found[role]]} and {role}; "
+                f"{table.name}: column {used} cannot be both {players[used]} and {role}; "
                 f"name another with --column {role}=NAME"
             )
-        players[found[role]] = role
-    return {role: found[role] for role in roles}
+        players[used] = role
 
 
 def _equatorial_to_galactic(ra_deg, dec_deg):

@@ -1,0 +1,1 @@
+"""One module for each family of table formats; `extmap_tf.catalogs.tables` recognises them."""

@@ -1,0 +1,176 @@
+"""What all tables have in common, whatever their format, and the bounds that all readers keep."""
+
+import contextlib
+import csv
+import logging
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from extmap_tf.catalogs.completeness import cut_off, stated_rows
+from extmap_tf.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_BATCH_ROWS = 65536
+
+MAX_HEADER_BYTES = 1 << 22
+"""A header is read up to this many bytes."""
+MAX_LINE_BYTES = 1 << 24
+"""No line of text and no row of a binary table may be longer."""
+MAX_WHOLE_BYTES = 1 << 29
+"""What is held whole - a VOTable, or any table whose columns are written again - may have so many bytes after
+decompression. Reading such a VOTable takes about three times as much."""
+MAX_REMARKS = 10_000
+
+# In the messages of pyarrow, astropy and h5py.
+_TRUNCATION_SIGNS = ("truncated", "end-of-stream", "magic bytes", "not multiple of 2880")
+PARSER_ERRORS = (
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    csv.Error,
+    zlib.error,
+    pa.ArrowException,
+)
+
+
+class Table:
+    """A table whose columns are known and whose rows have not been read yet.
+
+    Attributes
+    ----------
+    format : str
+        What it was recognised as.
+    title : str
+        What its document calls it, if it holds several.
+    names : tuple of str
+        Its columns.
+    units : dict of str to str
+        Units of the columns that state one.
+    sexagesimal : set of str
+        Columns whose cells turned out to be in base 60, once they have been read.
+    remarks : list of str
+        What the document says beside its rows, as far as it has been read.
+    stated_rows : int or None
+        How many rows the header promises.
+    """
+
+    format = ""
+    title = ""
+
+    def __init__(self, stream: BinaryIO, name: str):
+        self.stream = stream
+        self.name = name
+        self.names: tuple[str, ...] = ()
+        self.units: dict[str, str] = {}
+        self.sexagesimal: set[str] = set()
+        self.remarks: list[str] = []
+        self.stated_rows: int | None = None
+
+    def batches(
+        self,
+        numbers: Sequence[str],
+        texts: Sequence[str] = (),
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+        accept_partial: bool = False,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the rows in order, some at a time.
+
+        Parameters
+        ----------
+        numbers : sequence of str
+            Columns wanted as float64, NaN where missing or masked.
+        texts : sequence of str
+            Columns wanted as text of up to 3 bytes (dtype S3), empty where missing.
+        batch_rows : int
+            About so many rows at a time.
+        accept_partial : bool
+            Whether a table may be read whose own source says that rows are missing.
+
+        Yields
+        ------
+        dict of str to ndarray [n_rows]
+
+        Raises
+        ------
+        DataError
+            The file ends too early, a row is not as the header says, or the source says that the table is not
+            whole.
+        """
+        self._require_whole(None, accept_partial)
+        n_read = 0
+        batches = self._batches(list(dict.fromkeys(numbers)), list(dict.fromkeys(texts)), batch_rows)
+        while True:
+            with readable(self.name, n_read):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            n_read += len(next(iter(batch.values())))
+            yield batch
+        self._require_whole(n_read, accept_partial)
+
+    def whole(self):
+        """All columns as an astropy Table, text as it is written."""
+        raise NotImplementedError
+
+    def _batches(self, numbers, texts, batch_rows):
+        raise NotImplementedError
+
+    def _require_whole(self, n_read, accept_partial):
+        reason = cut_off(self.remarks)
+        promised = self.stated_rows if self.stated_rows is not None else stated_rows(self.remarks)
+        if reason is None and n_read is not None and promised is not None and promised != n_read:
+            reason = f"it promises {promised} rows and has {n_read}"
+        if reason is None:
+            return
+        if not accept_partial:
+            raise DataError(
+                f"{self.name}: by its own words not whole ({reason}): fetch it again, in parts if it is too "
+                "large, or give --accept-partial"
+            )
+        if n_read is not None:
+            _log.warning("%s: by its own words not whole (%s), read all the same", self.name, reason)
+
+
+@contextlib.contextmanager
+def readable(name: str, n_read: int | None = None):
+    """Turn what the parsers raise into one line that names the file and, if known, the place in it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except PARSER_ERRORS as e:
+        text = " ".join(str(e).split())[:300] or type(e).__name__
+        place = f" after data row {n_read}" if n_read else ""
+        if isinstance(e, EOFError) or any(sign in text.lower() for sign in _TRUNCATION_SIGNS):
+            raise DataError(f"{name}: the file is truncated{place}: fetch it again ({text})") from None
+        if isinstance(e, OSError) and e.errno is not None:
+            raise DataError(f"{name}: cannot be read{place}: {text}") from None
+        raise DataError(f"{name}: corrupted{place}: {text}") from None
+
+
+def read_bounded(stream: BinaryIO, name: str, what: str) -> bytes:
+    """The rest of a stream; DataError if it has more than `MAX_WHOLE_BYTES`."""
+    parts, n_bytes = [], 0
+    while part := stream.read(1 << 22):
+        parts.append(part)
+        n_bytes += len(part)
+        if n_bytes > MAX_WHOLE_BYTES:
+            raise DataError(
+                f"{name}: {what} is held whole, of at most {MAX_WHOLE_BYTES >> 20} MB (decompressed): give it "
+                "as FITS, Parquet or CSV, or in parts"
+            )
+    return b"".join(parts)

@@ -1,0 +1,465 @@
+"""Text with a delimiter or spaces between its columns: CSV, TSV, ECSV, fixed width with bars, 2MASS PSC files."""
+
+import csv
+import gzip
+import io
+import itertools
+import re
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from extmap_tf.catalogs.completeness import stated_rows
+from extmap_tf.catalogs.formats.base import MAX_LINE_BYTES, MAX_REMARKS, Table, read_bounded, readable
+from extmap_tf.catalogs.values import MISSING, to_flag, to_numbers
+from extmap_tf.errors import DataError
+
+# Columns of the 2MASS point source catalog files psc_*.gz, which have no header (Cutri et al. 2003,
+# sec. 2.2.a).
+_PSC_FORMAT = """
+    ra decl err_maj err_min err_ang designation
+    j_m j_cmsig j_msigcom j_snr h_m h_cmsig h_msigcom h_snr k_m k_cmsig k_msigcom k_snr
+    ph_qual rd_flg bl_flg cc_flg ndet prox pxpa pxcntr gal_contam mp_flg pts_key hemis date scan glon glat
+    x_scan jdate j_psfchi h_psfchi k_psfchi j_m_stdap j_msig_stdap h_m_stdap h_msig_stdap
+    k_m_stdap k_msig_stdap dist_edge_ns dist_edge_ew dist_edge_flg dup_src use_src a dist_opt phi_opt
+    b_m_opt vr_m_opt nopt_mchs ext_key scan_key coadd_key coadd
+"""
+PSC_COLUMNS = tuple(_PSC_FORMAT.split())
+
+# Each read of a Python stream waits for the interpreter: few and large ones.
+_READ_BYTES = 1 << 22
+# Text of more bytes at once leaves the processor's cache and is parsed more slowly.
+_BLOCK_BYTES = 1 << 21
+_LINE_END = re.compile("\r\n|\r|\n")
+_SPACES = " "
+# VizieR's text: each table of an answer begins with such a line.
+_NEXT_TABLE = re.compile(rb"^#(?:RESOURCE=|Table[ \t])", re.MULTILINE)
+KNOWN_FORMATS = (
+    "2MASS PSC files, text with a header line (CSV, TSV, separated by spaces or bars), ECSV, IPAC tables, "
+    "VOTables, FITS (each also .gz), Parquet"
+)
+
+
+def open_delimited(stream, name, head, whole, zipped):
+    """The tables of a text.
+
+    Parameters
+    ----------
+    stream : binary file object
+    name : str
+    head : bytes
+        Its beginning, decompressed.
+    whole : bool
+        Whether `head` is all of it.
+    zipped : bool
+
+    Returns
+    -------
+    list of DelimitedText
+    """
+    if head.startswith(b"#") and (b"VizieR" in head or b"#RESOURCE=" in head):
+        parts = _parts_of_vizier(stream, zipped)
+        if len(parts) > 1:
+            return [DelimitedText(stream, name, None, True, zipped, part) for part in parts]
+    return [DelimitedText(stream, name, head, whole, zipped)]
+
+
+class DelimitedText(Table):
+    """Text with a header line, or a 2MASS PSC file; `part` are the first and last byte of one of several."""
+
+    def __init__(self, stream, name, head, whole, zipped, part=None):
+        super().__init__(stream, name)
+        self._zipped, self._part = zipped, part
+        if part:
+            head, whole = self._source().read(1 << 18), part[1] - part[0] <= 1 << 18
+        lines = _LINE_END.split(head.decode("utf-8-sig", "replace"))
+        if not whole or not lines[-1]:
+            del lines[-1]
+        if not lines:
+            raise DataError(f"{name}: not a table in a known format (no line ends in its first {len(head)} bytes)")
+        n_comments = len(list(itertools.takewhile(_is_no_row, lines)))
+        if n_comments == len(lines):
+            raise DataError(f"{name}: only comments in the first {len(lines)} lines, no table")
+        self.remarks = [line for line in lines[:n_comments] if line.strip()]
+        self._ecsv = lines[0].startswith("# %ECSV")
+        self.title = _title(self.remarks)
+        rows = [line for line in lines[n_comments:] if line.strip() and not line.startswith("#")]
+        self._delimiter = _delimiter_of(rows, self._ecsv, name)
+        self._bars = self._delimiter == "|" and all(row.lstrip().startswith("|") for row in rows[:3])
+        # A quotation mark may stand for arc seconds: only one around a cell counts.
+        cell = rf'(?:^|{re.escape(self._delimiter)})"[^"]*"(?={re.escape(self._delimiter)}|$)'
+        self._quotes = self._delimiter in ",; " or any(re.search(cell, row) for row in rows[:100])
+        names, n_header = self._header(lines[n_comments:], rows, name)
+        self.names, self.units = _names_and_units(names, self.units)
+        self._n_skip = n_comments + n_header
+        if self._ecsv:
+            self.units |= _ecsv_units(self.remarks)
+        body = rows[1:] or rows
+        self._row_bytes = max(16, sum(map(len, body)) // len(body) + 1)
+        self._header_bytes = sum(len(line.encode()) + 2 for line in lines[: self._n_skip])
+
+    def _header(self, lines, rows, name):
+        """Names of the columns, and how many of `lines` are above the rows."""
+        fields = self._split(rows[0])
+        commented = (self._split(line.lstrip("#\\ ")) for line in reversed(self.remarks))
+        commented = next((names for names in commented if len(names) == len(fields)), None)
+        if self._delimiter == "|" and len(fields) == len(PSC_COLUMNS) and _is_number(fields[0]):
+            self.format = "2MASS PSC"
+            return list(PSC_COLUMNS), 0
+        if any(_is_number(field) for field in fields):
+            if commented is None or any(_is_number(field) for field in commented if field):
+                raise DataError(
+                    f"{name}: no header line and not a 2MASS PSC file: {len(fields)} columns between "
+                    f"{self._delimiter!r}, a PSC file has {len(PSC_COLUMNS)} between '|'"
+                )
+            self.format = "text with a commented header"
+            return commented, 0
+        self.format = "ECSV" if self._ecsv else _format_of(self._delimiter, self._bars)
+        n_header = lines.index(rows[0]) + 1
+        following = lines[n_header : n_header + 2]
+        for i, line in enumerate(following):
+            if self._is_rule(line):
+                if i == 1:
+                    units = zip(fields, self._split(following[0]), strict=False)
+                    self.units = {column: unit for column, unit in units if unit}
+                return fields, n_header + i + 1
+        return fields, n_header
+
+    def _split(self, line):
+        line = line.strip(" ") if self._delimiter == _SPACES else line
+        if self._delimiter == _SPACES:
+            line = re.sub(r"[ \t]+", " ", line)
+        quoting = csv.QUOTE_MINIMAL if self._quotes else csv.QUOTE_NONE
+        fields = next(csv.reader([line], delimiter=self._delimiter, quoting=quoting))
+        fields = [field.strip() for field in fields]
+        return fields[1:-1] if self._bars and len(fields) > 2 else fields
+
+    def _is_rule(self, line):
+        return "--" in line and not line.replace(self._delimiter, "").strip(" -+=\t")
+
+    def _source(self):
+        """The text's bytes from the beginning; decompressed, and of this table alone."""
+        self.stream.seek(0)
+        source = gzip.GzipFile(fileobj=self.stream) if self._zipped else self.stream
+        if self._part is None:
+            return source
+        source.seek(self._part[0])
+        return _Limited(source, self._part[1] - self._part[0])
+
+    def _reader(self, batch_rows, types, columns, ask=None):
+        """An open reader of Arrow, and what to close after it."""
+        psc = self.format == "2MASS PSC"
+        if psc:
+            self.stream.seek(0)
+        lent = _Lent(self.stream) if psc else _Cleaned(self._source(), self)
+        source = pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), _READ_BYTES)
+        if psc and self._zipped:
+            source = pa.CompressedInputStream(source, "gzip")
+        block_bytes = int(np.clip(batch_rows * self._row_bytes, 1 << 16, _BLOCK_BYTES))
+        names = [*self.names]
+        if self._bars:
+            names = ["\0before", *names, "\0after"]
+        # What stands above the rows is gone already where the text is cleaned.
+        read = pa.csv.ReadOptions(
+            skip_rows=self._n_skip if psc else 0, column_names=names, block_size=block_bytes
+        )
+        parse = pa.csv.ParseOptions(
+            delimiter=self._delimiter,
+            quote_char='"' if self._quotes else False,
+            invalid_row_handler=self._odd_row,
+        )
+        convert = pa.csv.ConvertOptions(
+            include_columns=columns,
+            column_types=types,
+            null_values=MISSING,
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        )
+        try:
+            return pa.csv.open_csv(source, read, parse, convert), lent
+        except pa.ArrowInvalid as error:
+            lent.close()
+            if "Empty CSV file" in str(error):
+                return (), lent
+            raise
+        except BaseException:
+            lent.close()
+            raise
+
+    def _batches(self, numbers, texts, batch_rows):
+        types = dict.fromkeys(texts, pa.dictionary(pa.int32(), pa.string()))
+        n_read = 0
+        try:
+            for batch in self._arrow_batches(batch_rows, types | dict.fromkeys(numbers, pa.float64())):
+                n_read += batch.num_rows
+                yield from_arrow(batch, numbers, texts)
+            return
+        except pa.ArrowInvalid as error:
+            if "conversion error" not in str(error):
+                raise
+        # A cell that Arrow takes for no number: read on as text, from the row that comes next.
+        n_seen = 0
+        for batch in self._arrow_batches(batch_rows, types | dict.fromkeys(numbers, pa.string())):
+            skip = min(batch.num_rows, max(0, n_read - n_seen))
+            n_seen += batch.num_rows
+            batch = batch.slice(skip)
+            if batch.num_rows:
+                yield from_arrow(batch, [], texts) | {
+                    column: self._numbers(column, batch.column(column)) for column in numbers
+                }
+
+    def _arrow_batches(self, batch_rows, types):
+        reader, lent = self._reader(batch_rows, types, list(types))
+        try:
+            yield from reader
+        finally:
+            lent.close()
+
+    def _numbers(self, column, texts):
+        try:
+            numbers, sexagesimal = to_numbers(texts)
+        except ValueError as error:
+            text = str(error)
+            again = any(text.startswith(repr(name) + " ") for name in self.names)
+            more = ": a second header line, so give its tables in files of their own" if again else ""
+            raise DataError(f"{self.name}: column {column} must hold numbers, {text}{more}") from None
+        if sexagesimal:
+            self.sexagesimal.add(column)
+        return numbers
+
+    def whole(self):
+        from astropy.table import Table as AstropyTable
+
+        with readable(self.name):
+            text = read_bounded(self._source(), self.name, "a table to be written again")
+            if self._ecsv:
+                return AstropyTable.read(text.decode("utf-8-sig"), format="ascii.ecsv")
+            del text
+            reader, lent = self._reader(1 << 16, dict.fromkeys(self.names, pa.string()), list(self.names))
+            try:
+                batches = list(reader)
+            finally:
+                lent.close()
+            columns = {
+                column: [cell for batch in batches for cell in batch.column(column).fill_null("").to_pylist()]
+                for column in self.names
+            }
+            return AstropyTable({name: np.array(cells, str) for name, cells in columns.items()})
+
+    def _odd_row(self, row):
+        """Comments, rules and PostgreSQL's last line are no rows."""
+        text = row.text.strip()
+        if text.startswith("#") or not text.strip("-+=|"):
+            return "skip"
+        if stated_rows([text]) is not None:
+            self.remarks.append(text)
+            return "skip"
+        return "error"
+
+
+class _Limited(io.RawIOBase):
+    """So many bytes of a stream from where it is."""
+
+    def __init__(self, stream, n_bytes):
+        self._stream, self._n_left = stream, n_bytes
+
+    def read(self, n_bytes=-1):
+        n_bytes = self._n_left if n_bytes is None or n_bytes < 0 else min(n_bytes, self._n_left)
+        part = self._stream.read(n_bytes)
+        self._n_left -= len(part)
+        return part
+
+
+class _Lent:
+    """A stream lent to Arrow's reading thread: not closed by it, nor touched once `close` has returned."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._lock = threading.Lock()
+        self.closed = False
+
+    def read(self, n_bytes=-1):
+        with self._lock:
+            return b"" if self.closed else self._read(n_bytes)
+
+    def _read(self, n_bytes):
+        return self._stream.read(n_bytes)
+
+    def close(self):
+        with self._lock:
+            self.closed = True
+
+
+class _Cleaned(_Lent):
+    """A text's rows alone: without what stands above them, without comments, with one space for several.
+
+    Comments become the table's remarks. Only whole lines are passed on.
+    """
+
+    def __init__(self, stream, table):
+        super().__init__(stream)
+        self._table = table
+        self._rest = b""
+        self._n_skip = table._n_skip
+        self._at_start = True
+        self._squeeze = table._delimiter == _SPACES
+
+    def _read(self, n_bytes):
+        while True:
+            part = self._stream.read(max(n_bytes, _READ_BYTES))
+            if not part and not self._rest:
+                return b""
+            block, self._rest = self._rest + part, b""
+            if part:
+                end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, len(block) - 1)) + 1
+                block, self._rest = block[:end], block[end:]
+                if len(self._rest) > MAX_LINE_BYTES:
+                    raise DataError(
+                        f"{self._table.name}: a line of more than {MAX_LINE_BYTES >> 20} MB: not a table"
+                    )
+            if block := self._rows(block):
+                return block
+
+    def _rows(self, block):
+        if self._at_start and block:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+            self._at_start = False
+        while self._n_skip and block:
+            end = re.search(b"\r\n|\r|\n", block)
+            block = block[end.end() :] if end else b""
+            self._n_skip -= 1
+        if b"#" in block:
+            block = re.sub(rb"(?m)(?<![^\r\n])[ \t]*#[^\r\n]*(?:\r\n|\r|\n|\Z)", self._remark, block)
+        if self._squeeze:
+            block = re.sub(rb"[ \t]+", b" ", block)
+            block = re.sub(rb"(?m)^ | (?=\r?$)", b"", block)
+        return block
+
+    def _remark(self, found):
+        if len(self._table.remarks) < MAX_REMARKS:
+            self._table.remarks.append(found[0].decode("utf-8", "replace").strip())
+        return b""
+
+
+def _parts_of_vizier(stream, zipped):
+    """First and last byte of each table in a text of VizieR; nothing if there is one table."""
+    stream.seek(0)
+    source = gzip.GzipFile(fileobj=stream) if zipped else stream
+    starts, offset, block = [], 0, b""
+    has_rows = False
+    while part := source.read(_READ_BYTES):
+        block += part
+        end = block.rfind(b"\n") + 1
+        at = 0
+        for found in _NEXT_TABLE.finditer(block, 0, end):
+            has_rows = has_rows or re.search(rb"^[^#\s]", block[at : found.start()], re.MULTILINE) is not None
+            at = found.start()
+            if not starts or has_rows:
+                starts.append(offset + at if starts else 0)
+                has_rows = False
+        has_rows = has_rows or re.search(rb"^[^#\s]", block[at:end], re.MULTILINE) is not None
+        offset += end
+        block = block[end:]
+        if len(block) > MAX_LINE_BYTES:
+            break
+    if len(starts) < 2:
+        return []
+    return list(zip(starts, [*starts[1:], offset + len(block)], strict=True))
+
+
+def _is_no_row(line):
+    text = line.strip()
+    return not text or text.startswith("#") or (text[0] in "+\\" and not text.strip("+-=") or text[0] == "\\")
+
+
+def _title(remarks):
+    for start in ("#Name:", "#Table", "#RESOURCE="):
+        for line in reversed(remarks):
+            if line.startswith(start):
+                return line.removeprefix(start).strip(" \t:")
+    return ""
+
+
+def _delimiter_of(rows, ecsv, name):
+    first = rows[0]
+    second = next((row for row in rows[1:] if row.strip(" -+=|\t")), first)
+    counts = {delimiter: first.count(delimiter) for delimiter in "|\t,;"}
+    counts = {delimiter: n for delimiter, n in counts.items() if n}
+    # Of several, the one that divides the next line as it divides the first.
+    if counts:
+        return max(counts, key=lambda d: (second.count(d) == counts[d], counts[d]))
+    n_fields = len(first.split())
+    if n_fields > 1 and (ecsv or len(rows) > 1 and _n_words(second) == n_fields):
+        return _SPACES
+    more = ""
+    if n_fields > 1 and len(rows) > 1 and any(_is_number(cell) for cell in second.split()):
+        more = (
+            f"; with spaces between, its first line has {n_fields} columns and the second {len(second.split())}: "
+            "are coordinates in base 60 written with spaces?"
+        )
+    raise DataError(
+        f"{name}: not a table in a known format (no delimiter in its first line "
+        f"{first.strip()[:60]!r}{more}); known are {KNOWN_FORMATS}"
+    )
+
+
+def _n_words(line):
+    return len(next(csv.reader([re.sub(r"[ \t]+", " ", line.strip())], delimiter=" ")))
+
+
+def _format_of(delimiter, bars):
+    if bars:
+        return "fixed width with bars"
+    names = {",": "CSV", "\t": "TSV", _SPACES: "text separated by spaces"}
+    return names.get(delimiter, f"text with {delimiter!r}")
+
+
+def _names_and_units(fields, units):
+    """Names without the unit that a header writes behind them: Jmag [mag], ra (deg)."""
+    names, found = [], {}
+    for i, field in enumerate(fields):
+        match = re.fullmatch(r"([\w.]+)\s*\[([^\]]+)\]|([\w.]+)\s+\(([^)]+)\)", field)
+        name = (match[1] or match[3]) if match else field
+        name = name or f"column_{i + 1}"
+        while name in names:
+            name += "_2"
+        names.append(name)
+        if match:
+            found[name] = match[2] or match[4]
+        elif field in units:
+            found[name] = units[field]
+    return tuple(names), found
+
+
+def _ecsv_units(remarks):
+    from astropy.table.meta import get_header_from_yaml
+
+    header = get_header_from_yaml([line.removeprefix("#").removeprefix(" ") for line in remarks[1:]])
+    return {item["name"]: str(item["unit"]) for item in header["datatype"] if item.get("unit")}
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.strip().lower() not in ("nan", "inf", "infinity")
+
+
+def from_arrow(batch, numbers, texts):
+    """Columns of a record batch as numpy has them: float64, and flags of 3 bytes."""
+    columns = {}
+    for column in numbers:
+        values = batch.column(column).cast(pa.float64())
+        columns[column] = values.to_numpy(zero_copy_only=False)
+    for column in texts:
+        values = batch.column(column)
+        if not pa.types.is_dictionary(values.type):
+            values = pc.dictionary_encode(values)
+        categories = [to_flag(value) for value in values.dictionary.to_pylist()] + [b""]
+        codes = values.indices.fill_null(len(categories) - 1).to_numpy(zero_copy_only=False)
+        columns[column] = np.array(categories, "S3")[codes]
+    return columns

@@ -1,0 +1,112 @@
+"""VOTables, held whole."""
+
+import io
+import logging
+import re
+import warnings
+
+import numpy as np
+
+from extmap_tf.catalogs.completeness import cut_off
+from extmap_tf.catalogs.formats.base import Table, read_bounded
+from extmap_tf.catalogs.values import column_to_flags, column_to_numbers
+from extmap_tf.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+_MAX_CELL_VALUES = 1_000_000
+_ROWS = re.compile(rb"(<(?:\w+:)?TABLE\b[^>]*?)\snrows\s*=\s*[\"']\s*([^\"']*)[\"']")
+_ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']([\dx ]+)")
+
+
+def open_votable(stream, name):
+    """The tables of a VOTable document, in its order."""
+    from astropy.io import votable
+    from astropy.io.votable.tree import TableElement
+
+    raw = read_bounded(stream, name, "a VOTable")
+    if re.search(rb"<html|<!DOCTYPE html", raw[:1000], re.IGNORECASE):
+        raise DataError(f"{name}: a web page (HTML), not a VOTable nor another table: fetch the table itself")
+    if b"<!ENTITY" in raw:
+        raise DataError(f"{name}: a VOTable that declares entities, which none needs: refused")
+    if re.search(rb"<(?:\w+:)?STREAM\b[^>]*\bhref", raw):
+        raise DataError(f"{name}: a VOTable whose rows are at another address (STREAM href): fetch it with them")
+    for found in _ARRAYSIZE.finditer(raw):
+        if np.prod([float(n or 1) for n in found[1].split(b"x")]) > _MAX_CELL_VALUES:
+            raise DataError(f"{name}: a VOTable with cells of {found[1].decode()} values: damaged")
+    # Room for as many rows as are promised would be made before the first is read.
+    promised = [found[2] for found in _ROWS.finditer(raw)]
+    raw = _ROWS.sub(rb"\1", raw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            document = votable.parse(io.BytesIO(raw), verify="ignore")
+            elements = [table for table in document.iter_tables() if isinstance(table, TableElement)]
+        except (votable.exceptions.VOWarning, ValueError, LookupError, TypeError, AttributeError) as e:
+            text = " ".join(str(e).split())[:300]
+            raise DataError(f"{name}: not a VOTable, or truncated: fetch it again ({text})") from None
+    remarks = _remarks(document)
+    if not elements:
+        reason = cut_off(remarks)
+        more = f"; its service says: {reason}" if reason else ""
+        raise DataError(f"{name}: a VOTable document without a table{more}")
+    for remark in remarks:
+        if "warning" in remark.lower() and cut_off([remark]) is None:
+            _log.warning("%s: its service says: %s", name, remark[:300])
+    tables = [_VoTable(name, element, remarks) for element in elements]
+    if len(promised) == len(tables):
+        for table, text in zip(tables, promised, strict=True):
+            if text.strip().isdigit():
+                table.stated_rows = int(text[:18])
+    return tables
+
+
+class _VoTable(Table):
+    format = "VOTable"
+
+    def __init__(self, name, element, remarks):
+        super().__init__(None, name)
+        self._element = element
+        self._rows = element.array
+        fields = element.fields
+        self.title = element.name or element.ID or element.description or ""
+        self._index = {}
+        for field in fields:
+            self._index.setdefault(field.name or field.ID, field.ID)
+        self.names = tuple(self._index)
+        self.units = {field.name: str(field.unit) for field in fields if field.unit is not None}
+        self.remarks = remarks
+
+    def _batches(self, numbers, texts, batch_rows):
+        for start in range(0, len(self._rows), batch_rows):
+            rows = self._rows[start : start + batch_rows]
+            batch = {column: self._number(column, rows[self._index[column]]) for column in numbers}
+            yield batch | {column: column_to_flags(rows[self._index[column]]) for column in texts}
+
+    def _number(self, column, values):
+        try:
+            numbers, sexagesimal = column_to_numbers(values)
+        except ValueError as error:
+            raise DataError(f"{self.name}: column {column} must hold numbers: {error}") from None
+        if sexagesimal:
+            self.sexagesimal.add(column)
+        return numbers
+
+    def whole(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._element.to_table(use_names_over_ids=True)
+
+
+def _remarks(document):
+    """What the INFO elements say, wherever they are."""
+    found = []
+
+    def visit(part):
+        for info in getattr(part, "infos", ()):
+            found.append(" ".join(str(text) for text in (info.name, info.value, info.content) if text))
+        for inner in (*getattr(part, "resources", ()), *getattr(part, "tables", ())):
+            visit(inner)
+
+    visit(document)
+    return found

@@ -1,0 +1,93 @@
+"""What unit a column is in: the one place that decides, for every reader and every query."""
+
+import functools
+import warnings
+
+import numpy as np
+
+from extmap_tf.errors import DataError
+
+# Spellings that astropy does not know, lower case.
+_SPELLED = {
+    **dict.fromkeys(("degs", "degrees", "degree", "°", "deg.", "decimal degrees", "d:m:s", "dms"), "deg"),
+    **dict.fromkeys(("h:m:s", "hms", "hours", "hour", "hr", "hrs", "h"), "hourangle"),
+    **dict.fromkeys(("radian", "radians"), "rad"),
+    **dict.fromkeys(("mags", "magnitude", "magnitudes", "mag."), "mag"),
+    **dict.fromkeys(("parsec", "parsecs"), "pc"),
+    **dict.fromkeys(("kiloparsec", "kiloparsecs"), "kpc"),
+    "millimag": "mmag",
+    "mmags": "mmag",
+}
+_NONE = ("", "-", "--", "---", "none", "null", "n/a", "na", "unitless", "dimensionless", "1")
+
+
+def is_stated(unit) -> bool:
+    """Whether a table's text for a unit names one."""
+    return unit is not None and str(unit).strip().strip('"[]()').lower() not in _NONE
+
+
+def factor(unit, wanted: str, place: str) -> float:
+    """What to multiply a column with.
+
+    Parameters
+    ----------
+    unit : str or astropy unit or None
+        As the table states it; without a unit the column is taken to be in `wanted`.
+    wanted : {"deg", "mag", "kpc"}
+    place : str
+        Table and column, for the message.
+
+    Raises
+    ------
+    DataError
+        The unit is unknown, or not one of that quantity; the message names it.
+    """
+    if not is_stated(unit):
+        return 1.0
+    text = str(unit).strip().strip('"[]()')
+    try:
+        return _factor(text, wanted)
+    except (ValueError, TypeError):
+        pass
+    what = {"deg": "an angle", "mag": "a Vega magnitude", "kpc": "a distance"}[wanted]
+    raise DataError(f"{place} is in {text[:60]!r}, which is not a unit of {what}: convert it to {wanted}")
+
+
+@functools.lru_cache(maxsize=256)
+def _factor(text, wanted):
+    from astropy import units as u
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = _SPELLED.get(text.lower(), text)
+        unit = u.Unit(name, parse_strict="silent")
+        if isinstance(unit, u.UnrecognizedUnit):
+            unit = u.Unit(name, format="cds")
+        if not isinstance(unit, u.UnitBase):
+            # Magnitudes that state a zero point of their own, such as mag(AB).
+            raise ValueError(text)
+        found = unit.to(u.Unit(wanted))
+    return 1.0 if abs(found - 1.0) < 1e-12 else float(found)
+
+
+def convert(values: np.ndarray, unit, wanted: str, place: str) -> np.ndarray:
+    """A column in the unit `wanted`; see `factor`."""
+    scale = factor(unit, wanted, place)
+    return values if scale == 1.0 else values * scale
+
+
+def angle_unit(unit, role: str, sexagesimal: bool):
+    """The unit of a position: a right ascension in base 60 is in hours, unless its unit says degrees.
+
+    Parameters
+    ----------
+    unit : str or astropy unit or None
+        As the table states it.
+    role : {"l", "b", "ra", "dec"}
+    sexagesimal : bool
+        Whether the cells are in base 60.
+    """
+    if not sexagesimal:
+        return unit
+    text = "" if unit is None else str(unit).strip().strip('"').lower()
+    return "hourangle" if role == "ra" and text not in ("d:m:s", "dms") else "deg"
