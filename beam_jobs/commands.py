@@ -27,8 +27,8 @@ def _add_survey_options(parser):
     parser.add_argument(
         "tables",
         nargs="+",
-        help="tables of 2MASS (PSC, VizieR, IRSA, FITS, Parquet) or patterns; a star that is in two of them "
-        "counts twice",
+        help="tables of 2MASS or patterns: PSC files, CSV, TSV and other text, ECSV, IPAC, VOTable, FITS "
+        "(each also .gz), Parquet; a star that is in two of them counts twice",
     )
     add_config(parser)
     add_out(parser, "records folder to make")
@@ -38,7 +38,17 @@ def _add_survey_options(parser):
         default=[],
         metavar="ROLE=NAME",
         help="a column with an unknown name; ROLE is l, b, ra, dec, blue, red, blue_error, red_error, "
-        "ph_qual or cc_flg; may be repeated",
+        "ph_qual, cc_flg, blue_limit or red_limit; may be repeated",
+    )
+    parser.add_argument(
+        "--errors-from-survey",
+        action="store_true",
+        help="of tables without errors: take those that the survey has at each magnitude",
+    )
+    parser.add_argument(
+        "--accept-partial",
+        action="store_true",
+        help="also count tables whose own source says that rows are missing",
     )
 
 
@@ -46,9 +56,12 @@ def _run_survey(args, beam_argv):
     config = config_of(args)
     columns = named(args.column, "--column")
     start_beam()
+    from extmap_tf.catalogs.survey_tables import Reading
+
+    reading = Reading(columns, args.errors_from_survey, args.accept_partial)
     from beam_jobs.twomass_to_records import make_records
 
-    manifest = make_records(config, args.tables, args.out, columns or None, args.overwrite, beam_argv)
+    manifest = make_records(config, args.tables, args.out, reading, args.overwrite, beam_argv)
     from extmap_tf.info import describe_report
 
     print("\n".join(describe_report(manifest)))

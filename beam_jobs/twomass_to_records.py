@@ -20,7 +20,7 @@ from beam_jobs import shards
 from beam_jobs.commands import SURVEY
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.stores import open_manifest, whole_folder
-from extmap_tf.catalogs.survey_tables import read_survey_table
+from extmap_tf.catalogs.survey_tables import AS_IT_IS, read_survey_table
 from extmap_tf.diagrams import (
     add_partial_counts,
     batch_to_slots,
@@ -67,9 +67,13 @@ def match_tables(inputs):
 
 
 def _matching(given):
+    if "\0" in given:
+        raise DataError(f"{given!r}: no name of a file: it has a NUL")
     local = FileSystems.get_scheme(given) is None
     if local and os.path.isdir(given):
         raise DataError(f"{given}: a folder, not a table; give its tables, such as '{given.rstrip('/')}/*'")
+    if local and os.path.exists(given) and not os.path.isfile(given):
+        raise DataError(f"{given}: a device or a pipe, not a file; give a table")
     if FileSystems.exists(given):
         return [given]
     (match,) = FileSystems.match([given])
@@ -79,15 +83,14 @@ def _matching(given):
     return paths
 
 
-def table_to_partial_counts(path, config, columns=None):
+def table_to_partial_counts(path, config, reading=AS_IT_IS):
     """Count one table's stars into the fields of the configuration's grid.
 
     Parameters
     ----------
     path : str
     config : extmap_tf.settings.config.Config
-    columns : dict, optional
-        Column names, as `extmap_tf.catalogs.survey_tables.read_survey_table` takes them.
+    reading : extmap_tf.catalogs.survey_tables.Reading
 
     Yields
     ------
@@ -105,7 +108,7 @@ def table_to_partial_counts(path, config, columns=None):
             yield "block", block
 
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        for batch in read_survey_table(stream, path, config.survey, columns=columns):
+        for batch in read_survey_table(stream, path, config.survey, reading):
             slots, n_in_no_field = batch_to_slots(batch, config.sightlines, config.cmd)
             report["rows"] += batch.n_rows
             report["in_no_field"] += int(n_in_no_field)
@@ -136,11 +139,11 @@ def add_reports(reports):
 class CountTable(beam.DoFn):
     """A table's path -> its partial counts; the report goes to the output ``report``."""
 
-    def __init__(self, config, columns):
-        self._config, self._columns = config, columns
+    def __init__(self, config, reading):
+        self._config, self._reading = config, reading
 
     def process(self, path):
-        for tag, value in table_to_partial_counts(path, self._config, self._columns):
+        for tag, value in table_to_partial_counts(path, self._config, self._reading):
             yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
 
 
@@ -200,13 +203,13 @@ def _n_shards(config):
     return shards.n_shards_for(config.sightlines.n_sightlines, FIELDS_PER_SHARD)
 
 
-def build(pipeline, config, tables, columns, folder):
+def build(pipeline, config, tables, reading, folder):
     """Apply the job's transforms to a pipeline that writes into `folder`."""
     counted = (
         pipeline
         | "Tables" >> beam.Create(tables)
         | "SpreadTables" >> beam.Reshuffle()
-        | "CountTable" >> beam.ParDo(CountTable(config, columns)).with_outputs("report", main="blocks")
+        | "CountTable" >> beam.ParDo(CountTable(config, reading)).with_outputs("report", main="blocks")
     )
     empty = [(block, add_partial_counts([])) for block in range(_n_shards(config))]
     entries = (
@@ -232,7 +235,7 @@ def check_not_empty(manifest):
         )
 
 
-def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=()):
+def make_records(config, inputs, out, reading=AS_IT_IS, overwrite=False, beam_argv=()):
     """Run the job.
 
     Parameters
@@ -242,8 +245,7 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
         Tables, as paths or patterns. No star may be in two of them: it would count twice.
     out : str
         The records folder to make, on any of Beam's file systems.
-    columns : dict, optional
-        Column names, see `table_to_partial_counts`.
+    reading : extmap_tf.catalogs.survey_tables.Reading
     overwrite : bool
     beam_argv : sequence of str
         Pipeline options of Beam.
@@ -262,7 +264,7 @@ def make_records(config, inputs, out, columns=None, overwrite=False, beam_argv=(
             _n_shards(config),
             f"survey ({len(tables)} tables, {config.sightlines.n_sightlines} fields)",
         )
-        run(lambda pipeline: build(pipeline, config, tables, columns, folder), list(beam_argv), progress)
+        run(lambda pipeline: build(pipeline, config, tables, reading, folder), list(beam_argv), progress)
     return open_manifest(out)
 
 

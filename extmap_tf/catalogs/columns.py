@@ -18,7 +18,9 @@ POSITIONS = {
 _FLAGS = {"ph_qual": ("ph_qual", "qflg", "qfl", "phqual"), "cc_flg": ("cc_flg", "cflg", "ccflg")}
 
 # How tables that join 2MASS with other surveys mark its columns.
-_OF_2MASS = re.compile(r"^_?(?:2mass|tmass|twomass|tm|psc|fp_psc)_*(?:psc)?[_.]+|[_.]+(?:2mass|tmass|twomass|psc)$")
+_OF_2MASS = re.compile(
+    r"^_?(?:2mass|tmass|twomass|tm|psc|fp_psc)_*(?:psc)?[_.]+|[_.]+(?:2mass|tmass|twomass|psc)$"
+)
 
 
 def survey_names(survey) -> dict[str, tuple[str, ...]]:
@@ -84,9 +86,7 @@ def find_columns(
         if role not in known:
             raise DataError(f"{place}: no column role {role!r}; roles are {', '.join(known)}")
         if column not in available:
-            raise DataError(
-                f"{place}: no column {column!r} for {role}; {what_there_is(available, [column])}"
-            )
+            raise DataError(f"{place}: no column {column!r} for {role}; {what_there_is(available, [column])}")
     found = {}
     for role, names in known.items():
         matches = [given[role]] if role in given else _matches(available, names)
@@ -115,8 +115,7 @@ def _with_names(columns, names):
     found = []
     for name in names:
         for column, spelled in columns.items():
-            lone = len(name) <= 2 and name not in ("ra", "de")
-            if spelled == name or (not lone and spelled.lower() == name):
+            if spelled == name or (len(name) > 1 and spelled.lower() == name.lower()):
                 found.append(column)
     return found
 

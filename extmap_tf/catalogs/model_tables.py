@@ -4,18 +4,20 @@ Magnitudes end up in the survey's bands and free of extinction. A table that alr
 corrected star by star with a law, or refused; Johnson J, H, K are turned into 2MASS J, H, Ks.
 """
 
-import gzip
 import logging
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from extmap_tf.catalogs.columns import find_columns, what_there_is
 from extmap_tf.catalogs.cuts import BRIGHTEST_MAG, FAINTEST_MAG
+from extmap_tf.catalogs.formats.base import readable
+from extmap_tf.catalogs.formats.models import open_models
+from extmap_tf.catalogs.reddening import extinction_in, signs
 from extmap_tf.catalogs.stars import MockCatalog
-from extmap_tf.catalogs.tables import open_table, readable
+from extmap_tf.catalogs.tables import open_local
+from extmap_tf.catalogs.units import convert, is_stated
 from extmap_tf.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -31,22 +33,12 @@ _ROLES = {
     "distance": ("dist", "distance", "distance_kpc", "dist_kpc"),
     "distance_pc": ("distance_pc", "dist_pc"),
     "modulus": ("m-m0", "distance_modulus", "dmod"),
-    "av": ("av", "a_v"),
+    "av": ("av", "a_v", "a(v)"),
     "blue": (),
     "red": (),
 }
-_OTHER_EXTINCTION = re.compile(r"^(A_?(J|H|K|Ks|G|I|0)|E\(B-V\)|ebv)$", re.IGNORECASE)
-
-
-@dataclass
-class _ModelTable:
-    """A model's table held as columns, with what its header says."""
-
-    kind: str
-    names: tuple[str, ...]
-    column: object
-    system: str | None = None
-    facts: dict[str, float] = field(default_factory=dict)
+# No model has half of its stars beyond; a table in pc has.
+_FARTHEST_KPC = 200.0
 
 
 def read_model_catalog(
@@ -103,18 +95,21 @@ def read_model_catalog(
     path = Path(path)
     if system not in (None, *SYSTEMS):
         raise DataError(f"{path}: photometric system must be one of {', '.join(SYSTEMS)}, got: {system!r}")
-    with readable(str(path)), open(path, "rb") as stream:
-        table = _open_model(stream, path)
-        roles = find_columns(table.names, _ROLES, columns or {}, str(path))
-        av_mag = _extinction(table, roles, path, a_over_av)
-        magnitudes, system = _magnitudes(table, roles, survey, system, path)
-        distance_kpc = _distance(table, roles, path)
-        position = {role: table.column(roles[role]) for role in ("l", "b") if role in roles}
-    if av_mag is not None and av_mag.any():
-        own_um = {_letter(band.name): band.wavelength_um for band in (survey.blue, survey.red)}
-        wavelengths_um = _JOHNSON_WAVELENGTH_UM if system == "johnson" else own_um
-        for band, mag in magnitudes.items():
-            magnitudes[band] = mag - av_mag * a_over_av(wavelengths_um[band])
+    with open_local(path) as stream, readable(str(path)):
+        tables = open_models(stream, path)
+        table, (roles, expressions, system) = _chosen(tables, survey, columns or {}, system, path)
+        found = _read(table, roles, expressions, path)
+    magnitudes = {
+        band: sum(sign * found[column] for sign, column in parts) for band, parts in expressions.items()
+    }
+    distance_kpc = _distance(found, roles, table.units, path)
+    position = {role: _angle(found, roles, role, table.units, path) for role in ("l", "b") if role in roles}
+    own_um = {_letter(band.name): band.wavelength_um for band in (survey.blue, survey.red)}
+    wavelengths_um = _JOHNSON_WAVELENGTH_UM if system == "johnson" else own_um
+    wavelengths_um = {band: wavelengths_um[band] for band in magnitudes}
+    extinction, about = _extinction(table, found, roles, wavelengths_um, a_over_av, path)
+    for band, a_mag in extinction.items():
+        magnitudes[band] = magnitudes[band] - a_mag
     if system == "johnson":
         j, h, ks = johnson_to_2mass(magnitudes["J"], magnitudes.get("H"), magnitudes["K"])
         magnitudes = {"J": j, "H": h, "K": ks}
@@ -123,6 +118,7 @@ def read_model_catalog(
     usable = np.ones(len(distance_kpc), bool)
     rejected = {}
     for reason, right in (
+        ("no extinction, of stars that carry it", _is_known(extinction, len(distance_kpc))),
         (f"no {survey.blue.name} magnitude", (blue_mag > BRIGHTEST_MAG) & (blue_mag < FAINTEST_MAG)),
         (f"no {survey.red.name} magnitude", (red_mag > BRIGHTEST_MAG) & (red_mag < FAINTEST_MAG)),
         ("no distance", (distance_kpc > 0) & np.isfinite(distance_kpc)),
@@ -136,6 +132,7 @@ def read_model_catalog(
     if rejected:
         _log.warning("%s: %d of %d rows left out: %s", path, (~usable).sum(), len(usable), _counts(rejected))
 
+    rejected |= table.left_out
     center_deg = _center(position, usable, table.facts, l_deg, b_deg, path)
     area_deg2 = table.facts.get("area_deg2") if area_deg2 is None else area_deg2
     if area_deg2 is None:
@@ -143,8 +140,6 @@ def read_model_catalog(
     if not 0 < area_deg2 < 41253:
         raise DataError(f"{path}: the solid angle must be above 0 and below the whole sky, got: {area_deg2}")
     order = np.random.default_rng(seed).permutation(np.flatnonzero(usable))
-    removed = f", A_V up to {av_mag.max():.3f} mag removed" if av_mag is not None and av_mag.any() else ""
-    unknown = ", no A_V column: taken as free of extinction" if av_mag is None else ""
     return (
         MockCatalog(
             l_deg=center_deg[0],
@@ -156,7 +151,7 @@ def read_model_catalog(
                 survey.red.name: red_mag[order].astype(np.float32),
             },
             reference_band=survey.red.name,
-            source=f"{path.name} ({table.kind}, {system or 'own'} photometry{removed}{unknown})",
+            source=f"{path.name} ({table.kind}, {system or 'own'} photometry{about})",
         ),
         rejected,
     )
@@ -184,127 +179,36 @@ def johnson_to_2mass(j_mag, h_mag, k_mag):
     return j, h, ks_mag
 
 
-def _open_model(stream, path):
-    head = stream.read(1 << 16)
-    stream.seek(0)
-    if head.startswith(b"\x89HDF"):
-        return _hdf5_table(path)
-    text = gzip.GzipFile(fileobj=stream).read(1 << 16) if head.startswith(b"\x1f\x8b") else head
-    stream.seek(0)
-    first = text.lstrip().split(b"\n", 1)[0]
-    if b"BESANCON MODEL" in text or re.search(rb"^\s*Dist\s+Mv\s+CL\b", text, re.MULTILINE):
-        return _besancon_2003(_lines(stream, head), path)
-    if first.startswith(b"#") and not re.search(rb"[,|;]", first):
-        names = first.lstrip(b"# ").split()
-        if b"Dist" in names and b"Mv" in names:
-            return _whitespace_table(_lines(stream, head), path, "Besançon web output", "johnson")
-        if b"m-M0" in names:
-            lines = _lines(stream, head)
-            if "#TRILEGAL normally terminated" not in (line.strip() for line in lines[-5:]):
-                raise DataError(f"{path}: no line '#TRILEGAL normally terminated' at the end: fetch it again")
-            return _whitespace_table(lines, path, "TRILEGAL", None)
-    table = open_table(stream, str(path))
-    return _ModelTable(
-        "TRILEGAL" if "m-M0" in table.names else table.format,
-        table.names,
-        lambda column: np.concatenate([np.zeros(0), *(b[column] for b in table.batches([column]))]),
-    )
+def _chosen(tables, survey, given, system, path):
+    """The first of several tables that has the columns, and what `_columns_of` says of it."""
+    errors = []
+    for table in tables:
+        try:
+            return table, _columns_of(table, survey, given, system, path)
+        except DataError as error:
+            errors.append(error)
+    raise errors[0]
 
 
-def _lines(stream, head):
-    source = gzip.GzipFile(fileobj=stream) if head.startswith(b"\x1f\x8b") else stream
-    return source.read().decode("utf-8", "replace").splitlines()
-
-
-def _besancon_2003(lines, path):
-    """Free text, the header, the stars, the header again as a footer, more text."""
-    header = [i for i, line in enumerate(lines) if line.split()[:3] == ["Dist", "Mv", "CL"]]
-    if len(header) < 2:
-        raise DataError(
-            f"{path}: a Besançon .resu file has its column names before and after the stars, "
-            f"found {len(header)} of 2: the file is truncated, fetch it again"
-        )
-    names = lines[header[0]].split()
-    text = "\n".join(lines[: header[0]] + lines[header[1] :])
-    facts = {}
-    for key, pattern in (
-        ("area_deg2", r"Solid angle\s+([\d.]+)\s+square degree"),
-        ("l_deg", r"\(l\s*=\s*([-\d.]+)"),
-        ("b_deg", r"b\s*=\s*([-\d.]+)\)"),
-        ("n_stars", r"TOTAL NUMBER OF STARS\s*:\s*(\d+)"),
-    ):
-        if match := re.search(pattern, text):
-            facts[key] = float(match[1])
-    rows = lines[header[0] + 1 : header[1]]
-    table = _columns_of(rows, names, header[0] + 2, path, "Besançon 2003 .resu", "johnson", facts)
-    stated = re.search(r"System:\s*(\S+)", text)
-    if stated and "johnson" not in stated[1].lower():
-        table.system = None
-    if "n_stars" in facts and facts["n_stars"] != len(rows):
-        raise DataError(f"{path}: {len(rows)} stars, but the footer counts {facts['n_stars']:.0f}: truncated")
-    return table
-
-
-def _whitespace_table(lines, path, kind, system):
-    names = lines[0].lstrip("# ").split()
-    first = 1
-    rows = [line for line in lines[first:] if not line.startswith("#")]
-    return _columns_of(rows, names, first + 1, path, kind, system, {})
-
-
-def _columns_of(rows, names, first_line, path, kind, system, facts):
-    cells = [row.split() for row in rows]
-    for i, row in enumerate(cells):
-        if len(row) != len(names):
-            raise DataError(f"{path}: line {first_line + i} has {len(row)} values for {len(names)} columns")
-
-    def column(name):
-        index = names.index(name)
-        return np.array([row[index] for row in cells], dtype=float)
-
-    return _ModelTable(kind, tuple(names), column, system, facts)
-
-
-def _hdf5_table(path):
-    try:
-        import h5py
-    except ImportError:
-        raise DataError(f"{path}: HDF5 needs the package h5py: pip install h5py") from None
-    found = {}
-    with h5py.File(path, "r") as file:
-
-        def visit(name, item):
-            if isinstance(item, h5py.Dataset) and item.ndim == 1:
-                if item.dtype.names:
-                    found.update((part, (name, part)) for part in item.dtype.names)
-                else:
-                    # vaex keeps a column as the dataset "data" in a group of the column's name.
-                    found[name.removesuffix("/data").rsplit("/", 1)[-1]] = (name, ())
-
-        file.visititems(visit)
-
-    def column(name):
-        dataset, part = found[name]
-        with h5py.File(path, "r") as file:
-            return np.asarray(file[dataset][part], float)
-
-    return _ModelTable("HDF5", tuple(found), column)
-
-
-def _magnitudes(table, roles, survey, system, path):
-    """The magnitudes by band, and their photometric system (None: the survey's own).
+def _columns_of(table, survey, given, system, path):
+    """Roles to columns, how each magnitude follows from them, and the system (None: the survey's own).
 
     K stands for K and Ks alike; the system tells which it is.
     """
+    roles = find_columns(table.names, _ROLES, given, str(path))
+    if not {"distance", "distance_pc", "modulus"} & set(roles):
+        raise DataError(
+            f"{path}: no distance (looked for Dist, distance_kpc, distance_pc, m-M0); "
+            f"{what_there_is(table.names)}; give the column distance, distance_pc or modulus"
+        )
     bands = [_letter(band.name) for band in (survey.blue, survey.red)]
-    given = [role for role in ("blue", "red") if role in roles]
-    if len(given) == 1:
+    own = [role for role in ("blue", "red") if role in roles]
+    if len(own) == 1:
         raise DataError(f"{path}: give the columns of both magnitudes, blue and red, or of neither")
-    if given and system == "johnson" and set(bands) != {"J", "K"}:
+    if own and system == "johnson" and set(bands) != {"J", "K"}:
         raise DataError(f"{path}: Johnson magnitudes given by column are converted for J and Ks only")
-    if given:
-        columns = [roles[role] for role in given]
-        return {band: table.column(column) for band, column in zip(bands, columns, strict=True)}, system
+    if own:
+        return roles, {band: [(1, roles[role])] for band, role in zip(bands, own, strict=True)}, system
     if not set(bands) <= set("JHK"):
         raise DataError(
             f"{path}: known columns are those of J, H and Ks, the survey's bands are "
@@ -326,9 +230,16 @@ def _magnitudes(table, roles, survey, system, path):
             f"{path}: no {band} magnitude nor colours that give it; {what_there_is(table.names)}; "
             "give the columns blue and red"
         )
-    return {
-        band: sum(sign * table.column(column) for sign, column in expressions[band]) for band in wanted
-    }, system
+    return roles, {band: expressions[band] for band in sorted(wanted)}, system
+
+
+def _read(table, roles, expressions, path):
+    """All columns that are needed, magnitudes in mag."""
+    magnitudes = [column for parts in expressions.values() for _, column in parts]
+    found = table.read([*roles.values(), *magnitudes, *signs(table.names)])
+    for column in dict.fromkeys(magnitudes):
+        found[column] = convert(found[column], table.units.get(column), "mag", f"{path}: column {column}")
+    return found
 
 
 def _letter(band_name):
@@ -358,38 +269,60 @@ def _band_expressions(names):
     return known
 
 
-def _distance(table, roles, path):
-    if "distance" in roles:
-        return table.column(roles["distance"])
-    if "distance_pc" in roles:
-        return 1e-3 * table.column(roles["distance_pc"])
-    if "modulus" in roles:
-        return 10.0 ** (0.2 * table.column(roles["modulus"]) - 2.0)
-    raise DataError(
-        f"{path}: no distance (looked for Dist, distance_kpc, distance_pc, m-M0); "
-        f"{what_there_is(table.names)}; give the column distance, distance_pc or modulus"
-    )
+def _distance(found, roles, units, path):
+    if "distance" not in roles and "distance_pc" not in roles:
+        return 10.0 ** (0.2 * found[roles["modulus"]] - 2.0)
+    column = roles["distance"] if "distance" in roles else roles["distance_pc"]
+    unit = units.get(column)
+    if not is_stated(unit):
+        unit = "kpc" if "distance" in roles else "pc"
+    distance_kpc = convert(found[column], unit, "kpc", f"{path}: column {column}")
+    known = distance_kpc[distance_kpc > 0]
+    if known.size and np.median(known) > _FARTHEST_KPC:
+        raise DataError(
+            f"{path}: half of the stars are beyond {_FARTHEST_KPC:g} kpc: if column {column} is in pc, name "
+            "it as distance_pc"
+        )
+    return distance_kpc
 
 
-def _extinction(table, roles, path, a_over_av):
-    """A_V of each star [n_rows]; None without such a column."""
+def _angle(found, roles, role, units, path):
+    column = roles[role]
+    return convert(found[column], units.get(column), "deg", f"{path}: column {column}")
+
+
+def _extinction(table, found, roles, wavelengths_um, a_over_av, path):
+    """Extinction in the bands that the magnitudes carry, and words on it for the catalog's origin."""
     if "av" in roles:
-        av_mag = table.column(roles["av"])
-        if not np.isfinite(av_mag).all() or (av_mag < 0).any():
-            raise DataError(f"{path}: column {roles['av']} must hold A_V, it has missing or negative values")
-        if av_mag.any() and a_over_av is None:
+        av_mag = convert(found[roles["av"]], table.units.get(roles["av"]), "mag", f"{path}: {roles['av']}")
+        if (av_mag < 0).any():
+            raise DataError(f"{path}: column {roles['av']} must hold A_V, it has negative values")
+        if not np.nan_to_num(av_mag).any():
+            return dict.fromkeys(wavelengths_um, av_mag), ""
+        if a_over_av is None:
             raise DataError(
-                f"{path}: the magnitudes carry extinction (A_V up to {av_mag.max():.3f} mag): make the model "
-                "without extinction, or give the law that it was made with"
+                f"{path}: the magnitudes carry extinction (A_V up to {np.nanmax(av_mag):.3f} mag): make the "
+                "model without extinction, or give the law that it was made with"
             )
-        return av_mag
-    for name in table.names:
-        if _OTHER_EXTINCTION.match(name) and np.nan_to_num(table.column(name)).any():
-            raise DataError(
-                f"{path}: column {name} says that the magnitudes carry extinction: make the model without, "
-                "or give A_V as the column av"
-            )
-    return None
+        about = f", A_V up to {np.nanmax(av_mag):.3f} mag removed"
+        return {band: av_mag * a_over_av(um) for band, um in wavelengths_um.items()}, about
+    columns = {name: found[name] for name in signs(table.names)}
+    if other := extinction_in(columns, wavelengths_um, a_over_av, str(path)):
+        extinction, column = other
+        return extinction, f", extinction by {column} removed"
+    if not columns and table.facts.get("av_mag"):
+        raise DataError(
+            f"{path}: a comment says A_V = {table.facts['av_mag']:g} mag and no column has that of each "
+            "star: make the model without extinction, or with the column Av"
+        )
+    return {}, "" if columns else ", no A_V column: taken as free of extinction"
+
+
+def _is_known(extinction, n_rows):
+    known = np.ones(n_rows, bool)
+    for a_mag in extinction.values():
+        known &= np.isfinite(a_mag)
+    return known
 
 
 def _center(position, usable, facts, l_deg, b_deg, path):

@@ -11,16 +11,16 @@ from extmap_tf.catalogs.cuts import apply_cuts, flag_index
 from extmap_tf.catalogs.formats.base import DEFAULT_BATCH_ROWS, Table
 from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.tables import open_tables, table_for
-from extmap_tf.catalogs.units import angle_unit, convert, factor
+from extmap_tf.catalogs.units import convert, degrees, factor
 from extmap_tf.errors import DataError
 from extmap_tf.settings.config import SurveyConfig
 from extmap_tf.surveys.observing import photometric_error
 
 _POSITIONS = ("l", "b", "ra", "dec")
-_ERRORS = ("blue_error", "red_error")
+_ERROR_ROLES = ("blue_error", "red_error")
 _TEXTS = ("ph_qual", "cc_flg", "blue_limit", "red_limit")
 # Of these, two columns that look alike are two surveys' and a guess would be wrong in silence.
-_SINGLE = ("blue", "red", *_ERRORS)
+_SINGLE = ("blue", "red", *_ERROR_ROLES)
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,15 @@ class Reading:
     accept_partial: bool = False
 
 
+AS_IT_IS = Reading()
+"""Known column names, with their errors, and whole."""
+
+
 def read_survey_table(
     stream: BinaryIO,
     name: str,
     survey: SurveyConfig,
-    reading: Reading = Reading(),
+    reading: Reading = AS_IT_IS,
     batch_rows: int = DEFAULT_BATCH_ROWS,
 ) -> Iterator[StarBatch]:
     """Read the stars that pass the survey's cuts.
@@ -68,7 +72,7 @@ def read_survey_table(
     ------
     StarBatch
         In the table's order. Positions are the table's Galactic coordinates, or converted from ra, dec (ICRS,
-        or FK5 J2000, which differs by less than 0.1 arcsec). Of a document with several tables the one is read
+        or FK5 J2000, which differs by less than 0.1 arcsec). Of several tables in a document the one is read
         that has the columns.
 
     Raises
@@ -85,7 +89,7 @@ def read_survey_table(
     for batch in table.batches(numbers, texts, batch_rows, reading.accept_partial):
         values = {role: _converted(table, role, used, batch[used]) for role, used in column.items()}
         magnitudes = {band.name: values[role] for role, band in bands.items()}
-        errors = {band.name: _errors(values, role, band) for role, band in bands.items()}
+        errors = {band.name: _band_errors(values, role, band) for role, band in bands.items()}
         position = [values[role] for role in (("l", "b") if "l" in column else ("ra", "dec"))]
         letters = (values.get("ph_qual"), values.get("cc_flg"))
         kept, rejected = apply_cuts(survey.cuts, tuple(magnitudes), magnitudes, errors, *letters, *position)
@@ -99,10 +103,19 @@ def read_survey_table(
             n_rows=len(kept),
             rejected=rejected,
         )
+    if table.left_out:
+        none = np.zeros(0)
+        yield StarBatch(
+            none,
+            none,
+            {band.name: none for band in bands.values()},
+            sum(table.left_out.values()),
+            table.left_out,
+        )
 
 
 def describe_table(
-    stream: BinaryIO, name: str, survey: SurveyConfig, reading: Reading = Reading()
+    stream: BinaryIO, name: str, survey: SurveyConfig, reading: Reading = AS_IT_IS
 ) -> tuple[str, dict[str, str]]:
     """Which format and which columns `read_survey_table` would read.
 
@@ -130,12 +143,12 @@ def _converted(table, role, used, values):
         return values
     unit, place = table.units.get(used), f"{table.name}: column {used}"
     if role in _POSITIONS:
-        return convert(values, angle_unit(unit, role, used in table.sexagesimal), "deg", place)
+        return degrees(values, unit, role, used in table.sexagesimal, place)
     return convert(values, unit, "mag", place)
 
 
-def _errors(values, role, band):
-    """The errors of a band; infinite, as those of upper limits, where a flag says that the magnitude is a limit."""
+def _band_errors(values, role, band):
+    """The errors of a band; infinite, as of an upper limit, where a flag says that the magnitude is one."""
     error = values.get(f"{role}_error")
     if error is None:
         error = photometric_error(values[role], band)
@@ -166,13 +179,13 @@ def _roles(table: Table, survey: SurveyConfig, reading: Reading) -> dict[str, st
     for role, what in needed.items():
         if role not in found:
             error = missing_column(role, known, table.names, table.name, what)
-            more = " or take the survey's own with --errors-from-survey" if role in _ERRORS else ""
+            more = " or take the survey's own with --errors-from-survey" if role in _ERROR_ROLES else ""
             raise DataError(f"{error}{more}")
     if "ph_qual" in given and None in (flag_index(blue), flag_index(red)):
         raise DataError(
             f"{table.name}: ph_qual speaks of J, H and Ks, the survey's bands are {blue} and {red}"
         )
-    roles = [*position, "blue", "red", *_ERRORS, "ph_qual", "blue_limit", "red_limit"]
+    roles = [*position, "blue", "red", *_ERROR_ROLES, "ph_qual", "blue_limit", "red_limit"]
     roles += ["cc_flg"] if survey.cuts.cc_flg_keep else []
     column = {role: found[role] for role in roles if role in found}
     _require_distinct(table, column)

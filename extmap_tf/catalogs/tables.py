@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from extmap_tf.catalogs.formats.base import DEFAULT_BATCH_ROWS, Table, readable
+from extmap_tf.catalogs.formats.base import Table, readable
 from extmap_tf.catalogs.formats.delimited import KNOWN_FORMATS, open_delimited
 from extmap_tf.catalogs.formats.fits import open_fits
 from extmap_tf.catalogs.formats.ipac import Ipac, is_ipac
 from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.formats.votable import open_votable
 from extmap_tf.errors import DataError
-
 
 _HEAD_BYTES = 1 << 18
 _OTHER_COMPRESSION = {
@@ -93,7 +92,7 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
             return open_votable(unzipped, name)
         if b"\0" in head:
             raise DataError(f"{name}: not a table in a known format; known are {KNOWN_FORMATS}")
-        lines = start[:1 << 16].decode("utf-8", "replace").split("\n")
+        lines = start[: 1 << 16].decode("utf-8", "replace").split("\n")
         if start.startswith((b"\\", b"|")) and is_ipac(lines):
             return [Ipac(unzipped, name)]
         return open_delimited(stream, name, head, whole, zipped)
@@ -128,8 +127,7 @@ def table_for(tables: Sequence[Table], use: Callable[[Table], _Found]) -> tuple[
     if len(tables) == 1:
         raise errors[0]
     titles = "; ".join(
-        f"{i}: {table.title or 'unnamed'} ({', '.join(table.names[:8])}{', ...' if len(table.names) > 8 else ''})"
-        for i, table in enumerate(tables, 1)
+        f"{i}: {table.title or 'unnamed'} ({', '.join(table.names[:8])})" for i, table in enumerate(tables, 1)
     )
     if serving:
         which = f"{len(serving)} of its {len(tables)} tables have the columns that are needed"

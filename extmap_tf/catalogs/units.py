@@ -7,10 +7,12 @@ import numpy as np
 
 from extmap_tf.errors import DataError
 
+_HOURS_BASE_60 = ("h:m:s", "hms", "hh:mm:ss")
+_DEGREES_BASE_60 = ("d:m:s", "dms", "dd:mm:ss")
 # Spellings that astropy does not know, lower case.
 _SPELLED = {
-    **dict.fromkeys(("degs", "degrees", "degree", "°", "deg.", "decimal degrees", "d:m:s", "dms"), "deg"),
-    **dict.fromkeys(("h:m:s", "hms", "hours", "hour", "hr", "hrs", "h"), "hourangle"),
+    **dict.fromkeys((*_DEGREES_BASE_60, "degs", "degrees", "degree", "°", "deg.", "decimal degrees"), "deg"),
+    **dict.fromkeys((*_HOURS_BASE_60, "hours", "hour", "hr", "hrs", "h"), "hourangle"),
     **dict.fromkeys(("radian", "radians"), "rad"),
     **dict.fromkeys(("mags", "magnitude", "magnitudes", "mag."), "mag"),
     **dict.fromkeys(("parsec", "parsecs"), "pc"),
@@ -76,18 +78,32 @@ def convert(values: np.ndarray, unit, wanted: str, place: str) -> np.ndarray:
     return values if scale == 1.0 else values * scale
 
 
-def angle_unit(unit, role: str, sexagesimal: bool):
-    """The unit of a position: a right ascension in base 60 is in hours, unless its unit says degrees.
+def degrees(values: np.ndarray, unit, role: str, sexagesimal: bool, place: str) -> np.ndarray:
+    """A column of positions in degrees.
 
     Parameters
     ----------
+    values : ndarray [n]
+        Of cells in base 60 the number of the first unit.
     unit : str or astropy unit or None
         As the table states it.
     role : {"l", "b", "ra", "dec"}
+        A right ascension in base 60 is in hours, unless its unit says degrees.
     sexagesimal : bool
         Whether the cells are in base 60.
+    place : str
+        Table and column, for messages.
+
+    Raises
+    ------
+    DataError
+        As `factor`; or the unit speaks of base 60 and the cells are plain numbers.
     """
-    if not sexagesimal:
-        return unit
-    text = "" if unit is None else str(unit).strip().strip('"').lower()
-    return "hourangle" if role == "ra" and text not in ("d:m:s", "dms") else "deg"
+    in_base_60 = "" if unit is None else str(unit).strip().strip('"').lower()
+    if sexagesimal:
+        unit = "hourangle" if role == "ra" and in_base_60 not in _DEGREES_BASE_60 else "deg"
+    elif in_base_60 in (*_HOURS_BASE_60, *_DEGREES_BASE_60) and np.isfinite(values).any():
+        raise DataError(
+            f"{place} is in {in_base_60!r} by its header and holds plain numbers: correct the unit"
+        )
+    return convert(values, unit, "deg", place)

@@ -11,6 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from beam_jobs import twomass_to_records as job
+from extmap_tf.catalogs.survey_tables import Reading
 from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, stars_to_cmd
 from extmap_tf.errors import DataError
 from extmap_tf.grids.squares import sightline_name
@@ -241,4 +242,4 @@ def test_one_column_cannot_play_two_roles(tiny_config, tmp_path):
     table = write_csv(tmp_path / "a.csv", [ROW.format(12.5, 12.0, "AAA")])
     message = r"a\.csv: column Qflg cannot be both red and ph_qual; name another with --column ph_qual=NAME"
     with pytest.raises(DataError, match=message):
-        job.make_records(tiny_config, [table], str(tmp_path / "r"), columns={"red": "Qflg"})
+        job.make_records(tiny_config, [table], str(tmp_path / "r"), Reading({"red": "Qflg"}))

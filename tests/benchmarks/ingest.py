@@ -32,11 +32,12 @@ import pyarrow.parquet
 from astropy.coordinates import SkyCoord
 
 from beam_jobs.twomass_to_records import make_records, table_to_partial_counts
-from extmap_tf.catalogs.tables import PSC_COLUMNS
+from extmap_tf.catalogs.formats.delimited import PSC_COLUMNS
+from extmap_tf.catalogs.survey_tables import AS_IT_IS, Reading
 from extmap_tf.settings.config import Config
 
 BLOCK_ROWS = 100_000
-EQUATORIAL = {"ra": "ra", "dec": "decl"}
+EQUATORIAL = Reading({"ra": "ra", "dec": "decl"})
 ALL_SKY = {"sightlines.l_min_deg": 0.0, "sightlines.l_max_deg": 359.75}
 
 
@@ -130,13 +131,13 @@ def write_parquet(stars, path):
     pa.parquet.write_table(pa.table({k: pa.array(v, from_pandas=True) for k, v in stars.items()}), path)
 
 
-def count(path, config, columns=None, warm=None):
+def count(path, config, reading=AS_IT_IS, warm=None):
     """Count a table's stars: seconds, processor seconds, peak MB, and what was counted."""
     if warm:
-        list(table_to_partial_counts(warm, config, columns))
+        list(table_to_partial_counts(warm, config, reading))
     wall, cpu = time.perf_counter(), time.process_time()
     n_pairs = 0
-    for tag, value in table_to_partial_counts(path, config, columns):
+    for tag, value in table_to_partial_counts(path, config, reading):
         # Each star of a field is there twice: in a pixel, and in a cell.
         n_pairs += value[1][1].sum(dtype=int) // 2 if tag == "block" else 0
     return figures(wall, cpu) | {"rows": value["rows"], "counted": value["counted"], "pairs": int(n_pairs)}
@@ -221,8 +222,8 @@ def main():
         for _ in range(args.repeats):
             runs["gzip -dc | wc -l"].append(gunzip(psc) | {"rows": args.rows})
             runs["count PSC"].append(in_new_process(count, psc, carina))
-            for what, columns in (("l b", None), ("ra dec", EQUATORIAL)):
-                run = in_new_process(count, parquet, carina, columns, warm)
+            for what, reading in (("l b", AS_IT_IS), ("ra dec", EQUATORIAL)):
+                run = in_new_process(count, parquet, carina, reading, warm)
                 runs[f"count Parquet, {what}"].append(run)
         for what, several in runs.items():
             found[what] = median(several)
@@ -239,7 +240,7 @@ def main():
         for config in grids():
             n_sightlines = config.sightlines.n_sightlines
             write_parquet(draw_stars(args.grid_rows, config.sightlines, rng), table)
-            several = [in_new_process(count, table, config, None, warm) for _ in range(args.repeats)]
+            several = [in_new_process(count, table, config, AS_IT_IS, warm) for _ in range(args.repeats)]
             what = f"{n_sightlines} sightlines"
             found[what] = run = median(several)
             line(f"{what}, {run['pairs'] / run['counted']:.2f} fields/star", run)

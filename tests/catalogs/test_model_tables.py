@@ -200,14 +200,14 @@ def test_the_order_is_shuffled_and_the_same_each_time(read):
         (resu(K_HEADER.replace("J-K", "B-V"), K_ROWS), {}, "no J magnitude nor colours"),
         (WEB, {}, "solid angle is not in the file"),
         (TRILEGAL.format(av="0.0"), {"area_deg2": 1.0}, "position is not in the file"),
-        (TRILEGAL.rsplit("#", 1)[0], {"area_deg2": 1.0}, "normally terminated"),
+        (TRILEGAL.format(av="0.0").rsplit("#", 1)[0], {"area_deg2": 1.0}, "normally terminated"),
         ("J,Ks\n12,11\n", {}, "no distance"),
         ("Dist,J,K\n1,12,11\n", {}, "system is not stated"),
         ("Dist,Ks\n1,12\n", {}, "no J magnitude"),
         ("Dist,J,Ks\n0,12,11\n", {"area_deg2": 1.0}, "none of 1 rows can be used: no distance: 1"),
         ("Dist,J,Ks\n1,12,11\n", {"area_deg2": -1.0, "l_deg": 0.0, "b_deg": 0.0}, "solid angle must be"),
         ("Dist,J,Ks\n1,12,11\n", {"system": "vista"}, "must be one of 2mass, johnson"),
-        ("Dist,J,Ks,Av\n1,12,11,\n", {}, "missing or negative"),
+        ("Dist,J,Ks,Av\n1,12,11,\n", {}, "1 rows can be used: no extinction, of stars that carry it: 1"),
         ("", {}, "empty"),
     ],
 )
@@ -219,7 +219,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(read, content, option
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be read: .*No such file"):
+    with pytest.raises(DataError, match="no such file"):
         read_model_catalog(tmp_path / "none.resu", SURVEY)
 
 

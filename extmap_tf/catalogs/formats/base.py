@@ -64,6 +64,8 @@ class Table:
         Columns whose cells turned out to be in base 60, once they have been read.
     remarks : list of str
         What the document says beside its rows, as far as it has been read.
+    left_out : dict of str to int
+        Lines that are no rows and no comments either, by reason, once the table has been read.
     stated_rows : int or None
         How many rows the header promises.
     """
@@ -78,6 +80,7 @@ class Table:
         self.units: dict[str, str] = {}
         self.sexagesimal: set[str] = set()
         self.remarks: list[str] = []
+        self.left_out: dict[str, int] = {}
         self.stated_rows: int | None = None
 
     def batches(
@@ -170,7 +173,7 @@ def read_bounded(stream: BinaryIO, name: str, what: str) -> bytes:
         n_bytes += len(part)
         if n_bytes > MAX_WHOLE_BYTES:
             raise DataError(
-                f"{name}: {what} is held whole, of at most {MAX_WHOLE_BYTES >> 20} MB (decompressed): give it "
-                "as FITS, Parquet or CSV, or in parts"
+                f"{name}: {what} is held whole, of at most {MAX_WHOLE_BYTES >> 20} MB (decompressed): give "
+                "it as FITS, Parquet or CSV, or in parts"
             )
     return b"".join(parts)

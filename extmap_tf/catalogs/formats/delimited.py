@@ -1,4 +1,4 @@
-"""Text with a delimiter or spaces between its columns: CSV, TSV, ECSV, fixed width with bars, 2MASS PSC files."""
+"""Text with a delimiter or spaces between columns: CSV, TSV, ECSV, fixed width with bars, 2MASS PSC files."""
 
 import csv
 import gzip
@@ -35,6 +35,7 @@ _READ_BYTES = 1 << 22
 _BLOCK_BYTES = 1 << 21
 _LINE_END = re.compile("\r\n|\r|\n")
 _SPACES = " "
+_REMARK = "a remark, no row"
 # VizieR's text: each table of an answer begins with such a line.
 _NEXT_TABLE = re.compile(rb"^#(?:RESOURCE=|Table[ \t])", re.MULTILINE)
 KNOWN_FORMATS = (
@@ -79,7 +80,9 @@ class DelimitedText(Table):
         if not whole or not lines[-1]:
             del lines[-1]
         if not lines:
-            raise DataError(f"{name}: not a table in a known format (no line ends in its first {len(head)} bytes)")
+            raise DataError(
+                f"{name}: not a table in a known format (no line ends in its first {len(head)} bytes)"
+            )
         n_comments = len(list(itertools.takewhile(_is_no_row, lines)))
         if n_comments == len(lines):
             raise DataError(f"{name}: only comments in the first {len(lines)} lines, no table")
@@ -212,6 +215,7 @@ class DelimitedText(Table):
                 }
 
     def _arrow_batches(self, batch_rows, types):
+        self.left_out.clear()
         reader, lent = self._reader(batch_rows, types, list(types))
         try:
             yield from reader
@@ -250,12 +254,15 @@ class DelimitedText(Table):
             return AstropyTable({name: np.array(cells, str) for name, cells in columns.items()})
 
     def _odd_row(self, row):
-        """Comments, rules and PostgreSQL's last line are no rows."""
+        """Comments, rules, PostgreSQL's last line and remarks that a cell begins are no rows."""
         text = row.text.strip()
         if text.startswith("#") or not text.strip("-+=|"):
             return "skip"
         if stated_rows([text]) is not None:
             self.remarks.append(text)
+            return "skip"
+        if any(cell.strip(' "').startswith("#") for cell in text.split(self._delimiter)):
+            self.left_out[_REMARK] = self.left_out.get(_REMARK, 0) + 1
             return "skip"
         return "error"
 
@@ -372,7 +379,9 @@ def _parts_of_vizier(stream, zipped):
 
 def _is_no_row(line):
     text = line.strip()
-    return not text or text.startswith("#") or (text[0] in "+\\" and not text.strip("+-=") or text[0] == "\\")
+    return (
+        not text or text.startswith("#") or ((text[0] in "+\\" and not text.strip("+-=")) or text[0] == "\\")
+    )
 
 
 def _title(remarks):
@@ -392,13 +401,13 @@ def _delimiter_of(rows, ecsv, name):
     if counts:
         return max(counts, key=lambda d: (second.count(d) == counts[d], counts[d]))
     n_fields = len(first.split())
-    if n_fields > 1 and (ecsv or len(rows) > 1 and _n_words(second) == n_fields):
+    if n_fields > 1 and (ecsv or (len(rows) > 1 and _n_words(second) == n_fields)):
         return _SPACES
     more = ""
     if n_fields > 1 and len(rows) > 1 and any(_is_number(cell) for cell in second.split()):
         more = (
-            f"; with spaces between, its first line has {n_fields} columns and the second {len(second.split())}: "
-            "are coordinates in base 60 written with spaces?"
+            f"; with spaces between, its first line has {n_fields} columns and the second "
+            f"{len(second.split())}: are coordinates in base 60 written with spaces?"
         )
     raise DataError(
         f"{name}: not a table in a known format (no delimiter in its first line "

@@ -66,7 +66,9 @@ def _integer(header, key, low, high, name, default=None):
     """A whole number of a header; DataError if it is none or outside of what can be."""
     value = _card(header, key, name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise DataError(f"{name}: the FITS header's {key} is {str(value)[:40]}, it must be {low} to {high}: damaged")
+        raise DataError(
+            f"{name}: the FITS header's {key} is {str(value)[:40]}, it must be {low} to {high}: damaged"
+        )
     return value
 
 
@@ -108,7 +110,9 @@ class _FitsTable(Table):
         self._n_fields = _integer(header, "TFIELDS", 0, _MAX_COLUMNS, name)
         self.title = str(_card(header, "EXTNAME", name) or f"extension {number}")
         words = ("COMMENT", "HISTORY", "QUERY_STATUS", "WARNING")
-        self.remarks = [f"{word} {line}" for word in words if word in header for line in header.cards[word, ...]]
+        self.remarks = [
+            f"{word} {line}" for word in words if word in header for line in header.cards[word, ...]
+        ]
 
     def _batches(self, numbers, texts, batch_rows):
         self.stream.seek(self._start)
@@ -216,7 +220,9 @@ class _AsciiTable(_FitsTable):
             names.append(column)
             starts.append(begin)
             widths.append(f"S{width}")
-            self._cards[column] = {key: _card(header, f"T{key}{i}", name) for key in ("NULL", "SCAL", "ZERO", "UNIT")}
+            self._cards[column] = {
+                key: _card(header, f"T{key}{i}", name) for key in ("NULL", "SCAL", "ZERO", "UNIT")
+            }
         self.names = tuple(names)
         self.units = {column: str(cards["UNIT"]) for column, cards in self._cards.items() if cards["UNIT"]}
         self._dtype = np.dtype(

@@ -17,7 +17,9 @@ from extmap_tf.catalogs.formats.base import (
 from extmap_tf.catalogs.values import column_to_flags, to_numbers
 from extmap_tf.errors import DataError
 
-_TYPES = re.compile(r"^(?:i|l|d|r|f|c|t|b|int|integer|long|double|real|float|char|character|date|bool|boolean)?$")
+_TYPES = re.compile(
+    r"^(?:i|l|d|r|f|c|t|b|int|integer|long|double|real|float|char|character|date|bool|boolean)?$"
+)
 _MAX_BATCH_BYTES = 1 << 26
 
 
@@ -44,7 +46,9 @@ class Ipac(Table):
             self._n_header += 1
             n_bytes += len(line)
             if n_bytes > MAX_HEADER_BYTES:
-                raise DataError(f"{name}: the header of an IPAC table ends within {MAX_HEADER_BYTES >> 20} MB")
+                raise DataError(
+                    f"{name}: the header of an IPAC table ends within {MAX_HEADER_BYTES >> 20} MB"
+                )
             text = line.decode("utf-8", "replace").rstrip()
             if line.startswith(b"|"):
                 bars.append(text)
@@ -64,7 +68,9 @@ class Ipac(Table):
     def _batches(self, numbers, texts, batch_rows):
         for rows in self._blocks(batch_rows):
             batch = {column: self._number(column, rows) for column in numbers}
-            yield batch | {column: column_to_flags(np.array(self._cells(column, rows), str)) for column in texts}
+            yield batch | {
+                column: column_to_flags(np.array(self._cells(column, rows), str)) for column in texts
+            }
 
     def _blocks(self, batch_rows):
         self.stream.seek(0)

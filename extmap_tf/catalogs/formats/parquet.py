@@ -52,8 +52,8 @@ class Parquet(Table):
             n_bytes = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema in wanted)
             if n_bytes > _MAX_GROUP_BYTES:
                 raise DataError(
-                    f"{self.name}: a row group of {n_bytes / 1e9:.1f} GB; at most {_MAX_GROUP_BYTES / 1e9:.1f} GB "
-                    "are read at once: write it in smaller row groups"
+                    f"{self.name}: a row group of {n_bytes / 1e9:.1f} GB; at most "
+                    f"{_MAX_GROUP_BYTES / 1e9:.1f} GB are read at once: write it in smaller row groups"
                 )
 
     def _numbers(self, column, values):
@@ -72,8 +72,8 @@ class Parquet(Table):
         n_bytes = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if n_bytes > MAX_WHOLE_BYTES:
             raise DataError(
-                f"{self.name}: a table to be written again is held whole, of at most {MAX_WHOLE_BYTES >> 20} MB: "
-                "give it in parts"
+                f"{self.name}: a table to be written again is held whole, of at most {MAX_WHOLE_BYTES >> 20} "
+                "MB: give it in parts"
             )
         return file.read()
 

@@ -30,7 +30,9 @@ def open_votable(stream, name):
     if b"<!ENTITY" in raw:
         raise DataError(f"{name}: a VOTable that declares entities, which none needs: refused")
     if re.search(rb"<(?:\w+:)?STREAM\b[^>]*\bhref", raw):
-        raise DataError(f"{name}: a VOTable whose rows are at another address (STREAM href): fetch it with them")
+        raise DataError(
+            f"{name}: a VOTable whose rows are at another address (STREAM href): fetch it with them"
+        )
     for found in _ARRAYSIZE.finditer(raw):
         if np.prod([float(n or 1) for n in found[1].split(b"x")]) > _MAX_CELL_VALUES:
             raise DataError(f"{name}: a VOTable with cells of {found[1].decode()} values: damaged")
@@ -42,8 +44,8 @@ def open_votable(stream, name):
         try:
             document = votable.parse(io.BytesIO(raw), verify="ignore")
             elements = [table for table in document.iter_tables() if isinstance(table, TableElement)]
-        except (votable.exceptions.VOWarning, ValueError, LookupError, TypeError, AttributeError) as e:
-            text = " ".join(str(e).split())[:300]
+        except (votable.exceptions.VOWarning, ValueError, LookupError, TypeError, AttributeError) as error:
+            text = " ".join(str(error).split())[:300]
             raise DataError(f"{name}: not a VOTable, or truncated: fetch it again ({text})") from None
     remarks = _remarks(document)
     if not elements:
