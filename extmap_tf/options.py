@@ -114,6 +114,6 @@ def law_of(args):
         if args.rv is not None:
             args.parser.error("--rv goes with --law")
         return None
-    from extmap_tf.settings.config import LawConfig
+    from extmap_tf.settings.law import LawConfig
 
     return LawConfig(args.law) if args.rv is None else LawConfig(args.law, args.rv)

@@ -13,6 +13,7 @@ ROOT = Path(extmap_tf.__file__).parent
 LAYERS = [
     ["errors", "quiet", "draws", "program"],
     ["files", "json_files", "text_tables"],
+    ["bounds"],
     ["grids"],
     ["settings", "estimate"],
     ["extinction", "surveys", "galaxy", "catalogs"],

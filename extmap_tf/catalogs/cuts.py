@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from extmap_tf.settings.config import Cuts
+from extmap_tf.settings.survey import Cuts
 
 # 2MASS flags have one character a band, in this order (Cutri et al. 2003, sec. 2.2.a).
 FLAG_BANDS = {"J": 0, "H": 1, "K": 2, "KS": 2}
@@ -43,7 +43,7 @@ def apply_cuts(
 
     Parameters
     ----------
-    cuts : extmap_tf.settings.config.Cuts
+    cuts : extmap_tf.settings.survey.Cuts
     bands : tuple of str
         The bands that must be there, one or more.
     magnitudes, errors : dict of str to array_like of float [n_rows]

@@ -4,7 +4,7 @@ import re
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import a_over_av
-from extmap_tf.settings.config import LawConfig
+from extmap_tf.settings.law import LawConfig
 
 # Wavelengths in um. A law is read at one wavelength a band: in the optical, the extinction of a broad band
 # also depends on the star's colour by some percent. B and V are those that define R(V) in dust_extinction.

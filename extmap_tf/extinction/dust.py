@@ -21,7 +21,7 @@ from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, mock_arms
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.settings.config import DustConfig
+from extmap_tf.settings.dust import DustConfig
 
 MARGIN_DEG = 0.5
 """How far the dust reaches beyond the fields: the tiles of the mock sky overshoot by less than that."""
@@ -145,7 +145,7 @@ def draw_dust(
 
     Parameters
     ----------
-    dust : extmap_tf.settings.config.DustConfig
+    dust : extmap_tf.settings.dust.DustConfig
     sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
     distance : extmap_tf.grids.distance.DistanceGrid
     seed : int

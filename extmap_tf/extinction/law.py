@@ -12,8 +12,8 @@ def blue_over_red(law, survey):
 
     Parameters
     ----------
-    law : extmap_tf.settings.config.LawConfig
-    survey : extmap_tf.settings.config.SurveyConfig
+    law : extmap_tf.settings.law.LawConfig
+    survey : extmap_tf.settings.survey.SurveyConfig
 
     Returns
     -------

@@ -11,7 +11,7 @@ Along a sightline at latitude b, the differential extinction is
 with a Gaussian random field g of zero mean, unit variance and power spectrum k^-index (Cornu et al. 2022,
 sec. 3, draw their profiles from such fields), the mean decline e(d) away from the plane, and single clouds of
 extent s_k at distances d_k whose density falls as e(d) d^-1/2. Total T, index, sigma, h, f and the clouds are
-drawn anew for every profile from the ranges in `extmap_tf.settings.config.ProfilePrior`. Exponentiation
+drawn anew for every profile from the ranges in `extmap_tf.settings.profiles.ProfilePrior`. Exponentiation
 keeps the density positive, so that the cumulative extinction never falls.
 """
 
@@ -35,7 +35,7 @@ def draw_densities(prior, distance, b_deg, rngs):
 
     Parameters
     ----------
-    prior : extmap_tf.settings.config.ProfilePrior
+    prior : extmap_tf.settings.profiles.ProfilePrior
     distance : extmap_tf.grids.distance.DistanceGrid
     b_deg : float
         Galactic latitude of the sightline.

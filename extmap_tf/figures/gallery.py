@@ -7,7 +7,7 @@ from extmap_tf.evaluation.metrics import compare_maps, require_same_ground
 from extmap_tf.figures import maps as figures
 from extmap_tf.files import local_path, refuse_existing
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named, mock_arms
-from extmap_tf.settings.config import DustConfig
+from extmap_tf.settings.dust import DustConfig
 
 
 def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False, cmds=None):

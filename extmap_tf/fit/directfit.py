@@ -16,7 +16,7 @@ spectral index, the log-density's standard deviation, the scale height and the p
 of their uniform ranges. Single clouds, which training profiles have beside the field, are left to the field.
 The prior of c is log-normal, with ``nuisances.count_sigma``.
 
-The other nuisances of a pair (`extmap_tf.settings.config.NuisanceConfig`) are not fitted but taken to be
+The other nuisances of a pair (`extmap_tf.settings.nuisances.NuisanceConfig`) are not fitted but taken to be
 zero: offsets of colour and magnitude, of the depth that is left after crowding, and of the law, factors on
 the numbers of luminous and of distant stars. Where they are not zero the errors that a fit states are too
 small.

@@ -17,7 +17,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.grids.cmd import EDGE_TOLERANCE
 from extmap_tf.mocks.pairs import fit_catalog
-from extmap_tf.settings.config import MIN_POOL_FIELDS
+from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.surveys.observing import (
     detection_probability,
     error_cut_mag,

@@ -118,7 +118,7 @@ class Galaxy:
 
         Parameters
         ----------
-        settings : extmap_tf.settings.config.GalaxyConfig
+        settings : extmap_tf.settings.galaxy.GalaxyConfig
         """
         return cls(besancon_components(settings.spiral_arms), settings.binary_fraction)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
 
 # Catalogs give magnitudes to 0.001, so a star often falls on a pixel's edge. This tolerance, in pixels,
@@ -12,34 +13,22 @@ EDGE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class CmdGrid:
-    """Pixels of a colour-magnitude diagram (CMD): counts are [n_mag, n_color], both axes ascending.
+class CmdGrid(Section):
+    """Pixels of a colour-magnitude diagram (CMD): counts are [n_mag, n_color], both axes ascending."""
 
-    Parameters
-    ----------
-    color_min_mag, color_max_mag : float
-        Lower (inclusive) and upper (exclusive) limit of the colour J - Ks.
-    mag_min_mag, mag_max_mag : float
-        Lower (inclusive) and upper (exclusive) limit of the magnitude Ks.
-    n_color, n_mag : int
-        Pixels along each axis.
-    """
+    color_min_mag: float = setting(-0.5, "Lower limit (inclusive) of the colour, blue - red.")
+    color_max_mag: float = setting(5.9, "Upper limit (exclusive) of the colour.")
+    mag_min_mag: float = setting(5.6, "Lower limit (inclusive) of the magnitude, red.")
+    mag_max_mag: float = setting(15.2, "Upper limit (exclusive) of the magnitude.")
+    n_color: int = setting(64, "Pixels along the colour.", at_least=8, at_most=1024)
+    n_mag: int = setting(64, "Pixels along the magnitude.", at_least=8, at_most=1024)
 
-    color_min_mag: float = -0.5
-    color_max_mag: float = 5.9
-    mag_min_mag: float = 5.6
-    mag_max_mag: float = 15.2
-    n_color: int = 64
-    n_mag: int = 64
-
-    def __post_init__(self):
+    def check(self) -> None:
         require(self.color_max_mag > self.color_min_mag, "color_max_mag", "above color_min_mag", self)
         require(self.mag_max_mag > self.mag_min_mag, "mag_max_mag", "above mag_min_mag", self)
-        require(8 <= self.n_color <= 1024, "n_color", "8 to 1024", self)
-        require(8 <= self.n_mag <= 1024, "n_mag", "8 to 1024", self)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         return (self.n_mag, self.n_color)
 
     @property

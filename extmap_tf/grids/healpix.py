@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
 
 # Side of a pixel of nside 1 in degrees, if it were a square.
@@ -28,42 +29,24 @@ _EDGES = (0, 2, 4, 6)
 
 
 @dataclass(frozen=True)
-class SkyRegion:
+class SkyRegion(Section):
     """A part of the sky: what lies both in a range of l and b and in a circle; by default all of the sky.
 
-    Parameters
-    ----------
-    l_min_deg, l_max_deg : float
-        Range of Galactic longitude, both ends included; `l_max_deg` may exceed 360 for one across l = 0.
-    b_min_deg, b_max_deg : float
-        Range of Galactic latitude, both ends included.
-    l_deg, b_deg : float
-        Centre of the circle.
-    radius_deg : float
-        Its radius.
+    Both ends of the ranges are included.
     """
 
-    l_min_deg: float = 0.0
-    l_max_deg: float = 360.0
-    b_min_deg: float = -90.0
-    b_max_deg: float = 90.0
-    l_deg: float = 0.0
-    b_deg: float = 90.0
-    radius_deg: float = 180.0
+    l_min_deg: float = setting(0.0, "First Galactic longitude.", at_least=0, below=360)
+    l_max_deg: float = setting(360.0, "Last Galactic longitude; may exceed 360 for a range across l = 0.")
+    b_min_deg: float = setting(-90.0, "First Galactic latitude.", at_least=-90, below=90)
+    b_max_deg: float = setting(90.0, "Last Galactic latitude.", at_most=90)
+    l_deg: float = setting(0.0, "Longitude of the circle's centre.", at_least=0, below=360)
+    b_deg: float = setting(90.0, "Its latitude.", at_least=-90, at_most=90)
+    radius_deg: float = setting(180.0, "Radius of the circle.", above=0, at_most=180)
 
-    def __post_init__(self):
-        require(0 <= self.l_min_deg < 360, "l_min_deg", "from 0 to below 360", self)
-        require(
-            self.l_min_deg < self.l_max_deg <= self.l_min_deg + 360,
-            "l_max_deg",
-            "above l_min_deg, by 360 at most",
-            self,
-        )
-        require(-90 <= self.b_min_deg < 90, "b_min_deg", "from -90 to below 90", self)
-        require(self.b_min_deg < self.b_max_deg <= 90, "b_max_deg", "above b_min_deg, at most 90", self)
-        require(0 <= self.l_deg < 360, "l_deg", "from 0 to below 360", self)
-        require(-90 <= self.b_deg <= 90, "b_deg", "-90 to 90", self)
-        require(0 < self.radius_deg <= 180, "radius_deg", "above 0 and at most 180", self)
+    def check(self) -> None:
+        above = self.l_min_deg < self.l_max_deg <= self.l_min_deg + 360
+        require(above, "l_max_deg", "above l_min_deg, by 360 at most", self)
+        require(self.b_min_deg < self.b_max_deg, "b_max_deg", "above b_min_deg", self)
 
     def contains(self, l_deg, b_deg, margin_deg=0.0):
         """Whether positions [n] are in the region, or about `margin_deg` from it (none nearer is left out).
@@ -96,23 +79,16 @@ class SkyRegion:
 
 
 @dataclass(frozen=True)
-class HealpixGrid:
+class HealpixGrid(Section):
     """Fields that are HEALPix pixels: all whose centres lie in one region or another, in ascending order.
 
     Fields do not overlap, and have equal areas.
-
-    Parameters
-    ----------
-    nside : int
-        A power of two; a pixel's side is about 58.6 deg / nside.
-    regions : tuple of SkyRegion
-        By default all of the sky.
     """
 
-    nside: int
-    regions: tuple[SkyRegion, ...] = (SkyRegion(),)
+    nside: int = setting(doc="A power of two, 8 to 4096; a pixel's side is about 58.6 deg / nside.")
+    regions: tuple[SkyRegion, ...] = setting((SkyRegion(),), "By default all of the sky.")
 
-    def __post_init__(self):
+    def check(self) -> None:
         power = self.nside > 0 and not self.nside & (self.nside - 1)
         require(power and 8 <= self.nside <= 4096, "nside", "a power of two, 8 to 4096", self)
         require(1 <= len(self.regions) <= 99, "regions", "1 to 99 of them, or left out", self)

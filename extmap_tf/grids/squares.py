@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
 
 # Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
@@ -12,40 +13,24 @@ FIELD_TOLERANCE_DEG = 1e-9
 
 
 @dataclass(frozen=True)
-class SightlineGrid:
+class SightlineGrid(Section):
     """A regular grid of square fields in Galactic coordinates, both ends of each range included.
 
     A field of side `field_deg` is centred on (l, b) and holds the stars with
     |(l* - l) cos b| and |b* - b| below half a side (lower edges inclusive). Fields overlap where
     `field_deg` exceeds `step_deg`.
-
-    Parameters
-    ----------
-    l_min_deg, l_max_deg : float
-        First and last Galactic longitude; `l_max_deg` may exceed 360 for a range across l = 0.
-    b_min_deg, b_max_deg : float
-        First and last Galactic latitude.
-    step_deg : float
-        Spacing in l and in b.
-    field_deg : float
-        Side of a field.
     """
 
-    l_min_deg: float
-    l_max_deg: float
-    b_min_deg: float
-    b_max_deg: float
-    step_deg: float = 0.5
-    field_deg: float = 0.5
+    l_min_deg: float = setting(doc="First Galactic longitude.", at_least=0, below=360)
+    l_max_deg: float = setting(doc="Last Galactic longitude; may exceed 360 for a range across l = 0.")
+    b_min_deg: float = setting(doc="First Galactic latitude.", above=-85)
+    b_max_deg: float = setting(doc="Last Galactic latitude.", below=85)
+    step_deg: float = setting(0.5, "Spacing in l and in b.", at_least=0.01, at_most=30)
+    field_deg: float = setting(0.5, "Side of a field.", at_least=0.01, at_most=10)
 
-    def __post_init__(self):
-        require(0 <= self.l_min_deg < 360, "l_min_deg", "from 0 to below 360", self)
+    def check(self) -> None:
         require(self.l_min_deg <= self.l_max_deg, "l_max_deg", "not below l_min_deg", self)
         require(self.b_min_deg <= self.b_max_deg, "b_max_deg", "not below b_min_deg", self)
-        require(self.b_min_deg > -85, "b_min_deg", "above -85 (fields are squares in l, b)", self)
-        require(self.b_max_deg < 85, "b_max_deg", "below 85 (fields are squares in l, b)", self)
-        require(0.01 <= self.step_deg <= 30, "step_deg", "0.01 to 30", self)
-        require(0.01 <= self.field_deg <= 10, "field_deg", "0.01 to 10", self)
         require(
             self.l_max_deg - self.l_min_deg <= 360 - self.step_deg + 1e-9,
             "l_max_deg",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from extmap_tf import __version__
 from extmap_tf.errors import require
 from extmap_tf.extinction.law import blue_over_red, stated_rv
-from extmap_tf.settings.config import LawConfig
+from extmap_tf.settings.law import LawConfig
 
 KINDS = ("estimate", "truth")
 
@@ -24,7 +24,7 @@ class Provenance:
         Whose stars.
     law_model : str
     law_rv : float or None
-        The extinction law, as in `extmap_tf.settings.config.LawConfig`; None for a law without R(V).
+        The extinction law, as in `extmap_tf.settings.law.LawConfig`; None for a law without R(V).
     blue_over_red : float
         A(`blue_band`)/A(`band`) of that law.
     band_um, blue_band_um : float
@@ -79,7 +79,7 @@ class Provenance:
         ----------
         config : extmap_tf.settings.config.Config
         kind : {"estimate", "truth"}
-        law : extmap_tf.settings.config.LawConfig, optional
+        law : extmap_tf.settings.law.LawConfig, optional
             That of the model, where it is not the configuration's.
         names : str
             ``model_name``, ``model_digest``, ``records_digest``, ``model_facts``.

@@ -21,7 +21,7 @@ from extmap_tf.extinction.profiles import cumulative_at, draw_densities
 from extmap_tf.files import sha256_of
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids.squares import sightline_name
-from extmap_tf.settings.config import CATALOG_SHARES, MIN_POOL_FIELDS
+from extmap_tf.settings.mocks import CATALOG_SHARES, MIN_POOL_FIELDS
 from extmap_tf.surveys.observing import faint_limit_mag, observe
 
 SPLITS = ("train", "validation", "test")
@@ -81,7 +81,7 @@ def split_of(place, mocks):
     Parameters
     ----------
     place : float
-    mocks : extmap_tf.settings.config.MocksConfig
+    mocks : extmap_tf.settings.mocks.MocksConfig
 
     Returns
     -------
@@ -196,7 +196,7 @@ def _draw_catalog(config, l_deg, b_deg, n_fields, purpose):
 
 @dataclass(frozen=True)
 class Nuisances:
-    """What is off in one pair, by default nothing; see `extmap_tf.settings.config.NuisanceConfig`.
+    """What is off in one pair, by default nothing; see `extmap_tf.settings.nuisances.NuisanceConfig`.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def draw_nuisances(nuisances, rng):
 
     Parameters
     ----------
-    nuisances : extmap_tf.settings.config.NuisanceConfig
+    nuisances : extmap_tf.settings.nuisances.NuisanceConfig
     rng : numpy.random.Generator
 
     Returns

@@ -212,7 +212,7 @@ def compile_network(model, training, n_steps, step_kpc):
     ----------
     model : keras.Model
         From `extmap_tf.model.networks.build_network`.
-    training : extmap_tf.settings.config.TrainingConfig
+    training : extmap_tf.settings.training.TrainingConfig
     n_steps : int
         Batches that it will be trained on.
     step_kpc : float

@@ -37,7 +37,7 @@ def training_dataset(records, training, seed, first_epoch=0):
     Parameters
     ----------
     records : extmap_tf.records.manifest.Records
-    training : extmap_tf.settings.config.TrainingConfig
+    training : extmap_tf.settings.training.TrainingConfig
     seed : int
     first_epoch : int
         Number of the epoch to begin with, so that a resumed training sees what an unbroken one would.

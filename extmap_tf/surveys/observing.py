@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.draws import normals, uniforms
-from extmap_tf.settings.config import SurveyConfig
+from extmap_tf.settings.survey import SurveyConfig
 
 SNR10_ERROR_MAG = float(2.5 / np.log(10.0) / 10.0)
 """The error of a magnitude at a signal-to-noise ratio of 10."""
@@ -23,7 +23,7 @@ def photometric_error(mag, band):
     ----------
     mag : array_like
         Magnitude.
-    band : extmap_tf.settings.config.Band
+    band : extmap_tf.settings.survey.Band
 
     Returns
     -------
@@ -61,8 +61,8 @@ def faint_limit_mag(band, cuts):
 
     Parameters
     ----------
-    band : extmap_tf.settings.config.Band
-    cuts : extmap_tf.settings.config.Cuts
+    band : extmap_tf.settings.survey.Band
+    cuts : extmap_tf.settings.survey.Cuts
 
     Returns
     -------
@@ -85,7 +85,7 @@ class Observed:
         Which of the stars they are.
     magnitudes : dict of str to ndarray of float32 [n_detected]
         Observed magnitudes, by band.
-    survey : extmap_tf.settings.config.SurveyConfig
+    survey : extmap_tf.settings.survey.SurveyConfig
     shift_mag : float
         How much deeper than the survey the field is.
     """
@@ -105,13 +105,13 @@ class Observed:
 
 
 def crowding_loss_mag(red_mag, survey, area_deg2):
-    """How much brighter than elsewhere the survey's limits are; see `extmap_tf.settings.config.Crowding`.
+    """How much brighter than elsewhere the survey's limits are; see `extmap_tf.settings.survey.Crowding`.
 
     Parameters
     ----------
     red_mag : ndarray [n_stars]
         True apparent magnitudes, extinction included, of all the field's stars.
-    survey : extmap_tf.settings.config.SurveyConfig
+    survey : extmap_tf.settings.survey.SurveyConfig
     area_deg2 : float
         Solid angle of the field.
 
@@ -143,7 +143,7 @@ def observe(
     ----------
     magnitudes : dict of str to ndarray of float32 [n_stars]
         True apparent magnitudes, extinction included, in each of the survey's bands.
-    survey : extmap_tf.settings.config.SurveyConfig
+    survey : extmap_tf.settings.survey.SurveyConfig
     area_deg2 : float
         Solid angle of the field, for its crowding.
     rng : numpy.random.Generator

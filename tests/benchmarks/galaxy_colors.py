@@ -24,7 +24,8 @@ from astropy.table import Table
 from extmap_tf.catalogs.model_tables import read_model_catalog
 from extmap_tf.extinction.law import a_over_av
 from extmap_tf.galaxy import Galaxy
-from extmap_tf.settings.config import Config, LawConfig
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.law import LawConfig
 from extmap_tf.surveys.observing import faint_limit_mag, observe
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)

@@ -21,7 +21,7 @@ from astropy.table import Table
 from scipy.optimize import least_squares, minimize
 
 from extmap_tf.galaxy import Galaxy
-from extmap_tf.settings.config import Band
+from extmap_tf.settings.survey import Band
 from extmap_tf.surveys.observing import detection_probability, photometric_error
 
 # Band -> (wavelength in um, range of the errors' fit, of the completeness' fit).

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extmap_tf.catalogs.cuts import apply_cuts
-from extmap_tf.settings.config import Config, Cuts
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.survey import Cuts
 
 SURVEY = Config.named("carina").survey
 

@@ -16,7 +16,8 @@ from astropy.table import Table
 from extmap_tf.catalogs.formats.delimited import PSC_COLUMNS
 from extmap_tf.catalogs.survey_tables import Reading, describe_table, read_survey_table
 from extmap_tf.errors import DataError
-from extmap_tf.settings.config import Config, Cuts
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.survey import Cuts
 
 SURVEY = Config.named("carina").survey
 

@@ -7,7 +7,8 @@ from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.mocks.sky import TILE_DEG, _tiles
-from extmap_tf.settings.config import Config, DustConfig
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.dust import DustConfig
 
 SKY = SightlineGrid(281, 283, -1, 1, 0.5, 0.5)
 GRID = DistanceGrid(0.1, 80)

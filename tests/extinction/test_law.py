@@ -4,7 +4,8 @@ import pytest
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import a_over_av, blue_over_red, law_text, red_over_v, stated_rv
-from extmap_tf.settings.config import Config, LawConfig
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.law import LawConfig
 
 SURVEY = Config.named("demo").survey
 

@@ -10,7 +10,8 @@ from extmap_tf.extinction.profiles import (
     gaussian_random_field,
 )
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.settings.config import Config, ProfilePrior
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.profiles import ProfilePrior
 
 GRID = DistanceGrid(0.1, 100)
 

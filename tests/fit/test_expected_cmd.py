@@ -8,7 +8,7 @@ from extmap_tf.extinction.profiles import cumulative_at, draw_density
 from extmap_tf.fit import expected_cmd as module
 from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmd, expected_cmds, extinction_grid
 from extmap_tf.mocks.pairs import SPLITS, dim_and_count, fit_catalog, sightline_catalog, simulate_pair
-from extmap_tf.settings.config import Crowding
+from extmap_tf.settings.survey import Crowding
 from extmap_tf.surveys.observing import crowding_loss_mag
 
 N_FIELDS, L_DEG, B_DEG = 32.0, 284.0, -1.0

@@ -12,7 +12,7 @@ from extmap_tf.estimate import Flag
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap, profiles_at
-from extmap_tf.settings.config import LawConfig
+from extmap_tf.settings.law import LawConfig
 
 
 def nearest_by_loop(volume, l_deg, b_deg):

@@ -7,7 +7,7 @@ from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.profiles import cumulative_at
 from extmap_tf.mocks import pairs as mocks
-from extmap_tf.settings.config import NuisanceConfig
+from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.surveys.observing import crowding_loss_mag, observe
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from extmap_tf.catalogs.cuts import apply_cuts
-from extmap_tf.settings.config import Config, Cuts
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.survey import Cuts
 from extmap_tf.surveys.observing import (
     counted_probability,
     crowding_loss_mag,

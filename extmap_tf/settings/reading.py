@@ -1,0 +1,90 @@
+"""From TOML to dataclasses: unknown keys, wrong types and impossible values are refused with their place."""
+
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from typing import Any, TypeVar
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.settings.identity import as_before
+
+T = TypeVar("T")
+
+
+def parse_toml(text: str, place: str) -> dict[str, Any]:
+    """The tables of a TOML text; `place` names it in errors."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{place}: not valid TOML: {error}") from None
+
+
+def build(cls: type[T], data: Any, place: str, section: str = "", stored: bool = False) -> T:
+    """Make a dataclass, and those inside it, from nested dicts.
+
+    Parameters
+    ----------
+    cls : dataclass
+    data : dict
+    place : str
+        Names the file in errors.
+    section : str
+        Dotted name of the table in it.
+    stored : bool
+        Of a file that once stated everything: a key that is not there was added to the software later and
+        means "as before". Else it has its default.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown or missing, a value of the wrong type or impossible.
+    """
+    where = f"{place}: [{section}]" if section else place
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} must be a table, got: {data!r}")
+    known = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, spec in known.items():
+        if key in data:
+            name = f"{section}.{key}" if section else key
+            values[key] = _convert(hints[key], data[key], place, name, stored)
+        elif stored and as_before(spec) is not dataclasses.MISSING:
+            values[key] = as_before(spec)
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: missing key {key!r}")
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _convert(hint, value, place, key, stored):
+    if isinstance(hint, types.UnionType):
+        hint = _kind_of(hint, value)
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, place, key, stored)
+    if isinstance(hint, types.GenericAlias):
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place}: {key} must be a list, got: {value!r}")
+        return tuple(_convert(item, v, place, key, stored) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{place}: {key} must be of type {hint.__name__}, got: {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{place}: {key} must be finite, got: {value!r}")
+    return value
+
+
+def _kind_of(hint, value):
+    """The alternative whose first field a table gives; else the first one, which then says what it lacks."""
+    kinds = typing.get_args(hint)
+    given = (kind for kind in kinds if isinstance(value, dict) and dataclasses.fields(kind)[0].name in value)
+    return next(given, kinds[0])

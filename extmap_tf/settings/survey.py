@@ -1,0 +1,101 @@
+"""A telescope: its bands, and which of its stars count."""
+
+from dataclasses import dataclass
+
+from extmap_tf.bounds import Section, setting
+from extmap_tf.errors import ConfigError, require
+
+
+@dataclass(frozen=True)
+class Band(Section):
+    """What the survey does to a star in one band.
+
+    The error at magnitude m is the root of the squares of `error_floor_mag` and of a sky-limited term that
+    reaches 0.1086 mag (signal to noise 10) at `snr10_mag`. The chance of a detection falls as a logistic
+    function, to one half at `half_complete_mag`, with scale `completeness_scale_mag`.
+    """
+
+    name: str = setting(doc="Name of the band.")
+    wavelength_um: float = setting(doc="Effective wavelength.", at_least=0.1, at_most=30)
+    error_floor_mag: float = setting(doc="Error of bright stars.", at_least=0, below=0.5)
+    snr10_mag: float = setting(doc="Magnitude at which the sky-limited error is 0.1086 mag.")
+    half_complete_mag: float = setting(doc="Magnitude at which half of the stars are detected.")
+    completeness_scale_mag: float = setting(
+        doc="Scale of the logistic fall of the chance of a detection.", above=0, at_most=2
+    )
+
+
+@dataclass(frozen=True)
+class Cuts(Section):
+    """Which stars count, in real and mock tables alike."""
+
+    max_error_mag: float = setting(0.15, "Largest photometric error in any band.", above=0, at_most=1)
+    bright_mag: float = setting(4.0, "Brightest magnitude in any band.")
+    ph_qual_keep: str = setting(
+        "ABCD",
+        """Letters of the 2MASS photometric quality flag that are detections (Cutri et al. 2003, sec. 2.2.a);
+        upper limits (U) and failures (X, F, E) are never among them.""",
+    )
+    cc_flg_keep: str = setting("", "Letters of the 2MASS contamination flag that are kept; empty keeps all.")
+
+    def check(self) -> None:
+        letters = "one or more of the letters ABCD (others are not detections)"
+        ok = self.ph_qual_keep and not set(self.ph_qual_keep) - set("ABCD")
+        require(ok, "ph_qual_keep", letters, self)
+
+
+@dataclass(frozen=True)
+class Crowding(Section):
+    """How a survey loses depth in dense fields, where neighbours hide stars and add to the noise.
+
+    A field with more than 10^`log10_stars_per_deg2` stars per square degree brighter than `limit_mag` in the
+    red band, extinction included, has all `snr10_mag` and `half_complete_mag` brighter by `loss_mag_per_dex`
+    times the decimal logarithm of how many times more there are.
+    """
+
+    limit_mag: float = setting(14.0, "Stars brighter than this in the red band are counted.")
+    log10_stars_per_deg2: float = setting(
+        4.0, "Decimal logarithm of the density from which on depth is lost.", at_least=0, at_most=10
+    )
+    loss_mag_per_dex: float = setting(
+        0.0, "Loss of depth for each factor of 10 in density.", at_least=0, at_most=10
+    )
+
+
+@dataclass(frozen=True)
+class SurveyConfig(Section):
+    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`.
+
+    A configuration names one of the surveys in ``extmap_tf/configs/surveys``, or a TOML file like these:
+    ``survey = "2mass"``.
+    """
+
+    name: str = setting(doc="Name of the survey.")
+    blue: Band = setting(doc="The band of the shorter wavelength.")
+    red: Band = setting(doc="The band of the longer wavelength, in which extinction is given.")
+    crowding: Crowding = setting(Crowding(), "Depth in dense fields.")
+    cuts: Cuts = setting(Cuts(), "Which stars count.")
+
+    def check(self) -> None:
+        shorter = self.blue.wavelength_um < self.red.wavelength_um
+        require(shorter, "blue", "the band of the shorter wavelength", self)
+        for band in self.bands:
+            require(
+                self.cuts.max_error_mag > band.error_floor_mag,
+                "cuts",
+                f"such that max_error_mag is above {band.name}'s error_floor_mag, {band.error_floor_mag}",
+                self,
+            )
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """All bands, ascending in wavelength."""
+        return (self.blue, self.red)
+
+    def band(self, name: str) -> Band:
+        """The band called `name`; ConfigError where there is none."""
+        for band in self.bands:
+            if band.name == name:
+                return band
+        known = ", ".join(band.name for band in self.bands)
+        raise ConfigError(f"survey {self.name} has no band {name!r}; its bands are {known}")

@@ -1,0 +1,46 @@
+"""The network and its training."""
+
+from dataclasses import dataclass
+
+from extmap_tf.bounds import Section, setting
+
+PRESETS = ("dense", "cornu2022")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Section):
+    """The network; the presets are described in `extmap_tf.model.networks`."""
+
+    preset: str = setting("dense", "Its architecture.", one_of=PRESETS)
+    rank: int = setting(
+        8,
+        """Directions along which the increments of a profile vary together, in the distribution that the
+        network gives; without effect on ``cornu2022``, which gives one profile.""",
+        at_least=0,
+        at_most=64,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Section):
+    """How the network is trained."""
+
+    batch_size: int = setting(256, "Pairs per step, over all replicas together.", at_least=1, at_most=65536)
+    epochs: int = setting(20, "Most passes over the training pairs.", at_least=1, at_most=100000)
+    patience_epochs: int = setting(
+        10, "Stop when the validation loss has not fallen for so many epochs.", at_least=1
+    )
+    learning_rate: float = setting(
+        1e-3,
+        """Peak of the schedule: a linear rise over `warmup_fraction` of all steps, then a cosine fall to
+        1 %.""",
+        above=0,
+        below=1,
+    )
+    warmup_fraction: float = setting(
+        0.05, "Share of the steps over which the learning rate rises.", at_least=0, below=1
+    )
+    weight_decay: float = setting(1e-4, "Decoupled weight decay (AdamW).", at_least=0, below=1)
+    precision: str = setting("float32", "Of the arithmetic; weights are float32.", one_of=PRECISIONS)
+    shuffle_buffer: int = setting(8192, "Examples held in memory for shuffling.", at_least=1)
