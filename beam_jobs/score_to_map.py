@@ -18,10 +18,11 @@ from beam_jobs.commands import SCORE
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import PERCENTILES, Distribution
+from extmap_tf.estimate import PERCENTILES
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import MIN_COVERAGE, map_layers
+from extmap_tf.map.volume import map_layers
 from extmap_tf.program import run_command
 from extmap_tf.quiet import start_tensorflow
 
@@ -31,22 +32,8 @@ _FIELDS_PUT_AT_ONCE = 4096
 # As many as the SavedModel draws.
 MAX_SAMPLES = 32
 
-# Output of the SavedModel -> layer of the map.
-LAYERS = {
-    "density_median": "density",
-    "extinction_median": "cumulative",
-    "extinction_mean": "cumulative_mean",
-    "extinction_std": "cumulative_std",
-    "extinction_percentiles": "cumulative_percentiles",
-    "density_mean": "density_mean",
-    "density_std": "density_std",
-    "density_percentiles": "density_percentiles",
-    "reliable_distance_kpc": "reliable_distance_kpc",
-    "outlier": "outlier",
-}
 
-
-class SavedModelHandler(ModelHandler[dict, dict, object]):
+class SavedModelHandler(ModelHandler[dict, tuple, object]):
     """RunInference over the ``examples`` signature of a SavedModel.
 
     Its elements are batches, as `read_shard` makes them, so that all that follows handles arrays.
@@ -76,18 +63,14 @@ class SavedModelHandler(ModelHandler[dict, dict, object]):
             return Scorer(folder)
 
     def run_inference(self, batch, model, inference_args=None):
-        return [self._layers_of(model, **fields) for fields in batch]
+        return [self._estimate_of(model, **fields) for fields in batch]
 
-    def _layers_of(self, model, examples, **facts):
-        outputs = model.score_examples(examples)
-        missing = sorted(LAYERS.keys() - outputs.keys())
-        if missing:
-            raise DataError(f"{self._folder}: a SavedModel without {', '.join(missing)}: export it again")
-        layers = facts | {layer: outputs[name] for name, layer in LAYERS.items()}
+    def _estimate_of(self, model, examples, **facts):
+        estimate = model.score_examples(examples)
         if self._n_samples:
-            samples = model.sample_examples(examples, self._config, self._config.seed)
-            layers["density_samples"] = samples[:, : self._n_samples]
-        return layers
+            density = model.sample_examples(examples, self._config, self._config.seed)
+            estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
+        return estimate, facts
 
     def get_num_bytes(self, batch):
         return sum(len(example) for fields in batch for example in fields["examples"])
@@ -119,19 +102,16 @@ def read_shard(shard):
 
 
 def to_map_layers(element, distance):
-    """(index of the first field, outputs [n, ...]) -> the same of the layers that a map of them holds.
+    """(index of the first field, (estimate, facts) [n]) -> the same of the layers that a map of them holds.
 
     Parameters
     ----------
-    element : (int, dict of str to ndarray)
-        What `SavedModelHandler` gives.
+    element : (int, (ProfileEstimate, dict of str to ndarray))
+        What `SavedModelHandler` gives; the facts are coverage and n_stars.
     distance : extmap_tf.grids.distance.DistanceGrid
     """
-    first, outputs = element
-    about = {name: outputs.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
-    distribution = Distribution(**outputs)
-    shape = about["n_stars"].shape
-    return first, map_layers(shape, distance, "estimate", distribution=distribution, **about)
+    first, (estimate, facts) = element
+    return first, map_layers(estimate, distance, "estimate", **facts)
 
 
 def write_tile(element, folder):
@@ -275,8 +255,10 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             records_digest=card.records_digest,
             model_facts=facts_of(card),
         )
-        about = (grid, card.config.distance, provenance, MIN_COVERAGE, PERCENTILES, n_samples)
-        with new_map_file(local, *about, overwrite=overwrite) as put:
+        header = MapHeader(
+            grid, card.config.distance, provenance, percentiles=PERCENTILES, n_samples=n_samples
+        )
+        with new_map_file(local, header, overwrite) as put:
             put_tiles(put, tiles, grid.n_sightlines)
 
 

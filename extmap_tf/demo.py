@@ -12,11 +12,13 @@ from tqdm import tqdm
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation import metrics
 from extmap_tf.evaluation.calibration import format_calibration
 from extmap_tf.extinction.dust import draw_dust
 from extmap_tf.figures import gallery
 from extmap_tf.files import whole_path
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.mocks.sky import write_sky
@@ -111,7 +113,7 @@ def _run(config, folder):
         "config_name": config.name,
         "config_digest": config.digest,
         "model_digest": card.digest,
-        "quantity": f"cumulative A({config.survey.red.name}), mag",
+        "quantity": f"A({config.survey.red.name}), mag",
         "law": config.law.model,
         "stars": n_rows,
         "sightlines": grid.n_sightlines,
@@ -121,7 +123,7 @@ def _run(config, folder):
         "errors_of_shipped_models": {name: found.to_dict() for name, found in shipped.items()},
     }
     metrics.write_json(summary, folder / "summary.json")
-    _say(f"Errors of the cumulative A({config.survey.red.name}) of the map against the known truth:")
+    _say(f"Errors of A({config.survey.red.name}) of the map against the known truth:")
     print(metrics.format_table(evaluation.overall), flush=True)
     _say("How often the truth lies in the intervals that the map states:")
     rows = [row for row in evaluation.calibration if row.group == "all"]
@@ -145,12 +147,10 @@ def make_sky(config, folder):
     dust = draw_dust(config.dust, grid, config.distance, config.seed)
     n_rows = write_sky(config, dust, folder / "sky.parquet", _progress)
     truth = ExtinctionMap(
-        grid,
-        config.distance,
-        dust.field_density(grid),
+        MapHeader(grid, config.distance, Provenance.of(config, "truth")),
+        ProfileEstimate.of_density(dust.field_density(grid), config.distance.step_kpc),
         np.ones(grid.shape),
         np.zeros(grid.shape, int),
-        Provenance.of(config, "truth"),
     )
     truth.write(folder / "truth.fits")
     return truth, n_rows

@@ -1,12 +1,16 @@
 """What is known of extinction profiles: percentiles, mean, spread, samples, flags, reliable distance."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
+from types import ModuleType
+from typing import Any, Self
 
 import numpy as np
 
 from extmap_tf.errors import DataError
+from extmap_tf.extinction.profiles import density_to_cumulative
 
 # The percentiles (in percent) of an estimate that a model gives and a map stores: the ends of its 50, 68, 90
 # and 95 % intervals, and its median.
@@ -22,9 +26,9 @@ class Flag(IntFlag):
     """What is wrong with a sightline or a queried position; the first seven are also in the file.
 
     ``NO_STARS``, ``LOW_COVERAGE`` and ``NO_PROFILE`` come with NaN, as do ``OUTSIDE_SKY`` and
-    ``NOT_A_NUMBER``. With ``BEYOND_LAST_DISTANCE`` the cumulative extinction is a lower limit and the density
-    is NaN. The others warn of a value that is given: the field is unlike those that the model was trained
-    on, or the position is beyond the distance to which its sightline is reliable.
+    ``NOT_A_NUMBER``. With ``BEYOND_LAST_DISTANCE`` the extinction is a lower limit and the density is NaN.
+    The others warn of a value that is given: the field is unlike those that the model was trained on, or the
+    position is beyond the distance to which its sightline is reliable.
     """
 
     NO_STARS = 1
@@ -40,7 +44,7 @@ class Flag(IntFlag):
     BEYOND_RELIABLE_DISTANCE = 2048
 
     @property
-    def meaning(self):
+    def meaning(self) -> str:
         """The flag in a few words."""
         return _MEANINGS[self]
 
@@ -61,102 +65,216 @@ _MEANINGS = {
 EMPTY_FLAGS = Flag.NO_STARS | Flag.LOW_COVERAGE | Flag.NO_PROFILE
 SIGHTLINE_FLAGS = tuple(flag for flag in Flag if flag < Flag.OUTSIDE_SKY)
 
-# The model's bits 1, 2, 4, 8 for an unusual diagram, in this order, are these flags.
-OUTLIER_FLAGS = (Flag.FEW_STARS, Flag.ODD_STAR_COUNT, Flag.ODD_COLORS, Flag.ODD_PLACE)
-OUTLIER_SHIFT = 3
+# What the model says of a field unlike those it was trained on: the value is given, and doubtful.
+DOUBT_FLAGS = Flag.FEW_STARS | Flag.ODD_STAR_COUNT | Flag.ODD_COLORS | Flag.ODD_PLACE
+
+# Array of an estimate -> its axes after those of the sightlines. "edge" is a value at the outer edge of each
+# distance bin, "bin" one inside it.
+AXES: dict[str, tuple[str, ...]] = {
+    "extinction_median": ("edge",),
+    "density_median": ("bin",),
+    "flag": (),
+    "extinction_mean": ("edge",),
+    "extinction_std": ("edge",),
+    "extinction_percentiles": ("percentile", "edge"),
+    "density_mean": ("bin",),
+    "density_std": ("bin",),
+    "density_percentiles": ("percentile", "bin"),
+    "reliable_distance_kpc": (),
+    "samples": ("sample", "edge"),
+}
+_ALWAYS = ("extinction_median", "density_median", "flag")
+_SPREAD = tuple(name for name in AXES if name not in (*_ALWAYS, "samples"))
 
 
 @dataclass(frozen=True, eq=False)
-class Distribution:
-    """The distribution of the profiles of a map, point by point in distance.
+class ProfileEstimate:
+    """What is known of the profiles of some sightlines, point by point in distance.
 
-    Every statistic is taken at each distance by itself. So medians and percentiles of the cumulative
-    extinction rise with distance as each profile does, but none of them is itself a likely profile, and the
-    median density is not the slope of the median cumulative extinction.
+    A SavedModel's outputs, a direct fit, the layers of a map and the truth behind a mock are all this, with
+    the same names. ``*sky`` is one or more axes of sightlines.
 
-    Below, ``*sky`` is the shape of the map's grid: (n_b, n_l) or (n_pixels,).
+    Every statistic is taken at each distance by itself. So medians and percentiles of the extinction rise
+    with distance as each profile does, but none of them is itself a likely profile, and the median density is
+    not the slope of the median extinction.
 
     Parameters
     ----------
-    cumulative, cumulative_mean, cumulative_std : array_like [*sky, n_distances]
-        Median, mean and standard deviation of the cumulative extinction at the bins' outer edges, mag.
-    cumulative_percentiles : array_like [*sky, n_percentiles, n_distances]
-        mag, in the order of `percentiles`.
-    density_mean, density_std : array_like [*sky, n_distances]
-        Of the density inside the bins, mag/kpc; its median is the map's own density.
-    density_percentiles : array_like [*sky, n_percentiles, n_distances]
-        mag/kpc.
-    reliable_distance_kpc : array_like [*sky]
+    extinction_median : array_like [*sky, n_distances]
+        Extinction from the Sun to the bins' outer edges, mag. Of a truth, or where one profile is all that is
+        known, that profile.
+    density_median : array_like [*sky, n_distances]
+        Extinction per length inside the bins, mag/kpc.
+    flag : array_like of int [*sky]
+        Bits of `Flag`.
+    extinction_mean, extinction_std, density_mean, density_std : array_like [*sky, n_distances], optional
+        These, the percentiles and the reliable distance are all given, or none.
+    extinction_percentiles, density_percentiles : array_like [*sky, n_percentiles, n_distances], optional
+        In the order of `percentiles`.
+    reliable_distance_kpc : array_like [*sky], optional
         How far each profile can be relied on.
-    density_samples : array_like [*sky, n_samples, n_distances], optional
-        Whole profiles, each as likely as another, mag/kpc.
+    samples : array_like [*sky, n_samples, n_distances], optional
+        Whole profiles of extinction at the outer edges, each as likely as another, mag.
     percentiles : tuple of float
         In percent, ascending.
+
+    Raises
+    ------
+    DataError
+        An array has another shape than the median, or some of those that go together are missing.
     """
 
-    cumulative: np.ndarray
-    cumulative_mean: np.ndarray
-    cumulative_std: np.ndarray
-    cumulative_percentiles: np.ndarray
-    density_mean: np.ndarray
-    density_std: np.ndarray
-    density_percentiles: np.ndarray
-    reliable_distance_kpc: np.ndarray
-    density_samples: np.ndarray | None = None
-    percentiles: tuple = PERCENTILES
+    extinction_median: np.ndarray
+    density_median: np.ndarray
+    flag: np.ndarray
+    extinction_mean: np.ndarray | None = None
+    extinction_std: np.ndarray | None = None
+    extinction_percentiles: np.ndarray | None = None
+    density_mean: np.ndarray | None = None
+    density_std: np.ndarray | None = None
+    density_percentiles: np.ndarray | None = None
+    reliable_distance_kpc: np.ndarray | None = None
+    samples: np.ndarray | None = None
+    percentiles: tuple[float, ...] = PERCENTILES
 
-    def layers(self, shape, n_distances):
-        """The arrays by name, as float32 and checked.
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "percentiles", tuple(map(float, self.percentiles)))
+        for name in AXES:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        missing = [name for name in _SPREAD if getattr(self, name) is None]
+        if missing and len(missing) < len(_SPREAD):
+            raise DataError(f"an estimate of profiles with a spread lacks {', '.join(missing)}")
+        if not self.extinction_median.ndim:
+            raise DataError("extinction_median must be [..., n_distances], got a single number")
+        n = self.n_distances
+        lengths = {"edge": n, "bin": n, "percentile": len(self.percentiles), "sample": self.n_samples}
+        for name, array in self.arrays().items():
+            expected = (*self.shape, *(lengths[axis] for axis in AXES[name]))
+            if array.shape != expected:
+                raise DataError(
+                    f"{name} must have the shape {expected} by the median extinction, got: {array.shape}"
+                )
 
-        Parameters
-        ----------
-        shape : tuple of int
-            Of the map's grid.
-        n_distances : int
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the sightlines."""
+        return self.extinction_median.shape[:-1]
+
+    @property
+    def n_distances(self) -> int:
+        return self.extinction_median.shape[-1]
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of each profile, 0 if there are none."""
+        return 0 if self.samples is None or self.samples.ndim < 2 else self.samples.shape[-2]
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether mean, standard deviation, percentiles and reliable distance are known."""
+        return self.extinction_percentiles is not None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays there are, by name."""
+        return {name: getattr(self, name) for name in AXES if getattr(self, name) is not None}
+
+    def percentile(self, quantity: str, percent: float) -> np.ndarray:
+        """One of the percentiles of the "extinction" or the "density" [*sky, n_distances].
 
         Raises
         ------
         DataError
-            An array does not have the map's shape.
+            It is not among those there are.
         """
-        layers = {}
-        for spec in dataclasses.fields(self):
-            layer = getattr(self, spec.name)
-            if layer is None or spec.name == "percentiles":
-                continue
-            layer = np.array(layer, np.float32)
-            expected = (*shape, n_distances)
-            if spec.name == "reliable_distance_kpc":
-                expected = tuple(shape)
-            elif spec.name.endswith("_percentiles"):
-                expected = (*shape, len(self.percentiles), n_distances)
-            elif spec.name == "density_samples":
-                expected = (*shape, *layer.shape[-2:-1], n_distances)
-            if layer.shape != expected:
-                raise DataError(
-                    f"{spec.name} of a map must have the shape {expected} of its grids, got: {layer.shape}"
-                )
-            layers[spec.name] = layer
-        return layers
+        if not self.has_spread or percent not in self.percentiles:
+            there = ", ".join(f"{p:g}" for p in self.percentiles) if self.has_spread else "none"
+            raise DataError(f"percentile must be one of those of the estimate ({there}), got: {percent:g}")
+        return getattr(self, f"{quantity}_percentiles")[..., self.percentiles.index(percent), :]
+
+    def __getitem__(self, rows: Any) -> Self:
+        """The same of some sightlines, by an index of the axes of the sightlines."""
+        return self._changed(lambda array: array[rows])
+
+    def reshaped(self, *shape: int) -> Self:
+        """The same sightlines on axes of another shape."""
+        n_axes = len(self.shape)
+        return self._changed(lambda array: array.reshape(*shape, *array.shape[n_axes:]))
+
+    def _changed(self, change) -> Self:
+        return dataclasses.replace(self, **{name: change(array) for name, array in self.arrays().items()})
+
+    def with_samples(self, density: Any, step_kpc: float) -> Self:
+        """The same with samples, from their density [*sky, n_samples, n_distances] in mag/kpc."""
+        samples = density_to_cumulative(np.asarray(density, float), step_kpc).astype(np.float32)
+        return dataclasses.replace(self, samples=samples)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Several estimates as one, along the first axis; all have a spread, or samples, or none has."""
+        together: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].arrays()
+        }
+        return dataclasses.replace(parts[0], **together)
+
+    @classmethod
+    def of_density(cls, density: Any, step_kpc: float, flag: Any = None) -> Self:
+        """Of profiles that are known, or given without a spread.
+
+        Parameters
+        ----------
+        density : array_like [*sky, n_distances]
+            mag/kpc.
+        step_kpc : float
+            Length of a distance bin.
+        flag : array_like of int [*sky], optional
+            By default none is set.
+        """
+        density = np.asarray(density, np.float32)
+        flag = np.zeros(density.shape[:-1], np.uint8) if flag is None else flag
+        return cls(density_to_cumulative(density.astype(float), step_kpc), density, flag)
+
+    @classmethod
+    def from_outputs(cls, outputs: Mapping[str, Any]) -> Self:
+        """Of the outputs of a SavedModel; those that are no part of an estimate are left out.
+
+        Raises
+        ------
+        DataError
+            An output is missing, as from a SavedModel of version 0.3.0 or before.
+        """
+        missing = [name for name in AXES if name != "samples" and name not in outputs]
+        if missing:
+            raise DataError(
+                f"a SavedModel without the output {', '.join(missing)}: export it again with "
+                "'extmap-tf export'"
+            )
+        return cls(**{name: np.asarray(outputs[name]) for name in AXES if name in outputs})
 
 
-def reliable_distance_kpc(p16, p50, p84, outer_kpc):
+def reliable_distance_kpc(p16: Any, p50: Any, p84: Any, outer_kpc: Any, xp: ModuleType = np) -> Any:
     """How far each profile can be relied on.
 
-    The far edge of the last bin up to which, in every bin, half the central 68 % interval of the cumulative
-    extinction is at most 20 % of its median or 0.05 mag, whichever is more; 0 if the first bin is not so.
+    The far edge of the last bin up to which, in every bin, half the central 68 % interval of the extinction
+    is at most 20 % of its median or 0.05 mag, whichever is more; 0 if the first bin is not so, and where the
+    interval is NaN.
 
     Parameters
     ----------
     p16, p50, p84 : array_like [..., n_distances]
-        Percentiles of the cumulative extinction, mag.
+        Percentiles of the extinction, mag: arrays of NumPy, or tensors with `xp`.
     outer_kpc : array_like [n_distances]
+    xp : module
+        With the functions ``where`` and ``min`` of NumPy: ``tensorflow.experimental.numpy`` in a graph.
 
     Returns
     -------
-    ndarray [...]
+    ndarray or tf.Tensor [...]
+        Of the type of `outer_kpc`.
     """
-    p16, p50, p84 = (np.asarray(p, float) for p in (p16, p50, p84))
-    sure = 0.5 * (p84 - p16) <= np.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
-    n_sure = np.cumprod(sure, axis=-1).sum(axis=-1)
-    return np.append(0.0, outer_kpc)[n_sure]
+    outer_kpc = np.asarray(outer_kpc)
+    half_width = 0.5 * (p84 - p16)
+    sure = (half_width <= RELIABLE_MAG) | (half_width <= RELIABLE_FRACTION * p50)
+    # A bin that is not sure ends the reliable part where it begins.
+    inner_kpc = np.append(outer_kpc.dtype.type(0), outer_kpc[:-1])
+    return xp.min(xp.where(sure, outer_kpc[-1], inner_kpc), axis=-1)

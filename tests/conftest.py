@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extmap_tf.estimate import PERCENTILES, Distribution
+from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
@@ -142,7 +143,10 @@ def make_map(make_provenance):
             coverage[0, 0] = 0.2
             n_stars[1, 2] = 0
         density = rng.gamma(0.5, 0.4, (*grid.shape, distance.n_distances))
-        return ExtinctionMap(grid, distance, density, coverage, n_stars, make_provenance(kind, **others))
+        header = MapHeader(grid, distance, make_provenance(kind, **others))
+        return ExtinctionMap(
+            header, ProfileEstimate.of_density(density, distance.step_kpc), coverage, n_stars
+        )
 
     return make
 
@@ -160,31 +164,25 @@ def make_sure_map(make_provenance):
         rng = np.random.default_rng(seed)
         typical = scale * rng.gamma(0.5, 0.4, (*grid.shape, 1, distance.n_distances))
         density = typical * rng.gamma(3.0, 1.0, (*grid.shape, 200, distance.n_distances))
-        cumulative = np.cumsum(density, axis=-1) * distance.step_kpc
-        n_stars, outlier = rng.integers(1000, 5000, grid.shape), np.zeros(grid.shape, int)
+        extinction = np.cumsum(density, axis=-1) * distance.step_kpc
+        n_stars, flag = rng.integers(1000, 5000, grid.shape), np.zeros(grid.shape, int)
         n_stars[1, 2] = 0
-        outlier[2, 3] = 4
+        flag[2, 3] = Flag.ODD_COLORS
         statistics = {}
-        for name, draws in (("density", density), ("cumulative", cumulative)):
+        for name, draws in (("density", density), ("extinction", extinction)):
+            statistics[f"{name}_median"] = np.median(draws, axis=2)
             statistics[f"{name}_mean"] = draws.mean(axis=2)
             statistics[f"{name}_std"] = draws.std(axis=2)
             statistics[f"{name}_percentiles"] = np.moveaxis(np.percentile(draws, PERCENTILES, axis=2), 0, 2)
-        distribution = Distribution(
-            cumulative=np.median(cumulative, axis=2),
+        profiles = ProfileEstimate(
+            flag=flag,
             reliable_distance_kpc=rng.uniform(0.3, 1.2, grid.shape),
-            density_samples=density[:, :, :32] if samples else None,
             **statistics,
         )
-        return ExtinctionMap(
-            grid,
-            distance,
-            np.median(density, axis=2),
-            np.ones(grid.shape),
-            n_stars,
-            make_provenance(**others),
-            distribution=distribution,
-            outlier=outlier,
-        )
+        if samples:
+            profiles = profiles.with_samples(density[:, :, :32], distance.step_kpc)
+        header = MapHeader(grid, distance, make_provenance(**others))
+        return ExtinctionMap(header, profiles, np.ones(grid.shape), n_stars)
 
     return make
 

@@ -37,7 +37,7 @@ def test_carina_gives_no_profile_without_a_position():
     folder, card = find_saved_model("carina")
     counts = np.ones((3, *card.config.cmd.shape), np.float32)
     found = Scorer(folder).score_counts(counts, [280.0, np.nan, 280.0], [0.0, 0.0, np.inf])
-    assert np.isfinite(found["extinction_median"]).all(axis=1).tolist() == [True, False, False]
+    assert np.isfinite(found.extinction_median).all(axis=1).tolist() == [True, False, False]
     assert (found["reliable_distance_kpc"] > 0).tolist() == [True, False, False]
 
 
@@ -48,7 +48,7 @@ def test_carina_keeps_its_documented_errors_on_a_sightline_it_never_saw(fresh_pa
     counts, l_deg, b_deg = (
         np.array([getattr(pair, name) for pair in pairs]) for name in ("counts", "l_deg", "b_deg")
     )
-    found = Scorer(folder).score_counts(counts, l_deg, b_deg)["extinction_median"]
+    found = Scorer(folder).score_counts(counts, l_deg, b_deg).extinction_median
     truth = np.cumsum([pair.density for pair in pairs], axis=1) * config.distance.step_kpc
     for row in documented["overall"]:
         k = round(row["distance_kpc"] / config.distance.step_kpc) - 1

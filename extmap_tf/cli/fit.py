@@ -48,9 +48,9 @@ def _run(args):
     about = {"of": [str(name) for name in (args.records, args.model) if name]}
     write_fits(fits, args.out, about, args.overwrite)
     if fits.density is not None:
-        print("Direct fit:", metrics.format_evaluation(evaluation_of(fits, fits.outputs)), sep="\n")
-        if fits.model_outputs:
-            print("\nModel:", metrics.format_evaluation(evaluation_of(fits, fits.model_outputs)), sep="\n")
+        print("Direct fit:", metrics.format_evaluation(evaluation_of(fits, fits.fitted.profiles)), sep="\n")
+        if fits.model:
+            print("\nModel:", metrics.format_evaluation(evaluation_of(fits, fits.model)), sep="\n")
     n = len(fits.names)
     for name, seconds in fits.seconds.items():
         print(f"{name}: {seconds:.1f} s, {seconds / n:.3g} s a CMD")

@@ -14,7 +14,7 @@ def _add_options(parser):
     parser.add_argument("--dec", type=finite, metavar="DEG", help="declination (ICRS), instead of --b")
     parser.add_argument("--distance", type=finite, metavar="KPC", help="by default: the whole profile")
     parser.add_argument("--band", help="the map's own (default), another (U to W2), or E(B-V) and the like")
-    parser.add_argument("--quantity", default="cumulative", help="cumulative (default) or density")
+    parser.add_argument("--quantity", default="extinction", help="extinction (default) or density")
     parser.add_argument("--mode", help="median (default), mean, std, percentile, samples or random_sample")
     parser.add_argument(
         "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
@@ -79,7 +79,7 @@ def _query_position(volume, args, how):
     if args.distance is not None:
         print(*(f"{value:.4f}" for value in values.value.ravel()), values.unit)
         return
-    at = volume.distance.outer_kpc if args.quantity == "cumulative" else volume.distance.centers_kpc
+    at = volume.distance.outer_kpc if args.quantity == "extinction" else volume.distance.centers_kpc
     names = [f"{p:g}%" for p in args.percentile or ()]
     print(f"# distance / kpc   {args.quantity} / {values.unit}", *names)
     for distance_kpc, row in zip(at, values.value.reshape(-1, len(at)).T, strict=True):

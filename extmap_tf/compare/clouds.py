@@ -38,16 +38,16 @@ class Cloud:
     distance_kpc : float
         Where half of the jump is reached.
     distance_low_kpc, distance_high_kpc : float
-        Between these the map's 16th and 84th percentile of the cumulative extinction reach that value; NaN
+        Between these the map's 16th and 84th percentile of the extinction reach that value; NaN
         without percentiles.
     extent_kpc : float
         Full width of the peak at half of its height above its surroundings. Not less than a distance bin,
         and smeared by the map's own resolution: an upper limit.
     jump_mag : float
-        Rise of the cumulative extinction across the peak.
+        Rise of the extinction across the peak.
     jump_std_mag : float
         Its standard deviation: from the samples if the map has them, else an upper limit from those of the
-        cumulative extinction at both sides; NaN without.
+        extinction at both sides; NaN without.
     flags : int
         Bits of `extmap_tf.estimate.Flag`: those of the sightline, and whether the distance is beyond
         the one to which it is reliable.
@@ -133,7 +133,7 @@ def find_clouds(
         return []
     step = volume.distance.step_kpc
     density = np.asarray(volume.density[sky], float)
-    edges, cumulative = volume.distance.edges_kpc, np.append(0.0, volume.cumulative[sky].astype(float))
+    edges, cumulative = volume.distance.edges_kpc, np.append(0.0, volume.extinction[sky].astype(float))
     # Zeros at both ends: a peak may lie in the first or the last bin.
     padded = np.concatenate([[0.0], density, [0.0]])
     if not density.any():
@@ -157,10 +157,10 @@ def find_clouds(
         if volume.percentiles:
             curves = volume.query_gal(*place, mode="percentile", percentile=[84, 16]).value
             interval = [_reached(middle, edges, np.append(0.0, curve)) for curve in curves]
-            sides = np.append(0.0, volume.cumulative_std[sky])
+            sides = np.append(0.0, volume.extinction_std[sky])
             std = float(np.hypot(*np.interp([near, far], edges, sides)))
         if volume.n_samples:
-            samples = [np.append(0.0, one) for one in volume.cumulative_samples[sky].astype(float)]
+            samples = [np.append(0.0, one) for one in volume.samples[sky].astype(float)]
             std = float(np.std([np.interp(far, edges, one) - np.interp(near, edges, one) for one in samples]))
         if high - low < min_sigma * std:
             continue

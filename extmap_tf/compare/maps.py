@@ -51,7 +51,7 @@ class Comparison:
     l_deg, b_deg : ndarray [n]
     distances_kpc : ndarray [n_distances]
     extinction_mag, other_mag : ndarray [n, n_distances]
-        Cumulative extinction in `band` of the map and of the other, converted.
+        Extinction in `band` of the map and of the other, converted.
     std_mag, other_std_mag : ndarray [n, n_distances] or None
         Standard deviations, where the map and the other have any.
     band, name : str

@@ -3,7 +3,7 @@ r"""Whether an estimate is as sure as it says: coverage, CRPS, rank of the truth
 An estimate is given by percentiles of its distribution, at every distance by itself. Between two percentiles
 its distribution function is taken to be linear; what lies outside the first and the last of them is taken to
 lie on them. With the nine of `extmap_tf.estimate.PERCENTILES` the mean CRPS of a Gaussian comes out right to
-0.2 % if the truths are as it says, and to 1.5 % if it is twice too wide (`tests/map/test_calibration.py`).
+0.2 % if the truths are as it says, and to 1.5 % if it is twice too wide.
 """
 
 import math
@@ -35,8 +35,7 @@ class Calibration:
         Share of the truths inside the central interval, both ends included; NaN where its percentiles are not
         given.
     crps : float
-        Mean continuous ranked probability score, mag or mag / kpc: `crps_of_percentiles`, or
-        `crps_of_samples` where samples are given.
+        Mean continuous ranked probability score, mag or mag / kpc: `crps_of_percentiles`.
     half_width_68 : float
         Mean of half the central 68 % interval, mag or mag / kpc.
     ranks : tuple of float [n_percentiles + 1]
@@ -121,31 +120,7 @@ def crps_of_percentiles(percentiles, truth, levels=PERCENTILES):
     return (below + above).sum(axis=-2) + outside[..., 0, :]
 
 
-def crps_of_samples(samples, truth):
-    """CRPS from samples, without bias in their number: ``mean|x - y| - sum|x_i - x_j| / (2 m (m - 1))``.
-
-    Parameters
-    ----------
-    samples : array_like [..., n_samples, n]
-        Two or more.
-    truth : array_like [..., n]
-
-    Returns
-    -------
-    ndarray [..., n]
-    """
-    x, y = np.sort(np.asarray(samples, float), axis=-2), np.asarray(truth, float)
-    m = x.shape[-2]
-    if m < 2 or x.shape[:-2] + x.shape[-1:] != y.shape:
-        raise DataError(f"samples must be [..., 2 or more, n] for truths [..., n], got: {x.shape}, {y.shape}")
-    # The sum over pairs of sorted samples, term by term.
-    weight = (2.0 * np.arange(m) - m + 1.0)[:, None]
-    return np.abs(x - y[..., None, :]).mean(axis=-2) - (weight * x).sum(axis=-2) / (m * (m - 1))
-
-
-def calibration_of(
-    truth, percentiles, distances_kpc, quantity="extinction", group="all", levels=PERCENTILES, samples=None
-):
+def calibration_of(truth, percentiles, distances_kpc, quantity="extinction", group="all", levels=PERCENTILES):
     """Calibration of each column.
 
     Parameters
@@ -157,8 +132,6 @@ def calibration_of(
     quantity, group : str
     levels : sequence of float [n_percentiles]
         In percent.
-    samples : array_like [n_sightlines, n_samples, n], optional
-        Then the CRPS is theirs.
 
     Returns
     -------
@@ -178,11 +151,7 @@ def calibration_of(
         nothing = [math.nan] * 6 + [(math.nan,) * (len(levels) + 1)]
         return [Calibration(quantity, group, float(d), 0, n_excluded, *nothing) for d in distances_kpc]
     inside = {c: _inside(q, y, levels, c) for c in CENTRAL_PERCENT}
-    crps = (
-        crps_of_percentiles(q, y, levels)
-        if samples is None
-        else crps_of_samples(np.asarray(samples)[good], y)
-    )
+    crps = crps_of_percentiles(q, y, levels)
     widths = _interval(q, levels, 68)
     half_width = np.full(y.shape[1], math.nan) if widths is None else 0.5 * np.mean(widths[1] - widths[0], 0)
     rank = (y[:, None] > q).sum(axis=1)
@@ -208,7 +177,7 @@ def reliability_of(truth, percentiles, outer_kpc, group="all", levels=PERCENTILE
     Parameters
     ----------
     truth : array_like [n_sightlines, n_distances]
-        Cumulative extinction, mag.
+        Extinction, mag.
     percentiles : array_like [n_sightlines, n_percentiles, n_distances]
         Among them 16, 50 and 84.
     outer_kpc : array_like [n_distances]

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.calibration import (
     calibration_of,
     format_calibration,
@@ -24,8 +25,8 @@ from extmap_tf.evaluation.profile_errors import (
     paired,
     profile_errors,
 )
-from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.files import whole_file
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import profiles_at
 from extmap_tf.settings.identity import SCHEMA, require_same
 
@@ -92,20 +93,13 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
         The grids or the bands differ; the message names both values.
     """
     require_same_ground(estimate_map, truth_map)
-    levels = getattr(estimate_map, "percentiles", ())
-    flat = (estimate_map.grid.n_sightlines, -1, estimate_map.distance.n_distances)
     found = evaluate(
-        truth_map.cumulative.reshape(flat)[:, 0],
-        estimate_map.cumulative.reshape(flat)[:, 0],
+        truth_map.profiles.reshaped(-1),
+        estimate_map.profiles.reshaped(-1),
         estimate_map.n_stars.ravel(),
         estimate_map.distance,
         truth_map.provenance.band,
         distances_kpc,
-        truth_density=truth_map.density.reshape(flat)[:, 0],
-        density=estimate_map.density.reshape(flat)[:, 0],
-        percentiles=estimate_map.cumulative_percentiles.reshape(flat) if levels else None,
-        density_percentiles=estimate_map.density_percentiles.reshape(flat) if levels else None,
-        levels=levels or PERCENTILES,
     )
     fingers = fingers_of_god(
         estimate_map.density, truth_map.density, estimate_map.grid, estimate_map.distance
@@ -117,51 +111,37 @@ def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
 
 
 def evaluate(
-    truth,
-    estimate,
-    n_stars,
-    distance_grid,
-    band="Ks",
-    distances_kpc=DISTANCES_KPC,
-    *,
-    truth_density=None,
-    density=None,
-    percentiles=None,
-    density_percentiles=None,
-    levels=PERCENTILES,
-):
+    truth: ProfileEstimate,
+    estimate: ProfileEstimate,
+    n_stars: Any,
+    distance_grid: DistanceGrid,
+    band: str = "Ks",
+    distances_kpc: Sequence[float] = DISTANCES_KPC,
+) -> Evaluation:
     """Errors and calibration over all sightlines, and by classes of total extinction and of star count.
 
     Parameters
     ----------
-    truth, estimate : array_like [n_sightlines, n_distances]
-        Cumulative extinction at the bins' outer edges, mag; of a distribution, its median.
+    truth : ProfileEstimate [n_sightlines]
+        Of it, the medians are the true profiles.
+    estimate : ProfileEstimate [n_sightlines]
+        Without a spread its calibration is left out.
     n_stars : array_like [n_sightlines]
     distance_grid : DistanceGrid
     band : str
         Of the extinction, for the names of the groups.
     distances_kpc : sequence of float
-    truth_density, density : array_like [n_sightlines, n_distances], optional
-        mag / kpc; by default the slopes of `truth` and `estimate`.
-    percentiles, density_percentiles : array_like [n_sightlines, n_percentiles, n_distances], optional
-        mag and mag / kpc; calibration needs them.
-    levels : sequence of float [n_percentiles]
-        In percent.
 
     Returns
     -------
     Evaluation
     """
-    truth, estimate, good = paired(truth, estimate, distance_grid)
-    step_kpc = distance_grid.step_kpc
-    if truth_density is None:
-        truth_density = np.diff(truth, axis=1, prepend=0.0) / step_kpc
-    if density is None:
-        density = np.diff(estimate, axis=1, prepend=0.0) / step_kpc
-    truth_density, density, _ = paired(truth_density, density, distance_grid)
-    by_total = classes_of(good, truth[:, -1], f"A({band})", "mag")
+    levels = estimate.percentiles
+    true_mag, estimate_mag, good = paired(truth.extinction_median, estimate.extinction_median, distance_grid)
+    true_density, density, _ = paired(truth.density_median, estimate.density_median, distance_grid)
+    by_total = classes_of(good, true_mag[:, -1], f"A({band})", "mag")
     by_stars = classes_of(good, n_stars, "stars", "")
-    everything = [("all", np.ones(len(truth), bool)), *by_total, *by_stars]
+    everything = [("all", np.ones(len(true_mag), bool)), *by_total, *by_stars]
     outer_kpc = distance_grid.outer_kpc
     inside = [d for d in distances_kpc if d <= distance_grid.max_kpc * (1.0 + 1e-9)]
     bins = [int(np.argmin(np.abs(outer_kpc - d))) for d in inside]
@@ -170,23 +150,23 @@ def evaluate(
         return [
             row
             for group, mask in groups
-            for row in profile_errors(truth[mask], estimate[mask], distance_grid, distances_kpc, group)
+            for row in profile_errors(true_mag[mask], estimate_mag[mask], distance_grid, distances_kpc, group)
         ]
 
     calibration, density_calibration, reliability, left_out = [], [], [], ()
-    if percentiles is None:
+    if not estimate.has_spread:
         left_out = ("calibration and reliable distance: the estimate carries no percentiles",)
     else:
-        percentiles = np.asarray(percentiles)
-        at, true = profiles_at(percentiles, distance_grid, inside), profiles_at(truth, distance_grid, inside)
+        percentiles = estimate.extinction_percentiles
+        at, true = (profiles_at(of, distance_grid, inside) for of in (percentiles, true_mag))
+        density_at, true_inside = estimate.density_percentiles[..., bins], true_density[:, bins]
+        centers = distance_grid.centers_kpc[bins]
         for group, mask in everything:
             calibration += calibration_of(true[mask], at[mask], inside, "extinction", group, levels)
-            reliability.append(reliability_of(truth[mask], percentiles[mask], outer_kpc, group, levels))
-        if density_percentiles is not None:
-            at, true = np.asarray(density_percentiles)[..., bins], truth_density[:, bins]
-            centers = distance_grid.centers_kpc[bins]
-            for group, mask in everything:
-                density_calibration += calibration_of(true[mask], at[mask], centers, "density", group, levels)
+            reliability.append(reliability_of(true_mag[mask], percentiles[mask], outer_kpc, group, levels))
+            density_calibration += calibration_of(
+                true_inside[mask], density_at[mask], centers, "density", group, levels
+            )
     return Evaluation(
         overall=errors(everything[:1]),
         by_total=errors(by_total),
@@ -194,51 +174,12 @@ def evaluate(
         density=[
             row
             for group, mask in everything
-            for row in density_errors(truth_density[mask], density[mask], distance_grid, distances_kpc, group)
+            for row in density_errors(true_density[mask], density[mask], distance_grid, distances_kpc, group)
         ],
         calibration=calibration,
         density_calibration=density_calibration,
         reliability=reliability,
         left_out=left_out,
-    )
-
-
-def evaluate_outputs(truth_density, outputs, n_stars, distance_grid, band="Ks", distances_kpc=DISTANCES_KPC):
-    """`evaluate` for the outputs of an exported model.
-
-    Parameters
-    ----------
-    truth_density : array_like [n_sightlines, n_distances]
-        mag / kpc.
-    outputs : dict of str to array_like
-        ``extinction_median`` and ``density_median`` [n_sightlines, n_distances]; for the calibration also
-        ``extinction_percentiles`` and ``density_percentiles`` [n_sightlines, n_percentiles, n_distances] at
-        `extmap_tf.estimate.PERCENTILES`. Others are not looked at.
-    n_stars : array_like [n_sightlines]
-    distance_grid : DistanceGrid
-    band : str
-    distances_kpc : sequence of float
-
-    Returns
-    -------
-    Evaluation
-    """
-    missing = [name for name in ("extinction_median", "density_median") if name not in outputs]
-    if missing:
-        raise DataError(
-            f"the outputs of a model must hold {' and '.join(missing)}, got: {', '.join(outputs) or 'none'}"
-        )
-    return evaluate(
-        density_to_cumulative(np.asarray(truth_density, float), distance_grid.step_kpc),
-        outputs["extinction_median"],
-        n_stars,
-        distance_grid,
-        band,
-        distances_kpc,
-        truth_density=truth_density,
-        density=outputs["density_median"],
-        percentiles=outputs.get("extinction_percentiles"),
-        density_percentiles=outputs.get("density_percentiles"),
     )
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from extmap_tf.errors import DataError
-from extmap_tf.evaluation.metrics import evaluate_outputs
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.model.scoring import BATCH_SIZE, Scorer, require_fit
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
@@ -36,16 +37,16 @@ def evaluate_model(path, records, split="test"):
         "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
     )
     scorer = Scorer(folder)
-    truth, outputs, n_stars = [], [], []
+    truth, estimates, n_stars = [], [], []
     with corruption_named(records.path, records):
         for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
             arrays = (inputs[name].numpy() for name in ("counts", "l_deg", "b_deg"))
-            outputs.append(scorer.score_counts(*arrays))
+            estimates.append(scorer.score_counts(*arrays))
             truth.append(density.numpy())
             n_stars.append(inputs["counts"].numpy().sum(axis=(1, 2)))
-    return evaluate_outputs(
-        np.concatenate(truth),
-        {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]},
+    return evaluate(
+        ProfileEstimate.of_density(np.concatenate(truth), config.distance.step_kpc),
+        ProfileEstimate.concatenate(estimates),
         np.concatenate(n_stars),
         config.distance,
         config.survey.red.name,

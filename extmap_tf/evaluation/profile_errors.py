@@ -111,42 +111,6 @@ def profile_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, 
     ]
 
 
-def errors_by_class(
-    truth,
-    estimate,
-    distance_grid,
-    value,
-    name,
-    unit="",
-    edges=None,
-    n_classes=3,
-    distances_kpc=DISTANCES_KPC,
-):
-    """As `profile_errors`, for classes of sightlines.
-
-    Parameters
-    ----------
-    value : array_like [n_sightlines]
-        What to sort by; sightlines where it is NaN are in no class.
-    name, unit : str
-        Of `value`, for the names of the groups.
-    edges : sequence of float, optional
-        Edges of the classes, ascending; lower edges inclusive, upper exclusive, the last class with both.
-    n_classes : int
-        Without `edges`: so many quantiles of `value` over the sightlines that count.
-
-    Returns
-    -------
-    list of DistanceErrors
-        Class by class; a class without sightlines is left out.
-    """
-    truth, estimate, good = paired(truth, estimate, distance_grid)
-    rows = []
-    for group, inside in classes_of(good, value, name, unit, edges, n_classes):
-        rows += profile_errors(truth[inside], estimate[inside], distance_grid, distances_kpc, group)
-    return rows
-
-
 def density_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, group="all"):
     """Errors of the density between each distance and the one before.
 
@@ -258,7 +222,26 @@ def paired(truth, estimate, distance_grid):
 
 
 def classes_of(good, value, name, unit, edges=None, n_classes=3):
-    """Classes of sightlines as (name, mask [n_sightlines]); `errors_by_class` has the parameters."""
+    """Classes of sightlines.
+
+    Parameters
+    ----------
+    good : ndarray of bool [n_sightlines]
+        Those that decide on the edges.
+    value : array_like [n_sightlines]
+        What to sort by; sightlines where it is NaN are in no class.
+    name, unit : str
+        Of `value`, for the names of the classes.
+    edges : sequence of float, optional
+        Ascending; lower edges inclusive, upper exclusive, the last class with both.
+    n_classes : int
+        Without `edges`: so many quantiles of `value`.
+
+    Returns
+    -------
+    list of (str, ndarray of bool [n_sightlines])
+        Name and members of each; a class without sightlines is left out.
+    """
     value = np.asarray(value, float).ravel()
     if len(value) != len(good):
         raise DataError(f"{name} must be given for each of the {len(good)} sightlines, got: {len(value)}")

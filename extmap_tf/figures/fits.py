@@ -4,28 +4,26 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from extmap_tf.estimate import PERCENTILES
 from extmap_tf.figures.maps import COLORS, ESTIMATE, TRUTH
 
 _INTERVALS = ((2.5, 97.5, 0.15), (16.0, 84.0, 0.3))
 _MODEL = COLORS[1]
 
 
-def fit_figure(counts, outputs, config, title, truth=None, model_outputs=None):
+def fit_figure(counts, fitted, config, title, truth=None, model=None):
     """Draw one fit.
 
     Parameters
     ----------
     counts : array_like [n_mag, n_color]
         Stars per pixel.
-    outputs : dict of str to array_like
-        Of `extmap_tf.fit.directfit.DirectFit.fit`, of this CMD: ``expected`` [n_mag, n_color], medians
-        [n_distances] and percentiles [n_percentiles, n_distances] of extinction and density.
+    fitted : extmap_tf.fit.directfit.FittedCmds
+        Of this CMD alone.
     config : extmap_tf.settings.config.Config
     title : str
     truth : array_like [n_distances], optional
         True density, mag / kpc.
-    model_outputs : dict of str to array_like, optional
+    model : ProfileEstimate, optional
         Of an exported model, drawn beside with its intervals where it has some.
 
     Returns
@@ -36,15 +34,15 @@ def fit_figure(counts, outputs, config, title, truth=None, model_outputs=None):
     figure = Figure(figsize=(12.0, 8.2), layout="constrained")
     figure.suptitle(title)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1.0))
-    counts, expected = np.asarray(counts, float), np.asarray(outputs["expected"], float)
-    observed, fitted, residual = upper.subplots(1, 3, sharex=True, sharey=True)
+    counts, expected = np.asarray(counts, float), np.asarray(fitted.expected, float)
+    observed, middle, residual = upper.subplots(1, 3, sharex=True, sharey=True)
     norm = LogNorm(0.3, max(counts.max(), expected.max(), 3.0))
     edges = (grid.color_edges_mag, grid.mag_edges_mag)
-    for axis, image, name in ((observed, counts, "observed"), (fitted, expected, "fitted")):
+    for axis, image, name in ((observed, counts, "observed"), (middle, expected, "fitted")):
         shown = np.ma.masked_less(image, 0.05)
         mesh = axis.pcolormesh(*edges, shown, norm=norm, cmap="viridis", rasterized=True)
         axis.set_title(name, fontsize="medium")
-    upper.colorbar(mesh, ax=[observed, fitted], label="stars per pixel")
+    upper.colorbar(mesh, ax=[observed, middle], label="stars per pixel")
     # Of few stars the root of the expectation is no standard deviation; one star where none is expected
     # would be all that one sees.
     left = np.ma.masked_where(
@@ -58,27 +56,25 @@ def fit_figure(counts, outputs, config, title, truth=None, model_outputs=None):
     observed.set_ylim(grid.mag_max_mag, grid.mag_edges_mag[first_mag])
     observed.set_xlim(grid.color_min_mag, grid.color_edges_mag[min(last_color + 3, grid.n_color)])
     observed.set_ylabel(f"{survey.red.name} (mag)")
-    for axis in (observed, fitted, residual):
+    for axis in (observed, middle, residual):
         axis.set_xlabel(f"{survey.blue.name} − {survey.red.name} (mag)")
 
     extinction, density = lower.subplots(1, 2)
-    sources = [(outputs, ESTIMATE, "direct fit", 3)]
-    if model_outputs:
-        sources.append((model_outputs, _MODEL, "model", 2))
+    sources = [(fitted.profiles, ESTIMATE, "direct fit", 3)]
+    if model is not None:
+        sources.append((model, _MODEL, "model", 2))
     for source, color, name, order in sources:
         _draw(extinction, density, source, distance, color=color, label=name, zorder=order)
     if truth is not None:
         style = {"color": TRUTH, "linewidth": 1.2, "zorder": 4}
-        cumulative = np.append(0.0, np.cumsum(truth) * distance.step_kpc)
-        extinction.plot(distance.edges_kpc, cumulative, label="truth", **style)
+        true_mag = np.append(0.0, np.cumsum(truth) * distance.step_kpc)
+        extinction.plot(distance.edges_kpc, true_mag, label="truth", **style)
         density.stairs(truth, distance.edges_kpc, baseline=None, **style)
     extinction.set_ylabel(f"A({survey.red.name}) (mag)")
     density.set_ylabel(f"density of A({survey.red.name}) (mag/kpc)")
-    tops = [np.max(source["extinction_median"]) for source, *_ in sources]
+    tops = [np.max(source.extinction_median) for source, *_ in sources]
     extinction.set_ylim(0.0, 1.3 * max(*tops, 0.01))
-    tops = [np.max(source["density_median"]) for source, *_ in sources] + [
-        0.0 if truth is None else max(truth)
-    ]
+    tops = [np.max(source.density_median) for source, *_ in sources] + [0.0 if truth is None else max(truth)]
     density.set_ylim(0.0, 1.2 * max(*tops, 0.01))
     for axis in (extinction, density):
         axis.set_xlim(0.0, distance.max_kpc)
@@ -88,18 +84,15 @@ def fit_figure(counts, outputs, config, title, truth=None, model_outputs=None):
     return figure
 
 
-def _draw(extinction, density, outputs, distance, **style):
+def _draw(extinction, density, profiles, distance, **style):
     """Medians, and the 68 and 95 % intervals where there are any."""
     edges = distance.edges_kpc
-    extinction.plot(edges, np.append(0.0, outputs["extinction_median"]), **style)
-    density.stairs(outputs["density_median"], edges, baseline=None, **style)
-    for low, high, alpha in _INTERVALS:
+    extinction.plot(edges, np.append(0.0, profiles.extinction_median), **style)
+    density.stairs(profiles.density_median, edges, baseline=None, **style)
+    for low, high, alpha in _INTERVALS if profiles.has_spread else ():
         band = {"color": style["color"], "alpha": alpha, "linewidth": 0.0}
         for name in ("extinction", "density"):
-            percentiles = outputs.get(f"{name}_percentiles")
-            if percentiles is None:
-                continue
-            ends = [np.asarray(percentiles)[PERCENTILES.index(level)] for level in (low, high)]
+            ends = [profiles.percentile(name, level) for level in (low, high)]
             if name == "extinction":
                 extinction.fill_between(edges, *(np.append(0.0, end) for end in ends), **band)
             else:

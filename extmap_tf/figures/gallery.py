@@ -99,6 +99,6 @@ def spread_sightlines(volume, n=6):
     index = np.flatnonzero(volume.has_profile)
     if not index.size:
         raise DataError("no sightline of the map has a profile: nothing to draw")
-    order = np.argsort(volume.cumulative[..., -1].ravel()[index], kind="stable")
+    order = np.argsort(volume.extinction[..., -1].ravel()[index], kind="stable")
     picked = order[np.linspace(0, order.size - 1, min(n, order.size)).round().astype(int)]
     return [volume.grid.center_deg(int(index[k])) for k in picked]

@@ -129,7 +129,7 @@ def sky(volume, d_max_kpc=None, truth=None, slices_kpc=None):
     layers, titles = [], []
     for i in range(len(edges) - 1):
         for one, title in zip(_panels(volume, truth), _titles(volume, truth), strict=True):
-            at_edges = profiles_at(one.cumulative, one.distance, edges[i : i + 2])
+            at_edges = profiles_at(one.extinction, one.distance, edges[i : i + 2])
             layers.append(at_edges[..., 1] - at_edges[..., 0])
             titles.append(f"{title}, {edges[i]:.3g} to {edges[i + 1]:.3g} kpc")
     norm, extend = _scale(layers)
@@ -193,7 +193,7 @@ def trust(volume, d_kpc=None):
     d_kpc = volume.distance.max_kpc if d_kpc is None else d_kpc
     if not 0 < d_kpc <= volume.distance.max_kpc * (1.0 + 1e-9):
         raise ConfigError(f"d_kpc must be above 0 and at most {volume.distance.max_kpc:g}, got: {d_kpc:g}")
-    std = profiles_at(volume.cumulative_std, volume.distance, [d_kpc])[..., 0]
+    std = profiles_at(volume.extinction_std, volume.distance, [d_kpc])[..., 0]
     band = volume.provenance.band
     norm, extend = _scale([std])
     panels = (
@@ -222,7 +222,7 @@ def trust(volume, d_kpc=None):
 
 
 def profiles(volume, sightlines, truth=None, cmds=None):
-    """Cumulative extinction and density against distance, and perhaps the CMD, one row a sightline.
+    """Extinction and density against distance, and perhaps the CMD, one row a sightline.
 
     The line of a map with a distribution is the median, between its 68 and 90 % intervals; a dotted line
     is the reliable distance.
@@ -297,7 +297,7 @@ def errors_against_distance(rows):
     size.plot([], [], color="black", label="mean |error|")
     size.plot([], [], color="black", linestyle="--", alpha=0.7, label="rms error")
     bias.axhline(0.0, color="black", linewidth=0.8)
-    size.set_ylabel("error of the cumulative extinction (mag)")
+    size.set_ylabel("error of the extinction (mag)")
     bias.set_ylabel("bias: mean of estimate − truth (mag)")
     relative.set_ylabel("mean |error| / mean truth (%)")
     for axis in (size, bias, relative):

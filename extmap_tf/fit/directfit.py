@@ -27,14 +27,16 @@ of density and extinction to first order: every percentile is that of a log-norm
 estimate. They know of nothing but this one minimum.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
 from scipy.special import ndtri
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import PERCENTILES
+from extmap_tf.estimate import PERCENTILES, ProfileEstimate, reliable_distance_kpc
 
 # Expected stars per pixel that no model has: without them a single stray star in a pixel where none is
 # expected would outweigh all the others.
@@ -89,6 +91,39 @@ class Sightline(NamedTuple):
     blocks: tuple
     pixels: np.ndarray
     starts: tf.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FittedCmds:
+    """What a fit made of some CMDs.
+
+    Parameters
+    ----------
+    profiles : ProfileEstimate [n]
+        In A(red); no flag is set.
+    patchiness, count_scale, deviance : ndarray [n]
+    expected : ndarray [n, n_mag, n_color]
+        The fitted CMDs, stars per pixel.
+    """
+
+    profiles: ProfileEstimate
+    patchiness: np.ndarray
+    count_scale: np.ndarray
+    deviance: np.ndarray
+    expected: np.ndarray
+
+    def __getitem__(self, rows: Any) -> Self:
+        return type(self)(*(getattr(self, spec.name)[rows] for spec in fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Several one after the other."""
+        arrays = {
+            spec.name: np.concatenate([getattr(part, spec.name) for part in parts])
+            for spec in fields(cls)
+            if spec.name != "profiles"
+        }
+        return cls(ProfileEstimate.concatenate([part.profiles for part in parts]), **arrays)
 
 
 class DirectFit:
@@ -183,12 +218,7 @@ class DirectFit:
 
         Returns
         -------
-        dict of str to ndarray
-            With the names and shapes of an exported model's outputs: ``extinction_median``,
-            ``extinction_mean``, ``extinction_std`` [batch, n_distances] (cumulative A(red) at outer edges,
-            mag), ``extinction_percentiles`` [batch, n_percentiles, n_distances], and the same of ``density``
-            (mag / kpc). Beside them ``patchiness``, ``count_scale``, ``deviance`` [batch], and ``expected``
-            [batch, n_mag, n_color], the fitted CMD.
+        FittedCmds [batch]
 
         Raises
         ------
@@ -214,9 +244,16 @@ class DirectFit:
         answer = {name: value.numpy() for name, value in answer.items()}
         expected = np.full((len(counts), self._config.cmd.n_pixels), BACKGROUND, np.float32)
         expected[:, sightline.pixels] = answer.pop("expected")
-        answer["expected"] = expected.reshape(counts.shape)
-        answer["deviance"] = _deviance(counts, answer["expected"])
-        return answer
+        expected = expected.reshape(counts.shape)
+        about = {name: answer.pop(name) for name in ("patchiness", "count_scale")}
+        levels = answer["extinction_percentiles"]
+        interval = (levels[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
+        profiles = ProfileEstimate(
+            **answer,
+            flag=np.zeros(len(counts), np.uint8),
+            reliable_distance_kpc=reliable_distance_kpc(*interval, self._config.distance.outer_kpc),
+        )
+        return FittedCmds(profiles, expected=expected, deviance=_deviance(counts, expected), **about)
 
     def _begin(self, observed, starts):
         """Parameters [batch, _N_STARTS, n_parameters] of the best starts, for each CMD."""

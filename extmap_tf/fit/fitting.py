@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.fit.directfit import DirectFit
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.fit.directfit import DirectFit, FittedCmds
 from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.model.scoring import Scorer, require_fit
@@ -31,9 +32,10 @@ class Fits:
     counts : ndarray [n, n_mag, n_color]
     density : ndarray [n, n_distances] or None
         The true profiles of mock records, mag / kpc.
-    outputs : dict of str to ndarray
-        Of `DirectFit.fit`, and ``crowding_loss_mag``: the loss of depth that was taken from each CMD.
-    model_outputs : dict of str to ndarray or None
+    fitted : extmap_tf.fit.directfit.FittedCmds [n]
+    crowding_loss_mag : ndarray [n]
+        The loss of depth that was taken from each CMD.
+    model : ProfileEstimate [n] or None
         Of an exported model, for the same CMDs.
     seconds : dict of str to float
         Spent on the tables of expected CMDs, the fits and the model, each for all CMDs.
@@ -47,8 +49,9 @@ class Fits:
     b_deg: np.ndarray
     counts: np.ndarray
     density: np.ndarray | None
-    outputs: dict
-    model_outputs: dict | None
+    fitted: FittedCmds
+    crowding_loss_mag: np.ndarray
+    model: ProfileEstimate | None
     seconds: dict
     n_tables: int
 
@@ -124,12 +127,10 @@ def fit_records(
                 order.append(batch)
             seconds["fits"] += time.monotonic() - start
     order = np.argsort(np.concatenate(order))
-    outputs = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
-    outputs["crowding_loss_mag"] = losses_mag
-    model_outputs = None
+    estimate = None
     if asked:
         start = time.monotonic()
-        model_outputs = asked.score_counts(*(parsed[name] for name in ("counts", "l_deg", "b_deg")))
+        estimate = asked.score_counts(*(parsed[name] for name in ("counts", "l_deg", "b_deg")))
         seconds["model"] = time.monotonic() - start
     return Fits(
         config,
@@ -138,8 +139,9 @@ def fit_records(
         parsed["b_deg"],
         parsed["counts"],
         parsed.get("density"),
-        outputs,
-        model_outputs,
+        FittedCmds.concatenate(parts)[order],
+        losses_mag,
+        estimate,
         seconds,
         n_tables,
     )

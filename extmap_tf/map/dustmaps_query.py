@@ -23,7 +23,7 @@ MODES = ("median", "mean", "std", "percentile", "samples", "random_sample_per_pi
 
 
 class ExtmapQuery(DustMap):
-    """Cumulative extinction or reddening of an `ExtinctionMap` as dustmaps gives it: numbers without units.
+    """Extinction or reddening of an `ExtinctionMap` as dustmaps gives it: numbers without units.
 
     As in dustmaps' own maps, an axis of percentiles or samples is the last one, percentiles are called `pct`,
     and ``query_gal`` and ``query_equ`` take plain numbers. Unlike them, the default mode is the median, and a
@@ -59,7 +59,7 @@ class ExtmapQuery(DustMap):
 
     @ensure_coord_type
     def query(self, coords, mode="median", return_flags=False, pct=None, seed=0):
-        """Cumulative extinction in `band`.
+        """Extinction in `band`.
 
         Parameters
         ----------

@@ -167,12 +167,11 @@ def write_healpix(volume, path, nside=None, overwrite=False):
     place = np.unravel_index(pixels.sightline, volume.grid.shape)
     l_deg, b_deg = volume.grid.centers_deg(pixels.sightline)
     tables = healpix_tables.write_tables(
-        layout.images_of(volume.percentiles, volume.n_samples),
+        layout.images_of(volume.header),
         lambda attribute: getattr(volume, attribute)[place],
         pixels.index,
         pixels.nside,
-        volume.distance,
-        volume.provenance.band,
+        volume.header,
         {"SIGHTLINE_L": l_deg * u.deg, "SIGHTLINE_B": b_deg * u.deg},
     )
     hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
@@ -180,14 +179,7 @@ def write_healpix(volume, path, nside=None, overwrite=False):
     for number, line in enumerate(volume.describe(), 1):
         hdus[0].header[f"ABOUT{number}"] = line
     shared = [fits.Card(layout.HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
-    shared += layout.about_cards(
-        volume.grid,
-        volume.distance,
-        volume.provenance,
-        volume.min_coverage,
-        volume.percentiles,
-        volume.n_samples,
-    )
+    shared += layout.about_cards(volume.header)
     layout.write_hdus(path, hdus, shared, overwrite)
     return pixels
 
@@ -198,7 +190,7 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     ``dustmaps.bayestar.BayestarQuery(map_fname=path)`` reads it. ``/pixel_info`` has one row a pixel: nside,
     healpix_index (nested, Galactic), n_stars, converged (no flag is set), DM_reliable_min and _max, and of
     ours l, b, coverage and flag; its attribute DM_bin_edges has the distance moduli. ``/best_fit``
-    [n_pixels, n_distances] is the median cumulative extinction at these, ``/samples`` [n_pixels, n_samples,
+    [n_pixels, n_distances] is the median extinction at these, ``/samples`` [n_pixels, n_samples,
     n_distances] the samples. For a map without samples these are profiles of equal rank, the percentiles
     2.5, 7.5 to 97.5, so that medians and percentiles of them are right at each distance; the attribute
     ``samples_are`` says which. Further data sets have the names of the attributes of `ExtinctionMap`. All
@@ -251,12 +243,12 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     )
     cubes = {
         attribute: getattr(volume, attribute)[place] * factor
-        for attribute, axes, _, _ in layout.images_of(volume.percentiles, volume.n_samples).values()
+        for attribute, axes, _, _ in layout.images_of(volume.header).values()
         if axes
     }
-    best_fit = cubes.pop("cumulative")
+    best_fit = cubes.pop("extinction_median")
     if volume.n_samples:
-        samples, what = cubes.pop("cumulative_samples"), "equally likely profiles"
+        samples, what = cubes.pop("samples"), "equally likely profiles"
     elif volume.percentiles:
         how = {"mode": "percentile", "percentile": RANKS, "band": band, "law": law}
         samples = volume.query_gal(pixels.l_deg, pixels.b_deg, **how).value

@@ -15,7 +15,7 @@ from extmap_tf.errors import DataError
 NAMES = ("SKY", "PROFILES", "DISTANCES")
 
 
-def write_tables(images, layers, pixels, nside, distance, band, extra=None):
+def write_tables(images, layers, pixels, nside, header, extra=None):
     """The tables as a list of HDUs.
 
     Parameters
@@ -27,23 +27,24 @@ def write_tables(images, layers, pixels, nside, distance, band, extra=None):
     pixels : ndarray of int64 [n_pixels]
         Ascending.
     nside : int
-    distance : DistanceGrid
-    band : str
+    header : MapHeader
     extra : dict of str to Quantity [n_pixels], optional
         Further columns of SKY.
     """
-    sky = Table({"PIXEL": pixels, "EXTINCTION": layers("cumulative")[..., -1] * u.mag})
-    quantities = {"EXTINCTION": f"A({band}) to the last distance"}
-    if "CUMULATIVE_STD" in images:
-        sky["EXTINCTION_STD"] = layers("cumulative_std")[..., -1] * u.mag
-        quantities["EXTINCTION_STD"] = "standard deviation of EXTINCTION"
+    distance, band = header.distance, header.provenance.band
+    sky = Table({"PIXEL": pixels, "EXTINCTION": layers("extinction_median")[..., -1] * u.mag})
+    sky["EXTINCTION"].description = f"A({band}) to the last distance"
+    if header.percentiles:
+        sky["EXTINCTION_STD"] = layers("extinction_std")[..., -1] * u.mag
+        sky["EXTINCTION_STD"].description = "standard deviation of EXTINCTION"
     profiles = Table({"PIXEL": pixels})
     for name, (attribute, axes, unit, quantity) in images.items():
         values = layers(attribute)
         # Programs for HEALPix do not know columns of bytes.
         values = values.astype(np.int16) if values.dtype == np.uint8 else values
-        (profiles if axes else sky)[name] = values * u.Unit(unit) if unit else values
-        quantities[name] = quantity.format(band=band)
+        table = profiles if axes else sky
+        table[name] = values * u.Unit(unit) if unit else values
+        table[name].description = quantity.format(band=band)
     for name, values in (extra or {}).items():
         sky[name] = values
     edges = distance.edges_kpc
@@ -53,8 +54,8 @@ def write_tables(images, layers, pixels, nside, distance, band, extra=None):
     for name, table in zip(NAMES, (sky, profiles, distances), strict=True):
         hdu = fits.BinTableHDU(table, name=name)
         for number, column in enumerate(table.colnames, 1):
-            if column in quantities:
-                hdu.header[f"TCOMM{number}"] = quantities[column]
+            if table[column].description:
+                hdu.header[f"TCOMM{number}"] = table[column].description
         if name != "DISTANCES":
             hdu.header["PIXTYPE"] = ("HEALPIX", "HEALPix pixels")
             hdu.header["ORDERING"] = ("NESTED", "pixel ordering scheme")
@@ -74,7 +75,7 @@ def require_tables(path, hdus):
             raise DataError(f"{path}: truncated, the table {name} is missing; fetch or make it again")
 
 
-def read_tables(path, hdus, images, lengths, grid):
+def read_tables(path, hdus, images, header):
     """The layers of a map on a HEALPix grid: dict of attribute to ndarray, views of the memory-mapped file.
 
     Parameters
@@ -85,16 +86,14 @@ def read_tables(path, hdus, images, lengths, grid):
         With all tables, see `require_tables`.
     images : dict
         As for `write_tables`.
-    lengths : dict of str to int
-        Of the axes that columns may have.
-    grid : HealpixGrid
+    header : MapHeader
 
     Raises
     ------
     DataError
         A column is missing, or has not the pixels or the shape of the grids.
     """
-    layers = {}
+    grid, lengths, layers = header.grid, header.lengths, {}
     for name in ("SKY", "PROFILES"):
         pixels = _column(path, hdus[name], "PIXEL", grid.shape)
         if not np.array_equal(pixels, grid.pixels):

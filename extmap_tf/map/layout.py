@@ -17,12 +17,16 @@ from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map import healpix_tables
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.settings.identity import SCHEMA, require_readable
 
-# Of images on a plate carrée, and of tables of HEALPix pixels.
-FORMAT_VERSION = 2
-HEALPIX_VERSION = 3
+# Of images on a plate carrée and of tables of HEALPix pixels.
+FORMAT_VERSION = 4
+
+# Maps of version 0.3.0, images and tables of HEALPix pixels, called the extinction cumulative.
+_OLD_VERSIONS = (2, 3)
+_OLD_NAMES = {f"EXTINCTION{end}": f"CUMULATIVE{end}" for end in ("", "_MEAN", "_STD", "_PERCENTILES")}
 
 _BLOCK_BYTES = 2880
 _CHECKED = "FITS checksum convention"
@@ -33,20 +37,25 @@ HEALPIX_KEYWORD = "EXTMAPHP"
 # Image -> (attribute of ExtinctionMap, further axes than the sky's two, BUNIT, QUANTITY). What has "edge"
 # among its axes is given at the outer edges of the distance bins; what has "bin", inside them.
 _ALWAYS = {
-    "CUMULATIVE": ("cumulative", ("edge",), "mag", "A({band}) from the Sun to the outer edge of the bin"),
-    "DENSITY": ("density", ("bin",), "mag/kpc", "A({band}) per kpc inside the bin"),
+    "EXTINCTION": (
+        "extinction_median",
+        ("edge",),
+        "mag",
+        "A({band}) from the Sun to the outer edge of the bin",
+    ),
+    "DENSITY": ("density_median", ("bin",), "mag/kpc", "A({band}) per kpc inside the bin"),
     "COVERAGE": ("coverage", (), "", "fraction of the field that has data"),
     "NSTARS": ("n_stars", (), "", "stars in the field"),
     "FLAG": ("flag", (), "", "sum of the bits that apply; 0 is good"),
 }
 _OF_A_DISTRIBUTION = {
-    "CUMULATIVE_MEAN": ("cumulative_mean", ("edge",), "mag", "mean of CUMULATIVE"),
-    "CUMULATIVE_STD": ("cumulative_std", ("edge",), "mag", "standard deviation of CUMULATIVE"),
-    "CUMULATIVE_PERCENTILES": (
-        "cumulative_percentiles",
+    "EXTINCTION_MEAN": ("extinction_mean", ("edge",), "mag", "mean of EXTINCTION"),
+    "EXTINCTION_STD": ("extinction_std", ("edge",), "mag", "standard deviation of EXTINCTION"),
+    "EXTINCTION_PERCENTILES": (
+        "extinction_percentiles",
         ("percentile", "edge"),
         "mag",
-        "percentiles of CUMULATIVE",
+        "percentiles of EXTINCTION",
     ),
     "DENSITY_MEAN": ("density_mean", ("bin",), "mag/kpc", "mean of DENSITY"),
     "DENSITY_STD": ("density_std", ("bin",), "mag/kpc", "standard deviation of DENSITY"),
@@ -59,7 +68,7 @@ _OF_A_DISTRIBUTION = {
     "RELIABLE_DISTANCE": ("reliable_distance_kpc", (), "kpc", "how far the profile can be relied on"),
 }
 _OF_SAMPLES = {
-    "SAMPLES": ("cumulative_samples", ("sample", "edge"), "mag", "equally likely profiles of CUMULATIVE"),
+    "SAMPLES": ("samples", ("sample", "edge"), "mag", "equally likely profiles of EXTINCTION"),
 }
 # Of what is not ">f4".
 _DTYPES = {"n_stars": ">i4", "flag": "u1"}
@@ -112,26 +121,24 @@ _DISTANCE_KEYWORDS = {
 }
 
 
-def write_layers(path, layers, grid, distance, provenance, min_coverage, percentiles, overwrite=False):
+def write_layers(path, layers, header, overwrite=False):
     """Write the layers of a map to a FITS file; see `extmap_tf.map.volume.ExtinctionMap.write`.
 
     Parameters
     ----------
-    layers : dict of str to ndarray
-        By name of attribute: [*grid.shape], followed by an axis of percentiles or samples if it has one, and
-        by distances if it has them.
-    percentiles : tuple of float
-        Empty for a map without a distribution.
+    path : path-like
+    layers : dict of str to ndarray [*header.grid.shape, ...]
+        By the names of `extmap_tf.estimate.ProfileEstimate`, and ``coverage`` and ``n_stars``.
+    header : MapHeader
+    overwrite : bool
     """
-    n_samples = layers["cumulative_samples"].shape[-2] if "cumulative_samples" in layers else 0
-    about = (grid, distance, provenance, min_coverage, percentiles)
-    with new_map_file(path, *about, n_samples, overwrite) as put:
-        n_axes = len(grid.shape)
+    with new_map_file(path, header, overwrite) as put:
+        n_axes = len(header.grid.shape)
         put(0, {name: layer.reshape(-1, *layer.shape[n_axes:]) for name, layer in layers.items()})
 
 
 @contextlib.contextmanager
-def new_map_file(path, grid, distance, provenance, min_coverage, percentiles, n_samples=0, overwrite=False):
+def new_map_file(path, header, overwrite=False):
     """Make a map's file and let the caller fill it, all at once or field by field.
 
     So a map of images may be larger than the memory; the tables of HEALPix pixels are gathered in it.
@@ -149,22 +156,16 @@ def new_map_file(path, grid, distance, provenance, min_coverage, percentiles, n_
     OSError
         There is not enough room for it.
     """
-    healpix = isinstance(grid, HealpixGrid)
-    version = HEALPIX_VERSION if healpix else FORMAT_VERSION
-    shared = [fits.Card("EXTMAPV", version, "version of this layout of an extmap_tf map")]
-    shared += about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples)
-    about = (grid, distance, provenance.band, images_of(percentiles, n_samples), shared, overwrite)
-    if healpix:
-        filled = _filled_tables(path, *about)
-    else:
-        filled = _filled_images(path, *about, _lengths(distance, percentiles, n_samples))
-    with filled as put:
+    shared = [fits.Card("EXTMAPV", FORMAT_VERSION, "version of this layout of an extmap_tf map")]
+    shared += about_cards(header)
+    filled = _filled_tables if isinstance(header.grid, HealpixGrid) else _filled_images
+    with filled(path, header, shared, overwrite) as put:
         yield put
 
 
 @contextlib.contextmanager
-def _filled_tables(path, grid, distance, band, images, shared, overwrite):
-    layers = {}
+def _filled_tables(path, header, shared, overwrite):
+    grid, images, layers = header.grid, images_of(header), {}
 
     def put(first, part):
         for name, values in part.items():
@@ -173,21 +174,22 @@ def _filled_tables(path, grid, distance, band, images, shared, overwrite):
             layers[name][first : first + len(values)] = values
 
     yield put
-    tables = healpix_tables.write_tables(images, layers.__getitem__, grid.pixels, grid.nside, distance, band)
+    tables = healpix_tables.write_tables(images, layers.__getitem__, grid.pixels, grid.nside, header)
     hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
     explain_flags(hdus["SKY"])
     write_hdus(path, hdus, shared, overwrite)
 
 
 @contextlib.contextmanager
-def _filled_images(path, grid, distance, band, images, shared, overwrite, lengths):
+def _filled_images(path, header, shared, overwrite):
+    grid, images, lengths, band = header.grid, images_of(header), header.lengths, header.provenance.band
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for name, (attribute, axes, unit, quantity) in images.items():
         shape = (*(lengths[axis] for axis in axes), *grid.shape)
         # Takes no memory: the header is all that is wanted of it.
         pixels = np.broadcast_to(np.zeros((), _DTYPES.get(attribute, ">f4")), shape)
         hdu = fits.ImageHDU(pixels, name=name)
-        hdu.header.extend(_wcs_cards(grid, distance, axes), end=True)
+        hdu.header.extend(_wcs_cards(grid, header.distance, axes), end=True)
         if unit:
             hdu.header["BUNIT"] = (unit, "unit of the pixels")
         hdu.header["QUANTITY"] = quantity.format(band=band)
@@ -257,20 +259,22 @@ def _write_headers(path, hdus):
     return offsets
 
 
-def about_cards(grid, distance, provenance, min_coverage, percentiles, n_samples):
+def about_cards(header):
     """What every part of a file says of the map: origin, grids, percentiles, number of samples."""
-    cards = [_card("SCHEMA", SCHEMA, "of extmap_tf's files"), *_cards(provenance, _PROVENANCE_KEYWORDS)]
+    grid, percentiles = header.grid, header.percentiles
+    cards = [_card("SCHEMA", SCHEMA, "of extmap_tf's files")]
+    cards += _cards(header.provenance, _PROVENANCE_KEYWORDS)
     if isinstance(grid, HealpixGrid):
         cards += _cards(grid, _HEALPIX_KEYWORDS)
         for number, region in enumerate(grid.regions, 1):
             cards += _cards(region, _region_keywords(number))
     else:
         cards += _cards(grid, _SIGHTLINE_KEYWORDS)
-    cards += _cards(distance, _DISTANCE_KEYWORDS)
-    cards.append(_card("MINCOVER", min_coverage, "least coverage of an estimate"))
+    cards += _cards(header.distance, _DISTANCE_KEYWORDS)
+    cards.append(_card("MINCOVER", float(header.min_coverage), "least coverage of an estimate"))
     cards.append(_card("NPERC", len(percentiles), "percentiles in this file"))
     cards += [_card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
-    cards.append(_card("NSAMPLES", n_samples, "samples of each profile in this file"))
+    cards.append(_card("NSAMPLES", header.n_samples, "samples of each profile in this file"))
     return cards
 
 
@@ -316,7 +320,7 @@ def read_layers(path, verify=False):
     -------
     layers : dict of str to ndarray
         As for `write_layers`: views of the memory-mapped file.
-    grid, distance, provenance, min_coverage, percentiles
+    header : MapHeader
     """
     path = local_path(path)
     try:
@@ -344,31 +348,42 @@ def _layers_of(path, hdus, verify):
         raise DataError(f"{path}: a HEALPix copy of a map, for other programs; give the map itself")
     if version is None:
         raise DataError(f"{path}: a FITS file, but no map of extmap_tf (no keyword EXTMAPV); give a map")
-    if version not in (FORMAT_VERSION, HEALPIX_VERSION):
-        old = isinstance(version, int) and version < FORMAT_VERSION
+    if version not in (*_OLD_VERSIONS, FORMAT_VERSION):
+        old = isinstance(version, int) and version < _OLD_VERSIONS[0]
         advice = "made by an older extmap_tf, score it again" if old else "update extmap_tf"
-        known = f"{FORMAT_VERSION} and {HEALPIX_VERSION}"
-        raise DataError(f"{path}: layout {version}, but this program reads {known}: {advice}")
+        known = ", ".join(map(str, _OLD_VERSIONS))
+        raise DataError(
+            f"{path}: layout {version}, but this program reads {known} and {FORMAT_VERSION}: {advice}"
+        )
     require_readable(header, str(path))
-    healpix = version == HEALPIX_VERSION
+    healpix = "SKYNSIDE" in header
     require_whole(path, hdus, fits.BinTableHDU if healpix else fits.ImageHDU)
-    percentiles = tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"]))
-    images = images_of(percentiles, header["NSAMPLES"])
+    about = _header_of(header)
+    images = images_of(about)
+    if version in _OLD_VERSIONS:
+        images = {_OLD_NAMES.get(name, name): image for name, image in images.items()}
     if healpix:
         healpix_tables.require_tables(path, hdus)
     else:
         _require_images(path, hdus, images)
     if verify:
         require_checksums(path, hdus)
-    grid = _healpix_grid(header) if healpix else _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS)
-    distance = _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS)
-    provenance = _from_header(Provenance, header, _PROVENANCE_KEYWORDS)
-    lengths = _lengths(distance, percentiles, header["NSAMPLES"])
-    if healpix:
-        layers = healpix_tables.read_tables(path, hdus, images, lengths, grid)
-    else:
-        layers = _read_images(path, hdus, images, lengths, grid, distance)
-    return layers, grid, distance, provenance, float(header["MINCOVER"]), percentiles
+    read = healpix_tables.read_tables if healpix else _read_images
+    return read(path, hdus, images, about), about
+
+
+def _header_of(header):
+    """The `MapHeader` that a FITS header tells."""
+    return MapHeader(
+        _healpix_grid(header)
+        if "SKYNSIDE" in header
+        else _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS),
+        _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS),
+        _from_header(Provenance, header, _PROVENANCE_KEYWORDS),
+        float(header["MINCOVER"]),
+        tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"])),
+        header["NSAMPLES"],
+    )
 
 
 def _require_images(path, hdus, images):
@@ -377,13 +392,13 @@ def _require_images(path, hdus, images):
             raise DataError(f"{path}: truncated, the image {name} is missing; fetch or make it again")
 
 
-def _read_images(path, hdus, images, lengths, grid, distance):
-    layers = {}
+def _read_images(path, hdus, images, about):
+    grid, lengths, layers = about.grid, about.lengths, {}
     for name, (attribute, axes, _, _) in images.items():
         expected = (*(lengths[axis] for axis in axes), *grid.shape)
         if hdus[name].shape != expected:
             raise DataError(f"{path}: {name} must be {expected} by its grids, got: {hdus[name].shape}")
-        _require_wcs(path, hdus[name].header, _wcs_cards(grid, distance, axes), name)
+        _require_wcs(path, hdus[name].header, _wcs_cards(grid, about.distance, axes), name)
         layers[attribute] = np.flip(_sky_first(np.asarray(hdus[name].data)), axis=1)
     return layers
 
@@ -416,23 +431,17 @@ def require_checksums(path, hdus):
             raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
 
 
-def images_of(percentiles, n_samples):
+def images_of(header):
     """The images of a map: dict of name to (attribute, axes after the sky's, unit, quantity)."""
     images = dict(_ALWAYS)
-    if percentiles:
+    if header.percentiles:
         images |= _OF_A_DISTRIBUTION
-        for name in ("CUMULATIVE", "DENSITY"):
+        for name in ("EXTINCTION", "DENSITY"):
             attribute, axes, unit, quantity = images[name]
             images[name] = attribute, axes, unit, f"median of {quantity}"
-    if n_samples:
+    if header.n_samples:
         images |= _OF_SAMPLES
     return images
-
-
-def _lengths(distance, percentiles, n_samples):
-    """How long the axes of a map's images are, by name."""
-    n = distance.n_distances
-    return {"edge": n, "bin": n, "percentile": len(percentiles), "sample": n_samples}
 
 
 def _sky_first(data):

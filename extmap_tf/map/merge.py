@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError
-from extmap_tf.estimate import EMPTY_FLAGS, OUTLIER_SHIFT, Distribution
+from extmap_tf.estimate import DOUBT_FLAGS, ProfileEstimate
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.identity import require_same
@@ -23,7 +24,7 @@ def merge_maps(volumes, names, independent=False):
     unusual field) do not count beside one that does not; the others are averaged at every distance with the
     inverse of their variances as weights. The standard deviation is that of a mixture, which includes their
     disagreement, or with `independent` that of a weighted mean. Percentiles are averaged, and brought to this
-    width around the median. Cumulative values are kept from falling with distance. The reliable distance is
+    width around the median. The extinction is kept from falling with distance. The reliable distance is
     the largest. Samples are dropped.
 
     Parameters
@@ -63,7 +64,7 @@ def merge_maps(volumes, names, independent=False):
     doubt = np.zeros((len(volumes), *grid.shape), np.uint8)
     for i, (volume, place) in enumerate(zip(volumes, places, strict=True)):
         known[i][place] = volume.has_profile
-        doubt[i][place] = (volume.flag & ~np.uint8(EMPTY_FLAGS.value)) >> OUTLIER_SHIFT
+        doubt[i][place] = volume.flag & DOUBT_FLAGS.value
     sure = known & (doubt == 0)
     counts = np.where(sure.any(axis=0), sure, known)
     if not first.percentiles and (counts.sum(axis=0) > 1).any():
@@ -81,37 +82,31 @@ def merge_maps(volumes, names, independent=False):
         whole[~counts] = np.nan
         return whole
 
-    merged, distribution = {}, None
+    flags = np.bitwise_or.reduce(np.where(counts, doubt, 0), axis=0)
     if first.percentiles:
-        layers = {}
-        for quantity in ("density", "cumulative"):
-            layers |= _combine(quantity, spread, independent)
-        merged["density"] = layers.pop("density")
         reliable = np.nan_to_num(spread("reliable_distance_kpc"), nan=-np.inf).max(axis=0)
-        distribution = Distribution(
-            **layers,
+        profiles = ProfileEstimate(
+            **_combine("density", spread, independent),
+            **_combine("extinction", spread, independent),
+            flag=flags,
             reliable_distance_kpc=np.where(np.isfinite(reliable), reliable, np.nan),
             percentiles=first.percentiles,
         )
     else:
         density = np.nan_to_num(spread("density")).sum(axis=0)
-        merged["density"] = np.where(counts.any(axis=0)[..., None], density, np.nan)
-    flags = np.where(counts, doubt, 0)
+        density = np.where(counts.any(axis=0)[..., None], density, np.nan)
+        profiles = ProfileEstimate.of_density(density, first.distance.step_kpc, flags)
     coverage, n_stars = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.int32)
     for volume, place in zip(volumes, places, strict=True):
         coverage[place] = np.maximum(coverage[place], volume.coverage)
         n_stars[place] = np.maximum(n_stars[place], volume.n_stars)
-    return ExtinctionMap(
+    header = MapHeader(
         grid,
         first.distance,
-        coverage=coverage,
-        n_stars=n_stars,
-        provenance=_joined([volume.provenance for volume in volumes]),
-        min_coverage=min(volume.min_coverage for volume in volumes),
-        distribution=distribution,
-        outlier=np.bitwise_or.reduce(flags, axis=0),
-        **merged,
+        _joined([volume.provenance for volume in volumes]),
+        min(volume.min_coverage for volume in volumes),
     )
+    return ExtinctionMap(header, profiles, coverage, n_stars)
 
 
 def _combine(quantity, spread, independent):
@@ -128,11 +123,11 @@ def _combine(quantity, spread, independent):
 
     def tidy(values):
         gone = empty if values.ndim == empty.ndim else empty[..., None, :]
-        if quantity == "cumulative":
+        if quantity == "extinction":
             values = np.maximum.accumulate(values, axis=-1)
         return np.where(gone, np.nan, values)
 
-    means, median = spread(f"{quantity}_mean"), mean_of(spread(quantity))
+    means, median = spread(f"{quantity}_mean"), mean_of(spread(f"{quantity}_median"))
     mean = mean_of(means)
     mixture = np.sqrt(mean_of(std**2) + mean_of((means - mean) ** 2))
     single = (weight > 0).sum(axis=0) == 1
@@ -144,7 +139,7 @@ def _combine(quantity, spread, independent):
     middle = median[..., None, :]
     percentiles = np.maximum(middle + (percentiles - middle) * widen[..., None, :], 0.0)
     return {
-        quantity: tidy(median),
+        f"{quantity}_median": tidy(median),
         f"{quantity}_mean": tidy(mean),
         f"{quantity}_std": np.where(empty, np.nan, merged_std),
         f"{quantity}_percentiles": tidy(percentiles),

@@ -66,7 +66,7 @@ def query_table(volume, path, out, columns=None, distance_kpc=None, overwrite=Fa
         )
     table, arrow = _read(path, kind)
     place, distance = _positions(table, path, columns or {}, distance_kpc)
-    how = {"mode": "median", "quantity": "cumulative", "band": None, **how}
+    how = {"mode": "median", "quantity": "extinction", "band": None, **how}
     if how["mode"] == "samples":
         raise DataError("a table takes one value a row: choose another mode than samples")
     names = _names(volume, how)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -15,13 +15,25 @@ from astropy.coordinates import (
 )
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import EMPTY_FLAGS, OUTLIER_FLAGS, OUTLIER_SHIFT, SIGHTLINE_FLAGS, Flag
+from extmap_tf.estimate import (
+    AXES,
+    DOUBT_FLAGS,
+    EMPTY_FLAGS,
+    PERCENTILES,
+    SIGHTLINE_FLAGS,
+    Flag,
+    ProfileEstimate,
+)
 from extmap_tf.extinction.bands import as_law, extinction_ratio
 from extmap_tf.extinction.law import a_over_av, law_text
-from extmap_tf.extinction.profiles import density_to_cumulative
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map import layout
+from extmap_tf.map.header import MIN_COVERAGE, MapHeader
+from extmap_tf.map.provenance import Provenance
 
-QUANTITIES = ("cumulative", "density")
+QUANTITIES = ("extinction", "density")
 MODES = ("median", "mean", "std", "percentile", "samples", "random_sample")
 SKY_MODES = ("nearest", "linear")
 
@@ -29,19 +41,16 @@ SKY_MODES = ("nearest", "linear")
 # is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
 BIN_TOLERANCE = 1e-9
 
-# The least coverage of a field that gets an estimate, where nothing else is said.
-MIN_COVERAGE = 0.5
-
 # Positions answered at once: memory stays bounded and the intermediate arrays stay in the processor's cache.
 BLOCK = 1 << 16
 
 
-def profiles_at(cumulative, distance, distances_kpc):
-    """Cumulative extinction of every profile at the same distances: linear inside a bin, from 0 at the Sun.
+def profiles_at(extinction: Any, distance: DistanceGrid, distances_kpc: Any) -> np.ndarray:
+    """Extinction of every profile at the same distances: linear inside a bin, from 0 at the Sun.
 
     Parameters
     ----------
-    cumulative : array_like [..., n_distances]
+    extinction : array_like [..., n_distances]
         mag, at the outer edges of the bins.
     distance : DistanceGrid
     distances_kpc : array_like [n]
@@ -52,64 +61,62 @@ def profiles_at(cumulative, distance, distances_kpc):
     ndarray of float64 [..., n]
         mag.
     """
-    cumulative = np.asarray(cumulative)
+    extinction = np.asarray(extinction)
     k, fraction, _ = _bins_of(distance, np.asarray(distances_kpc, float))
-    return _inside_bin(cumulative[..., k], cumulative[..., np.maximum(k - 1, 0)], k, fraction)
+    return _inside_bin(extinction[..., k], extinction[..., np.maximum(k - 1, 0)], k, fraction)
 
 
 def map_layers(
-    shape,
-    distance,
-    kind,
-    density,
-    coverage,
-    n_stars,
-    min_coverage=MIN_COVERAGE,
-    distribution=None,
-    outlier=None,
-):
+    profiles: ProfileEstimate,
+    distance: DistanceGrid,
+    kind: str,
+    coverage: Any,
+    n_stars: Any,
+    min_coverage: float = MIN_COVERAGE,
+) -> dict[str, np.ndarray]:
     """What a map holds of each field, whether these are all of its fields or some.
 
     Parameters
     ----------
-    shape : tuple of int
-        Of the fields: that of the map's grid, or (n,).
+    profiles : ProfileEstimate
+        Of the fields; of its flags, those that doubt a profile.
     distance : DistanceGrid
     kind : {"estimate", "truth"}
-    density, coverage, n_stars, min_coverage, distribution, outlier
-        As for `ExtinctionMap`, over `shape` in place of [n_b, n_l].
+    coverage, n_stars : array_like
+        Of the shape of `profiles`, as for `ExtinctionMap`.
+    min_coverage : float
 
     Returns
     -------
     dict of str to ndarray
-        The layers of `extmap_tf.map.layout`, by attribute of `ExtinctionMap`.
+        By the names of `ProfileEstimate`, and ``coverage`` and ``n_stars``.
+
+    Raises
+    ------
+    DataError
+        An array does not have the shape of the fields or has impossible values.
     """
-    density = np.array(density, np.float32)
-    coverage = np.array(coverage, np.float32)
-    n_stars = np.array(n_stars)
-    outlier = np.zeros(shape, np.uint8) if outlier is None else np.array(outlier)
-    for name, layer, expected in (
-        ("density", density, (*shape, distance.n_distances)),
-        ("coverage", coverage, shape),
-        ("n_stars", n_stars, shape),
-        ("outlier", outlier, shape),
-    ):
-        if layer.shape != expected:
-            raise DataError(
-                f"{name} of a map must have the shape {expected} of its grids, got: {layer.shape}"
-            )
+    shape = profiles.shape
+    coverage, n_stars, doubts = np.array(coverage, np.float32), np.array(n_stars), np.array(profiles.flag)
+    if profiles.n_distances != distance.n_distances:
+        raise DataError(
+            f"profiles of a map must have its {distance.n_distances} distances, got: {profiles.n_distances}"
+        )
+    for name, layer in (("coverage", coverage), ("n_stars", n_stars)):
+        if layer.shape != shape:
+            raise DataError(f"{name} of a map must have the shape {shape} of its fields, got: {layer.shape}")
     if not ((coverage >= 0) & (coverage <= 1)).all():
         worst = coverage[~((coverage >= 0) & (coverage <= 1))][0]
         raise DataError(f"coverage of a map must be 0 to 1, got: {worst}")
     for name, layer, end, most in (
         ("n_stars", n_stars, 2**31, "2^31 - 1"),
-        ("outlier", outlier, 1 << len(OUTLIER_FLAGS), "15"),
+        ("flag", doubts, Flag.OUTSIDE_SKY // 2, "127"),
     ):
         if layer.dtype.kind not in "iu" or not ((layer >= 0) & (layer < end)).all():
             raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
-    layers = {"density": density}
-    if distribution is not None:
-        layers |= distribution.layers(shape, distance.n_distances)
+    arrays = profiles.arrays()
+    arrays.pop("flag")
+    layers = {name: np.array(array, np.float32) for name, array in arrays.items()}
     flag = np.zeros(shape, np.uint8)
     if kind == "estimate":
         flag[n_stars == 0] |= Flag.NO_STARS.value
@@ -120,12 +127,8 @@ def map_layers(
     flag[(flag == 0) & ~finite] = Flag.NO_PROFILE.value
     for layer in layers.values():
         layer[flag != 0] = np.nan
-    flag |= (outlier << OUTLIER_SHIFT).astype(np.uint8)
-    if "cumulative" not in layers:
-        layers["cumulative"] = _to_cumulative(density, distance)
-    if "density_samples" in layers:
-        layers["cumulative_samples"] = _to_cumulative(layers.pop("density_samples"), distance)
-    return layers | {"coverage": coverage, "n_stars": n_stars.astype(np.int32), "flag": flag}
+    flag |= (doubts & DOUBT_FLAGS.value).astype(np.uint8)
+    return layers | {"flag": flag, "coverage": coverage, "n_stars": n_stars.astype(np.int32)}
 
 
 class ExtinctionMap:
@@ -137,40 +140,28 @@ class ExtinctionMap:
 
     Parameters
     ----------
-    grid : SightlineGrid or HealpixGrid
-        Below, ``*sky`` is its shape: (n_b, n_l), both ascending, or (n_pixels,).
-    distance : DistanceGrid
-    density : array_like [*sky, n_distances]
-        mag/kpc in ``provenance.band``; the median where there is a distribution.
+    header : MapHeader
+        Below, ``*sky`` is the shape of its grid: (n_b, n_l), both ascending, or (n_pixels,). Percentiles and
+        number of samples are those of `profiles`, whatever it says.
+    profiles : ProfileEstimate [*sky]
+        mag and mag/kpc in ``provenance.band``. Of its flags, those that doubt a profile are kept; the others
+        follow from the data.
     coverage : array_like [*sky]
         Fraction of each field that the survey's data cover, 0 to 1.
     n_stars : array_like of int [*sky]
         Stars in each field's CMD.
-    provenance : Provenance
-    min_coverage : float
-        An estimate with less coverage, or without a star, becomes NaN and is flagged. A truth is known
-        without stars: it is NaN only where `density` is.
-    distribution : Distribution, optional
-        How sure the profiles are. A truth has none.
-    outlier : array_like of int [*sky], optional
-        The model's bits for fields unlike those it was trained on: 1 too few stars, 2 star count, 4 colours,
-        8 position; 0 elsewhere. They become flags.
 
     Attributes
     ----------
-    density, cumulative : ndarray of float32 [*sky, n_distances]
-        mag/kpc inside the bins, mag at their outer edges; NaN where `has_profile` is false.
+    grid, distance, provenance, min_coverage, percentiles, n_samples
+        Those of `header`.
+    extinction, density : ndarray of float32 [*sky, n_distances]
+        mag at the outer edges of the bins, mag/kpc inside them: the median where there is a spread. NaN where
+        `has_profile` is false.
     flag : ndarray of uint8 [*sky]
         Bits of `Flag`.
-    percentiles : tuple of float
-        In percent; empty without a distribution.
-    cumulative_mean, cumulative_std, density_mean, density_std : ndarray of float32
-        [*sky, n_distances]; with a distribution only, as are the next two.
-    cumulative_percentiles, density_percentiles : ndarray of float32
-        [*sky, n_percentiles, n_distances].
-    reliable_distance_kpc : ndarray of float32 [*sky]
-    cumulative_samples : ndarray of float32 [*sky, n_samples, n_distances]
-        Only if the distribution has samples.
+    extinction_mean, extinction_std, extinction_percentiles, density_mean, ..., reliable_distance_kpc, samples
+        As in `ProfileEstimate`, of float32, if the map has them.
     path : Path or None
         The file it was read from.
 
@@ -180,37 +171,32 @@ class ExtinctionMap:
         An array does not have the grids' shape or has impossible values.
     """
 
-    def __init__(
-        self,
-        grid,
-        distance,
-        density,
-        coverage,
-        n_stars,
-        provenance,
-        min_coverage=MIN_COVERAGE,
-        distribution=None,
-        outlier=None,
-    ):
-        if not 0 <= min_coverage <= 1:
-            raise ConfigError(f"min_coverage must be 0 to 1, got: {min_coverage!r}")
-        about = (density, coverage, n_stars, min_coverage, distribution, outlier)
-        layers = map_layers(grid.shape, distance, provenance.kind, *about)
-        self._hold(
-            grid,
-            distance,
-            provenance,
-            float(min_coverage),
-            () if distribution is None else tuple(distribution.percentiles),
-            **layers,
-        )
+    coverage: np.ndarray
+    n_stars: np.ndarray
+    flag: np.ndarray
+    extinction_median: np.ndarray
+    extinction_mean: np.ndarray
+    extinction_std: np.ndarray
+    extinction_percentiles: np.ndarray
+    density_median: np.ndarray
+    density_mean: np.ndarray
+    density_std: np.ndarray
+    density_percentiles: np.ndarray
+    reliable_distance_kpc: np.ndarray
+    samples: np.ndarray
 
-    def _hold(self, grid, distance, provenance, min_coverage, percentiles, path=None, **layers):
-        self.grid = grid
-        self.distance = distance
-        self.provenance = provenance
-        self.min_coverage = min_coverage
-        self.percentiles = percentiles
+    def __init__(self, header: MapHeader, profiles: ProfileEstimate, coverage: Any, n_stars: Any) -> None:
+        if profiles.shape != header.grid.shape:
+            raise DataError(
+                f"profiles of a map must have the shape {header.grid.shape} of its grid, got: "
+                f"{profiles.shape}"
+            )
+        kind, least = header.provenance.kind, header.min_coverage
+        layers = map_layers(profiles, header.distance, kind, coverage, n_stars, least)
+        self._hold(header.of(profiles), layers)
+
+    def _hold(self, header, layers, path=None):
+        self.header = header
         self.path = path
         self._layers = layers
         for name, layer in layers.items():
@@ -218,26 +204,69 @@ class ExtinctionMap:
             setattr(self, name, layer)
 
     @classmethod
-    def _held(cls, about, layers, path=None):
+    def _held(cls, header, layers, path=None):
         self = cls.__new__(cls)
-        self._hold(*about, path=path, **layers)
+        self._hold(header, layers, path)
         return self
-
-    @property
-    def _about(self):
-        return (self.grid, self.distance, self.provenance, self.min_coverage, self.percentiles)
 
     def __reduce__(self):
         if self.path is not None:
             return (type(self).read, (self.path,))
-        return (type(self)._held, (self._about, self._layers))
+        return (type(self)._held, (self.header, self._layers))
+
+    def __repr__(self) -> str:
+        where = f" {self.path}" if self.path else ""
+        return f"<ExtinctionMap{where}: {'; '.join(self.grid.summary())}, to {self.distance.max_kpc:g} kpc>"
+
+    def __str__(self) -> str:
+        return "\n".join(self.describe())
+
+    @property
+    def grid(self) -> SightlineGrid | HealpixGrid:
+        return self.header.grid
+
+    @property
+    def distance(self) -> DistanceGrid:
+        return self.header.distance
+
+    @property
+    def provenance(self) -> Provenance:
+        return self.header.provenance
+
+    @property
+    def min_coverage(self) -> float:
+        return self.header.min_coverage
+
+    @property
+    def percentiles(self) -> tuple[float, ...]:
+        """In percent; empty where the profiles have no spread."""
+        return self.header.percentiles
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of each profile in the map, 0 if there are none."""
+        return self.header.n_samples
+
+    @property
+    def extinction(self) -> np.ndarray:
+        return self.extinction_median
+
+    @property
+    def density(self) -> np.ndarray:
+        return self.density_median
+
+    @property
+    def profiles(self) -> ProfileEstimate:
+        """All that the map knows of its profiles."""
+        arrays = {name: layer for name, layer in self._layers.items() if name in AXES}
+        return ProfileEstimate(**arrays, percentiles=self.percentiles or PERCENTILES)
 
     def write(self, path, overwrite=False):
         """Write the map to a FITS file; the same map gives the same bytes.
 
-        Images CUMULATIVE (mag, at the bins' outer edges), DENSITY (mag/kpc, inside the bins), COVERAGE,
-        NSTARS and FLAG. A map with a distribution, whose CUMULATIVE and DENSITY are medians, also has
-        CUMULATIVE_MEAN, CUMULATIVE_STD, CUMULATIVE_PERCENTILES, the same of DENSITY, and RELIABLE_DISTANCE;
+        Images EXTINCTION (mag, at the bins' outer edges), DENSITY (mag/kpc, inside the bins), COVERAGE,
+        NSTARS and FLAG. A map whose profiles have a spread, where EXTINCTION and DENSITY are medians, also
+        has EXTINCTION_MEAN, EXTINCTION_STD, EXTINCTION_PERCENTILES, the same of DENSITY, RELIABLE_DISTANCE;
         one with samples, SAMPLES. On the sky the first axis is longitude, stored descending (CDELT1 < 0: l
         increases to the left, as viewers show it), the second latitude, in a plate carrée (CAR with CRVAL2 =
         0); the third axis of the cubes is distance, and a fourth the number i of the percentile PERCi or of
@@ -251,7 +280,7 @@ class ExtinctionMap:
         DataError
             The file exists and `overwrite` is false.
         """
-        layout.write_layers(path, self._layers, *self._about, overwrite=overwrite)
+        layout.write_layers(path, self._layers, self.header, overwrite)
 
     @classmethod
     def read(cls, path, verify=False):
@@ -268,18 +297,13 @@ class ExtinctionMap:
         DataError
             The file is missing, not FITS, not such a map, truncated, or (with `verify`) damaged.
         """
-        layers, *about = layout.read_layers(path, verify=verify)
-        return cls._held(about, layers, path=Path(path).absolute())
+        layers, header = layout.read_layers(path, verify=verify)
+        return cls._held(header, layers, path=Path(path).absolute())
 
     @property
     def has_profile(self):
         """Whether a sightline has a profile: ndarray of bool [*sky]."""
         return self.flag & EMPTY_FLAGS.value == 0
-
-    @property
-    def n_samples(self):
-        """Samples of each profile in the map, 0 if there are none."""
-        return self.cumulative_samples.shape[-2] if "cumulative_samples" in self._layers else 0
 
     def band_factor(self, band=None, law=None):
         """A(band), or a colour excess, over the A of the map's own band.
@@ -317,7 +341,7 @@ class ExtinctionMap:
         self,
         coords,
         *,
-        quantity="cumulative",
+        quantity="extinction",
         mode="median",
         percentile=None,
         band=None,
@@ -335,14 +359,14 @@ class ExtinctionMap:
         Parameters
         ----------
         coords : astropy.coordinates.SkyCoord
-            In any frame. With a distance: the value there. Without: the whole profile, the cumulative at
+            In any frame. With a distance: the value there. Without: the whole profile, the extinction at
             ``distance.outer_kpc``, the density in the bins around ``distance.centers_kpc``.
-        quantity : {"cumulative", "density"}
+        quantity : {"extinction", "density"}
             Extinction from the Sun to the position, linear inside a distance bin from 0 at the Sun; or the
             differential extinction of the position's bin (lower edge inclusive; the last bin, both edges).
         mode : {"median", "mean", "std", "percentile", "samples", "random_sample"}
             What of the distribution, at each distance by itself: the median density is not the slope of the
-            median cumulative extinction. ``samples``: every stored profile. ``random_sample``: for each
+            median extinction. ``samples``: every stored profile. ``random_sample``: for each
             sightline one of its stored profiles, the same for all positions on it, chosen with `seed`.
             A map without a distribution, such as a truth, has only its one profile, as ``median``.
         percentile : float or sequence of float
@@ -367,7 +391,7 @@ class ExtinctionMap:
         -------
         astropy.units.Quantity of float32
             mag or mag/kpc. NaN without a profile, outside the grid (by more than half a step, or in none of
-            its pixels), or where the position or distance is NaN. Beyond the last distance the cumulative
+            its pixels), or where the position or distance is NaN. Beyond the last distance the extinction
             stays at its last value, a lower limit, and the density is NaN. Beyond the reliable distance
             values are given and flagged; a whole profile is not flagged for its far end, which
             ``reliable_distance_kpc`` tells.
@@ -385,7 +409,7 @@ class ExtinctionMap:
         how = {"quantity": quantity, "mode": mode, "percentile": percentile, "sky": sky, "seed": seed}
         values, flags = self._values_at(parts, **how)
         values *= np.float32(self.band_factor(band, law))
-        unit = u.mag if quantity == "cumulative" else u.mag / u.kpc
+        unit = u.mag if quantity == "extinction" else u.mag / u.kpc
         answer = u.Quantity(values, unit, copy=False)
         return (answer, flags) if return_flags else answer
 
@@ -460,9 +484,9 @@ class ExtinctionMap:
         if (percentile is not None) != (mode == "percentile"):
             raise ConfigError(f"percentile goes with mode 'percentile', got: {percentile!r} with {mode!r}")
         if mode == "median":
-            return [self._reader(self._layers[quantity], quantity)], True
+            return [self._reader(self._layers[f"{quantity}_median"], quantity)], True
         if mode in ("samples", "random_sample"):
-            samples = self._layer("cumulative_samples", "samples", "score with --samples")
+            samples = self._layer("samples", "samples", "score with --samples")
             if mode == "samples":
                 return [self._sample_reader(samples, quantity, s) for s in range(self.n_samples)], False
             chosen = np.random.default_rng(seed).integers(self.n_samples, size=self.grid.shape)
@@ -500,7 +524,7 @@ class ExtinctionMap:
         return lambda *where: sum(weight * read(*where) for read, weight in readers)
 
     def _sample_reader(self, samples, quantity, number):
-        """As `_reader`, for sample `number` (one, or an array [*sky]) of the cumulative profiles."""
+        """As `_reader`, for sample `number` (one, or an array [*sky]) of the profiles."""
         step_kpc = self.distance.step_kpc
 
         def read(place, bins):
@@ -508,7 +532,7 @@ class ExtinctionMap:
             if bins is None:
                 profile = samples[*place, which]
                 return (
-                    profile if quantity == "cumulative" else np.diff(profile, axis=-1, prepend=0.0) / step_kpc
+                    profile if quantity == "extinction" else np.diff(profile, axis=-1, prepend=0.0) / step_kpc
                 )
             k, fraction = bins
             outer, inner = samples[*place, which, k], samples[*place, which, np.maximum(k - 1, 0)]
@@ -570,7 +594,7 @@ class ExtinctionMap:
         where, how_finely = self.grid.summary()
         kind = "estimated from star counts" if origin.kind == "estimate" else "the true dust of a mock sky"
         good = self.has_profile
-        total = self.cumulative[..., -1][good]
+        total = self.extinction[..., -1][good]
         others = f"{origin.blue_band}, E({origin.blue_band}-{origin.band})"
         if origin.law_model != "ratio":
             others += ", other bands and colour excesses by its law"
@@ -621,10 +645,6 @@ class ExtinctionMap:
         return f"{text}; {self.n_samples} samples" if self.n_samples else f"{text}; no samples"
 
 
-def _to_cumulative(density, distance):
-    return density_to_cumulative(density.astype(float), distance.step_kpc).astype(np.float32)
-
-
 def _bins_of(distance, d_kpc):
     """Bin of each distance, how far into it (0 to 1), and whether the distance is past the last bin."""
     x = d_kpc / distance.step_kpc
@@ -633,7 +653,7 @@ def _bins_of(distance, d_kpc):
 
 
 def _inside_bin(outer, inner, k, fraction):
-    """Cumulative extinction at `fraction` of bin `k`, from those at the outer edges of `k` and `k - 1`."""
+    """Extinction at `fraction` of bin `k`, from those at the outer edges of `k` and `k - 1`."""
     inner = np.where(k > 0, inner, 0.0)
     return inner + (outer.astype(np.float64) - inner) * fraction
 

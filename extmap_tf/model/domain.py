@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import OUTLIER_FLAGS, Flag
+from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_file
 
 DOMAIN_NAME = "domain.npz"
@@ -85,8 +85,8 @@ class TrainingDomain:
             )
         )
 
-    def outlier(self, counts, reference):
-        """Bits of `extmap_tf.estimate.OUTLIER_FLAGS` that concern the stars.
+    def flag(self, counts, reference):
+        """Bits of `extmap_tf.estimate.Flag` that concern the stars.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class TrainingDomain:
 
 
 def outside_region(config, l_deg, b_deg):
-    """Bit of `extmap_tf.estimate.OUTLIER_FLAGS` of positions outside the region a model was made for.
+    """Bit of `extmap_tf.estimate.Flag` of positions outside the region a model was made for.
 
     A position that is not a finite number is outside; longitudes may be in any turn.
 
@@ -160,7 +160,7 @@ def outside_region(config, l_deg, b_deg):
 
 
 def _bit(flag, condition):
-    return tf.where(condition, 1 << OUTLIER_FLAGS.index(flag), 0)
+    return tf.where(condition, flag.value, 0)
 
 
 def _features(counts, reference):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES, RELIABLE_FRACTION, RELIABLE_MAG
+from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
 from extmap_tf.files import local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -45,9 +45,9 @@ class Served(tf.Module):
 
     ``serving_default``
         counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], all float32, to distance_kpc [batch,
-        n_distances] (outer edges), for density (mag / kpc in each bin) and extinction (cumulative, mag, at
+        n_distances] (outer edges), for density (mag / kpc in each bin) and extinction (from the Sun, mag, at
         the outer edges) ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch,
-        n_percentiles, n_distances], outlier [batch] int32 (`extmap_tf.estimate.OUTLIER_FLAGS`),
+        n_percentiles, n_distances], flag [batch] int32 (bits of `extmap_tf.estimate.Flag`),
         reliable_distance_kpc [batch] and n_ignored [batch] int32: pixels whose counts were NaN, infinite or
         negative and were taken as 0.
     ``examples``
@@ -84,7 +84,7 @@ class Served(tf.Module):
             tf.Variable(tf.cast(variable.value, tf.float16), trainable=False) if half else variable.value
             for variable in network.trainable_variables
         ]
-        outer_kpc = tf.constant(config.distance.outer_kpc, tf.float32)
+        outer_kpc = config.distance.outer_kpc.astype(np.float32)
         step_kpc = config.distance.step_kpc
         text = card.to_json()
         reference_of = network.get_layer("reference")
@@ -100,12 +100,14 @@ class Served(tf.Module):
         def answer(counts, l_deg, b_deg):
             counts, n_ignored, found = output(counts, l_deg, b_deg)
             summary = (summarize if gives_distribution(network) else summarize_point)(found, step_kpc)
-            reliable_kpc = _reliable_distance(summary["extinction_percentiles"], outer_kpc)
+            percentiles = summary["extinction_percentiles"]
+            interval = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
+            reliable_kpc = reliable_distance_kpc(*interval, outer_kpc, xp=tf.experimental.numpy)
             placed = _is_placed(l_deg, b_deg)
             summary = {name: _only(placed, value, np.nan) for name, value in summary.items()}
             return summary | {
                 "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(summary["extinction_median"])),
-                "outlier": domain.outlier(counts, reference_of(l_deg, b_deg))
+                "flag": domain.flag(counts, reference_of(l_deg, b_deg))
                 + outside_region(config, l_deg, b_deg),
                 "reliable_distance_kpc": _only(placed, reliable_kpc, 0.0),
                 "n_ignored": n_ignored,
@@ -204,14 +206,6 @@ def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stder
         with whole_path(out / SERVER_FOLDER) as temporary:
             write_server_configs(temporary)
     return version
-
-
-def _reliable_distance(percentiles, outer_kpc):
-    """`extmap_tf.estimate.reliable_distance_kpc` in the graph; 0 where no spread is known."""
-    p16, p50, p84 = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
-    sure = 0.5 * (p84 - p16) <= tf.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
-    n_sure = tf.reduce_sum(tf.math.cumprod(tf.cast(sure, tf.int32), axis=-1), axis=-1)
-    return tf.gather(tf.concat([[0.0], outer_kpc], 0), n_sure)
 
 
 def _is_placed(l_deg, b_deg):

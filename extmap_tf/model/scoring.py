@@ -1,9 +1,13 @@
 """Batch scoring with an exported SavedModel."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.records.example import parse_examples
 from extmap_tf.settings.identity import require_same
 
@@ -57,6 +61,7 @@ class Scorer:
     """
 
     def __init__(self, folder):
+        self._folder = folder
         try:
             self._loaded = tf.saved_model.load(str(folder))
             self._examples = self._loaded.signatures["examples"]
@@ -66,8 +71,8 @@ class Scorer:
                 f"{folder}: cannot be loaded as a SavedModel: {str(error).splitlines()[0]}"
             ) from None
 
-    def score_examples(self, serialized):
-        """All outputs of the ``examples`` signature for a batch of serialized examples.
+    def score_examples(self, serialized: Sequence[bytes]) -> ProfileEstimate:
+        """What the model knows of the profiles of a batch of serialized examples.
 
         Parameters
         ----------
@@ -75,11 +80,10 @@ class Scorer:
 
         Returns
         -------
-        dict of str to ndarray [batch, ...]
+        ProfileEstimate [batch]
             NaN where an example cannot be read.
         """
-        outputs = self._examples(examples=tf.constant(list(serialized)))
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        return self._estimate(self._examples(examples=tf.constant(list(serialized))))
 
     def sample_examples(self, serialized, config, seed):
         """Profiles drawn from the distribution of each of a batch of serialized examples.
@@ -102,8 +106,14 @@ class Scorer:
         draw = self._loaded.signatures["samples"]
         return draw(**inputs, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()
 
-    def score_counts(self, counts, l_deg, b_deg):
-        """All outputs of ``serving_default`` for CMD images [batch, n_mag, n_color] at positions [batch]."""
+    def score_counts(self, counts: Any, l_deg: Any, b_deg: Any) -> ProfileEstimate:
+        """The same of CMD images [batch, n_mag, n_color] at positions [batch]."""
         arrays = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
         tensors = {name: tf.constant(np.asarray(array, np.float32)) for name, array in arrays.items()}
-        return {name: tensor.numpy() for name, tensor in self._counts(**tensors).items()}
+        return self._estimate(self._counts(**tensors))
+
+    def _estimate(self, outputs):
+        try:
+            return ProfileEstimate.from_outputs({name: value.numpy() for name, value in outputs.items()})
+        except DataError as error:
+            raise DataError(f"{self._folder}: {error}") from None

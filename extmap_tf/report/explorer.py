@@ -39,7 +39,7 @@ def explorer_data(volume, truth=None, cmds=None):
         The diagrams of all sightlines, l varying fastest; up to 65,535 stars a pixel, as records have them.
     """
     grid, distance, origin = volume.grid, volume.distance, volume.provenance
-    profiles = {"median": volume.cumulative}
+    profiles = {"median": volume.extinction}
     if volume.percentiles:
         shape = (*grid.shape, distance.n_distances)
         l_deg, b_deg = grid.centers_deg()
@@ -48,7 +48,7 @@ def explorer_data(volume, truth=None, cmds=None):
             found = volume.query_gal(l_deg, b_deg, mode="percentile", percentile=percent).value
             profiles[f"p{percent:g}"] = found.reshape(shape)
     if truth is not None:
-        profiles["truth"] = truth.cumulative
+        profiles["truth"] = truth.extinction
     top = max((float(np.nanmax(cube)) for cube in profiles.values() if np.isfinite(cube).any()), default=1.0)
     unit = (top or 1.0) / 65535
     data = {

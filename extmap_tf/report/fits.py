@@ -3,8 +3,8 @@
 import numpy as np
 
 from extmap_tf import __version__
-from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
-from extmap_tf.evaluation.metrics import evaluate_outputs, write_json
+from extmap_tf.estimate import PERCENTILES, ProfileEstimate
+from extmap_tf.evaluation.metrics import evaluate, write_json
 from extmap_tf.figures.fits import fit_figure
 from extmap_tf.figures.maps import save
 from extmap_tf.files import whole_path
@@ -14,11 +14,12 @@ SUMMARY = "fit.json"
 _MAX_FIGURES = 12
 
 
-def evaluation_of(fits, outputs):
+def evaluation_of(fits, estimate):
     """`extmap_tf.evaluation.metrics.Evaluation` of the fits or of the model, by the true profiles."""
     n_stars = fits.counts.sum(axis=(1, 2))
     config = fits.config
-    return evaluate_outputs(fits.density, outputs, n_stars, config.distance, config.survey.red.name)
+    truth = ProfileEstimate.of_density(fits.density, config.distance.step_kpc)
+    return evaluate(truth, estimate, n_stars, config.distance, config.survey.red.name)
 
 
 def write_fits(fits, out, about, overwrite=False):
@@ -43,13 +44,12 @@ def write_fits(fits, out, about, overwrite=False):
 
 def summary(fits):
     """What the fits say, for JSON."""
-    config, outputs = fits.config, fits.outputs
-    reach = _reliable(outputs, config.distance)
+    config, fitted = fits.config, fits.fitted
     found = {
         "software_version": __version__,
         "config_name": config.name,
         "config_digest": config.digest,
-        "quantity": f"cumulative A({config.survey.red.name}), mag; density, mag / kpc",
+        "quantity": f"A({config.survey.red.name}), mag; density, mag / kpc",
         "law": config.law.model,
         "seconds": fits.seconds,
         "sightlines": [
@@ -58,19 +58,19 @@ def summary(fits):
                 "l_deg": float(fits.l_deg[i]),
                 "b_deg": float(fits.b_deg[i]),
                 "n_stars": int(fits.counts[i].sum()),
-                "reliable_distance_kpc": float(reach[i]),
-                **{
-                    key: float(outputs[key][i])
-                    for key in ("patchiness", "count_scale", "crowding_loss_mag", "deviance")
-                },
+                "reliable_distance_kpc": float(fitted.profiles.reliable_distance_kpc[i]),
+                "patchiness": float(fitted.patchiness[i]),
+                "count_scale": float(fitted.count_scale[i]),
+                "crowding_loss_mag": float(fits.crowding_loss_mag[i]),
+                "deviance": float(fitted.deviance[i]),
             }
             for i, name in enumerate(fits.names)
         ],
     }
     if fits.density is not None:
-        found["errors"] = evaluation_of(fits, outputs).to_dict()
-        if fits.model_outputs:
-            found["errors_of_model"] = evaluation_of(fits, fits.model_outputs).to_dict()
+        found["errors"] = evaluation_of(fits, fitted.profiles).to_dict()
+        if fits.model:
+            found["errors_of_model"] = evaluation_of(fits, fits.model).to_dict()
     return found
 
 
@@ -88,14 +88,14 @@ def _profiles(fits):
             "distance": np.tile(distance.outer_kpc, n) * u.kpc,
         }
     )
-    sources = [("", fits.outputs)] + ([("model_", fits.model_outputs)] if fits.model_outputs else [])
+    sources = [("", fits.fitted.profiles)] + ([("model_", fits.model)] if fits.model else [])
     for quantity, unit in (("extinction", u.mag), ("density", u.mag / u.kpc)):
-        for prefix, outputs in sources:
-            table[f"{prefix}{quantity}"] = outputs[f"{quantity}_median"].ravel() * unit
-            percentiles = outputs.get(f"{quantity}_percentiles")
-            for i, level in enumerate(PERCENTILES if percentiles is not None else ()):
+        for prefix, profiles in sources:
+            table[f"{prefix}{quantity}"] = getattr(profiles, f"{quantity}_median").ravel() * unit
+            for level in PERCENTILES:
                 if level != 50.0:
-                    table[f"{prefix}{quantity}_p{level:g}"] = percentiles[:, i].ravel() * unit
+                    values = profiles.percentile(quantity, level)
+                    table[f"{prefix}{quantity}_p{level:g}"] = values.ravel() * unit
     if fits.density is not None:
         table["true_density"] = fits.density.ravel() * (u.mag / u.kpc)
     table.meta["schema"] = SCHEMA
@@ -106,20 +106,11 @@ def _profiles(fits):
 
 
 def _figure(fits, i):
-    def at(outputs):
-        return outputs and {name: value[i] for name, value in outputs.items()}
-
     return fit_figure(
         fits.counts[i],
-        at(fits.outputs),
+        fits.fitted[i],
         fits.config,
         f"{fits.names[i]}, {int(fits.counts[i].sum())} stars",
         truth=None if fits.density is None else fits.density[i],
-        model_outputs=at(fits.model_outputs),
+        model=fits.model and fits.model[i],
     )
-
-
-def _reliable(outputs, distance):
-    percentiles = outputs["extinction_percentiles"]
-    p16, p50, p84 = (percentiles[:, PERCENTILES.index(level)] for level in (16.0, 50.0, 84.0))
-    return reliable_distance_kpc(p16, p50, p84, distance.outer_kpc)

@@ -198,7 +198,7 @@ def _trust(volume, drawings):
     l_deg, b_deg = (angle[good.ravel(), None] for angle in volume.grid.centers_deg())
     interval = volume.query_gal(l_deg, b_deg, at, mode="percentile", percentile=[16, 84]).value
     half = 0.5 * (interval[..., 1] - interval[..., 0])
-    median = profiles_at(volume.cumulative[good], volume.distance, at)
+    median = profiles_at(volume.extinction[good], volume.distance, at)
     lines = []
     for i, d in enumerate(at):
         low, middle, high = np.percentile(median[:, i], (16, 50, 84))
@@ -265,7 +265,7 @@ def _errors(evaluation, drawings):
         "errors",
         "Errors against the truth",
         text=(
-            "Estimate - truth over the sightlines that have both: of the cumulative extinction, of its "
+            "Estimate - truth over the sightlines that have both: of the extinction, of its "
             "density, and how often the truth lies in the stated intervals.",
             *(f"Left out: {what}." for what in evaluation.left_out),
         ),

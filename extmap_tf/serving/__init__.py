@@ -1,5 +1,5 @@
 """Asking a model server (TensorFlow Serving) for extinction profiles, over REST or gRPC."""
 
-from extmap_tf.serving.client import Estimate, ModelClient, ServedProfiles
+from extmap_tf.serving.client import ModelClient, ServedProfiles
 
-__all__ = ["Estimate", "ModelClient", "ServedProfiles"]
+__all__ = ["ModelClient", "ServedProfiles"]

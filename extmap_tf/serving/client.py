@@ -1,15 +1,15 @@
 """A client of the served model: positions and stars in, extinction profiles out."""
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from extmap_tf.errors import ServingError
-from extmap_tf.estimate import OUTLIER_SHIFT, PERCENTILES
+from extmap_tf.errors import DataError, ServingError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.serving.channel import ModelAddress, UnavailableError
@@ -17,30 +17,6 @@ from extmap_tf.serving.rest_channel import RestChannel
 
 _SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """One quantity along the sightlines.
-
-    Parameters
-    ----------
-    median, mean, std : astropy.units.Quantity [n_sightlines, n_distances]
-        Mean and standard deviation; NaN where the network gives one profile without a spread.
-    percentiles : astropy.units.Quantity [n_sightlines, n_percentiles, n_distances]
-        Those of `extmap_tf.estimate.PERCENTILES`.
-    """
-
-    median: u.Quantity
-    mean: u.Quantity
-    std: u.Quantity
-    percentiles: u.Quantity
-
-    def percentile(self, percent):
-        """One of the percentiles [n_sightlines, n_distances]; ValueError names those there are."""
-        if percent not in PERCENTILES:
-            raise ValueError(f"percentile must be one of {PERCENTILES}, got: {percent}")
-        return self.percentiles[:, PERCENTILES.index(percent)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +29,9 @@ class ServedProfiles:
         As they were given.
     distance : astropy.units.Quantity [n_distances]
         Outer edges of the bins, kpc.
-    extinction : Estimate
-        Cumulative extinction at `distance`, mag.
-    density : Estimate
-        Differential extinction inside the bins, mag / kpc.
-    flags : ndarray of int [n_sightlines]
-        Bits of `extmap_tf.estimate.Flag`.
-    reliable_distance : astropy.units.Quantity [n_sightlines]
-        kpc.
+    profiles : ProfileEstimate [n_sightlines]
+        Extinction at `distance` in mag, its density inside the bins in mag/kpc. Mean and standard deviation
+        are NaN where the network gives one profile without a spread.
     n_ignored : ndarray of int [n_sightlines]
         Stars without a magnitude or too bright; of CMDs, pixels that held no count.
     n_stars, n_outside : ndarray of int [n_sightlines], or None
@@ -69,10 +40,7 @@ class ServedProfiles:
 
     coords: SkyCoord
     distance: u.Quantity
-    extinction: Estimate
-    density: Estimate
-    flags: np.ndarray
-    reliable_distance: u.Quantity
+    profiles: ProfileEstimate
     n_ignored: np.ndarray
     n_stars: np.ndarray | None = None
     n_outside: np.ndarray | None = None
@@ -225,8 +193,9 @@ class ModelClient:
         try:
             found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             return _answer(coords, found)
-        except KeyError as error:
-            raise ServingError(f"{self.address}: no output {error}: not a model of ours") from None
+        except (KeyError, DataError) as error:
+            what = error if isinstance(error, DataError) else f"no output {error}: not a model of ours"
+            raise ServingError(f"{self.address}: {what}") from None
 
     def _patiently(self, ask, *args):
         for attempt in range(self._retries + 1):
@@ -253,20 +222,13 @@ def _grpc_channel(address):
 
 
 def _answer(coords, found):
-    units = {"extinction": u.mag, "density": u.mag / u.kpc}
-    estimates = {
-        name: Estimate(*(found[f"{name}_{spec.name}"] * unit for spec in fields(Estimate)))
-        for name, unit in units.items()
-    }
     return ServedProfiles(
         coords,
         found["distance_kpc"][0] * u.kpc,
-        flags=found["outlier"].astype(int) << OUTLIER_SHIFT,
-        reliable_distance=found["reliable_distance_kpc"] * u.kpc,
+        ProfileEstimate.from_outputs(found),
         n_ignored=found["n_ignored"],
         n_stars=found.get("n_stars"),
         n_outside=found.get("n_outside"),
-        **estimates,
     )
 
 

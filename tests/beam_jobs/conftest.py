@@ -18,13 +18,13 @@ def saved_model(saved_model, tmp_path_factory):
     def outputs(counts, l_deg):
         n_stars = tf.reduce_sum(counts, axis=[1, 2])
         density = n_stars[:, None] * tf.constant([0.001 + 0.0001 * i for i in range(n)])
-        cumulative = step_kpc * tf.cumsum(density, axis=1)
+        extinction = step_kpc * tf.cumsum(density, axis=1)
         steps = tf.constant([0.5 + 0.01 * p for p in PERCENTILES])[None, :, None]
         answer = {
-            "outlier": tf.cast(n_stars, tf.int32) % 16,
+            "flag": 8 * (tf.cast(n_stars, tf.int32) % 16),
             "reliable_distance_kpc": l_deg % 3.0,
         }
-        for name, median in (("density", density), ("extinction", cumulative)):
+        for name, median in (("density", density), ("extinction", extinction)):
             answer[f"{name}_median"], answer[f"{name}_mean"] = median, 1.1 * median
             answer[f"{name}_std"], answer[f"{name}_percentiles"] = 0.2 * median, steps * median[:, None]
         return answer

@@ -8,9 +8,11 @@ import tensorflow as tf
 from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, stars_to_cmd
 from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.extinction.dust import draw_dust
 from extmap_tf.grids.squares import sightline_name
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.mocks.pairs import reference_nodes
@@ -139,8 +141,9 @@ def test_from_mock_pairs_to_a_map_around_the_pole(
     examples = examples_of(pole_records)
     assert volume.n_stars.tolist() == [f["n_stars"].int64_list.value[0] for f in examples]
     density, grid = pole_sky[1].field_density(volume.grid), volume.grid
-    about = (np.ones(grid.shape), np.zeros(grid.shape, int), Provenance.of(pole_config, "truth"))
-    truth = ExtinctionMap(grid, pole_config.distance, density, *about)
+    header = MapHeader(grid, pole_config.distance, Provenance.of(pole_config, "truth"))
+    profiles = ProfileEstimate.of_density(density, pole_config.distance.step_kpc)
+    truth = ExtinctionMap(header, profiles, np.ones(grid.shape), np.zeros(grid.shape, int))
     evaluation = compare_maps(volume, truth)
     # Four around the pole, eight around these: each ring's, and those between them.
     assert evaluation.fingers.n_pairs == 4 + 4 + 8

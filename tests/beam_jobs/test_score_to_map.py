@@ -4,10 +4,11 @@ from astropy.io import fits
 
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import OUTLIER_SHIFT, PERCENTILES, Distribution
+from extmap_tf.estimate import PERCENTILES, ProfileEstimate
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import MIN_COVERAGE, ExtinctionMap
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import serialized_examples
@@ -17,55 +18,43 @@ from extmap_tf.records.manifest import Records
 N_PERCENTILES = len(PERCENTILES)
 
 
-def outputs_of(density, seed=0):
-    """Outputs as a SavedModel gives them [batch, ...], around densities [batch, n_distances]."""
+def estimate_of(density, seed=0):
+    """An estimate as a SavedModel gives it [batch], around densities [batch, n_distances]."""
     density = np.asarray(density, np.float32)
     rng = np.random.default_rng(seed)
-    cumulative = np.cumsum(density, axis=1)
     steps = np.linspace(0.8, 1.2, N_PERCENTILES)[:, None].astype(np.float32)
     outputs = {
-        "outlier": rng.integers(0, 16, len(density)).astype(np.int32),
+        "flag": 8 * rng.integers(0, 16, len(density)).astype(np.int32),
         "reliable_distance_kpc": rng.uniform(1, 3, len(density)).astype(np.float32),
     }
-    for name, median in (("density", density), ("extinction", cumulative)):
+    for name, median in (("density", density), ("extinction", np.cumsum(density, axis=1))):
         outputs[f"{name}_median"] = median
         outputs[f"{name}_mean"] = median * np.float32(1.1)
         outputs[f"{name}_std"] = median * np.float32(0.2)
         outputs[f"{name}_percentiles"] = steps * median[:, None]
-    return outputs
+    return ProfileEstimate.from_outputs(outputs)
 
 
 class TimesTen:
     """Stands for a loaded SavedModel: the length of each example, times ten, at every distance."""
 
     def score_examples(self, batch):
-        return outputs_of([[10.0 * len(example)] * 4 for example in batch])
+        return estimate_of([[10.0 * len(example)] * 4 for example in batch])
 
 
 def batch_of(*examples):
     return {"examples": list(examples), "n_stars": np.arange(len(examples))}
 
 
-def test_the_handler_gives_the_layers_of_a_batch_as_arrays():
+def test_the_handler_gives_the_estimates_of_a_batch():
     handler = job.SavedModelHandler("nowhere")
     batches = [batch_of(b"a", b"bbb", b"cc"), batch_of(b"dddd")]
-    several, one = handler.run_inference(batches, TimesTen())
-    assert several["density"][:, 0].tolist() == [10.0, 30.0, 20.0]
-    assert several["cumulative_percentiles"].shape == (3, N_PERCENTILES, 4)
-    assert several["n_stars"].tolist() == [0, 1, 2]
-    assert one["density"][:, 0].tolist() == [40.0]
+    (several, facts), (one, _) = handler.run_inference(batches, TimesTen())
+    assert several.density_median[:, 0].tolist() == [10.0, 30.0, 20.0]
+    assert several.extinction_percentiles.shape == (3, N_PERCENTILES, 4)
+    assert facts["n_stars"].tolist() == [0, 1, 2]
+    assert one.density_median[:, 0].tolist() == [40.0]
     assert handler.get_num_bytes(batches) == 10
-
-
-def test_a_saved_model_without_a_distribution_is_named():
-    class Old:
-        def score_examples(self, batch):
-            outputs = outputs_of([[1.0]] * len(batch))
-            del outputs["density_std"]
-            return outputs
-
-    with pytest.raises(DataError, match=r"^nowhere: a SavedModel without density_std: export it again"):
-        job.SavedModelHandler("nowhere").run_inference([batch_of(b"a")], Old())
 
 
 def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_records, tiny_config, tmp_path):
@@ -82,12 +71,8 @@ def test_the_map_is_what_the_saved_model_gives_in_memory(saved_model, survey_rec
     serialized = list(serialized_examples(records.shard_paths("all")).as_numpy_iterator())
     expected = Scorer(saved_model / "1").score_examples(serialized)
     volume = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
-    for output, name in job.LAYERS.items():
-        if name == "outlier":
-            found, values = volume.flag.ravel() >> OUTLIER_SHIFT, expected[output]
-        else:
-            values = expected[output]
-            found = getattr(volume, name).reshape(values.shape)
+    for name, values in expected.arrays().items():
+        found = getattr(volume, name).reshape(values.shape)
         np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-6, err_msg=name)
     assert volume.provenance.model_name == "dense/1"
     assert [path.name for path in tmp_path.iterdir()] == ["map.fits"]
@@ -99,8 +84,8 @@ def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_
     assert opened.n_samples == 3
     steps = tiny_config.seed + np.arange(3)
     for number, step in enumerate(steps):
-        found = opened.cumulative_samples[:, :, number]
-        np.testing.assert_allclose(found, step * opened.cumulative, rtol=1e-4, atol=1e-5)
+        found = opened.samples[:, :, number]
+        np.testing.assert_allclose(found, step * opened.extinction, rtol=1e-4, atol=1e-5)
     job.make_map(survey_records, saved_model, tmp_path / "none.fits")
     assert ExtinctionMap.read(tmp_path / "none.fits").n_samples == 0
     with pytest.raises(ConfigError, match="samples must be 0 to 32, got: 33"):
@@ -116,29 +101,28 @@ def test_tiles_put_in_any_order_give_the_file_of_a_map_made_at_once(
     assert grid.shape == (2, 3)
     density = np.random.default_rng(0).random((6, 40)).astype(np.float32)
     density[3, 7] = np.nan
-    outputs = outputs_of(density)
-    layers = {layer: outputs[name] for name, layer in job.LAYERS.items()}
-    layers |= {"n_stars": np.arange(6), "coverage": np.linspace(0.4, 1, 6, dtype=np.float32)}
-    layers["density_samples"] = np.repeat(density[:, None], 3, axis=1)
+    samples = np.repeat(density[:, None], 3, axis=1)
+    estimate = estimate_of(density).with_samples(samples, distance.step_kpc)
+    facts = {"n_stars": np.arange(6), "coverage": np.linspace(0.4, 1, 6, dtype=np.float32)}
     paths = []
     for first, end in ((2, 4), (4, 6), (0, 2)):
-        part = {name: layer[first:end] for name, layer in layers.items()}
+        rows = slice(first, end)
+        part = estimate[rows], {name: values[rows] for name, values in facts.items()}
         tile = job.to_map_layers((first, part), distance)
         paths.append(str(tmp_path / job.write_tile(tile, str(tmp_path))))
-    provenance = Provenance.of(tiny_config, "estimate")
-    about = (grid, distance, provenance, MIN_COVERAGE, PERCENTILES, 3)
-    with new_map_file(tmp_path / "tiles.fits", *about) as put:
+    header = MapHeader(
+        grid, distance, Provenance.of(tiny_config, "estimate"), percentiles=PERCENTILES, n_samples=3
+    )
+    with new_map_file(tmp_path / "tiles.fits", header) as put:
         job.put_tiles(put, paths, 6)
-    layers = {name: layer.reshape(*grid.shape, *layer.shape[1:]) for name, layer in layers.items()}
-    at_once = {name: layers.pop(name) for name in ("density", "coverage", "n_stars", "outlier")}
-    at_once |= {"provenance": provenance, "distribution": Distribution(**layers)}
-    ExtinctionMap(grid, distance, **at_once).write(tmp_path / "whole.fits")
+    facts = {name: values.reshape(grid.shape) for name, values in facts.items()}
+    ExtinctionMap(header, estimate.reshaped(*grid.shape), **facts).write(tmp_path / "whole.fits")
     assert (tmp_path / "tiles.fits").read_bytes() == (tmp_path / "whole.fits").read_bytes()
     assert b"checksum updated" not in (tmp_path / "tiles.fits").read_bytes()
     for chosen, words in ((paths[:2], "2 of 6 .* and 0"), ([paths[0]] * 2, "4 of 6 .* and 2")):
         with (
             pytest.raises(DataError, match=f"^{words} are there twice"),
-            new_map_file(tmp_path / "not.fits", *about) as put,
+            new_map_file(tmp_path / "not.fits", header) as put,
         ):
             job.put_tiles(put, chosen, 6)
     assert not list(tmp_path.glob("*not.fits*"))

@@ -15,7 +15,8 @@ import time
 
 import numpy as np
 
-from extmap_tf.evaluation.metrics import evaluate_outputs
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.evaluation.profile_errors import DISTANCES_KPC
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
@@ -141,7 +142,10 @@ def errors_and_score(model, data, distance):
     else:
         outputs = summarize_point(output, distance.step_kpc)
     outputs = {name: value.numpy() for name, value in outputs.items()}
-    found = evaluate_outputs(density, outputs, inputs["counts"].sum(axis=(1, 2)), distance)
+    nothing = np.zeros(len(density), np.uint8)
+    estimate = ProfileEstimate(**outputs, flag=nothing, reliable_distance_kpc=nothing)
+    truth = ProfileEstimate.of_density(density, distance.step_kpc)
+    found = evaluate(truth, estimate, inputs["counts"].sum(axis=(1, 2)), distance)
     return [row.mean_absolute_error_mag for row in found.overall], score
 
 

@@ -65,9 +65,9 @@ def main():
 
     records = Records.open(args.records)
     fits = fit_records(records, n_pairs=args.pairs, model=args.model)
-    evaluations = {"direct fit": evaluation_of(fits, fits.outputs)}
+    evaluations = {"direct fit": evaluation_of(fits, fits.fitted.profiles)}
     if args.model:
-        evaluations["model"] = evaluation_of(fits, fits.model_outputs)
+        evaluations["model"] = evaluation_of(fits, fits.model)
     print(compare(evaluations))
     for name, evaluation in evaluations.items():
         rows = [row for row in evaluation.calibration if row.group == "all"]

@@ -26,9 +26,9 @@ from networks import write_survey
 from beam_jobs.score_to_map import put_tiles, write_tile
 from extmap_tf import Config
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import MIN_COVERAGE
 from extmap_tf.quiet import start_tensorflow
 
 HERE = Path(__file__).parent
@@ -132,7 +132,7 @@ def map_file(folder):
 def fill_map(config, folder):
     """Fill a map's file from tiles, which are written as well; the memory is what belongs to no file."""
     grid, n_bins = config.sightlines, config.distance.n_distances
-    about = (grid, config.distance, Provenance.of(config, "estimate"), MIN_COVERAGE, PERCENTILES)
+    header = MapHeader(grid, config.distance, Provenance.of(config, "estimate"), percentiles=PERCENTILES)
     rng, n = np.random.default_rng(0), FIELDS_AT_ONCE
     values = {
         "flag": np.zeros(n, np.uint8),
@@ -140,8 +140,8 @@ def fill_map(config, folder):
         "coverage": np.ones(n, np.float32),
     }
     values["reliable_distance_kpc"] = np.ones(n, np.float32)
-    for name in ("cumulative", "density"):
-        values |= {f"{name}{of}": rng.random((n, n_bins), np.float32) for of in ("", "_mean", "_std")}
+    for name in ("extinction", "density"):
+        values |= {f"{name}{of}": rng.random((n, n_bins), np.float32) for of in ("_median", "_mean", "_std")}
         values[f"{name}_percentiles"] = rng.random((n, len(PERCENTILES), n_bins), np.float32)
     peak = [0.0]
 
@@ -154,7 +154,7 @@ def fill_map(config, folder):
             os.unlink(path)
 
     start, spent = time.perf_counter(), time.process_time()
-    with new_map_file(f"{folder}/filled.fits", *about, overwrite=True) as put:
+    with new_map_file(f"{folder}/filled.fits", header, overwrite=True) as put:
         put_tiles(put, tiles(), grid.n_sightlines)
     found = {
         "s": time.perf_counter() - start,

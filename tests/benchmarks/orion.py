@@ -63,14 +63,14 @@ def main():
     excess = color_excess(args.table, config, grid)
     index = volume.grid.sightline_of(*grid.centers_deg())
     i_b, i_l = np.divmod(index, volume.grid.n_l)
-    cumulative = volume.cumulative[i_b, i_l]
+    cumulative = volume.extinction[i_b, i_l]
     good = np.isfinite(cumulative[:, -1]) & np.isfinite(excess)
     excess, cumulative = excess[good], cumulative[good]
     # Such as the Orion Nebula Cluster, whose young stars no Galaxy model has.
     odd = volume.flag[i_b, i_l][good] != 0
     total = cumulative[:, -1]
     near, far = profiles_at(cumulative, volume.distance, CLOUD_KPC).T
-    percentiles = profiles_at(volume.cumulative_percentiles[i_b, i_l][good], volume.distance, [MIDDLE_KPC])
+    percentiles = profiles_at(volume.extinction_percentiles[i_b, i_l][good], volume.distance, [MIDDLE_KPC])
     p16, p50, p84 = (percentiles[:, PERCENTILES.index(p), 0] for p in (16.0, 50.0, 84.0))
     clean = excess < np.quantile(excess, 0.1)
     cloud = (excess > np.quantile(excess, 0.75)) & ~odd

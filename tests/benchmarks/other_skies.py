@@ -11,7 +11,8 @@ import argparse
 
 import numpy as np
 
-from extmap_tf.evaluation.metrics import evaluate_outputs
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.extinction.profiles import draw_density
 from extmap_tf.mocks.pairs import Nuisances, dim_and_count, draw_nuisances, one_field, sightline_catalog
 from extmap_tf.quiet import start_tensorflow
@@ -59,16 +60,17 @@ def main():
     print("|---|---|" + "---|" * len(DISTANCES_KPC))
     for name, nuisances in SKIES.items():
         counts, l_deg, b_deg, density = pairs_of(config, nuisances, args.pairs)
-        outputs = scorer.score_counts(counts, l_deg, b_deg)
+        estimate = scorer.score_counts(counts, l_deg, b_deg)
         n_stars = counts.sum(axis=(1, 2))
-        found = evaluate_outputs(density, outputs, n_stars, config.distance, distances_kpc=DISTANCES_KPC)
+        truth = ProfileEstimate.of_density(density, config.distance.step_kpc)
+        found = evaluate(truth, estimate, n_stars, config.distance, distances_kpc=DISTANCES_KPC)
         cells = [
             f"{error.mean_absolute_error_mag:.3f}, "
             f"{100 * sure.coverage_68:.0f} / {100 * sure.coverage_90:.0f}"
             for error, sure in zip(found.overall, found.calibration[: len(DISTANCES_KPC)], strict=True)
         ]
         print(
-            f"| {name} | {100 * np.mean(outputs['outlier'] > 0):.1f} | " + " | ".join(cells) + " |",
+            f"| {name} | {100 * np.mean(estimate.flag > 0):.1f} | " + " | ".join(cells) + " |",
             flush=True,
         )
 

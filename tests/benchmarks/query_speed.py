@@ -18,6 +18,8 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf import Config, ExtinctionMap
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 
 
@@ -42,19 +44,17 @@ def main():
     grid = config.sightlines
     density = rng.gamma(0.5, 0.4, (*grid.shape, config.distance.n_distances))
     made = ExtinctionMap(
-        grid,
-        config.distance,
-        density,
+        MapHeader(grid, config.distance, Provenance.of(config, "estimate")),
+        ProfileEstimate.of_density(density, config.distance.step_kpc),
         np.ones(grid.shape),
         np.full(grid.shape, 3000),
-        Provenance.of(config, "estimate"),
     )
     l_deg, b_deg = rng.uniform(257.0, 303.0, n), rng.uniform(-5.0, 5.0, n)
     d_kpc = rng.uniform(0.0, 10.0, n)
     coords = SkyCoord(l_deg * u.deg, b_deg * u.deg, d_kpc * u.kpc, frame="galactic")
     equatorial = coords.icrs
     index = tuple(rng.integers(size, size=n) for size in density.shape)
-    cube = made.cumulative
+    cube = made.extinction
     with tempfile.TemporaryDirectory() as folder:
         made.write(Path(folder) / "map.fits")
         volume = ExtinctionMap.read(Path(folder) / "map.fits")

@@ -105,7 +105,7 @@ def errors_on_sector(models, sector):
         l_deg.append(arrays[1])
         b_deg.append(arrays[2])
         for n, scorer in scorers.items():
-            off = scorer.score_counts(*arrays)["extinction_median"] - truth
+            off = scorer.score_counts(*arrays).extinction_median - truth
             errors[n].append(profiles_at(off, distance, DISTANCES_KPC))
     join = np.concatenate
     return join(l_deg), join(b_deg), {n: join(parts) for n, parts in errors.items()}

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from extmap_tf.cli import main
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.files import whole_file
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.program import Command, run_command
@@ -72,12 +74,10 @@ def map_file(tiny_config, saved_model, survey_records, tmp_path_factory):
 def truth_file(tiny_config, observed_sky, tmp_path):
     grid = tiny_config.sightlines
     truth = ExtinctionMap(
-        grid,
-        tiny_config.distance,
-        observed_sky[1].field_density(grid),
+        MapHeader(grid, tiny_config.distance, Provenance.of(tiny_config, "truth")),
+        ProfileEstimate.of_density(observed_sky[1].field_density(grid), tiny_config.distance.step_kpc),
         np.ones(grid.shape),
         np.zeros(grid.shape, int),
-        Provenance.of(tiny_config, "truth"),
     )
     truth.write(tmp_path / "truth.fits")
     return tmp_path / "truth.fits"
@@ -104,7 +104,7 @@ def test_the_map_carries_its_origin_and_counts(map_file, tiny_config, saved_mode
     assert volume.provenance.kind == "estimate"
     assert volume.grid == tiny_config.sightlines
     assert (volume.n_stars > 0).all()
-    assert (np.diff(volume.cumulative, axis=-1) >= 0).all()
+    assert (np.diff(volume.extinction, axis=-1) >= 0).all()
 
 
 def test_query_prints_one_value_or_a_profile(map_file, capsys):
@@ -344,10 +344,9 @@ def test_plot_refuses_a_truth_of_other_grids_before_it_draws(map_file, tiny_conf
     grid = tiny_config.replace(**{"sightlines.l_max_deg": 284.3}).sightlines
     density = np.ones((*grid.shape, tiny_config.distance.n_distances))
     counts = np.zeros(grid.shape, int)
-    truth = Provenance.of(tiny_config, "truth")
-    ExtinctionMap(grid, tiny_config.distance, density, np.ones(grid.shape), counts, truth).write(
-        tmp_path / "truth.fits"
-    )
+    header = MapHeader(grid, tiny_config.distance, Provenance.of(tiny_config, "truth"))
+    profiles = ProfileEstimate.of_density(density, tiny_config.distance.step_kpc)
+    ExtinctionMap(header, profiles, np.ones(grid.shape), counts).write(tmp_path / "truth.fits")
     line = fails(capsys, "plot", map_file, "--truth", tmp_path / "truth.fits", "--out", tmp_path / "figures")
     assert "sightlines.l_max_deg = 284.2" in line
     assert "284.3" in line

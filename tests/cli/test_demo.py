@@ -70,12 +70,12 @@ def test_the_summary_is_what_the_map_and_the_truth_give(demo):
     assert [row["distance_kpc"] for row in rows] == [1.0, 2.0, 3.0]
     for row in rows:
         k = round(row["distance_kpc"] / estimate.distance.step_kpc) - 1
-        error = (estimate.cumulative[..., k].astype(float) - truth.cumulative[..., k]).ravel()
+        error = (estimate.extinction[..., k].astype(float) - truth.extinction[..., k]).ravel()
         assert row["n"] == estimate.grid.n_sightlines
         assert row["mean_absolute_error_mag"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
         assert row["bias_mag"] == pytest.approx(error.mean(), rel=1e-5, abs=1e-7)
         assert row["rmse_mag"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-5)
-        assert row["mean_truth_mag"] == pytest.approx(truth.cumulative[..., k].mean(), rel=1e-5)
+        assert row["mean_truth_mag"] == pytest.approx(truth.extinction[..., k].mean(), rel=1e-5)
 
 
 def test_a_second_demo_needs_overwrite(demo, tiny_config, capsys):

@@ -9,9 +9,10 @@ from extmap_tf.compare.clouds import (
     read_cloud_distances,
 )
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import PERCENTILES, Distribution, Flag
+from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.volume import ExtinctionMap
 
 GRID, DISTANCE = SightlineGrid(209.0, 213.0, -20.5, -18.5, 0.5, 0.5), DistanceGrid(0.05, 60)
@@ -34,13 +35,10 @@ def cloudy(make_provenance):
         for centre, fwhm, jump in CLOUDS:
             one += bins_of(centre * rng.normal(1, 0.08), fwhm, jump * rng.normal(1, 0.1))
     return ExtinctionMap(
-        GRID,
-        DISTANCE,
-        everywhere(0.02 + sum(bins_of(*cloud) for cloud in CLOUDS)),
+        MapHeader(GRID, DISTANCE, make_provenance()),
+        profiles_of(0.02 + sum(bins_of(*cloud) for cloud in CLOUDS), samples),
         np.ones(GRID.shape),
         np.full(GRID.shape, 3000),
-        make_provenance(),
-        distribution=distribution_of(samples),
     )
 
 
@@ -48,15 +46,16 @@ def everywhere(values):
     return np.broadcast_to(values, (*GRID.shape, *np.shape(values)))
 
 
-def distribution_of(samples, n_kept=32):
-    cumulative = np.cumsum(samples, axis=1) * DISTANCE.step_kpc
-    layers = {"cumulative": np.median(cumulative, axis=0)}
-    for name, draws in (("density", samples), ("cumulative", cumulative)):
+def profiles_of(density, samples, n_kept=32):
+    extinction = np.cumsum(samples, axis=1) * DISTANCE.step_kpc
+    layers = {"density_median": density, "extinction_median": np.median(extinction, axis=0)}
+    for name, draws in (("density", samples), ("extinction", extinction)):
         layers[f"{name}_mean"], layers[f"{name}_std"] = draws.mean(axis=0), draws.std(axis=0)
         layers[f"{name}_percentiles"] = np.percentile(draws, PERCENTILES, axis=0)
-    layers["density_samples"] = samples[:n_kept]
     layers = {name: everywhere(layer) for name, layer in layers.items()}
-    return Distribution(reliable_distance_kpc=np.full(GRID.shape, 1.2), **layers)
+    layers["flag"] = np.zeros(GRID.shape, int)
+    profiles = ProfileEstimate(reliable_distance_kpc=np.full(GRID.shape, 1.2), **layers)
+    return profiles.with_samples(everywhere(samples[:n_kept]), DISTANCE.step_kpc)
 
 
 def test_clouds_are_found_with_place_extent_and_jump(cloudy):
@@ -89,8 +88,9 @@ def test_small_jumps_and_shallow_peaks_are_left_out(cloudy):
 
 def test_a_map_without_uncertainty_gives_clouds_without_and_smooth_dust_none(make_provenance):
     def make(density):
-        about = (np.ones(GRID.shape), np.full(GRID.shape, 3000), make_provenance())
-        return ExtinctionMap(GRID, DISTANCE, everywhere(density), *about)
+        header = MapHeader(GRID, DISTANCE, make_provenance())
+        profiles = ProfileEstimate.of_density(everywhere(density), DISTANCE.step_kpc)
+        return ExtinctionMap(header, profiles, np.ones(GRID.shape), np.full(GRID.shape, 3000))
 
     (cloud,) = find_clouds(make(bins_of(0.43, 0.1, 0.5)), 211.0, -19.5)
     assert cloud.jump_mag == pytest.approx(0.5, rel=0.06)

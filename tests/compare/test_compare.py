@@ -64,7 +64,7 @@ def test_the_same_dust_in_another_band_and_law_is_the_same(sure, kind):
 def test_offset_scatter_and_correlations_are_what_they_say(make_map):
     one, two = make_map(seed=1, holes=False), make_map(seed=2, holes=False)
     row = compare(one, two, distances_kpc=[0.6]).rows[0]
-    a, b = (m.cumulative[..., 5].ravel().astype(float) for m in (one, two))
+    a, b = (m.extinction[..., 5].ravel().astype(float) for m in (one, two))
     assert row.correlation == pytest.approx(np.corrcoef(a, b)[0, 1], rel=1e-5)
     assert row.rank_correlation == pytest.approx(spearmanr(a, b).statistic, rel=1e-5)
     assert row.offset_mag == pytest.approx((a - b).mean(), abs=1e-6)

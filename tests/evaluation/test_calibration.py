@@ -7,7 +7,6 @@ from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
 from extmap_tf.evaluation.calibration import (
     calibration_of,
     crps_of_percentiles,
-    crps_of_samples,
     format_calibration,
     format_reliability,
     reliability_of,
@@ -50,17 +49,6 @@ def test_crps_of_percentiles_is_the_integral_of_its_definition():
 def test_crps_of_one_value_is_the_absolute_error():
     q = np.full((2, 9, 3), 0.4)
     np.testing.assert_allclose(crps_of_percentiles(q, np.full((2, 3), 1.0)), 0.6)
-    np.testing.assert_allclose(crps_of_samples(q, np.full((2, 3), 0.1)), 0.3)
-
-
-def test_crps_of_samples_has_no_bias_in_their_number():
-    rng = np.random.default_rng(3)
-    y = rng.standard_normal((40_000, 1))
-    few = crps_of_samples(rng.standard_normal((40_000, 3, 1)), y).mean()
-    assert few == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
-    x, y = rng.normal(size=(4, 6, 2)), rng.normal(size=(4, 2))
-    pairs = np.abs(x[:, :, None] - x[:, None]).sum(axis=(1, 2)) / (2 * 6 * 5)
-    np.testing.assert_allclose(crps_of_samples(x, y), np.abs(x - y[:, None]).mean(axis=1) - pairs)
 
 
 def test_honest_intervals_cover_what_they_say():
@@ -102,13 +90,6 @@ def test_intervals_without_their_percentiles_are_nan():
     )
     assert row.coverage_68 == 1.0
     assert np.isnan(row.coverage_90)
-
-
-def test_samples_give_the_crps_where_there_are_any():
-    y = np.random.default_rng(6).standard_normal((50, 1))
-    samples = np.random.default_rng(7).standard_normal((50, 20, 1))
-    (row,) = calibration_of(y, gaussian_percentiles(50), (1.0,), samples=samples)
-    assert row.crps == pytest.approx(crps_of_samples(samples, y).mean())
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import ConfigError, DataError, MismatchError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.metrics import (
     compare_maps,
     evaluate,
-    evaluate_outputs,
     format_evaluation,
     write_json,
 )
-from extmap_tf.evaluation.profile_errors import density_errors, errors_by_class, format_table, profile_errors
+from extmap_tf.evaluation.profile_errors import classes_of, density_errors, format_table, profile_errors
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
 
@@ -87,33 +87,30 @@ def test_wrong_shapes_and_distances_are_refused(pair):
     with pytest.raises(ConfigError, match="above 0"):
         profile_errors(truth, estimate, GRID, (0.0, 1.0))
     with pytest.raises(DataError, match="40 sightlines, got: 3"):
-        errors_by_class(truth, estimate, GRID, [1, 2, 3], "stars")
+        classes_of(np.ones(40, bool), [1, 2, 3], "stars", "")
     with pytest.raises(ConfigError, match="ascending"):
-        errors_by_class(truth, estimate, GRID, np.arange(40), "stars", edges=[3, 1])
+        classes_of(np.ones(40, bool), np.arange(40), "stars", "", edges=[3, 1])
 
 
-def test_given_edges_make_the_classes(pair):
-    truth, estimate = pair
-    stars = np.arange(40)
-    rows = errors_by_class(truth, estimate, GRID, stars, "stars", edges=[0, 10, 39], distances_kpc=(2.0,))
-    assert [row.group for row in rows] == ["stars 0 to 10", "stars 10 to 39"]
-    assert [row.n for row in rows] == [10, 30]
-    assert rows[0].bias_mag == pytest.approx((estimate[:10, 3] - truth[:10, 3]).mean())
+def test_given_edges_make_the_classes():
+    everything = np.ones(40, bool)
+    classes = dict(classes_of(everything, np.arange(40), "stars", "", edges=[0, 10, 39]))
+    assert list(classes) == ["stars 0 to 10", "stars 10 to 39"]
+    assert [np.flatnonzero(mask)[[0, -1]].tolist() for mask in classes.values()] == [[0, 9], [10, 39]]
 
 
 def test_quantile_classes_hold_every_sightline_once(pair):
     total = pair[0][:, -1]
-    rows = errors_by_class(*pair, GRID, total, "A(Ks)", "mag", n_classes=4, distances_kpc=(5.0,))
-    assert [row.n for row in rows] == [10, 10, 10, 10]
-    truths = [row.mean_truth_mag for row in rows]
-    assert truths == sorted(truths)
-    assert rows[0].group.startswith("A(Ks) ")
-    assert rows[0].group.endswith(" mag")
+    classes = classes_of(np.ones(40, bool), total, "A(Ks)", "mag", n_classes=4)
+    assert [mask.sum() for _, mask in classes] == [10, 10, 10, 10]
+    means = [total[mask].mean() for _, mask in classes]
+    assert means == sorted(means)
+    assert all(name.startswith("A(Ks) ") and name.endswith(" mag") for name, _ in classes)
 
 
-def test_one_value_makes_one_class(pair):
-    rows = errors_by_class(*pair, GRID, np.full(40, 7), "stars", distances_kpc=(2.0,))
-    assert [row.n for row in rows] == [40]
+def test_one_value_makes_one_class():
+    ((_, mask),) = classes_of(np.ones(40, bool), np.full(40, 7), "stars", "")
+    assert mask.all()
 
 
 def test_table_is_aligned_and_has_units(pair):
@@ -128,7 +125,7 @@ def test_maps_are_compared_sightline_by_sightline(make_map):
     estimate, truth = make_map(seed=1), make_map(seed=2, kind="truth")
     found = compare_maps(estimate, truth, (0.5, 1.0))
     good = estimate.flag == 0
-    error = (estimate.cumulative[good] - truth.cumulative[good])[:, 9]
+    error = (estimate.extinction[good] - truth.extinction[good])[:, 9]
     assert found.overall[1].bias_mag == pytest.approx(error.mean(), rel=1e-5)
     assert (found.overall[1].n, found.overall[1].n_excluded) == (33, 2)
     assert sum(row.n for row in found.by_total if row.distance_kpc == 1.0) == 33
@@ -162,26 +159,32 @@ def test_density_errors_are_those_of_the_bins_in_each_range():
     assert (density_errors(truth, estimate, GRID)[0].n, rows[0].n) == (39, 40)
 
 
-def outputs_around(truth_density, rng):
-    """Honest outputs of a model: normal percentiles around a shifted truth."""
+def estimate_around(truth_density, rng):
+    """An honest estimate: normal percentiles around a shifted truth."""
     levels = np.array([-1.96, -1.645, -0.9945, -0.6745, 0, 0.6745, 0.9945, 1.645, 1.96])[:, None]
     truth = np.cumsum(truth_density, axis=1) * 0.5
     median = truth + 0.1 * rng.standard_normal((len(truth), 1))
     density = truth_density + 0.05 * rng.standard_normal(truth.shape)
-    return {
-        "extinction_median": median,
-        "density_median": density,
-        "extinction_percentiles": median[:, None] + 0.1 * levels,
-        "density_percentiles": density[:, None] + 0.05 * levels,
-        "outlier": np.zeros(len(truth)),
-    }
+    return ProfileEstimate(
+        extinction_median=median,
+        extinction_mean=median,
+        extinction_std=np.full(truth.shape, 0.1),
+        extinction_percentiles=median[:, None] + 0.1 * levels,
+        density_median=density,
+        density_mean=density,
+        density_std=np.full(truth.shape, 0.05),
+        density_percentiles=density[:, None] + 0.05 * levels,
+        reliable_distance_kpc=np.zeros(len(truth)),
+        flag=np.zeros(len(truth), int),
+    )
 
 
-def test_outputs_of_a_model_are_evaluated_with_their_calibration():
+def test_an_estimate_is_evaluated_with_their_calibration():
     rng = np.random.default_rng(4)
     truth_density = 1.0 + rng.gamma(0.5, 0.2, (3000, 10))
-    outputs = outputs_around(truth_density, rng)
-    found = evaluate_outputs(truth_density, outputs, rng.integers(100, 1000, 3000), GRID)
+    estimate = estimate_around(truth_density, rng)
+    truth = ProfileEstimate.of_density(truth_density, 0.5)
+    found = evaluate(truth, estimate, rng.integers(100, 1000, 3000), GRID)
     groups = list(dict.fromkeys(r.group for r in [*found.overall, *found.by_total, *found.by_stars]))
     assert len(groups) == 7
     for rows in (found.density, found.calibration, found.density_calibration, found.reliability):
@@ -200,17 +203,15 @@ def test_outputs_of_a_model_are_evaluated_with_their_calibration():
 
 
 def test_without_percentiles_the_calibration_is_left_out_and_said_so(pair):
-    found = evaluate(*pair, np.arange(40), GRID)
+    truth, estimate = (
+        ProfileEstimate.of_density(np.diff(one, axis=1, prepend=0.0) / 0.5, 0.5) for one in pair
+    )
+    found = evaluate(truth, estimate, np.arange(40), GRID)
     assert found.calibration == []
     assert found.left_out == ("calibration and reliable distance: the estimate carries no percentiles",)
     assert "left out: calibration" in format_evaluation(found)
     assert found.to_dict()["left_out"]
-    assert found.density[0].mean_truth_mag_kpc == pytest.approx(pair[0][:, 1].mean())
-
-
-def test_outputs_without_medians_are_refused():
-    with pytest.raises(DataError, match="must hold density_median, got: extinction_median"):
-        evaluate_outputs(np.ones((2, 10)), {"extinction_median": np.ones((2, 10))}, [1, 2], GRID)
+    assert found.density[0].mean_truth_mag_kpc == pytest.approx(pair[0][:, 1].mean(), rel=1e-5)
 
 
 def test_maps_are_searched_for_fingers(make_map, tmp_path):
@@ -222,13 +223,15 @@ def test_maps_are_searched_for_fingers(make_map, tmp_path):
     assert json.loads((tmp_path / "e.json").read_text())["fingers"]["n_pairs"] == 52
 
 
-def test_percentiles_of_a_map_are_used(make_map):
-    estimate, truth = make_map(seed=1), make_map(seed=2, kind="truth")
-    assert compare_maps(estimate, truth).calibration == []
-    estimate.percentiles = (16.0, 50.0, 84.0)
-    for name in ("cumulative", "density"):
-        setattr(estimate, f"{name}_percentiles", getattr(estimate, name)[:, :, None] * np.ones((3, 1)))
+def test_percentiles_of_a_map_are_used(make_sure_map):
+    estimate, truth = make_sure_map(seed=1), make_sure_map(seed=2)
     found = compare_maps(estimate, truth, (1.0,))
-    error = np.abs(estimate.cumulative - truth.cumulative)[estimate.flag == 0][:, 9]
-    assert found.calibration[0].crps == pytest.approx(error.mean(), rel=1e-5)
-    assert found.density_calibration[0].n == 33
+    level = list(estimate.percentiles).index(84.0)
+    good = (estimate.has_profile & truth.has_profile).ravel()
+    low, high = (
+        estimate.extinction_percentiles[..., k, 9].ravel()[good]
+        for k in (list(estimate.percentiles).index(16.0), level)
+    )
+    at = truth.extinction[..., 9].ravel()[good]
+    assert found.calibration[0].coverage_68 == pytest.approx(((at >= low) & (at <= high)).mean())
+    assert found.density_calibration[0].n == good.sum()

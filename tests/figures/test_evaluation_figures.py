@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES
+from extmap_tf.estimate import PERCENTILES, ProfileEstimate
 from extmap_tf.evaluation.metrics import compare_maps, evaluate
 from extmap_tf.figures import evaluation as figures
 from extmap_tf.grids.distance import DistanceGrid
@@ -17,14 +17,12 @@ def evaluation():
     rng = np.random.default_rng(1)
     truth = np.cumsum(rng.gamma(0.5, 0.2, (60, 10)), axis=1)
     percentiles = truth[:, None] + np.linspace(-1, 1, len(PERCENTILES))[:, None]
-    return evaluate(
-        truth,
-        truth + 0.1,
-        np.arange(60),
-        GRID,
-        percentiles=percentiles,
-        density_percentiles=percentiles,
-    )
+    spread = {}
+    for name in ("extinction", "density"):
+        spread |= {f"{name}_median": truth + 0.1, f"{name}_mean": truth, f"{name}_std": truth}
+        spread[f"{name}_percentiles"] = percentiles
+    estimate = ProfileEstimate(**spread, flag=np.zeros(60, int), reliable_distance_kpc=np.zeros(60))
+    return evaluate(ProfileEstimate.of_density(truth / 0.5, 0.5), estimate, np.arange(60), GRID)
 
 
 def test_all_that_an_evaluation_holds_is_drawn(evaluation, make_map, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation import metrics
 from extmap_tf.figures import maps as figures
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named
@@ -101,7 +102,7 @@ def test_longitude_increases_to_the_left(volume):
 def test_sky_shows_the_extinction_of_the_slice(make_map):
     volume = make_map(WIDE, holes=False)
     (mesh,) = meshes(figures.sky(volume, slices_kpc=(0.3, 0.8)))
-    expected = volume.cumulative[..., 7] - volume.cumulative[..., 2]
+    expected = volume.extinction[..., 7] - volume.extinction[..., 2]
     np.testing.assert_allclose(mesh.get_array(), expected, rtol=1e-4, atol=1e-6)
     with pytest.raises(ConfigError, match=r"ascend within 0 to 1\.2 kpc"):
         figures.sky(volume, d_max_kpc=3.0)
@@ -132,7 +133,7 @@ def test_profile_without_data_says_why(volume):
 def test_profile_curves_are_those_of_the_map(volume):
     figure = figures.profiles(volume, [(258.5, 0.5)])
     left, right = figure.axes
-    np.testing.assert_array_equal(left.lines[0].get_ydata(), np.append(0.0, volume.cumulative[3, 3]))
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), np.append(0.0, volume.extinction[3, 3]))
     np.testing.assert_array_equal(right.patches[0].get_data().values, volume.density[3, 3])
 
 
@@ -148,9 +149,8 @@ def test_errors_need_rows():
 
 def test_map_of_no_data_can_be_drawn(make_map, tmp_path):
     empty = make_map(WIDE)
-    nothing = type(empty)(
-        empty.grid, empty.distance, empty.density * np.nan, empty.coverage, empty.n_stars, empty.provenance
-    )
+    profiles = ProfileEstimate.of_density(empty.density * np.nan, empty.distance.step_kpc)
+    nothing = type(empty)(empty.header, profiles, empty.coverage, empty.n_stars)
     figures.save(figures.sky(nothing), tmp_path / "sky.png", dpi=40)
     figures.save(figures.face_on(nothing), tmp_path / "plane.png", dpi=40)
     figures.save(figures.profiles(nothing, [(280.0, 0.0)]), tmp_path / "profiles.png", dpi=40)

@@ -41,7 +41,7 @@ def test_trust_shows_the_uncertainty_the_reliable_distance_and_the_doubtful_fiel
     sure = make_sure_map(NARROW)
     figure = figures.trust(sure, d_kpc=0.65)
     std, reliable = meshes(figure)
-    expected = 0.5 * (sure.cumulative_std[..., 5] + sure.cumulative_std[..., 6])
+    expected = 0.5 * (sure.extinction_std[..., 5] + sure.extinction_std[..., 6])
     np.testing.assert_allclose(std.get_array(), expected, rtol=1e-5)
     np.testing.assert_array_equal(reliable.get_array(), sure.reliable_distance_kpc)
     marks = figure.axes[0].collections[1].get_offsets()

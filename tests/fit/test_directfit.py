@@ -49,14 +49,14 @@ def fitted(fit, sightline, pairs):
 
 def test_profiles_of_pairs_are_found(fitted, pairs, config):
     truth = density_to_cumulative(pairs[1], config.distance.step_kpc)
-    error = np.abs(fitted["extinction_median"] - truth)
+    error = np.abs(fitted.profiles.extinction_median - truth)
     # Within 2 kpc a few thousand stars hold the column to a few hundredths of a magnitude.
     assert error[:, 9:20].mean() < 0.02
     assert error[:, -1].mean() < 0.12 * truth[:, -1].mean() + 0.02
 
 
 def test_the_fitted_cmd_is_as_close_as_counts_can_be(fitted, pairs):
-    counts, expected = pairs[0], fitted["expected"]
+    counts, expected = pairs[0], fitted.expected
     assert expected.shape == counts.shape
     np.testing.assert_allclose(expected.sum(axis=(1, 2)), counts.sum(axis=(1, 2)), rtol=0.03)
     many = expected > 5
@@ -66,34 +66,36 @@ def test_the_fitted_cmd_is_as_close_as_counts_can_be(fitted, pairs):
 
 def test_intervals_hold_most_truths(fitted, pairs, config):
     truth = density_to_cumulative(pairs[1], config.distance.step_kpc)[:, 9::10]
-    q = fitted["extinction_percentiles"][:, :, 9::10]
+    q = fitted.profiles.extinction_percentiles[:, :, 9::10]
     assert (np.diff(q, axis=1) >= 0).all()
-    assert (np.diff(fitted["extinction_percentiles"], axis=2) >= 0).all()
+    assert (np.diff(fitted.profiles.extinction_percentiles, axis=2) >= 0).all()
     inside = (truth >= q[:, 0]) & (truth <= q[:, -1])
     assert inside.mean() > 0.7
     np.testing.assert_array_equal(
-        fitted["extinction_percentiles"][:, PERCENTILES.index(50.0)], fitted["extinction_median"]
+        fitted.profiles.extinction_percentiles[:, PERCENTILES.index(50.0)], fitted.profiles.extinction_median
     )
-    assert (fitted["density_std"] > 0).all()
+    assert (fitted.profiles.density_std > 0).all()
 
 
 def test_the_median_cumulative_is_that_of_the_density(fitted, config):
-    cumulative = density_to_cumulative(fitted["density_median"], config.distance.step_kpc)
-    np.testing.assert_allclose(fitted["extinction_median"], cumulative, rtol=1e-4)
+    cumulative = density_to_cumulative(fitted.profiles.density_median, config.distance.step_kpc)
+    np.testing.assert_allclose(fitted.profiles.extinction_median, cumulative, rtol=1e-4)
 
 
 def test_a_cmd_is_fitted_alike_alone_and_among_others(fit, sightline, pairs, fitted):
     alone = fit.fit(pairs[0][2:3], sightline)
     again = fit.fit(pairs[0], sightline)
-    np.testing.assert_array_equal(again["density_median"], fitted["density_median"])
-    np.testing.assert_allclose(alone["extinction_median"], fitted["extinction_median"][2:3], atol=0.02)
+    np.testing.assert_array_equal(again.profiles.density_median, fitted.profiles.density_median)
+    np.testing.assert_allclose(
+        alone.profiles.extinction_median, fitted.profiles.extinction_median[2:3], atol=0.02
+    )
 
 
 def test_one_stray_star_moves_nothing(fit, sightline, pairs, fitted):
     counts = pairs[0][:4].copy()
     counts[:, 3, 60] += 1
-    found = fit.fit(counts, sightline)["extinction_median"]
-    np.testing.assert_allclose(found[:, :20], fitted["extinction_median"][:4, :20], atol=0.02)
+    found = fit.fit(counts, sightline).profiles.extinction_median
+    np.testing.assert_allclose(found[:, :20], fitted.profiles.extinction_median[:4, :20], atol=0.02)
 
 
 def test_the_gradient_is_that_of_the_objective(fit, sightline, pairs):
@@ -142,5 +144,5 @@ def test_a_prior_without_patchiness_fits_without(config):
     fit = DirectFit(even, n_iterations=6)
     sightline = fit.prepare(expected_cmd(even, 284.0, -1.0, 2.0))
     found = fit.fit(simulate_pair(even, 1).counts[None], sightline)
-    assert found["patchiness"] == [0.0]
-    assert np.isfinite(found["extinction_percentiles"]).all()
+    assert found.patchiness == [0.0]
+    assert np.isfinite(found.profiles.extinction_percentiles).all()

@@ -24,15 +24,15 @@ def test_pairs_are_fitted_in_the_order_of_the_records(mock_fits, mock_records):
     np.testing.assert_array_equal(mock_fits.density, density.numpy()[:5])
     assert len(set(mock_fits.l_deg)) == 2
     # The fitted stars are those of each pair, not of its neighbour.
-    expected = mock_fits.outputs["expected"].sum(axis=(1, 2))
+    expected = mock_fits.fitted.expected.sum(axis=(1, 2))
     np.testing.assert_allclose(expected, mock_fits.counts.sum(axis=(1, 2)), rtol=0.25)
 
 
 def test_fit_and_model_are_compared_on_the_same_pairs(mock_fits):
-    for outputs in (mock_fits.outputs, mock_fits.model_outputs):
-        rows = evaluation_of(mock_fits, outputs).overall
+    for estimate in (mock_fits.fitted.profiles, mock_fits.model):
+        rows = evaluation_of(mock_fits, estimate).overall
         assert [row.n for row in rows] == [5, 5, 5]
-    assert evaluation_of(mock_fits, mock_fits.outputs).calibration
+    assert evaluation_of(mock_fits, mock_fits.fitted.profiles).calibration
 
 
 def test_a_folder_of_fits_says_all(mock_fits, tmp_path, mock_records):
@@ -49,7 +49,7 @@ def test_a_folder_of_fits_says_all(mock_fits, tmp_path, mock_records):
     assert len(table) == 5 * 40
     assert table["extinction"].unit == "mag"
     np.testing.assert_allclose(
-        table["extinction"].value.reshape(5, 40), mock_fits.outputs["extinction_median"], rtol=1e-6
+        table["extinction"].value.reshape(5, 40), mock_fits.fitted.profiles.extinction_median, rtol=1e-6
     )
     assert (table["extinction_p84"] >= table["extinction_p16"]).all()
 
@@ -59,7 +59,7 @@ def test_the_field_nearest_to_a_place_is_fitted(survey_records):
     fits = fit_records(records, [(284.12, -0.98), (284.09, -1.01)], **QUICK)
     assert fits.names == [sightline_name(284.1, -1.0)]
     assert fits.density is None
-    assert fits.outputs["extinction_median"].shape == (1, 40)
+    assert fits.fitted.profiles.extinction_median.shape == (1, 40)
 
 
 @pytest.mark.parametrize(

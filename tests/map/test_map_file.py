@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import PERCENTILES, Distribution, Flag
+from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.layout import _card
@@ -20,10 +20,10 @@ from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
 
-LAYERS = ("density", "cumulative", "coverage", "n_stars", "flag")
+LAYERS = ("density", "extinction", "coverage", "n_stars", "flag")
 SURE_LAYERS = (
-    *("density_mean", "density_std", "density_percentiles", "reliable_distance_kpc", "cumulative_samples"),
-    *("cumulative_mean", "cumulative_std", "cumulative_percentiles"),
+    *("density_mean", "density_std", "density_percentiles", "reliable_distance_kpc", "samples"),
+    *("extinction_mean", "extinction_std", "extinction_percentiles"),
 )
 
 
@@ -63,19 +63,19 @@ def test_a_distribution_lies_in_the_file_as_documented(sure, tmp_path):
     sure.write(tmp_path / "map.fits")
     with fits.open(tmp_path / "map.fits") as hdus:
         assert [hdu.name for hdu in hdus[1:]] == [
-            *("CUMULATIVE", "DENSITY", "COVERAGE", "NSTARS", "FLAG", "CUMULATIVE_MEAN", "CUMULATIVE_STD"),
-            *("CUMULATIVE_PERCENTILES", "DENSITY_MEAN", "DENSITY_STD", "DENSITY_PERCENTILES"),
+            *("EXTINCTION", "DENSITY", "COVERAGE", "NSTARS", "FLAG", "EXTINCTION_MEAN", "EXTINCTION_STD"),
+            *("EXTINCTION_PERCENTILES", "DENSITY_MEAN", "DENSITY_STD", "DENSITY_PERCENTILES"),
             *("RELIABLE_DISTANCE", "SAMPLES"),
         ]
-        hdu = hdus["CUMULATIVE_PERCENTILES"]
+        hdu = hdus["EXTINCTION_PERCENTILES"]
         assert hdu.data.shape == (9, 12, 5, 7)
         assert hdu.data.dtype.itemsize == 4
         # Longitude is stored descending.
-        np.testing.assert_array_equal(hdu.data[2, :, 3, 7 - 1 - 4], sure.cumulative_percentiles[3, 4, 2])
+        np.testing.assert_array_equal(hdu.data[2, :, 3, 7 - 1 - 4], sure.extinction_percentiles[3, 4, 2])
         assert [hdu.header[f"PERC{i}"] for i in range(1, 10)] == list(PERCENTILES)
         assert WCS(hdu.header).naxis == 4
         assert hdu.header["CTYPE4"] == "PERCENTILE"
-        assert hdus["CUMULATIVE"].header["QUANTITY"].startswith("median of A(Ks)")
+        assert hdus["EXTINCTION"].header["QUANTITY"].startswith("median of A(Ks)")
         assert hdus["RELIABLE_DISTANCE"].header["BUNIT"] == "kpc"
         assert hdus["SAMPLES"].data.shape == (32, 12, 5, 7)
         assert hdus["FLAG"].header["BIT32"] == "ODD_COLORS"
@@ -86,30 +86,24 @@ def test_a_distribution_lies_in_the_file_as_documented(sure, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["cumulative", "density_std", "cumulative_percentiles", "reliable_distance_kpc", "density_samples"],
+    ["density_median", "density_std", "extinction_percentiles", "reliable_distance_kpc", "samples"],
 )
 def test_a_distribution_of_another_shape_is_refused_and_a_nan_is_no_profile(sure, name):
-    grid, shape = sure.grid, (*sure.grid.shape, 12)
-    layers = {
-        spec.name: getattr(sure, spec.name)
-        for spec in dataclasses.fields(Distribution)
-        if spec.name not in ("density_samples", "percentiles")
-    }
-    layers["density_samples"] = np.ones((*grid.shape, 5, 12))
+    layers = sure.profiles.arrays()
 
     def make(changed):
-        distribution = Distribution(**{**layers, name: changed})
-        about = (np.ones(shape), np.ones(grid.shape), np.ones(grid.shape, int), sure.provenance)
-        return ExtinctionMap(grid, sure.distance, *about, distribution=distribution)
+        profiles = dataclasses.replace(sure.profiles, **{name: changed})
+        shape = sure.grid.shape
+        return ExtinctionMap(sure.header, profiles, np.ones(shape), np.ones(shape, int))
 
-    with pytest.raises(DataError, match=f"{name} of a map must have the shape"):
+    with pytest.raises(DataError, match=f"{name} must have the shape"):
         make(np.ones((*np.shape(layers[name])[:-1], 3)))
     holed = np.nan_to_num(layers[name])
     holed[3, 4, ...] = np.nan
     made = make(holed)
     assert made.flag[3, 4] == Flag.NO_PROFILE
     assert np.isnan(made.density[3, 4]).all()
-    assert np.isnan(made.cumulative_percentiles[3, 4]).all()
+    assert np.isnan(made.extinction_percentiles[3, 4]).all()
 
 
 def test_a_law_without_rv_states_none(make_map, tmp_path):
@@ -154,7 +148,7 @@ def test_header_numbers_are_exact(value):
         SightlineGrid(0.0, 350.0, -80.0, 80.0, 10.0, 2.0),
     ],
 )
-@pytest.mark.parametrize("image", ["CUMULATIVE", "DENSITY"])
+@pytest.mark.parametrize("image", ["EXTINCTION", "DENSITY"])
 def test_pixels_are_where_the_wcs_says(make_map, grid, image, tmp_path):
     made = make_map(grid, DistanceGrid(0.1, 5), holes=False)
     made.write(tmp_path / "map.fits")
@@ -168,7 +162,7 @@ def test_pixels_are_where_the_wcs_says(make_map, grid, image, tmp_path):
     i_l = np.round(np.mod(sky.l.deg - grid.l_min_deg + 1e-6, 360.0) / grid.step_deg).astype(int)
     np.testing.assert_allclose(sky.b.deg, grid.b_deg[i_b], atol=1e-9)
     np.testing.assert_allclose(np.mod(sky.l.deg - grid.l_deg[i_l] + 180.0, 360.0), 180.0, atol=1e-9)
-    expected = made.distance.outer_kpc if image == "CUMULATIVE" else made.distance.centers_kpc
+    expected = made.distance.outer_kpc if image == "EXTINCTION" else made.distance.centers_kpc
     np.testing.assert_allclose(distance.to_value(u.kpc), expected[k], atol=1e-9)
     np.testing.assert_array_equal(data, getattr(made, image.lower())[i_b, i_l, k])
 
@@ -189,13 +183,13 @@ def test_query_agrees_with_the_pixel_the_wcs_finds(volume, path):
     position = SkyCoord(258.13 * u.deg, 0.6 * u.deg, frame="galactic")
     with fits.open(path) as hdus:
         i, j = WCS(hdus["NSTARS"].header).world_to_array_index(position)
-        profile = hdus["CUMULATIVE"].data[:, i, j]
+        profile = hdus["EXTINCTION"].data[:, i, j]
     np.testing.assert_array_equal(volume.query(position).value, profile)
 
 
 def test_every_part_says_what_it_is(volume, path):
     with fits.open(path) as hdus:
-        assert [hdu.name for hdu in hdus[1:]] == ["CUMULATIVE", "DENSITY", "COVERAGE", "NSTARS", "FLAG"]
+        assert [hdu.name for hdu in hdus[1:]] == ["EXTINCTION", "DENSITY", "COVERAGE", "NSTARS", "FLAG"]
         for hdu in hdus:
             assert hdu.header["KIND"] == "estimate"
             assert hdu.header["BAND"] == "Ks"
@@ -205,7 +199,7 @@ def test_every_part_says_what_it_is(volume, path):
             assert hdu.header.comments["CONFDIG"]
             assert hdu.verify_checksum() == 1
             assert hdu.verify_datasum() == 1
-        assert hdus["CUMULATIVE"].header["BUNIT"] == "mag"
+        assert hdus["EXTINCTION"].header["BUNIT"] == "mag"
         assert hdus["DENSITY"].header["BUNIT"] == "mag/kpc"
         assert hdus["FLAG"].header["BIT1"] == "NO_STARS"
         assert hdus["DENSITY"].header["CUNIT3"] == "kpc"
@@ -233,10 +227,10 @@ def test_existing_file_is_kept_unless_told(volume, make_map, path):
 
 def test_arrays_stay_in_the_file_and_cannot_be_changed(path):
     opened = ExtinctionMap.read(path)
-    base = opened.cumulative
+    base = opened.extinction
     while getattr(base, "base", None) is not None and not isinstance(base, np.memmap):
         base = base.base
-    assert not opened.cumulative.flags.owndata
+    assert not opened.extinction.flags.owndata
     assert not opened.density.flags.writeable
     assert "mmap" in str(type(base)).lower()
 
@@ -313,7 +307,7 @@ def test_foreign_files_are_refused_in_one_line(tmp_path):
     [
         ("DENSITY", "CRPIX1", 3.0, "CRPIX1 of DENSITY"),
         ("PRIMARY", "SKYSTEP", 0.0, "step_deg"),
-        ("PRIMARY", "NDIST", 11, "CUMULATIVE must be"),
+        ("PRIMARY", "NDIST", 11, "EXTINCTION must be"),
         ("PRIMARY", "LMIN", None, "LMIN"),
         ("PRIMARY", "KIND", "guess", "kind"),
         ("PRIMARY", "EXTMAPV", 99, "update extmap_tf"),
@@ -343,7 +337,7 @@ def test_sightlines_without_data_are_nan_and_flagged(volume):
     assert volume.flag[0, 0] == Flag.LOW_COVERAGE
     assert np.count_nonzero(volume.flag) == 2
     assert np.isnan(volume.density[volume.flag != 0]).all()
-    assert np.isfinite(volume.cumulative[volume.flag == 0]).all()
+    assert np.isfinite(volume.extinction[volume.flag == 0]).all()
 
 
 def test_truth_needs_no_stars(make_map):
@@ -354,29 +348,30 @@ def test_unmade_profile_is_flagged(volume):
     density = np.array(volume.density)
     density[:] = 1.0
     density[2, 3, 5] = np.inf
-    made = ExtinctionMap(
-        volume.grid, volume.distance, density, np.ones(volume.grid.shape), volume.n_stars, volume.provenance
-    )
+    profiles = ProfileEstimate.of_density(density, 0.1)
+    made = ExtinctionMap(volume.header, profiles, np.ones(volume.grid.shape), volume.n_stars)
     assert made.flag[2, 3] == Flag.NO_PROFILE
     assert np.isnan(made.density[2, 3]).all()
 
 
 def test_arrays_that_cannot_be_are_refused(volume):
     good = {
-        "density": np.ones((*volume.grid.shape, 12)),
+        "profiles": ProfileEstimate.of_density(np.ones((*volume.grid.shape, 12)), 0.1),
         "coverage": np.ones(volume.grid.shape),
         "n_stars": np.ones(volume.grid.shape, int),
     }
+    flagged = dataclasses.replace(good["profiles"], flag=np.full(volume.grid.shape, 128))
     for name, bad in (
-        ("density", np.ones((2, 3, 4))),
+        ("profiles", ProfileEstimate.of_density(np.ones((2, 3, 4)), 0.1)),
+        ("profiles", ProfileEstimate.of_density(np.ones((*volume.grid.shape, 4)), 0.1)),
         ("coverage", np.full(volume.grid.shape, 1.5)),
         ("coverage", np.full(volume.grid.shape, np.nan)),
         ("n_stars", np.ones(volume.grid.shape)),
         ("n_stars", np.full(volume.grid.shape, -1)),
-        ("outlier", np.full(volume.grid.shape, 16)),
+        ("profiles", flagged),
     ):
-        with pytest.raises(DataError, match=f"{name} of a map"):
-            ExtinctionMap(volume.grid, volume.distance, provenance=volume.provenance, **{**good, name: bad})
+        with pytest.raises(DataError, match=f"{'flag' if bad is flagged else name} of a map"):
+            ExtinctionMap(volume.header, **{**good, name: bad})
 
 
 def test_provenance_follows_the_configuration():

@@ -132,8 +132,8 @@ def test_without_samples_the_ranks_give_medians_and_percentiles(make_sure_map, t
         assert file.attrs["map_config_digest"] == volume.provenance.config_digest
         assert file.attrs["band_over_map_band"] == pytest.approx(volume.band_factor("E(B-V)", "F19"))
         assert "equal rank" in file.attrs["samples_are"]
-        assert file["density"].attrs["unit"] == "mag/kpc"
-        assert file["cumulative_percentiles"].shape[1:] == (9, 12)
+        assert file["density_median"].attrs["unit"] == "mag/kpc"
+        assert file["extinction_percentiles"].shape[1:] == (9, 12)
 
 
 def test_a_truth_has_one_profile_a_pixel(make_map, tmp_path):
@@ -152,16 +152,16 @@ def test_programs_for_healpix_read_the_table(sure, tmp_path):
     place = np.unravel_index(pixels.sightline, sure.grid.shape)
     whole = healpy.read_map(path, field=0, nest=True)
     assert healpy.get_nside(whole) == 256
-    np.testing.assert_array_equal(whole[pixels.index], sure.cumulative[..., -1][place])
+    np.testing.assert_array_equal(whole[pixels.index], sure.extinction[..., -1][place])
     assert np.count_nonzero(whole != healpy.UNSEEN) == len(pixels.index)
     sky, profiles = QTable.read(path, hdu="SKY"), QTable.read(path, hdu="PROFILES")
     np.testing.assert_array_equal(sky["FLAG"], sure.flag[place])
     np.testing.assert_array_equal(sky["RELIABLE_DISTANCE"].to_value(u.kpc), sure.reliable_distance_kpc[place])
-    for name in ("cumulative", "density_std", "cumulative_percentiles"):
+    for name in ("extinction", "density_std", "extinction_percentiles"):
         column = profiles[name.upper()]
         np.testing.assert_array_equal(column.value, getattr(sure, name)[place])
         assert column.unit == (u.mag / u.kpc if name.startswith("density") else u.mag)
-    np.testing.assert_array_equal(profiles["SAMPLES"].value, sure.cumulative_samples[place])
+    np.testing.assert_array_equal(profiles["SAMPLES"].value, sure.samples[place])
     with fits.open(path, checksum=True) as hdus:
         header = hdus["SKY"].header
         assert [header[key] for key in ("PIXTYPE", "ORDERING", "COORDSYS", "INDXSCHM")] == [

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from extmap_tf.map.volume import ExtinctionMap
 
 WEST = SightlineGrid(357.0, 359.0, -1.0, 1.0, 0.5, 0.5)
 EAST = SightlineGrid(1.0, 3.0, -0.5, 1.5, 0.5, 0.5)
-LAYERS = ("cumulative", "density_std", "cumulative_percentiles", "density_mean", "reliable_distance_kpc")
+LAYERS = ("extinction", "density_std", "extinction_percentiles", "density_mean", "reliable_distance_kpc")
 
 
 def test_neighbours_stand_side_by_side_across_l_0(make_sure_map):
@@ -36,18 +38,18 @@ def test_neighbours_stand_side_by_side_across_l_0(make_sure_map):
 def test_overlapping_maps_count_by_inverse_variance(make_sure_map):
     one, two = make_sure_map(), make_sure_map(seed=2, scale=2.0)
     both = merge_maps([one, two], ["one", "two"])
-    a, b = one.cumulative_std[3, 3], two.cumulative_std[3, 3]
+    a, b = one.extinction_std[3, 3], two.extinction_std[3, 3]
     w = b**2 / (a**2 + b**2)
-    mean = w * one.cumulative_mean[3, 3] + (1 - w) * two.cumulative_mean[3, 3]
-    np.testing.assert_allclose(both.cumulative_mean[3, 3], np.maximum.accumulate(mean), rtol=1e-5)
-    difference = one.cumulative_mean[3, 3] - two.cumulative_mean[3, 3]
+    mean = w * one.extinction_mean[3, 3] + (1 - w) * two.extinction_mean[3, 3]
+    np.testing.assert_allclose(both.extinction_mean[3, 3], np.maximum.accumulate(mean), rtol=1e-5)
+    difference = one.extinction_mean[3, 3] - two.extinction_mean[3, 3]
     variance = w * a**2 + (1 - w) * b**2 + w * (1 - w) * difference**2
-    np.testing.assert_allclose(both.cumulative_std[3, 3], np.sqrt(variance), rtol=1e-4)
+    np.testing.assert_allclose(both.extinction_std[3, 3], np.sqrt(variance), rtol=1e-4)
     apart = merge_maps([one, two], ["one", "two"], independent=True)
-    np.testing.assert_allclose(apart.cumulative_std[3, 3], 1 / np.sqrt(a**-2.0 + b**-2.0), rtol=1e-4)
-    assert (np.diff(both.cumulative[both.has_profile]) >= 0).all()
-    assert (np.diff(both.cumulative_percentiles[both.has_profile], axis=-1) >= 0).all()
-    assert (np.diff(both.cumulative_percentiles[both.has_profile], axis=-2) >= -1e-5).all()
+    np.testing.assert_allclose(apart.extinction_std[3, 3], 1 / np.sqrt(a**-2.0 + b**-2.0), rtol=1e-4)
+    assert (np.diff(both.extinction[both.has_profile]) >= 0).all()
+    assert (np.diff(both.extinction_percentiles[both.has_profile], axis=-1) >= 0).all()
+    assert (np.diff(both.extinction_percentiles[both.has_profile], axis=-2) >= -1e-5).all()
 
 
 def test_a_map_merged_with_itself_is_itself(sure):
@@ -64,11 +66,16 @@ def test_a_map_merged_with_itself_is_itself(sure):
 def test_a_doubtful_profile_does_not_count_beside_a_sure_one(make_sure_map):
     one = make_sure_map()
     sound = make_sure_map(seed=3)
-    clean = ExtinctionMap._held(sound._about, {**sound._layers, "flag": sound.flag & np.uint8(7)})
+    clean = ExtinctionMap(
+        sound.header,
+        dataclasses.replace(sound.profiles, flag=np.zeros(sound.grid.shape, int)),
+        sound.coverage,
+        sound.n_stars,
+    )
     both = merge_maps([one, clean], ["one", "clean"])
     assert one.flag[2, 3] == Flag.ODD_COLORS
     assert both.flag[2, 3] == 0
-    np.testing.assert_allclose(both.cumulative[2, 3], clean.cumulative[2, 3], rtol=1e-5)
+    np.testing.assert_allclose(both.extinction[2, 3], clean.extinction[2, 3], rtol=1e-5)
 
 
 def test_maps_that_do_not_go_together_are_named_with_what_differs(make_sure_map, make_map):

@@ -14,7 +14,7 @@ from extmap_tf.cli import main
 from extmap_tf.compare.clouds import find_all_clouds, find_clouds
 from extmap_tf.compare.maps import compare
 from extmap_tf.errors import ConfigError, DataError, MismatchError
-from extmap_tf.estimate import Distribution, Flag
+from extmap_tf.estimate import Flag, ProfileEstimate
 from extmap_tf.evaluation.fingers import fingers_of_god
 from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.figures import comparison as compare_figures
@@ -26,6 +26,7 @@ from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
 from extmap_tf.map.dustmaps_query import ExtmapQuery
+from extmap_tf.map.header import MapHeader
 from extmap_tf.map.healpix import pixels_of, write_hdf5, write_healpix
 from extmap_tf.map.merge import merge_maps
 from extmap_tf.map.volume import ExtinctionMap
@@ -43,21 +44,12 @@ def make(make_sure_map, make_provenance):
     def made(grid=CAP, seed=1, samples=True, **others):
         # The same random numbers as on a row of squares, and of these the layers alone.
         row = make_sure_map(SightlineGrid(0.0, grid.n_sightlines - 1.0, 0.0, 2.0, 1.0, 1.0), DISTANCE, seed)
-        n_stars, outlier = row.n_stars[0].copy(), np.zeros(grid.shape, int)
-        n_stars[EMPTY], outlier[ODD] = 0, 4
-        layers = {
-            spec.name: getattr(row, spec.name)[0]
-            for spec in dataclasses.fields(Distribution)
-            if spec.name not in ("density_samples", "percentiles")
-        }
-        if samples:
-            profiles = np.diff(row.cumulative_samples[0], axis=-1, prepend=0.0) / DISTANCE.step_kpc
-            layers["density_samples"] = profiles[:, :8]
-        about = (np.ones(grid.shape), n_stars, make_provenance(**others))
-        distribution = Distribution(**layers)
-        return ExtinctionMap(
-            grid, DISTANCE, row.density[0], *about, distribution=distribution, outlier=outlier
-        )
+        n_stars, flag = row.n_stars[0].copy(), np.zeros(grid.shape, int)
+        n_stars[EMPTY], flag[ODD] = 0, Flag.ODD_COLORS
+        kept = row.samples[0][:, :8] if samples else None
+        profiles = dataclasses.replace(row.profiles[0], flag=flag, samples=kept)
+        header = MapHeader(grid, DISTANCE, make_provenance(**others))
+        return ExtinctionMap(header, profiles, np.ones(grid.shape), n_stars)
 
     return made
 
@@ -110,8 +102,8 @@ def test_nearest_values_equal_a_brute_force_loop(make, grid):
         assert flags[i] == expected
         edges = DISTANCE.edges_kpc
         for found, profile in (
-            (cumulative, volume.cumulative[index]),
-            (high, volume.cumulative_percentiles[index, 6]),
+            (cumulative, volume.extinction[index]),
+            (high, volume.extinction_percentiles[index, 6]),
         ):
             at = np.interp(d_kpc[i], edges, np.append(0.0, profile))
             np.testing.assert_allclose(found[i].value, at, rtol=1e-5, atol=1e-6)
@@ -137,7 +129,7 @@ def test_linear_values_lie_between_and_are_exact_at_the_centres(cap):
         by_hand = 0.0
         for index, weight in corners:
             if weight[0] > 0:
-                profile = np.append(0.0, cap.cumulative[index[0]])
+                profile = np.append(0.0, cap.extinction[index[0]])
                 by_hand += weight[0] * np.interp(d_kpc[i], DISTANCE.edges_kpc, profile)
         np.testing.assert_allclose(values[i].value, by_hand, rtol=1e-4, atol=1e-6)
 
@@ -164,8 +156,8 @@ def test_a_map_comes_back_from_its_file_lazily(cap, cap_file, tmp_path):
     for name, layer in cap._layers.items():
         np.testing.assert_array_equal(getattr(again, name), layer, err_msg=name)
         assert not getattr(again, name).flags.writeable
-    assert not again.cumulative_percentiles.flags.owndata
-    base = again.cumulative_percentiles
+    assert not again.extinction_percentiles.flags.owndata
+    base = again.extinction_percentiles
     while isinstance(base, np.ndarray):
         base = base.base
     assert type(base).__name__ == "mmap"
@@ -179,7 +171,7 @@ def test_the_file_is_a_table_that_other_programs_read(cap, cap_file):
     healpy = pytest.importorskip("healpy")
     sky = Table.read(cap_file, hdu="SKY")
     np.testing.assert_array_equal(sky["PIXEL"], cap.grid.pixels)
-    np.testing.assert_array_equal(sky["EXTINCTION"], cap.cumulative[:, -1])
+    np.testing.assert_array_equal(sky["EXTINCTION"], cap.extinction[:, -1])
     assert sky["EXTINCTION"].unit == u.mag
     profiles = Table.read(cap_file, hdu="PROFILES")
     np.testing.assert_array_equal(profiles["DENSITY_PERCENTILES"], cap.density_percentiles)
@@ -187,7 +179,7 @@ def test_the_file_is_a_table_that_other_programs_read(cap, cap_file):
         assert [hdu.name for hdu in hdus[1:]] == ["SKY", "PROFILES", "DISTANCES"]
         header = hdus["SKY"].header
         stated = {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "NSIDE": 32, "COORDSYS": "G"}
-        stated |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "BIT32": "ODD_COLORS", "EXTMAPV": 3}
+        stated |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "BIT32": "ODD_COLORS", "EXTMAPV": 4}
         assert {key: header[key] for key in stated} == stated
         assert (header["SKYNSIDE"], header["NREGIONS"], header["R1B"], header["R1RAD"]) == (32, 1, 90.0, 6.0)
         assert header["CONFDIG"] == cap.provenance.config_digest
@@ -223,7 +215,7 @@ def test_damaged_files_are_refused_in_one_line(cap_file, tmp_path):
         (lambda hdus: hdus[0].header.__setitem__("SKYNSIDE", 64), "PIXEL must be .* by its grids"),
         (lambda hdus: hdus[0].header.__setitem__("SKYNSIDE", 33), "nside must be a power of two"),
         (lambda hdus: hdus["PROFILES"].columns.del_col("DENSITY"), "PROFILES has no column DENSITY"),
-        (lambda hdus: hdus[0].header.__setitem__("EXTMAPV", 4), "update extmap_tf"),
+        (lambda hdus: hdus[0].header.__setitem__("EXTMAPV", 5), "update extmap_tf"),
     ):
         with fits.open(cap_file) as hdus:
             edit(hdus)
@@ -235,8 +227,9 @@ def test_a_truth_has_no_distribution_and_comes_back(make_map, tmp_path):
     grid = HealpixGrid(8)
     rng = np.random.default_rng(1)
     flat = make_map(kind="truth", holes=False)
-    about = (np.ones(grid.shape), np.zeros(grid.shape, int), flat.provenance)
-    made = ExtinctionMap(grid, DISTANCE, rng.gamma(0.5, 0.4, (*grid.shape, 12)), *about)
+    profiles = ProfileEstimate.of_density(rng.gamma(0.5, 0.4, (*grid.shape, 12)), DISTANCE.step_kpc)
+    header = MapHeader(grid, DISTANCE, flat.provenance)
+    made = ExtinctionMap(header, profiles, np.ones(grid.shape), np.zeros(grid.shape, int))
     made.write(tmp_path / "truth.fits")
     again = ExtinctionMap.read(tmp_path / "truth.fits", verify=True)
     assert again.grid == grid
@@ -262,10 +255,10 @@ def test_merged_maps_have_the_sightlines_of_both(make):
     shared = np.intersect1d(one.grid.pixels, other.grid.pixels)
     assert shared.size
     i, j, k = (np.searchsorted(volume.grid.pixels, shared[-1]) for volume in (one, other, both))
-    a, b = one.cumulative_std[i], other.cumulative_std[j]
+    a, b = one.extinction_std[i], other.extinction_std[j]
     w = b**2 / (a**2 + b**2)
-    mean = w * one.cumulative_mean[i] + (1 - w) * other.cumulative_mean[j]
-    np.testing.assert_allclose(both.cumulative_mean[k], np.maximum.accumulate(mean), rtol=1e-4)
+    mean = w * one.extinction_mean[i] + (1 - w) * other.extinction_mean[j]
+    np.testing.assert_allclose(both.extinction_mean[k], np.maximum.accumulate(mean), rtol=1e-4)
 
 
 def test_maps_of_other_grids_do_not_go_together(make, sure):
@@ -332,8 +325,9 @@ def test_the_view_from_above_is_of_what_is_near_the_plane(cap, make, make_proven
     # A density that is the longitude tells where it is drawn.
     l_deg, _ = PLANE.centers_deg()
     density = np.repeat((l_deg + 10.0)[:, None] % 360.0, 12, axis=1)
-    about = (np.ones(PLANE.shape), np.ones(PLANE.shape, int), make_provenance())
-    volume = ExtinctionMap(PLANE, DISTANCE, density, *about)
+    profiles = ProfileEstimate.of_density(density, DISTANCE.step_kpc)
+    header = MapHeader(PLANE, DISTANCE, make_provenance())
+    volume = ExtinctionMap(header, profiles, np.ones(PLANE.shape), np.ones(PLANE.shape, int))
     edges, _ = figures._columns(PLANE)
     mean = figures._plane_mean(volume, None, None)
     known = np.isfinite(mean[:, 0])
@@ -356,7 +350,7 @@ def test_cuts_and_views_of_the_sky_show_each_pixel_where_it_is(make):
     x, y = projection_of(*PLANE.centers_deg()).to_plane(*PLANE.centers_deg())
     row = ((y - low) / (high - low) * data.shape[0]).astype(int)
     column = ((x - left) / (right - left) * data.shape[1]).astype(int)
-    np.testing.assert_allclose(data[row, column], plane.cumulative[:, -1], rtol=1e-6)
+    np.testing.assert_allclose(data[row, column], plane.extinction[:, -1], rtol=1e-6)
 
 
 def test_commands_answer_for_a_position_and_say_what_they_leave_out(cap_file, tmp_path, capsys):

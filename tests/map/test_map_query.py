@@ -106,14 +106,14 @@ def test_linear_values_equal_a_brute_force_loop(some_map):
 def test_linear_on_the_sky_is_exact_at_the_centres(some_map):
     l_deg, b_deg = some_map.grid.centers_deg()
     found = some_map.query_gal(l_deg, b_deg, sky="linear").value
-    np.testing.assert_array_equal(found, some_map.cumulative.reshape(found.shape))
+    np.testing.assert_array_equal(found, some_map.extinction.reshape(found.shape))
 
 
 def test_cumulative_is_exact_at_edges_and_linear_between(volume):
     edges = volume.distance.edges_kpc
     at_edges = volume.query_gal(258.5, 0.5, edges).value
     assert at_edges[0] == 0.0
-    np.testing.assert_allclose(at_edges[1:], volume.cumulative[3, 3], rtol=1e-6)
+    np.testing.assert_allclose(at_edges[1:], volume.extinction[3, 3], rtol=1e-6)
     halfway = volume.query_gal(258.5, 0.5, 0.5 * (edges[1:] + edges[:-1])).value
     np.testing.assert_allclose(halfway, 0.5 * (at_edges[1:] + at_edges[:-1]), rtol=1e-5)
 
@@ -127,7 +127,7 @@ def test_the_last_distance_still_belongs_to_the_map(volume):
     last = volume.distance.max_kpc
     cumulative, flag = volume.query_gal(258.5, 0.5, last, return_flags=True)
     assert flag == 0
-    np.testing.assert_allclose(cumulative.value, volume.cumulative[3, 3, -1], rtol=1e-6)
+    np.testing.assert_allclose(cumulative.value, volume.extinction[3, 3, -1], rtol=1e-6)
     assert volume.query_gal(258.5, 0.5, last, quantity="density").value == volume.density[3, 3, -1]
 
 
@@ -135,12 +135,12 @@ def test_the_last_distance_still_belongs_to_the_map(volume):
 def test_beyond_the_last_distance_is_a_flagged_lower_limit(volume, far_kpc):
     cumulative, flag = volume.query_gal(258.5, 0.5, far_kpc, return_flags=True)
     assert flag == Flag.BEYOND_LAST_DISTANCE
-    np.testing.assert_allclose(cumulative.value, volume.cumulative[3, 3, -1], rtol=1e-6)
+    np.testing.assert_allclose(cumulative.value, volume.extinction[3, 3, -1], rtol=1e-6)
     assert np.isnan(volume.query_gal(258.5, 0.5, far_kpc, quantity="density"))
 
 
 @pytest.mark.parametrize("sky", ["nearest", "linear"])
-@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+@pytest.mark.parametrize("quantity", ["extinction", "density"])
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3), (0,)])
 def test_shapes_follow_the_one_rule(volume, shape, sky, quantity):
     l_deg, b_deg = np.full(shape, 258.5), np.full(shape, 0.5)
@@ -151,7 +151,7 @@ def test_shapes_follow_the_one_rule(volume, shape, sky, quantity):
         found, flags = volume.query(coords, quantity=quantity, sky=sky, return_flags=True)
         assert found.shape == shape + tail
         assert flags.shape == shape
-        assert found.unit == (u.mag if quantity == "cumulative" else u.mag / u.kpc)
+        assert found.unit == (u.mag if quantity == "extinction" else u.mag / u.kpc)
         assert found.dtype == np.float32
 
 
@@ -180,7 +180,7 @@ def test_frames_and_cartesian_positions_are_taken(volume):
 
 def test_position_without_distance_keeps_the_profile_in_other_frames(volume):
     place = SkyCoord(258.6 * u.deg, 0.4 * u.deg, frame="galactic").icrs
-    np.testing.assert_array_equal(volume.query(place).value, volume.cumulative[3, 3])
+    np.testing.assert_array_equal(volume.query(place).value, volume.extinction[3, 3])
     np.testing.assert_array_equal(volume.query(place, quantity="density").value, volume.density[3, 3])
 
 
@@ -195,7 +195,7 @@ def test_longitude_may_be_given_in_any_turn(volume):
     assert volume.query_gal(258.5 - 360.0, 0.5, 0.5) == volume.query_gal(258.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+@pytest.mark.parametrize("quantity", ["extinction", "density"])
 def test_own_bands_follow_the_ratio_in_the_file(volume, quantity):
     def ask(band):
         return volume.query_gal(258.5, 0.5, 0.5, band=band, quantity=quantity)
@@ -238,7 +238,7 @@ def test_unknown_choices_name_what_there_is(volume):
         ({"law": "Nobody", "band": "V"}, "no extinction law 'Nobody'"),
         ({"law": 3.1, "band": "V"}, "law must be the name"),
         ({"law": "F19", "band": "W2"}, "does not cover 4.603 um"),
-        ({"quantity": "total"}, "cumulative, density"),
+        ({"quantity": "total"}, "extinction, density"),
         ({"mode": "mode"}, "median, mean, std, percentile"),
         ({"sky": "cubic"}, "nearest, linear"),
         ({"percentile": 50}, "percentile goes with mode 'percentile'"),
@@ -258,7 +258,7 @@ def test_a_map_without_distribution_says_so(volume):
             volume.query_gal(258.5, 0.5, 0.5, **how)
 
 
-@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+@pytest.mark.parametrize("quantity", ["extinction", "density"])
 def test_modes_read_their_own_layers(sure, quantity):
     for mode in ("mean", "std"):
         found = sure.query_gal(258.5, 0.5, mode=mode, quantity=quantity).value
@@ -271,9 +271,9 @@ def test_modes_read_their_own_layers(sure, quantity):
 
 def test_the_median_density_is_not_the_slope_of_the_median(sure):
     """Why both are stored: each statistic is taken at each distance by itself."""
-    slope = np.diff(sure.cumulative[3, 3], prepend=0) / sure.distance.step_kpc
+    slope = np.diff(sure.extinction[3, 3], prepend=0) / sure.distance.step_kpc
     assert np.abs(slope / sure.density[3, 3] - 1).max() > 0.02
-    assert (np.diff(sure.cumulative_percentiles[3, 3], axis=-1) >= 0).all()
+    assert (np.diff(sure.extinction_percentiles[3, 3], axis=-1) >= 0).all()
 
 
 def test_percentiles_between_the_stored_ones_follow_the_normal_quantile(sure):
@@ -291,14 +291,14 @@ def test_percentiles_between_the_stored_ones_follow_the_normal_quantile(sure):
             ask(outside)
 
 
-@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+@pytest.mark.parametrize("quantity", ["extinction", "density"])
 def test_samples_are_whole_profiles(sure, quantity):
-    samples = sure.cumulative_samples[3, 3]
-    expected = samples if quantity == "cumulative" else np.diff(samples, prepend=0) / sure.distance.step_kpc
+    samples = sure.samples[3, 3]
+    expected = samples if quantity == "extinction" else np.diff(samples, prepend=0) / sure.distance.step_kpc
     found = sure.query_gal(258.5, 0.5, mode="samples", quantity=quantity).value
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     at = sure.query_gal(258.5, 0.5, [0.35, 1.2], mode="samples", quantity=quantity).value
-    inside = 0.5 * (samples[:, 2] + samples[:, 3]) if quantity == "cumulative" else expected[:, 3]
+    inside = 0.5 * (samples[:, 2] + samples[:, 3]) if quantity == "extinction" else expected[:, 3]
     np.testing.assert_allclose(at, np.stack([inside, expected[:, 11]]), rtol=1e-4, atol=1e-5)
 
 
@@ -311,12 +311,12 @@ def test_a_random_sample_is_one_profile_a_sightline_and_depends_on_the_seed(sure
         ask(0), sure.query_gal(258.5, [0.5, 1.0], mode="random_sample", sky=sky).value
     )
     profile = ask(5)
-    assert (np.abs(sure.cumulative_samples[3, 3] - profile[0]).max(axis=1) == 0).sum() == 1
+    assert (np.abs(sure.samples[3, 3] - profile[0]).max(axis=1) == 0).sum() == 1
     np.testing.assert_allclose(ask(5, 0.7), profile[:, 6], rtol=1e-6)
     assert any((ask(seed) != profile).any() for seed in range(6, 12))
 
 
-@pytest.mark.parametrize("quantity", ["cumulative", "density"])
+@pytest.mark.parametrize("quantity", ["extinction", "density"])
 @pytest.mark.parametrize("sky", ["nearest", "linear"])
 def test_shapes_of_percentiles_and_samples_follow_the_rule(sure, quantity, sky):
     for how, axis in (
@@ -404,7 +404,7 @@ def test_file_and_memory_answer_alike(volume, tmp_path):
     opened = ExtinctionMap.read(tmp_path / "map.fits")
     l_deg, b_deg, d_kpc = positions(volume, 200)
     for sky in ("nearest", "linear"):
-        for quantity in ("cumulative", "density"):
+        for quantity in ("extinction", "density"):
             for d in (None, d_kpc):
                 first = volume.query_gal(l_deg, b_deg, d, quantity=quantity, sky=sky)
                 second = opened.query_gal(l_deg, b_deg, d, quantity=quantity, sky=sky)
@@ -413,7 +413,7 @@ def test_file_and_memory_answer_alike(volume, tmp_path):
 
 def test_profiles_at_common_distances_equal_queries(volume):
     distances_kpc = np.array([0.0, 0.05, 0.3, 1.17, 1.2])
-    found = profiles_at(volume.cumulative, volume.distance, distances_kpc)
+    found = profiles_at(volume.extinction, volume.distance, distances_kpc)
     expected = volume.query_gal(258.5, 0.5, distances_kpc).value
     np.testing.assert_allclose(found[3, 3], expected, rtol=1e-6)
 
@@ -432,5 +432,5 @@ def test_a_nearest_query_costs_little_more_than_numpy_picking_the_values(make_ma
             times.append(time.process_time() - start)
         return min(times)
 
-    picking = fastest(lambda: sector.cumulative[index])
+    picking = fastest(lambda: sector.extinction[index])
     assert fastest(lambda: sector.query_gal(l_deg, b_deg, d_kpc)) < 60 * picking

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.errors import DataError, MismatchError
-from extmap_tf.estimate import PERCENTILES
+from extmap_tf.estimate import PERCENTILES, Flag
 from extmap_tf.evaluation.models import evaluate_model
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.distribution import summarize
@@ -37,14 +37,15 @@ def test_the_saved_model_equals_the_keras_model(trained, scorer, batch):
     expected = summarize(model(inputs), 0.1)
     found = scorer.score_counts(**inputs)
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_examples_give_what_their_counts_give(scorer, batch, mock_records):
     records = Records.open(mock_records)
     serialized = list(serialized_examples(records.shard_paths("test")).as_numpy_iterator())
     inputs, _ = batch
-    found, expected = scorer.score_examples(serialized), scorer.score_counts(**inputs)
+    found = scorer.score_examples(serialized).arrays()
+    expected = scorer.score_counts(**inputs).arrays()
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
@@ -52,35 +53,35 @@ def test_examples_give_what_their_counts_give(scorer, batch, mock_records):
 
 def test_an_answer_does_not_depend_on_its_batch(scorer, batch):
     inputs, _ = batch
-    whole = scorer.score_counts(**inputs)
-    one = scorer.score_counts(**{name: value[5:6] for name, value in inputs.items()})
+    whole = scorer.score_counts(**inputs).arrays()
+    one = scorer.score_counts(**{name: value[5:6] for name, value in inputs.items()}).arrays()
     for name in whole:
         np.testing.assert_allclose(one[name][0], whole[name][5], rtol=1e-4, atol=1e-5, err_msg=name)
     none = scorer.score_counts(**{name: value[:0] for name, value in inputs.items()})
-    assert {len(value) for value in none.values()} == {0}
+    assert none.shape == (0,)
 
 
 def test_a_position_outside_the_models_region_is_flagged(scorer, batch):
     inputs = {name: value[:3] for name, value in batch[0].items()}
-    inside = scorer.score_counts(**inputs)["outlier"]
-    assert not (inside & 8).any()
+    inside = scorer.score_counts(**inputs).flag
+    assert not (inside & Flag.ODD_PLACE).any()
     for change in ({"l_deg": [284.0, 270.0, 300.0]}, {"b_deg": [-1.0, 2.0, -3.0]}):
-        found = scorer.score_counts(**(inputs | {k: np.float32(v) for k, v in change.items()}))["outlier"]
-        assert (found & 8).tolist() == [0, 8, 8]
+        found = scorer.score_counts(**(inputs | {k: np.float32(v) for k, v in change.items()})).flag
+        assert (found & Flag.ODD_PLACE).tolist() == [0, 64, 64]
 
 
 def test_strange_diagrams_are_flagged_and_training_ones_are_not(scorer, mock_records):
     batches = evaluation_dataset(Records.open(mock_records), "train")
     inputs = {name: value.numpy() for name, value in next(iter(batches))[0].items()}
-    assert np.mean(scorer.score_counts(**inputs)["outlier"] > 0) < 0.03
-    assert (scorer.score_counts(**(inputs | {"counts": 0 * inputs["counts"]}))["outlier"] & 1).all()
+    assert np.mean(scorer.score_counts(**inputs).flag > 0) < 0.03
+    assert (scorer.score_counts(**(inputs | {"counts": 0 * inputs["counts"]})).flag & Flag.FEW_STARS).all()
     # Dust takes most stars of some fields away: thirty times as many of those are still not too many.
-    more = scorer.score_counts(**(inputs | {"counts": 30 * inputs["counts"]}))["outlier"]
+    more = scorer.score_counts(**(inputs | {"counts": 30 * inputs["counts"]})).flag
     assert (more > 0).all()
-    assert np.mean((more & 2) > 0) > 0.9
+    assert np.mean((more & Flag.ODD_STAR_COUNT) > 0) > 0.9
     moved = np.roll(inputs["counts"], 25, axis=2)
-    moved = scorer.score_counts(**(inputs | {"counts": moved}))["outlier"]
-    assert np.mean((moved & 4) > 0) > 0.9
+    moved = scorer.score_counts(**(inputs | {"counts": moved})).flag
+    assert np.mean((moved & Flag.ODD_COLORS) > 0) > 0.9
 
 
 def test_samples_are_seeded_and_follow_the_percentiles(saved_model, scorer, batch):
@@ -96,7 +97,7 @@ def test_samples_are_seeded_and_follow_the_percentiles(saved_model, scorer, batc
     assert (draw(slice(None), 2) != first).any()
     summary = scorer.score_counts(**inputs)
     cumulative = np.cumsum(first, axis=-1) * 0.1
-    p16, p84 = (summary["extinction_percentiles"][:, PERCENTILES.index(p)] for p in (16.0, 84.0))
+    p16, p84 = (summary.extinction_percentiles[:, PERCENTILES.index(p)] for p in (16.0, 84.0))
     inside = (cumulative >= p16[:, None]) & (cumulative <= p84[:, None])
     assert inside.mean() == pytest.approx(0.68, abs=0.06)
 
@@ -106,10 +107,10 @@ def test_the_published_network_is_served_with_its_spread_unknown(mock_records, t
     config = records.manifest.config.replace(**{"network.preset": "cornu2022", "training.epochs": 1})
     train(records, config, tmp_path / "t", echo=lambda line: None)
     found = Scorer(export(tmp_path / "t", tmp_path / "s")).score_counts(**batch[0])
-    assert np.isfinite(found["extinction_median"]).all()
-    assert np.isnan(found["extinction_std"]).all()
-    assert np.isnan(found["density_percentiles"][:, 0]).all()
-    assert (found["reliable_distance_kpc"] == 0).all()
+    assert np.isfinite(found.extinction_median).all()
+    assert np.isnan(found.extinction_std).all()
+    assert np.isnan(found.density_percentiles[:, 0]).all()
+    assert (found.reliable_distance_kpc == 0).all()
 
 
 def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer, batch, tmp_path):
@@ -127,8 +128,7 @@ def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer,
     paths = [str(saved_model / "1"), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     subprocess.run([sys.executable, "-c", code, *paths], check=True, stderr=subprocess.DEVNULL, cwd=tmp_path)
     out = np.load(tmp_path / "out.npz")
-    found = scorer.score_counts(**inputs)
-    for name, value in found.items():
+    for name, value in scorer.score_counts(**inputs).arrays().items():
         np.testing.assert_array_equal(out[name], value, err_msg=name)
     config = ModelCard.from_json(
         (saved_model / "1" / "assets.extra" / "model.json").read_text(), "card"
@@ -145,7 +145,7 @@ def test_half_the_size_gives_nearly_the_same_answers(trained, scorer, batch, sav
         return sum(path.stat().st_size for path in (folder / "variables").iterdir())
 
     assert size(version) < 0.7 * size(saved_model / "1")
-    found, expected = Scorer(version).score_counts(**batch[0]), scorer.score_counts(**batch[0])
+    found, expected = (one.score_counts(**batch[0]).arrays() for one in (Scorer(version), scorer))
     for name in ("extinction_median", "extinction_std"):
         np.testing.assert_allclose(found[name], expected[name], rtol=0.01, atol=1e-3, err_msg=name)
 
@@ -170,7 +170,7 @@ def test_a_mixed_precision_model_is_served_in_float32(trained, tmp_path, batch):
         (tmp_path / "t" / name).write_bytes((trained / name).read_bytes())
     dataclasses.replace(card, config=config).write(tmp_path / "t")
     version = export(tmp_path / "t", tmp_path / "saved")
-    served = Scorer(version).score_counts(**batch[0])["extinction_mean"]
+    served = Scorer(version).score_counts(**batch[0]).extinction_mean
     expected = summarize(model(batch[0]), 0.1)["extinction_mean"]
     np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-6)
 
@@ -179,7 +179,7 @@ def test_evaluation_is_that_of_the_scored_profiles(saved_model, scorer, batch, m
     inputs, density = batch
     evaluation = evaluate_model(saved_model, Records.open(mock_records))
     step_kpc = tiny_config.distance.step_kpc
-    error = scorer.score_counts(**inputs)["extinction_median"] - np.cumsum(density, axis=1) * step_kpc
+    error = scorer.score_counts(**inputs).extinction_median - np.cumsum(density, axis=1) * step_kpc
     by_distance = {row.distance_kpc: row for row in evaluation.overall}
     assert by_distance[2.0].n == len(density)
     assert by_distance[2.0].mean_absolute_error_mag == pytest.approx(np.abs(error[:, 19]).mean(), rel=1e-4)

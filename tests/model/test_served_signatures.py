@@ -19,7 +19,7 @@ from extmap_tf.records.example import parse_examples, parse_readable_examples
 from extmap_tf.records.manifest import Records
 from extmap_tf.serving import ModelClient
 
-FEW_STARS, ODD_PLACE = 1, 8
+FEW_STARS, ODD_PLACE = 8, 64
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_inputs_and_outputs_have_names_and_fixed_types(signatures):
     assert set(outputs["examples"]) == common
     assert set(outputs["magnitudes"]) == common | {"n_stars", "n_outside"}
     assert set(outputs["magnitudes_padded"]) == common | {"n_stars", "n_outside"}
-    integers = {"outlier", "n_ignored", "n_stars", "n_outside"}
+    integers = {"flag", "n_ignored", "n_stars", "n_outside"}
     for name, spec in outputs["magnitudes"].items():
         assert spec.dtype == (tf.int32 if name in integers else tf.float32), name
 
@@ -140,7 +140,7 @@ def test_what_is_no_star_is_ignored_and_counted_in_its_row(ask, images, tiny_con
     dirty = asked(blue, red)
     assert dirty["n_ignored"].tolist() == [0, 3, 0]
     assert dirty["n_outside"].tolist() == [0, 1, 0]
-    for name in ("n_stars", "extinction_median", "outlier"):
+    for name in ("n_stars", "extinction_median", "flag"):
         np.testing.assert_array_equal(dirty[name], clean[name])
 
 
@@ -153,8 +153,8 @@ def test_a_sightline_without_stars_and_one_with_ten_million_are_answered_and_fla
     found = ask("magnitudes", blue_mag=blue, red_mag=red, row_splits=np.array([0, 0, n]), **place)
     assert found["n_stars"].tolist() == [0, int(stars_to_cmd(blue, red, tiny_config.cmd).sum())]
     assert np.isfinite(found["extinction_median"]).all()
-    assert found["outlier"][0] & FEW_STARS
-    assert found["outlier"][1] > 0
+    assert found["flag"][0] & FEW_STARS
+    assert found["flag"][1] > 0
 
 
 def test_counts_that_are_none_are_taken_as_zero_and_told_row_by_row(ask, images):
@@ -166,7 +166,7 @@ def test_counts_that_are_none_are_taken_as_zero_and_told_row_by_row(ask, images)
     found = ask("serving_default", **(images | {"counts": counts}))
     assert found["n_ignored"].tolist() == [0, 1, 64 * 64, 1, 0, 0]
     assert np.isfinite(found["extinction_percentiles"]).all()
-    assert found["outlier"][2] & FEW_STARS
+    assert found["flag"][2] & FEW_STARS
     assert_same(found, clean, rows=[0, 4, 5])
     zeroed = np.where(np.isfinite(counts) & (counts > 0), counts, 0).astype(np.float32)
     again = ask("serving_default", **(images | {"counts": zeroed}))
@@ -177,7 +177,7 @@ def test_longitudes_may_be_in_any_turn(ask, images):
     expected = ask("serving_default", **images)
     for turn in (-720.0, -360.0, 360.0):
         found = ask("serving_default", **(images | {"l_deg": images["l_deg"] + np.float32(turn)}))
-        np.testing.assert_array_equal(found["outlier"], expected["outlier"])
+        np.testing.assert_array_equal(found["flag"], expected["flag"])
         # 32-bit longitudes lose digits with every turn.
         np.testing.assert_allclose(
             found["extinction_median"], expected["extinction_median"], rtol=0.01, atol=1e-3
@@ -190,7 +190,7 @@ def test_a_place_that_is_no_number_is_flagged_in_its_row_alone(ask, images, name
     place = images[name].copy()
     place[:2] = np.nan, np.inf
     found = ask("serving_default", **(images | {name: place}))
-    assert (found["outlier"][:2] & ODD_PLACE).all()
+    assert (found["flag"][:2] & ODD_PLACE).all()
     assert np.isnan(found["extinction_median"][:2]).all()
     assert (found["reliable_distance_kpc"][:2] == 0).all()
     assert_same(found, clean, rows=slice(2, None))
@@ -209,7 +209,7 @@ def test_a_place_that_is_no_number_is_flagged_in_its_row_alone(ask, images, name
 def test_wrong_types_shapes_and_numbers_of_rows_are_clear_errors(ask, images, change, message):
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError), match=message):
         ask("serving_default", **(images | change))
-    assert len(ask("serving_default", **images)["outlier"]) == 6
+    assert len(ask("serving_default", **images)["flag"]) == 6
 
 
 @pytest.fixture(scope="module")
@@ -257,14 +257,14 @@ def test_records_that_cannot_be_read_are_told_in_their_rows_alone(ask, known, re
     for name in clean:
         np.testing.assert_array_equal(found[name][[0, -1]], clean[name][[0, -1]], err_msg=name)
     for i, name in enumerate(wrong, start=1):
-        assert found["outlier"][i] & ODD_PLACE, name
+        assert found["flag"][i] & ODD_PLACE, name
         assert found["n_ignored"][i] == 64 * 64, name
         assert found["reliable_distance_kpc"][i] == 0, name
         for output in ("density_median", "density_percentiles", "extinction_mean", "extinction_std"):
             assert np.isnan(found[output][i]).all(), (name, output)
     alone = ask("examples", examples=[b"junk"])
     assert np.isnan(alone["extinction_median"]).all()
-    assert len(ask("examples", examples=tf.constant([], tf.string))["outlier"]) == 0
+    assert len(ask("examples", examples=tf.constant([], tf.string))["flag"]) == 0
 
 
 def test_whatever_bytes_change_in_a_record_no_other_is_touched(record, tiny_config):
@@ -357,8 +357,8 @@ def test_the_known_answer_is_shipped_and_in_the_metadata(ask, known, tiny_config
     found = ask("serving_default", **known.inputs)
     assert known.largest_difference(found)[0] < 0.1
     assert (known.largest_difference(found | {"extinction_median": found["extinction_mean"]})[0]) > 1
-    found.pop("outlier")
-    assert known.largest_difference(found) == (np.inf, "outlier")
+    found.pop("flag")
+    assert known.largest_difference(found) == (np.inf, "flag")
 
 
 def test_the_warm_up_asks_every_signature_what_it_answers(saved_model, signatures, ask):

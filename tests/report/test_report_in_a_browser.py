@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from extmap_tf.estimate import Flag
+from extmap_tf.estimate import Flag, ProfileEstimate
 from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.report import write_report
@@ -100,7 +100,7 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     seen = used(path, tmp_path, 258.5, 0.0)
     assert seen["errors"] == []
     first, clicked, slid, density, typed = seen["steps"]
-    i_b, i_l = np.nonzero(sure.cumulative[..., -1] == np.nanmax(sure.cumulative[..., -1]))
+    i_b, i_l = np.nonzero(sure.extinction[..., -1] == np.nanmax(sure.extinction[..., -1]))
     assert f"l = {sure.grid.l_deg[i_l[0]]:g}, b = {sure.grid.b_deg[i_b[0]]:g} deg" in first["told"]
 
     # Sightline (b 2, l 3), whose colours are odd.
@@ -108,20 +108,20 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     assert Flag.ODD_COLORS.meaning in clicked["told"]
     assert f"reliable to {sure.reliable_distance_kpc[2, 3]:.2f} kpc" in clicked["told"]
     curves = {trace["name"]: trace["y"] for trace in clicked["profile"] if trace.get("name")}
-    top = float(np.nanmax(sure.cumulative_percentiles))
-    np.testing.assert_allclose(curves["estimate"], [0, *sure.cumulative[2, 3]], atol=1e-4 * top)
-    np.testing.assert_allclose(curves["truth"], [0, *truth.cumulative[2, 3]], atol=1e-4 * top)
-    high = sure.cumulative_percentiles[2, 3, list(sure.percentiles).index(84.0)]
+    top = float(np.nanmax(sure.extinction_percentiles))
+    np.testing.assert_allclose(curves["estimate"], [0, *sure.extinction[2, 3]], atol=1e-4 * top)
+    np.testing.assert_allclose(curves["truth"], [0, *truth.extinction[2, 3]], atol=1e-4 * top)
+    high = sure.extinction_percentiles[2, 3, list(sure.percentiles).index(84.0)]
     np.testing.assert_allclose(curves["68 %"], [0, *high], atol=1e-4 * top)
     index = 2 * sure.grid.n_l + 3
     np.testing.assert_array_equal(
         np.array(clicked["cmd"], float), np.where(counts[index], counts[index], np.nan)
     )
 
-    np.testing.assert_allclose(np.array(first["sky"], float), sure.cumulative[..., -1], atol=1e-4 * top)
-    np.testing.assert_allclose(np.array(slid["sky"], float), sure.cumulative[..., 3], atol=1e-4 * top)
+    np.testing.assert_allclose(np.array(first["sky"], float), sure.extinction[..., -1], atol=1e-4 * top)
+    np.testing.assert_allclose(np.array(slid["sky"], float), sure.extinction[..., 3], atol=1e-4 * top)
     assert "to 0.4 kpc" in slid["title"]
-    rise = np.diff(sure.cumulative, axis=-1)[..., 2] / sure.distance.step_kpc
+    rise = np.diff(sure.extinction, axis=-1)[..., 2] / sure.distance.step_kpc
     np.testing.assert_allclose(np.array(density["sky"], float), rise, atol=2e-3 * top)
     assert typed["told"].startswith("l = 258, b = 0 deg")
     assert [typed["mark"][name] for name in ("x0", "x1", "y0", "y1")] == [257.75, 258.25, -0.25, 0.25]
@@ -132,8 +132,8 @@ def test_a_true_profile_that_is_missing_is_not_drawn(sure, make_map, tmp_path):
     truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
     density = np.array(truth.density)
     density[2, 3] = np.nan
-    about = (truth.coverage, truth.n_stars, truth.provenance)
-    truth = ExtinctionMap(truth.grid, truth.distance, density, *about)
+    profiles = ProfileEstimate.of_density(density, truth.distance.step_kpc)
+    truth = ExtinctionMap(truth.header, profiles, truth.coverage, truth.n_stars)
     seen = used(write_report(sure, tmp_path / "r.html", truth=truth), tmp_path, 258.5, 0.0)
     assert seen["errors"] == []
     first, clicked = (

@@ -1,0 +1,60 @@
+"""What a map's file says of it before any profile: grids, origin, and what is known of each profile."""
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Self
+
+from extmap_tf.errors import require
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.provenance import Provenance
+
+# The least coverage of a field that gets an estimate, where nothing else is said.
+MIN_COVERAGE = 0.5
+
+
+@dataclass(frozen=True)
+class MapHeader:
+    """All of a map but its layers.
+
+    Parameters
+    ----------
+    grid : SightlineGrid or HealpixGrid
+    distance : DistanceGrid
+    provenance : Provenance
+    min_coverage : float
+        An estimate with less coverage, or without a star, becomes NaN and is flagged. A truth is known
+        without stars.
+    percentiles : tuple of float
+        In percent; empty where the profiles have no spread.
+    n_samples : int
+        Samples of each profile, 0 if there are none.
+    """
+
+    grid: SightlineGrid | HealpixGrid
+    distance: DistanceGrid
+    provenance: Provenance
+    min_coverage: float = MIN_COVERAGE
+    percentiles: tuple[float, ...] = ()
+    n_samples: int = 0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.min_coverage <= 1, "min_coverage", "0 to 1", self)
+        require(self.n_samples >= 0, "n_samples", "0 or more", self)
+        p = (0.0, *self.percentiles, 100.0)
+        rising = all(low < high for low, high in itertools.pairwise(p))
+        require(rising, "percentiles", "ascending, above 0 and below 100", self)
+
+    def of(self, profiles: ProfileEstimate) -> Self:
+        """The same of a map with these profiles."""
+        percentiles = profiles.percentiles if profiles.has_spread else ()
+        return dataclasses.replace(self, percentiles=percentiles, n_samples=profiles.n_samples)
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """How long the axes of the map's layers are, by the names in `extmap_tf.estimate.AXES`."""
+        n = self.distance.n_distances
+        return {"edge": n, "bin": n, "percentile": len(self.percentiles), "sample": self.n_samples}
