@@ -14,7 +14,7 @@ LAYERS = [
     ["errors", "quiet", "draws", "program"],
     ["files", "json_files", "text_tables"],
     ["bounds"],
-    ["grids"],
+    ["grids", "networks"],
     ["settings"],
     ["extinction", "surveys", "galaxy", "catalogs", "estimate"],
     ["diagrams"],
@@ -33,7 +33,14 @@ LAYERS = [
     ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-WITH_TENSORFLOW = {"records/example.py", "records/dataset.py", "model", "fit", "serving/grpc_channel.py"}
+WITH_TENSORFLOW = {
+    "records/example.py",
+    "records/dataset.py",
+    "networks",
+    "model",
+    "fit",
+    "serving/grpc_channel.py",
+}
 
 
 def imports_of(path):

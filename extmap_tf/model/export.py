@@ -11,11 +11,11 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
 from extmap_tf.files import local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
+from extmap_tf.model.build import build_network
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.distribution import draw_profiles, summarize, summarize_point
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, outside_region
+from extmap_tf.model.heads import head_of
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
-from extmap_tf.model.networks import build_network, gives_distribution
 from extmap_tf.model.training import MODEL_NAME
 from extmap_tf.model.versions import EXTRA, versions
 from extmap_tf.model.warmup import SERVER_FOLDER, WARMUP_NAME, write_server_configs, write_warmup
@@ -85,7 +85,7 @@ class Served(tf.Module):
             for variable in network.trainable_variables
         ]
         outer_kpc = config.distance.outer_kpc.astype(np.float32)
-        step_kpc = config.distance.step_kpc
+        head = head_of(config.network, config.distance)
         text = card.to_json()
         reference_of = network.get_layer("reference")
 
@@ -99,7 +99,7 @@ class Served(tf.Module):
 
         def answer(counts, l_deg, b_deg):
             counts, n_ignored, found = output(counts, l_deg, b_deg)
-            summary = (summarize if gives_distribution(network) else summarize_point)(found, step_kpc)
+            summary = head.summarize(found)
             percentiles = summary["extinction_percentiles"]
             interval = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
             reliable_kpc = reliable_distance_kpc(*interval, outer_kpc, xp=tf.experimental.numpy)
@@ -143,10 +143,7 @@ class Served(tf.Module):
         @tf.function(input_signature=[*image, *degrees, tf.TensorSpec([], tf.int32, "seed")])
         def samples(counts, l_deg, b_deg, seed):
             _, _, found = output(counts, l_deg, b_deg)
-            if gives_distribution(network):
-                drawn = draw_profiles(found, N_SAMPLES, seed, l_deg, b_deg)
-            else:
-                drawn = tf.repeat(found[:, None], N_SAMPLES, axis=1)
+            drawn = head.sample(found, N_SAMPLES, seed, l_deg, b_deg)
             return {"density_samples": _only(_is_placed(l_deg, b_deg), drawn, np.nan)}
 
         known = KnownAnswer.of(serving_default, reference_of, config, card.digest)

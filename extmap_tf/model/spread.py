@@ -8,13 +8,14 @@ ln(A + 0.1 mag); it is least where a share p of the pairs lies below each percen
 extinction A (Koenker & Bassett 1978, Econometrica 46, 33).
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import percentiles_of, profiles_from_noise, quantile_noise
-from extmap_tf.model.layers import ProfileParameters
 from extmap_tf.model.objective import RELATIVE_FLOOR_MAG
 
 _ROWS = ("ln_mu_factor", "mu_shift", "ln_sigma_factor", "ln_u_factor", "skewness", "ln_tail_weight")
@@ -25,26 +26,28 @@ _RATE = 0.05
 _DECAY = 1e-6
 
 
-def fit_spread(model, batches, step_kpc):
-    """Fit the adjustment and set it in the model; a network that gives one profile is left as it is.
+def fit_spread(
+    model: keras.Model, batches: tf.data.Dataset, step_kpc: float, echo: Callable[[str], None]
+) -> dict[str, list[float]]:
+    """Fit the adjustment and set it in the model.
 
     Parameters
     ----------
     model : keras.Model
+        With a layer `extmap_tf.model.layers.ProfileParameters` named "profile".
     batches : tf.data.Dataset
         Of (inputs, density [batch, n_distances]). Of fewer than 1,600 pairs, which cannot say much, less is
         learnt.
     step_kpc : float
+    echo : callable
+        Takes a line of progress.
 
     Returns
     -------
-    dict of str to list of float, or None
+    dict of str to list of float
         The rows of the adjustment by name, at equally spaced distances, the first and the last included.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, ProfileParameters)]
-    if not layers:
-        return None
-    (layer,) = layers
+    layer = model.get_layer("profile")
     head = keras.Model(model.inputs, layer.input)
     activations, truth = [], []
     for inputs, density in batches:

@@ -15,11 +15,11 @@ from scipy.ndimage import gaussian_filter1d
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
 from extmap_tf.files import local_path, whole_file, whole_path, write_checksums
 from extmap_tf.json_files import JsonForm
+from extmap_tf.model.build import build_network, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
-from extmap_tf.model.networks import build_network, fill_tables, gives_distribution, n_weights
-from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
-from extmap_tf.model.spread import fit_spread
+from extmap_tf.model.heads import Head, head_of
+from extmap_tf.model.objective import WarmupCosine
 from extmap_tf.records.dataset import (
     corruption_named,
     evaluation_dataset,
@@ -27,6 +27,7 @@ from extmap_tf.records.dataset import (
     training_dataset,
 )
 from extmap_tf.settings.identity import SCHEMA, require_readable, require_same
+from extmap_tf.settings.training import TrainingConfig
 
 MODEL_NAME = "model.keras"
 _CHECKPOINTS = "checkpoints"
@@ -132,7 +133,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
 
 
 def _fit(records, config, out, strategy, state, checkpoint, echo):
-    training, step_kpc = config.training, config.distance.step_kpc
+    training, head = config.training, head_of(config.network, config.distance)
     steps = steps_per_epoch(records, training)
     with strategy.scope():
         if checkpoint:
@@ -142,7 +143,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             reference = records.reference()
             model = build_network(config, len(reference[0]), config.seed)
             fill_tables(model, reference, mean_density(records))
-            compile_network(model, training, steps * training.epochs, step_kpc)
+            compile_network(model, head, training, steps * training.epochs)
     weights, replicas = n_weights(model), strategy.num_replicas_in_sync
     echo(
         f"training {config.network.preset} ({weights:,} weights) on "
@@ -175,7 +176,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         )
     best = state.history[state.best_epoch - 1]
     model = keras.models.load_model(keeper.best_path(state.best_epoch), compile=False)
-    spread = fit_spread(model, evaluation_dataset(records, "validation", batch_size), step_kpc)
+    spread = head.calibrate(model, evaluation_dataset(records, "validation", batch_size), echo)
     with whole_path(out / MODEL_NAME, overwrite=True) as temporary:
         # Keras wants its suffix.
         model.save(keras_path := temporary.with_name(temporary.name + ".keras"))
@@ -205,23 +206,23 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
     return card
 
 
-def compile_network(model, training, n_steps, step_kpc):
+def compile_network(model: keras.Model, head: Head, training: TrainingConfig, n_steps: int) -> None:
     """Give a network its loss, optimizer and learning-rate schedule.
 
     Parameters
     ----------
     model : keras.Model
-        From `extmap_tf.model.networks.build_network`.
+        From `extmap_tf.model.build.build_network`.
+    head : extmap_tf.model.heads.Head
+        The network's.
     training : extmap_tf.settings.training.TrainingConfig
     n_steps : int
         Batches that it will be trained on.
-    step_kpc : float
-        Of the profiles.
     """
     schedule = WarmupCosine(training.learning_rate, round(training.warmup_fraction * n_steps), n_steps)
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
-        loss=ProfileScore(step_kpc) if gives_distribution(model) else ProfileLoss(step_kpc),
+        loss=head.loss(),
         jit_compile=False,
     )
 

@@ -18,6 +18,7 @@ from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.networks import Dense, Network
 from extmap_tf.settings.dust import DustConfig
 from extmap_tf.settings.galaxy import GalaxyConfig
 from extmap_tf.settings.identity import SCHEMA, digest_of, identifying, require_readable
@@ -25,9 +26,9 @@ from extmap_tf.settings.law import LawConfig
 from extmap_tf.settings.mocks import CATALOG_SHARES, MIN_POOL_FIELDS, MocksConfig
 from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.settings.profiles import ProfilePrior
-from extmap_tf.settings.reading import build, parse_toml
+from extmap_tf.settings.reading import build, class_of_network, parse_toml
 from extmap_tf.settings.survey import SurveyConfig
-from extmap_tf.settings.training import NetworkConfig, TrainingConfig
+from extmap_tf.settings.training import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Config(Section):
     galaxy: GalaxyConfig = setting(GalaxyConfig(), "The built-in Galaxy.")
     nuisances: NuisanceConfig = setting(NuisanceConfig(), "What no model knows exactly.")
     dust: DustConfig = setting(DustConfig(), "The known dust of the mock observed sky.")
-    network: NetworkConfig = setting(NetworkConfig(), "The network.")
+    network: Network = setting(Dense(), "The network: a preset and its hyperparameters.")
     training: TrainingConfig = setting(TrainingConfig(), "How it is trained.")
 
     def check(self) -> None:
@@ -156,6 +157,9 @@ class Config(Section):
     def replace(self, **dotted: Any) -> Self:
         """A copy with other values, given by dotted name: ``replace(**{"mocks.n_pairs": 100})``."""
         data = self.to_dict()
+        preset = dotted.get("network.preset", self.network.preset)
+        if preset != self.network.preset:
+            data["network"] = dataclasses.asdict(class_of_network({"preset": preset}, "--set", "network")())
         for name, value in dotted.items():
             *sections, key = name.split(".")
             target = data

@@ -8,6 +8,7 @@ import typing
 from typing import Any, TypeVar
 
 from extmap_tf.errors import ConfigError
+from extmap_tf.networks import Dense, Network, network_class
 from extmap_tf.settings.identity import as_before
 
 T = TypeVar("T")
@@ -47,7 +48,8 @@ def build(cls: type[T], data: Any, place: str, section: str = "", stored: bool =
     known = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+            advice = "; other software wrote it: make it again" if stored else ""
+            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}{advice}")
     hints = typing.get_type_hints(cls)
     values = {}
     for key, spec in known.items():
@@ -67,6 +69,8 @@ def build(cls: type[T], data: Any, place: str, section: str = "", stored: bool =
 def _convert(hint, value, place, key, stored):
     if isinstance(hint, types.UnionType):
         hint = _kind_of(hint, value)
+    if hint is Network:
+        hint = class_of_network(value, place, key)
     if dataclasses.is_dataclass(hint):
         return build(hint, value, place, key, stored)
     if isinstance(hint, types.GenericAlias):
@@ -81,6 +85,15 @@ def _convert(hint, value, place, key, stored):
     if hint is float and not math.isfinite(value):
         raise ConfigError(f"{place}: {key} must be finite, got: {value!r}")
     return value
+
+
+def class_of_network(data: Any, place: str, section: str) -> type[Network]:
+    """The class of the network that a section names; ConfigError lists the presets."""
+    preset = data.get("preset", Dense.preset) if isinstance(data, dict) else Dense.preset
+    try:
+        return network_class(preset)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: [{section}]: {error}") from None
 
 
 def _kind_of(hint, value):

@@ -1,25 +1,10 @@
-"""The network and its training."""
+"""The training of the network."""
 
 from dataclasses import dataclass
 
 from extmap_tf.bounds import Section, setting
 
-PRESETS = ("dense", "cornu2022")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-
-@dataclass(frozen=True)
-class NetworkConfig(Section):
-    """The network; the presets are described in `extmap_tf.model.networks`."""
-
-    preset: str = setting("dense", "Its architecture.", one_of=PRESETS)
-    rank: int = setting(
-        8,
-        """Directions along which the increments of a profile vary together, in the distribution that the
-        network gives; without effect on ``cornu2022``, which gives one profile.""",
-        at_least=0,
-        at_most=64,
-    )
 
 
 @dataclass(frozen=True)

@@ -4,84 +4,86 @@
 
 Each network is trained on the training split of mock RECORDS for S seconds, or for N epochs, with optimizer
 and schedule of 'extmap-tf train'; how many batches that is follows from its rate over the first ones. Printed
-are weights, images/s of training, images seen, and on the test split the score and the mean absolute error of
-the median cumulative extinction. No intervals are fitted afterwards, so the errors are not quite those of
-finished models. All but `cornu2022` give the distribution of the default network.
+are weights, images/s of training, images seen, and on the test split the loss (of another kind where a
+network gives one profile) and the mean absolute error of the median cumulative extinction. No intervals are
+fitted afterwards, so the errors are not quite those of finished models. The networks are those of
+`extmap_tf.networks` and more that are registered here in the same way.
 """
 
 import argparse
+import dataclasses
 import json
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.evaluation.profile_errors import DISTANCES_KPC
+from extmap_tf.networks import PRESETS, Dense, network, network_class
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 
 BATCHES_FOR_THE_RATE = 24
 
 
-def networks():
-    """Name -> what stands between the CMD channels and the output, or None for a preset as it is."""
-    import keras
-    from keras import layers, ops
+@network
+@dataclass(frozen=True)
+class Pooled(Dense):
+    """log(1 + counts) of blocks of pixels, of several sizes, beside or in place of the image."""
 
-    class PooledCmd(keras.layers.Layer):
-        """log(1 + counts) of blocks of k x k pixels."""
+    preset: str = "dense, pooled CMDs too"
+    sizes: tuple[int, ...] = (2, 4, 8)
+    with_image: bool = True
 
-        def __init__(self, k):
-            super().__init__()
-            self.k = k
+    def body(self, x):
+        from keras import layers, ops
 
-        def call(self, x):
-            return ops.log1p(ops.average_pool(ops.expm1(x), self.k, self.k) * float(self.k**2))
+        counts = layers.Lambda(ops.expm1)(x)
+        parts = [layers.Flatten()(x)] if self.with_image else []
+        for k in self.sizes:
+            blocks = layers.AveragePooling2D(k)(counts)
+            parts.append(layers.Flatten()(layers.Lambda(lambda x, k=k: ops.log1p(k**2 * x))(blocks)))
+        return self.dense_layers(layers.Concatenate()(parts))
 
-    def flat(x):
-        return layers.Flatten()(x)
 
-    def pooled(x, *sizes):
-        return [flat(PooledCmd(k)(x)) for k in sizes]
+@network
+@dataclass(frozen=True)
+class PooledAlone(Pooled):
+    preset: str = "dense, pooled CMDs alone"
+    widths: tuple[int, ...] = (1024, 1024, 1024)
+    with_image: bool = False
 
-    def convolved(x, *filters):
-        for n in filters:
+
+@network
+@dataclass(frozen=True)
+class PublishedFront(Dense):
+    """The convolution of the published network before the dense layers."""
+
+    preset: str = "C5x5.12-P2, dense"
+
+    def body(self, x):
+        from keras import layers
+
+        x = layers.Conv2D(12, 5, padding="same", activation="relu")(x)
+        return self.dense_layers(layers.Flatten()(layers.MaxPooling2D(2)(x)))
+
+
+@network
+@dataclass(frozen=True)
+class Strided(Dense):
+    """Strided convolutions before the dense layers."""
+
+    preset: str = "two strided convolutions, dense"
+    filters: tuple[int, ...] = (16, 32)
+
+    def body(self, x):
+        from keras import layers
+
+        for n in self.filters:
             x = layers.Conv2D(n, 5, strides=2, padding="same", activation="relu")(x)
-        return flat(x)
-
-    def published(x):
-        return flat(layers.MaxPooling2D(2)(layers.Conv2D(12, 5, padding="same", activation="relu")(x)))
-
-    def concatenated(*parts):
-        return layers.Concatenate()(list(parts))
-
-    narrow, wide = (512, 512, 512), (1024, 1024, 1024)
-    return {
-        "dense": (flat, narrow),
-        "dense, pooled CMDs too": (lambda x: concatenated(flat(x), *pooled(x, 2, 4, 8)), narrow),
-        "dense, pooled CMDs alone": (lambda x: concatenated(*pooled(x, 2, 4, 8)), wide),
-        "C5x5.12-P2, dense": (published, narrow),
-        "two strided convolutions, dense": (lambda x: convolved(x, 16, 32), narrow),
-        "cornu2022": None,
-    }
-
-
-def build(config, parts, n_nodes):
-    """The network of `parts`, see `networks`; the preset cornu2022 where there are none."""
-    import keras
-    from keras import layers
-
-    from extmap_tf.model.networks import build_network, distribution_head
-
-    if parts is None:
-        return build_network(config.replace(**{"network.preset": "cornu2022"}), n_nodes, config.seed)
-    front, widths = parts
-    model = build_network(config, n_nodes, config.seed)
-    x = front(model.get_layer("channels").output)
-    for units in widths:
-        x = layers.Dense(units, activation="relu")(x)
-    return keras.Model(model.input, distribution_head(x, config.distance.n_distances, config.network.rank))
+        return self.dense_layers(layers.Flatten()(x))
 
 
 def loaded(records, split):
@@ -93,12 +95,12 @@ def loaded(records, split):
     return whole, np.concatenate(density)
 
 
-def train(model, records, data, args):
+def train(model, head, records, data, args):
     """Train for the time or the epochs asked for; batches trained on, and seconds of all of them."""
     from extmap_tf.model.training import compile_network
 
     config = records.manifest.config
-    training, step_kpc = config.training, config.distance.step_kpc
+    training = config.training
     inputs, density = data
     n, size = len(density), training.batch_size
     rng = np.random.default_rng(config.seed)
@@ -119,28 +121,21 @@ def train(model, records, data, args):
     source, fresh = batches(), model.get_weights()
     steps = args.epochs * (n // size) if args.epochs else 0
     if not steps:
-        compile_network(model, training, BATCHES_FOR_THE_RATE, step_kpc)
+        compile_network(model, head, training, BATCHES_FOR_THE_RATE)
         seconds_of(4)
         steps = int(args.seconds * BATCHES_FOR_THE_RATE / seconds_of(BATCHES_FOR_THE_RATE))
         model.set_weights(fresh)
-    compile_network(model, training, steps, step_kpc)
+    compile_network(model, head, training, steps)
     return steps, seconds_of(steps)
 
 
-def errors_and_score(model, data, distance):
-    """Mean absolute errors of the median cumulative extinction, mag, and the score; NaN for one profile."""
+def errors_and_score(model, head, data, distance):
+    """Mean absolute errors of the median cumulative extinction, mag, and the network's own loss."""
     import tensorflow as tf
 
-    from extmap_tf.model.distribution import summarize, summarize_point
-    from extmap_tf.model.networks import gives_distribution
-
     inputs, density = data
-    output, score = tf.constant(model.predict(inputs, verbose=0)), np.nan
-    if gives_distribution(model):
-        score = model.evaluate(inputs, density, verbose=0)
-        outputs = summarize(output, distance.step_kpc)
-    else:
-        outputs = summarize_point(output, distance.step_kpc)
+    score = model.evaluate(inputs, density, verbose=0)
+    outputs = head.summarize(tf.constant(model.predict(inputs, verbose=0)))
     outputs = {name: value.numpy() for name, value in outputs.items()}
     nothing = np.zeros(len(density), np.uint8)
     estimate = ProfileEstimate(**outputs, flag=nothing, reliable_distance_kpc=nothing)
@@ -154,13 +149,16 @@ def main():
     parser.add_argument("records")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--epochs", type=int, help="in place of --seconds")
-    parser.add_argument("--only", nargs="+", help="names of networks, by default all")
+    parser.add_argument(
+        "--only", nargs="+", help="names of networks, by default all of the registry and of this file"
+    )
     parser.add_argument("--json")
     args = parser.parse_args()
     start_tensorflow()
     import keras
 
-    from extmap_tf.model.networks import fill_tables, n_weights
+    from extmap_tf.model.build import build_network, fill_tables, n_weights
+    from extmap_tf.model.heads import head_of
     from extmap_tf.model.training import mean_density
 
     records = Records.open(args.records)
@@ -173,15 +171,15 @@ def main():
     )
     print(f"{'':72s}" + " ".join(f"{d:g} kpc".rjust(6) for d in DISTANCES_KPC))
     rows = {}
-    for name, parts in networks().items():
-        if args.only and name not in args.only:
-            continue
+    for name in args.only or PRESETS:
         keras.backend.clear_session()
-        model = build(config, parts, len(reference[0]))
+        chosen = network_class(name)()
+        head = head_of(chosen, config.distance)
+        model = build_network(dataclasses.replace(config, network=chosen), len(reference[0]), config.seed)
         fill_tables(model, reference, mean)
-        steps, seconds = train(model, records, data, args)
+        steps, seconds = train(model, head, records, data, args)
         seen = steps * config.training.batch_size
-        errors, score = errors_and_score(model, test, config.distance)
+        errors, score = errors_and_score(model, head, test, config.distance)
         print(
             f"{name:32s} {n_weights(model):11,d} {seen / seconds:8,.0f} {seen:9,d} {score:7.4f}  "
             + " ".join(f"{error:6.4f}" for error in errors),

@@ -58,7 +58,8 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     import keras
     import tensorflow as tf
 
-    from extmap_tf.model.networks import build_network, fill_tables, n_weights
+    from extmap_tf.model.build import build_network, fill_tables, n_weights
+    from extmap_tf.model.heads import head_of
     from extmap_tf.model.training import compile_network
 
     keras.config.set_dtype_policy(precision)
@@ -74,7 +75,7 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
         "b_deg": tf.fill([batch], 0.0),
     }
     infer = tf.function(lambda x: model(x, training=False), jit_compile=False)
-    compile_network(model, config.training, repeats + 1, config.distance.step_kpc)
+    compile_network(model, head_of(config.network, config.distance), config.training, repeats + 1)
     n_few = min(batch, 256)
     truth = tf.constant(rng.gamma(0.5, 0.2, (n_few, n_distances)), tf.float32)
     few = {name: value[:n_few] for name, value in inputs.items()}

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from extmap_tf.extinction.profiles import draw_density
+from extmap_tf.model.build import build_network, fill_tables, n_weights
 from extmap_tf.model.distribution import normal_distribution, summarize, to_density
 from extmap_tf.model.layers import ReferenceCmd
-from extmap_tf.model.networks import build_network, fill_tables, n_weights
 from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
 
 # The whole sky folds into one turn of longitude: the last node lies across l = 0.

@@ -1,0 +1,66 @@
+"""The Keras model of a configuration: inputs, what every network sees, its body and its head.
+
+Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch]; the reference CMD and every
+normalisation are inside. Bodies are in `extmap_tf.networks`, heads and their outputs in
+`extmap_tf.model.heads`.
+"""
+
+import math
+
+import keras
+import numpy as np
+
+from extmap_tf.model.heads import head_of
+from extmap_tf.model.layers import CmdChannels, ProfileParameters, ReferenceCmd
+from extmap_tf.settings.config import Config
+
+
+def build_network(config: Config, n_nodes: int, seed: int) -> keras.Model:
+    """Build the network of a configuration, not yet trained.
+
+    Parameters
+    ----------
+    config : extmap_tf.settings.config.Config
+        Its diagram, distances and network are used.
+    n_nodes : int
+        Nodes of the reference table, which `fill_tables` fills.
+    seed : int
+        Seed of the initial weights.
+    """
+    keras.utils.set_random_seed(seed % 2**32)
+    shape = config.cmd.shape
+    inputs = {
+        "counts": keras.Input(shape, name="counts", dtype="float32"),
+        "l_deg": keras.Input((), name="l_deg", dtype="float32"),
+        "b_deg": keras.Input((), name="b_deg", dtype="float32"),
+    }
+    reference = ReferenceCmd(n_nodes, shape, name="reference")(inputs["l_deg"], inputs["b_deg"])
+    channels = CmdChannels(name="channels")(inputs["counts"], reference)
+    features = config.network.body(channels)
+    outputs = head_of(config.network, config.distance).build(features)
+    return keras.Model(inputs, outputs, name=config.network.preset)
+
+
+def fill_tables(
+    model: keras.Model, reference: tuple[np.ndarray, np.ndarray, np.ndarray], mean_density: np.ndarray
+) -> None:
+    """Give a fresh network what it must know before training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_network`.
+    reference : (ndarray, ndarray, ndarray)
+        l_deg, b_deg and counts of the reference CMDs, see `Records.reference`.
+    mean_density : ndarray [n_distances]
+        Mean of the training profiles, mag / kpc.
+    """
+    model.get_layer("reference").set_nodes(*reference)
+    for layer in model.layers:
+        if isinstance(layer, ProfileParameters):
+            layer.set_mean_density(mean_density)
+
+
+def n_weights(model: keras.Model) -> int:
+    """Number of trainable weights."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
