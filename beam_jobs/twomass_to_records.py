@@ -99,17 +99,17 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
         gives them, and at the end what became of the rows.
     """
     report = {"tables": 1, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
-    held = [np.zeros(0, np.int64)]
+    held, diagram = [np.zeros(0, np.int64)], config.diagrams[0]
 
     def partial_counts():
         slots = np.concatenate(held)
         del held[1:]
-        for block in slots_to_partial_counts(slots, config.cmd, FIELDS_PER_SHARD):
+        for block in slots_to_partial_counts(slots, diagram, FIELDS_PER_SHARD):
             yield "block", block
 
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         for batch in read_survey_table(stream, path, config.survey, reading):
-            slots, n_in_no_field = batch_to_slots(batch, config.sightlines, config.cmd)
+            slots, n_in_no_field = batch_to_slots(batch, config.sightlines, diagram)
             report["rows"] += batch.n_rows
             report["in_no_field"] += int(n_in_no_field)
             report["counted"] += batch.n_stars - int(n_in_no_field)
@@ -193,10 +193,11 @@ def block_to_examples(block, partial, config):
     bytes
     """
     first = block * FIELDS_PER_SHARD
+    diagram = config.diagrams[0]
     n_fields = min(FIELDS_PER_SHARD, config.sightlines.n_sightlines - first)
-    for index, counts in enumerate(block_to_field_counts(partial, config.cmd, n_fields), first):
+    for index, counts in enumerate(block_to_field_counts(partial, diagram, n_fields), first):
         l_deg, b_deg = config.sightlines.center_deg(index)
-        yield field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, config.cmd)
+        yield field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, diagram)
 
 
 def _n_shards(config):

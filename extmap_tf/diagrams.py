@@ -1,56 +1,67 @@
-"""Stars to colour-magnitude diagrams: the one place that bins.
-
-Mock stars, survey stars and the stars sent to a served model are counted by the same rule: pixel
-``floor((value - min) / width + 1e-4)`` along each axis, so that a star on an edge belongs above it, in
-32-bit and 64-bit arithmetic alike.
-"""
+"""Stars to diagrams: the one place that counts, by the rule of `extmap_tf.grids.diagram`."""
 
 import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from extmap_tf.grids.cmd import EDGE_TOLERANCE
+from extmap_tf.catalogs.stars import StarBatch
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
+
+PartialCounts = tuple[np.ndarray, np.ndarray]
+"""Slots that are not empty, ascending, and their counts: int32 [n] each."""
 
 COVERAGE_CELLS = 6
 """Where a field has data is told by which of its 6 x 6 cells hold stars."""
 
 
-def pixel_of(blue_mag, red_mag, grid):
+def pixel_of(
+    magnitudes: Mapping[str, ArrayLike], diagram: Diagram, parallax_mas: ArrayLike | None = None
+) -> np.ndarray:
     """Flat pixel of each star.
 
     Parameters
     ----------
-    blue_mag, red_mag : array_like [n_stars]
-        Magnitudes; the colour is their difference.
-    grid : extmap_tf.grids.cmd.CmdGrid
+    magnitudes : dict of str to array_like [n_stars]
+        By band.
+    diagram : extmap_tf.grids.diagram.Diagram
+    parallax_mas : array_like [n_stars], optional
+        Needed if an axis is a parallax.
 
     Returns
     -------
     ndarray of int64 [n_stars]
-        ``i_mag * n_color + i_color``, or -1 outside the grid or where a magnitude is NaN.
+        ``i_y * n_x + i_x``, or -1 outside the diagram or where a number is NaN.
+
+    Examples
+    --------
+    >>> from extmap_tf.grids.cmd import CmdGrid
+    >>> diagram = CmdGrid().diagram("2MASS", "J", "Ks")
+    >>> pixel_of({"J": [6.1, 12.0], "Ks": [5.6, 17.0]}, diagram).tolist()
+    [10, -1]
     """
-    blue_mag, red_mag = np.asarray(blue_mag), np.asarray(red_mag)
-    color_scale = grid.n_color / (grid.color_max_mag - grid.color_min_mag)
-    mag_scale = grid.n_mag / (grid.mag_max_mag - grid.mag_min_mag)
-    color = (blue_mag - red_mag - grid.color_min_mag) * color_scale + EDGE_TOLERANCE
-    mag = (red_mag - grid.mag_min_mag) * mag_scale + EDGE_TOLERANCE
-    inside = (color >= 0) & (color < grid.n_color) & (mag >= 0) & (mag < grid.n_mag)
-    # A grid has at most 2^20 pixels, whole numbers that 32-bit floats hold. Integers are made of what is
-    # inside: of a NaN or of 1e30 there is none.
-    return np.where(inside, np.floor(mag) * grid.n_color + np.floor(color), -1).astype(np.int64)
+    arrays = {band: np.asarray(magnitudes[band]) for band in diagram.bands}
+    y, x, inside = diagram.places_of(arrays, parallax_mas)
+    # Integers are made of what is inside: of a NaN or of 1e30 there is none.
+    return np.where(inside, np.floor(y) * diagram.x.n_pixels + np.floor(x), -1).astype(np.int64)
 
 
-def stars_to_cmd(blue_mag, red_mag, grid):
-    """Count stars into one CMD.
+def count_stars(
+    magnitudes: Mapping[str, ArrayLike], diagram: Diagram, parallax_mas: ArrayLike | None = None
+) -> np.ndarray:
+    """Count stars into one diagram; arguments as of `pixel_of`.
 
     Returns
     -------
-    ndarray of int64 [n_mag, n_color]
+    ndarray of int64 [n_y, n_x]
     """
     # The first slot takes the stars outside.
-    slot = pixel_of(blue_mag, red_mag, grid) + 1
-    return np.bincount(slot, minlength=grid.n_pixels + 1)[1:].reshape(grid.shape)
+    slot = pixel_of(magnitudes, diagram, parallax_mas) + 1
+    return np.bincount(slot, minlength=diagram.n_pixels + 1)[1:].reshape(diagram.shape)
 
 
 @dataclass(frozen=True)
@@ -60,28 +71,28 @@ class FieldCounts:
     Parameters
     ----------
     slots : ndarray of int64 [n_pixels + 1 + 36]
-        The CMD's pixels, the number of stars outside the CMD, and the stars in each coverage cell.
+        The diagram's pixels, the number of stars outside it, and the stars in each coverage cell.
     """
 
     slots: np.ndarray
 
     @staticmethod
-    def n_slots(grid):
-        return grid.n_pixels + 1 + COVERAGE_CELLS**2
+    def n_slots(diagram: Diagram) -> int:
+        return diagram.n_pixels + 1 + COVERAGE_CELLS**2
 
-    def cmd(self, grid):
-        """Counts [n_mag, n_color]."""
-        return self.slots[: grid.n_pixels].reshape(grid.shape)
+    def counts(self, diagram: Diagram) -> np.ndarray:
+        """Stars in each pixel [n_y, n_x]."""
+        return self.slots[: diagram.n_pixels].reshape(diagram.shape)
 
-    def n_stars(self, grid):
-        """Stars inside the CMD."""
-        return int(self.slots[: grid.n_pixels].sum())
+    def n_stars(self, diagram: Diagram) -> int:
+        """Stars inside the diagram."""
+        return int(self.slots[: diagram.n_pixels].sum())
 
-    def n_outside(self, grid):
-        """Stars of the field that pass the cuts but lie outside the CMD."""
-        return int(self.slots[grid.n_pixels])
+    def n_outside(self, diagram: Diagram) -> int:
+        """Stars of the field that pass the cuts but lie outside the diagram."""
+        return int(self.slots[diagram.n_pixels])
 
-    def coverage(self, grid):
+    def coverage(self, diagram: Diagram) -> float:
         """Share of the field that has data, 0 to 1, from the cells that hold a star.
 
         n stars strewn over C cells leave some empty: they are expected in k = C [1 - exp(-n / C)] of them.
@@ -89,7 +100,7 @@ class FieldCounts:
         """
         from scipy.special import lambertw
 
-        cells = self.slots[grid.n_pixels + 1 :]
+        cells = self.slots[diagram.n_pixels + 1 :]
         n_stars, n_occupied = int(cells.sum()), int(np.count_nonzero(cells))
         if n_occupied in (0, n_stars):
             return float(n_stars > 0)
@@ -98,41 +109,45 @@ class FieldCounts:
         return min(float(n_cells) / COVERAGE_CELLS**2, 1.0)
 
 
-def batch_to_slots(batch, sightlines, grid):
+def batch_to_slots(
+    batch: StarBatch, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram
+) -> tuple[np.ndarray, int]:
     """Where the stars of a batch count: slots of the fields they are in.
 
     Parameters
     ----------
     batch : extmap_tf.catalogs.stars.StarBatch
     sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
-    grid : extmap_tf.grids.cmd.CmdGrid
+    diagram : extmap_tf.grids.diagram.Diagram
 
     Returns
     -------
     slots : ndarray of int64 [n]
-        ``field * FieldCounts.n_slots(grid) + slot``, in no order. A star is there twice for each field it is
-        in: by its pixel, or as one outside the CMD, and by its coverage cell.
+        ``field * FieldCounts.n_slots(diagram) + slot``, in no order. A star is there twice for each field it
+        is in: by its pixel, or as one outside the diagram, and by its coverage cell.
     n_in_no_field : int
         Stars in none of the fields.
     """
     star, field = sightlines.fields_of(batch.l_deg, batch.b_deg)
-    n_in_no_field = batch.n_stars - np.count_nonzero(np.bincount(star, minlength=batch.n_stars))
-    pixel = pixel_of(*batch.magnitudes.values(), grid)
-    pixel = np.where(pixel < 0, grid.n_pixels, pixel)[star]
+    in_a_field = np.count_nonzero(np.bincount(star, minlength=batch.n_stars))
+    pixel = pixel_of(batch.magnitudes, diagram)
+    pixel = np.where(pixel < 0, diagram.n_pixels, pixel)[star]
     x, y = sightlines.place_in_field(field, batch.l_deg[star], batch.b_deg[star])
     cell = _cell(y) * COVERAGE_CELLS + _cell(x)
-    first = field * FieldCounts.n_slots(grid)
-    return np.concatenate([first + pixel, first + grid.n_pixels + 1 + cell]), n_in_no_field
+    first = field * FieldCounts.n_slots(diagram)
+    return np.concatenate([first + pixel, first + diagram.n_pixels + 1 + cell]), batch.n_stars - in_a_field
 
 
-def slots_to_partial_counts(slots, grid, fields_per_block):
+def slots_to_partial_counts(
+    slots: np.ndarray, diagram: Diagram, fields_per_block: int
+) -> list[tuple[int, PartialCounts]]:
     """Count equal slots, block by block: neighbours of the grid's order travel together.
 
     Parameters
     ----------
     slots : ndarray of int64 [n]
         As `batch_to_slots` gives them, of any number of batches.
-    grid : extmap_tf.grids.cmd.CmdGrid
+    diagram : extmap_tf.grids.diagram.Diagram
     fields_per_block : int
 
     Returns
@@ -142,7 +157,7 @@ def slots_to_partial_counts(slots, grid, fields_per_block):
         empty, ascending and from the block's first field on, with their counts.
     """
     slots, counts = np.unique(slots, return_counts=True)
-    block_slots = fields_per_block * FieldCounts.n_slots(grid)
+    block_slots = fields_per_block * FieldCounts.n_slots(diagram)
     n_blocks = int(slots.max(initial=-1)) // block_slots + 1
     edges = np.searchsorted(slots, np.arange(n_blocks + 1) * block_slots)
     return [
@@ -152,7 +167,7 @@ def slots_to_partial_counts(slots, grid, fields_per_block):
     ]
 
 
-def add_partial_counts(partials):
+def add_partial_counts(partials: Iterable[PartialCounts]) -> PartialCounts:
     """Sum partial counts of one block: a sum of none is empty.
 
     Parameters
@@ -173,24 +188,24 @@ def add_partial_counts(partials):
     return slots, np.add.reduceat(counts[order], start, dtype=np.int32)
 
 
-def block_to_field_counts(partial, grid, n_fields):
+def block_to_field_counts(partial: PartialCounts, diagram: Diagram, n_fields: int) -> Iterator[FieldCounts]:
     """The fields of a block.
 
     Parameters
     ----------
     partial : (ndarray of int32, ndarray of int32)
         As `add_partial_counts` gives them.
-    grid : extmap_tf.grids.cmd.CmdGrid
+    diagram : extmap_tf.grids.diagram.Diagram
     n_fields : int
         Fields of the block.
 
     Yields
     ------
     FieldCounts
-        Of every field in the grid's order, empty ones too.
+        Of every field in the sightlines' order, empty ones too.
     """
     slots, counts = partial
-    n_slots = FieldCounts.n_slots(grid)
+    n_slots = FieldCounts.n_slots(diagram)
     edges = np.searchsorted(slots, np.arange(n_fields + 1) * n_slots)
     for field, (start, end) in enumerate(itertools.pairwise(edges)):
         dense = np.zeros(n_slots, np.int64)

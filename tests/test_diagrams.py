@@ -9,14 +9,14 @@ from extmap_tf.diagrams import (
     add_partial_counts,
     batch_to_slots,
     block_to_field_counts,
+    count_stars,
     pixel_of,
     slots_to_partial_counts,
-    stars_to_cmd,
 )
 from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.grids.squares import SightlineGrid
 
-GRID = CmdGrid()
+DIAGRAM = CmdGrid().diagram("2MASS", "J", "Ks")
 
 
 def random_batch(n, seed=0):
@@ -28,11 +28,11 @@ def random_batch(n, seed=0):
 
 def count(batch, sightlines):
     """The FieldCounts of every field, and the stars in none."""
-    slots, elsewhere = batch_to_slots(batch, sightlines, GRID)
+    slots, elsewhere = batch_to_slots(batch, sightlines, DIAGRAM)
     n_fields = sightlines.n_sightlines
-    ((block, partial),) = slots_to_partial_counts(slots, GRID, n_fields)
+    ((block, partial),) = slots_to_partial_counts(slots, DIAGRAM, n_fields)
     assert block == 0
-    return list(block_to_field_counts(partial, GRID, n_fields)), elsewhere
+    return list(block_to_field_counts(partial, DIAGRAM, n_fields)), elsewhere
 
 
 def test_binning_conserves_the_stars_inside():
@@ -41,10 +41,10 @@ def test_binning_conserves_the_stars_inside():
     color = batch.magnitudes["J"] - batch.magnitudes["Ks"] + 1e-4 * 0.1
     mag = batch.magnitudes["Ks"] + 1e-4 * 0.15
     inside = (color >= -0.5) & (color < 5.9) & (mag >= 5.6) & (mag < 15.2)
-    counts = stars_to_cmd(*batch.magnitudes.values(), GRID)
+    counts = count_stars(batch.magnitudes, DIAGRAM)
     assert counts.shape == (64, 64)
     assert counts.sum() == inside.sum()
-    expected, _, _ = np.histogram2d(mag, color, [GRID.mag_edges_mag, GRID.color_edges_mag])
+    expected, _, _ = np.histogram2d(mag, color, DIAGRAM.edges)
     np.testing.assert_array_equal(counts, expected)
 
 
@@ -52,8 +52,8 @@ def test_binning_conserves_the_stars_inside():
 @given(st.integers(4000, 17000), st.integers(-1000, 7000))
 def test_catalog_magnitudes_fall_into_the_same_pixel_in_32_and_64_bits(red_mmag, color_mmag):
     red, blue = red_mmag / 1000, (red_mmag + color_mmag) / 1000
-    in_64 = pixel_of(np.float64([blue]), np.float64([red]), GRID)
-    in_32 = pixel_of(np.float32([blue]), np.float32([red]), GRID)
+    in_64 = pixel_of({"J": np.float64([blue]), "Ks": np.float64([red])}, DIAGRAM)
+    in_32 = pixel_of({"J": np.float32([blue]), "Ks": np.float32([red])}, DIAGRAM)
     # Integer arithmetic in millimagnitudes is exact: pixels are 150 mmag in Ks and 100 mmag in J - Ks.
     i_mag, i_color = (red_mmag - 5600) // 150, (color_mmag + 500) // 100
     exact = i_mag * 64 + i_color if 0 <= i_mag < 64 and 0 <= i_color < 64 else -1
@@ -61,7 +61,8 @@ def test_catalog_magnitudes_fall_into_the_same_pixel_in_32_and_64_bits(red_mmag,
 
 
 def test_nan_magnitudes_are_in_no_pixel():
-    assert pixel_of([np.nan, 10.0, np.nan], [10.0, np.nan, np.nan], GRID).tolist() == [-1, -1, -1]
+    magnitudes = {"J": [np.nan, 10.0, np.nan], "Ks": [10.0, np.nan, np.nan]}
+    assert pixel_of(magnitudes, DIAGRAM).tolist() == [-1, -1, -1]
 
 
 def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
@@ -75,16 +76,16 @@ def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
     whole_fields, whole_elsewhere = count(whole, grid)
     gathered, elsewhere = {}, 0
     for part in parts:
-        slots, n = batch_to_slots(part, grid, GRID)
+        slots, n = batch_to_slots(part, grid, DIAGRAM)
         elsewhere += n
-        for block, partial in slots_to_partial_counts(slots, GRID, 10):
+        for block, partial in slots_to_partial_counts(slots, DIAGRAM, 10):
             gathered.setdefault(block, []).append(partial)
     assert elsewhere == whole_elsewhere
     assert sorted(gathered) == [0, 1, 2]
     fields = []
     for block, partials in sorted(gathered.items()):
         n_fields = min(10, grid.n_sightlines - 10 * block)
-        fields += block_to_field_counts(add_partial_counts(partials), GRID, n_fields)
+        fields += block_to_field_counts(add_partial_counts(partials), DIAGRAM, n_fields)
     for field, expected in zip(fields, whole_fields, strict=True):
         np.testing.assert_array_equal(field.slots, expected.slots)
 
@@ -98,9 +99,10 @@ def test_field_counts_are_the_cmd_of_the_fields_stars():
     for index, counts in enumerate(fields):
         mine = star[field == index]
         np.testing.assert_array_equal(
-            counts.cmd(GRID), stars_to_cmd(*(mag[mine] for mag in batch.magnitudes.values()), GRID)
+            counts.counts(DIAGRAM),
+            count_stars({band: mag[mine] for band, mag in batch.magnitudes.items()}, DIAGRAM),
         )
-        assert counts.n_stars(GRID) + counts.n_outside(GRID) == mine.size
+        assert counts.n_stars(DIAGRAM) + counts.n_outside(DIAGRAM) == mine.size
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
@@ -111,17 +113,17 @@ def test_coverage_is_the_share_of_the_field_with_stars(share, expected):
     n = l.size
     magnitudes = {"J": np.full(n, 12.0), "Ks": np.full(n, 11.0)}
     batch = StarBatch(l.ravel(), b.ravel(), magnitudes, n)
-    slots, _ = batch_to_slots(batch, grid, GRID)
-    partials = [partial for _, partial in slots_to_partial_counts(slots, GRID, 1)]
-    (counts,) = block_to_field_counts(add_partial_counts(partials), GRID, 1)
-    assert counts.coverage(GRID) == expected
-    assert counts.n_stars(GRID) == n
+    slots, _ = batch_to_slots(batch, grid, DIAGRAM)
+    partials = [partial for _, partial in slots_to_partial_counts(slots, DIAGRAM, 1)]
+    (counts,) = block_to_field_counts(add_partial_counts(partials), DIAGRAM, 1)
+    assert counts.coverage(DIAGRAM) == expected
+    assert counts.n_stars(DIAGRAM) == n
 
 
 def test_an_empty_field_counts_nothing():
-    (counts,) = block_to_field_counts(add_partial_counts([]), GRID, 1)
-    assert counts.slots.size == FieldCounts.n_slots(GRID)
-    assert (counts.n_stars(GRID), counts.n_outside(GRID), counts.coverage(GRID)) == (0, 0, 0.0)
+    (counts,) = block_to_field_counts(add_partial_counts([]), DIAGRAM, 1)
+    assert counts.slots.size == FieldCounts.n_slots(DIAGRAM)
+    assert (counts.n_stars(DIAGRAM), counts.n_outside(DIAGRAM), counts.coverage(DIAGRAM)) == (0, 0, 0.0)
 
 
 @pytest.mark.parametrize("n_stars", [12, 25, 60, 300])
@@ -130,9 +132,9 @@ def test_coverage_does_not_depend_on_the_number_of_stars(n_stars, share):
     rng = np.random.default_rng(n_stars)
     found = []
     for _ in range(300):
-        slots = np.zeros(FieldCounts.n_slots(GRID), np.int64)
+        slots = np.zeros(FieldCounts.n_slots(DIAGRAM), np.int64)
         cells = rng.integers(int(36 * share), size=n_stars)
-        np.add.at(slots, GRID.n_pixels + 1 + cells, 1)
-        found.append(FieldCounts(slots).coverage(GRID))
+        np.add.at(slots, DIAGRAM.n_pixels + 1 + cells, 1)
+        found.append(FieldCounts(slots).coverage(DIAGRAM))
     assert np.median(found) == pytest.approx(share, abs=0.15)
     assert all(0 <= value <= 1 for value in found)

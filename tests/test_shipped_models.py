@@ -35,7 +35,7 @@ def test_a_shipped_model_is_whole_and_says_what_it_is(capsys):
 
 def test_carina_gives_no_profile_without_a_position():
     folder, card = find_saved_model("carina")
-    counts = np.ones((3, *card.config.cmd.shape), np.float32)
+    counts = np.ones((3, *card.config.diagrams[0].shape), np.float32)
     found = Scorer(folder).score_counts(counts, [280.0, np.nan, 280.0], [0.0, 0.0, np.inf])
     assert np.isfinite(found.extinction_median).all(axis=1).tolist() == [True, False, False]
     assert (found["reliable_distance_kpc"] > 0).tolist() == [True, False, False]

@@ -48,7 +48,7 @@ def cmds_behind(folder, volume, sightlines):
     start_tensorflow()
     from extmap_tf.records.dataset import survey_fields
 
-    return records.manifest.config.cmd, survey_fields(records, sightlines)["counts"]
+    return records.manifest.config.diagrams[0], survey_fields(records, sightlines)["counts"]
 
 
 def note_what_is_missing(volume):

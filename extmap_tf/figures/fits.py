@@ -30,17 +30,17 @@ def fit_figure(counts, fitted, config, title, truth=None, model=None):
     -------
     matplotlib.figure.Figure
     """
-    grid, distance, survey = config.cmd, config.distance, config.survey
+    diagram, distance, survey = config.diagrams[0], config.distance, config.survey
     figure = Figure(figsize=(12.0, 8.2), layout="constrained")
     figure.suptitle(title)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1.0))
     counts, expected = np.asarray(counts, float), np.asarray(fitted.expected, float)
     observed, middle, residual = upper.subplots(1, 3, sharex=True, sharey=True)
     norm = LogNorm(0.3, max(counts.max(), expected.max(), 3.0))
-    edges = (grid.color_edges_mag, grid.mag_edges_mag)
+    mag_edges, color_edges = diagram.edges
     for axis, image, name in ((observed, counts, "observed"), (middle, expected, "fitted")):
         shown = np.ma.masked_less(image, 0.05)
-        mesh = axis.pcolormesh(*edges, shown, norm=norm, cmap="viridis", rasterized=True)
+        mesh = axis.pcolormesh(color_edges, mag_edges, shown, norm=norm, cmap="viridis", rasterized=True)
         axis.set_title(name, fontsize="medium")
     upper.colorbar(mesh, ax=[observed, middle], label="stars per pixel")
     # Of few stars the root of the expectation is no standard deviation; one star where none is expected
@@ -48,13 +48,13 @@ def fit_figure(counts, fitted, config, title, truth=None, model=None):
     left = np.ma.masked_where(
         (counts == 0) & (expected < 0.05), (counts - expected) / np.sqrt(expected + 1.0)
     )
-    mesh = residual.pcolormesh(*edges, left, vmin=-4, vmax=4, cmap="RdBu_r", rasterized=True)
+    mesh = residual.pcolormesh(color_edges, mag_edges, left, vmin=-4, vmax=4, cmap="RdBu_r", rasterized=True)
     residual.set_title("observed − fitted", fontsize="medium")
     upper.colorbar(mesh, ax=residual, label="residual / √(fitted + 1)", extend="both")
     filled = np.nonzero((counts > 0) | (expected > 0.05))
-    first_mag, last_color = filled[0].min(initial=grid.n_mag - 1), filled[1].max(initial=0)
-    observed.set_ylim(grid.mag_max_mag, grid.mag_edges_mag[first_mag])
-    observed.set_xlim(grid.color_min_mag, grid.color_edges_mag[min(last_color + 3, grid.n_color)])
+    first_mag, last_color = filled[0].min(initial=diagram.y.n_pixels - 1), filled[1].max(initial=0)
+    observed.set_ylim(mag_edges[-1], mag_edges[first_mag])
+    observed.set_xlim(color_edges[0], color_edges[min(last_color + 3, diagram.x.n_pixels)])
     observed.set_ylabel(f"{survey.red.name} (mag)")
     for axis in (observed, middle, residual):
         axis.set_xlabel(f"{survey.blue.name} − {survey.red.name} (mag)")

@@ -29,7 +29,7 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     arms : bool or sequence of str
         Draw spiral arms over the face-on view, all or those of these names: the published ones or, of a mock
         sky whose truth is given, those along which its dust was drawn (with the pitch angle of `DustConfig`).
-    cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
         The diagrams of `sightlines`, to draw beside the profiles.
 
     Returns

@@ -233,7 +233,7 @@ def profiles(volume, sightlines, truth=None, cmds=None):
     sightlines : sequence of (float, float)
         (l, b) in degrees; the nearest sightlines of the map are drawn.
     truth : ExtinctionMap, optional
-    cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
         The diagrams that the profiles come from: stars in each pixel.
     """
     if not len(sightlines):
@@ -473,21 +473,20 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
     return shown | {"reliable to": line}
 
 
-def _draw_cmds(figure, axes, grid, counts, origin):
+def _draw_cmds(figure, axes, diagram, counts, origin):
     """Diagrams on one scale, cut to the pixels where one of them has stars."""
     filled = np.nonzero(np.asarray(counts).any(axis=0))
     rows, columns = (
         (index.min(initial=n - 1), index.max(initial=0) + 1)
-        for index, n in zip(filled, grid.shape, strict=True)
+        for index, n in zip(filled, diagram.shape, strict=True)
     )
+    mag_edges, color_edges = diagram.edges
     norm = LogNorm(0.7, max(float(np.max(counts)), 2.0))
     for axis, image in zip(axes, counts, strict=True):
         shown = np.ma.masked_equal(image, 0)
-        mesh = axis.pcolormesh(
-            grid.color_edges_mag, grid.mag_edges_mag, shown, norm=norm, cmap="viridis", rasterized=True
-        )
-        axis.set_xlim(*grid.color_edges_mag[list(columns)])
-        axis.set_ylim(*grid.mag_edges_mag[list(rows)][::-1])
+        mesh = axis.pcolormesh(color_edges, mag_edges, shown, norm=norm, cmap="viridis", rasterized=True)
+        axis.set_xlim(*color_edges[list(columns)])
+        axis.set_ylim(*mag_edges[list(rows)][::-1])
         axis.set_ylabel(f"{origin.band} (mag)")
         if axis is not axes[-1]:
             axis.tick_params(labelbottom=False)

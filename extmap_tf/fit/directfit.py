@@ -142,7 +142,7 @@ class DirectFit:
     def __init__(self, config, n_iterations=40, seed=1):
         if n_iterations < 1:
             raise ConfigError(f"a fit needs 1 or more iterations, got: {n_iterations}")
-        self._config, self._n_iterations = config, n_iterations
+        self._config, self._diagram, self._n_iterations = config, config.diagrams[0], n_iterations
         prior, n = config.profiles, config.distance.n_distances
         self._n = n
         self.n_parameters = 2 * n + len(_SCALARS)
@@ -195,7 +195,7 @@ class DirectFit:
         depth_kpc = self._config.distance.centers_kpc * abs(np.sin(np.radians(table.b_deg)))
         skies, blocks = [], []
         for size, background, _ in _STAGES:
-            blocks.append(_block_of(table.pixels, self._config.cmd, size))
+            blocks.append(_block_of(table.pixels, self._diagram, size))
             skies.append(
                 _Sky(
                     tf.constant(depth_kpc, tf.float32),
@@ -226,7 +226,7 @@ class DirectFit:
             The counts do not have the grid's shape or are negative.
         """
         counts = np.asarray(counts, np.float32)
-        shape = self._config.cmd.shape
+        shape = self._diagram.shape
         if counts.ndim != 3 or counts.shape[1:] != shape or not (counts >= 0).all():
             raise DataError(
                 f"counts must be [batch, {shape[0]}, {shape[1]}] and not negative, got: {counts.shape}"
@@ -242,7 +242,7 @@ class DirectFit:
                 _, theta, fisher = self._minimise(theta, observed, sightline.skies[i], n_iterations)
         answer = self._answer(theta, fisher, sightline.skies[-1])
         answer = {name: value.numpy() for name, value in answer.items()}
-        expected = np.full((len(counts), self._config.cmd.n_pixels), BACKGROUND, np.float32)
+        expected = np.full((len(counts), self._diagram.n_pixels), BACKGROUND, np.float32)
         expected[:, sightline.pixels] = answer.pop("expected")
         expected = expected.reshape(counts.shape)
         about = {name: answer.pop(name) for name in ("patchiness", "count_scale")}
@@ -431,10 +431,10 @@ class DirectFit:
         return answer
 
 
-def _block_of(pixels, grid, size):
+def _block_of(pixels, diagram, size):
     """Which block of `size` x `size` pixels each flat pixel lies in, numbered without gaps."""
-    mag, color = np.divmod(pixels, grid.n_color)
-    return np.unique((mag // size) * grid.n_color + color // size, return_inverse=True)[1]
+    row, column = np.divmod(pixels, diagram.x.n_pixels)
+    return np.unique((row // size) * diagram.x.n_pixels + column // size, return_inverse=True)[1]
 
 
 def _blocks(counts, blocks):

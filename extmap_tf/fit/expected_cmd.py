@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import blue_over_red
-from extmap_tf.grids.cmd import EDGE_TOLERANCE
+from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.mocks.pairs import fit_catalog
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.surveys.observing import (
@@ -28,7 +28,7 @@ from extmap_tf.surveys.observing import (
 
 # True magnitudes are binned this fine, in magnitude and colour: 0.02 mag of Ks and 0.025 mag of colour where
 # a pixel is 0.15 and 0.1, about the smallest photometric error.
-_PARTS = np.array([8, 4])
+_MAG_PARTS, _COLOR_PARTS = 8, 4
 # Pixels around the CMD whose stars noise may carry into it.
 _MARGIN = 6
 # Equally probable values of the error in the red band.
@@ -100,7 +100,7 @@ def crowding_losses_mag(counts, config):
     """
     stars = np.asarray(counts, float).sum(axis=2)
     up_to_edge = np.pad(np.cumsum(stars, axis=1), ((0, 0), (1, 0)))
-    limit_mag, edges = config.survey.crowding.limit_mag, config.cmd.mag_edges_mag
+    limit_mag, edges = config.survey.crowding.limit_mag, config.diagrams[0].y.edges
     area_deg2 = config.sightlines.area_deg2
     losses = [
         loss_of_count(np.interp(limit_mag, edges, brighter), config.survey, area_deg2)
@@ -136,9 +136,9 @@ def expected_cmds(config, l_deg, b_deg, losses_mag, n_fields=64.0, max_mag=None)
         l_deg, b_deg = _nearest(config.mocks.sightlines_deg(), l_deg, b_deg)
     catalog = fit_catalog(config, l_deg, b_deg, n_fields)
     extinction_mag = extinction_grid(2.0 * config.profiles.total_max_mag if max_mag is None else max_mag)
-    survey, grid, n_shells = config.survey, config.cmd, config.distance.n_distances + 1
-    operators = [_spread_operator(survey, grid, float(loss_mag)) for loss_mag in losses_mag]
-    counts = [np.zeros((n_shells, len(extinction_mag), grid.n_pixels), np.float32) for _ in operators]
+    survey, diagram, n_shells = config.survey, config.diagrams[0], config.distance.n_distances + 1
+    operators = [_spread_operator(survey, diagram, float(loss_mag)) for loss_mag in losses_mag]
+    counts = [np.zeros((n_shells, len(extinction_mag), diagram.n_pixels), np.float32) for _ in operators]
     scale = np.float32(config.sightlines.area_deg2 / catalog.area_deg2)
     limits_mag = [faint_limit_mag(band, survey.cuts) - min(losses_mag) for band in (survey.red, survey.blue)]
     for i, stars in enumerate(_dimmed(catalog, extinction_mag, config, *limits_mag)):
@@ -172,25 +172,25 @@ def _dimmed(catalog, extinction_mag, config, red_limit_mag, blue_limit_mag):
     order = np.argsort(shell, kind="stable")
     shell = shell[order]
     blue_mag, red_mag = (catalog.magnitudes[band.name][order] for band in config.survey.bands)
-    shape, low, width = _fine_grid(config.cmd)
+    fine = _finer(config.diagrams[0])
     for a_red in extinction_mag:
         # Extinctions ascend: what is too faint behind this one is so behind all that follow.
         bright = (red_mag + a_red < red_limit_mag) & (blue_mag + ratio * a_red < blue_limit_mag)
         if not bright.all():
             shell, red_mag, blue_mag = shell[bright], red_mag[bright], blue_mag[bright]
-        mag = np.floor((red_mag + a_red - low[0]) / width[0])
-        color = np.floor((blue_mag - red_mag + (ratio - 1) * a_red - low[1]) / width[1])
-        inside = (mag >= 0) & (mag < shape[0]) & (color >= 0) & (color < shape[1])
-        fine = (mag[inside] * shape[1] + color[inside]).astype(np.int32)
+        mag = fine.y.place_of(red_mag + a_red)
+        color = fine.x.place_of(blue_mag - red_mag + (ratio - 1) * a_red)
+        inside = fine.y.holds(mag) & fine.x.holds(color)
+        cells = (np.floor(mag[inside]) * fine.x.n_pixels + np.floor(color[inside])).astype(np.int32)
         rows = np.searchsorted(shell[inside], np.arange(distance.n_distances + 2))
         yield sparse.csr_array(
-            (np.ones(fine.size, np.float32), fine, rows.astype(np.int32)),
-            shape=(distance.n_distances + 1, shape[0] * shape[1]),
+            (np.ones(cells.size, np.float32), cells, rows.astype(np.int32)),
+            shape=(distance.n_distances + 1, fine.n_pixels),
         )
 
 
 @lru_cache(maxsize=16)
-def _spread_operator(survey, grid, loss_mag):
+def _spread_operator(survey, diagram, loss_mag):
     """Probability that a star in a fine cell of true magnitudes is counted in a pixel.
 
     The survey has lost `loss_mag` of depth.
@@ -199,10 +199,8 @@ def _spread_operator(survey, grid, loss_mag):
     -------
     scipy.sparse.csr_array of float32 [n_cells, n_pixels]
     """
-    shape, low, width = _fine_grid(grid)
-    red, color = np.meshgrid(
-        *(low[i] + width[i] * (np.arange(shape[i]) + 0.5) for i in (0, 1)), indexing="ij"
-    )
+    fine, (mag_axis, color_axis) = _finer(diagram), (diagram.y, diagram.x)
+    red, color = np.meshgrid(fine.y.centers, fine.x.centers, indexing="ij")
     red, blue = red.ravel(), (red + color).ravel()
     cuts = survey.cuts
     red_limit, blue_limit = (faint_limit_mag(band, cuts) - loss_mag for band in (survey.red, survey.blue))
@@ -214,42 +212,37 @@ def _spread_operator(survey, grid, loss_mag):
     red_error = photometric_error(red + loss_mag, survey.red)
     blue_error = photometric_error(blue + loss_mag, survey.blue)
     red_cut, blue_cut = (error_cut_mag(band, cuts) - loss_mag for band in (survey.red, survey.blue))
-    mag_width = (grid.mag_max_mag - grid.mag_min_mag) / grid.n_mag
-    color_width = (grid.color_max_mag - grid.color_min_mag) / grid.n_color
+    color_width = color_axis.width
     n_near = int(np.ceil(2 * _BLUE_REACH_SIGMA * blue_error.max(initial=0.0) / color_width)) + 2
-    operator = sparse.csr_array((shape[0] * shape[1], grid.n_pixels), dtype=np.float32)
+    operator = sparse.csr_array((fine.n_pixels, diagram.n_pixels), dtype=np.float32)
     for node in ndtri((np.arange(_RED_NODES) + 0.5) / _RED_NODES):
         observed = red + node * red_error
-        mag = np.floor((observed - grid.mag_min_mag) / mag_width + EDGE_TOLERANCE).astype(np.int64)
-        kept = np.flatnonzero(
-            (observed <= red_cut) & (observed >= cuts.bright_mag) & (mag >= 0) & (mag < grid.n_mag)
-        )
+        mag = mag_axis.place_of(observed)
+        kept = np.flatnonzero((observed <= red_cut) & (observed >= cuts.bright_mag) & mag_axis.holds(mag))
         observed, true, error = observed[kept, None], blue[kept, None], blue_error[kept, None]
-        first = np.floor((true - observed - _BLUE_REACH_SIGMA * error - grid.color_min_mag) / color_width)
+        first = np.floor((true - observed - _BLUE_REACH_SIGMA * error - color_axis.minimum) / color_width)
         pixel = first.astype(np.int64) + np.arange(n_near)
-        edges = observed + grid.color_min_mag + color_width * (first + np.arange(n_near + 1))
+        edges = observed + color_axis.minimum + color_width * (first + np.arange(n_near + 1))
         below = ndtr((np.clip(edges, cuts.bright_mag, blue_cut) - true) / error)
         share = np.diff(below, axis=1) * (seen[kept, None] / _RED_NODES)
-        inside = (pixel >= 0) & (pixel < grid.n_color) & (share > 1e-7)
+        inside = color_axis.holds(pixel) & (share > 1e-7)
         row, _ = np.nonzero(inside)
-        column = (mag[kept, None] * grid.n_color + pixel)[inside]
+        column = (mag[kept, None].astype(np.int64) * color_axis.n_pixels + pixel)[inside]
         operator = operator + sparse.csr_array(
             (share[inside].astype(np.float32), (cells[kept[row]], column)), shape=operator.shape
         )
     return operator
 
 
-def _fine_grid(grid):
-    """Shape, lower ends and widths of the cells of true magnitude and colour."""
-    width = np.array(
-        [
-            (grid.mag_max_mag - grid.mag_min_mag) / grid.n_mag,
-            (grid.color_max_mag - grid.color_min_mag) / grid.n_color,
-        ]
-    )
-    low = np.array([grid.mag_min_mag, grid.color_min_mag]) - _MARGIN * width
-    shape = tuple((_PARTS * (np.array(grid.shape) + 2 * _MARGIN)).tolist())
-    return shape, low, width / _PARTS
+def _finer(diagram: Diagram) -> Diagram:
+    """The cells of true magnitude and colour, which reach beyond the diagram."""
+
+    def finer(axis, n_parts):
+        reach = _MARGIN * axis.width
+        n = n_parts * (axis.n_pixels + 2 * _MARGIN)
+        return Axis(axis.quantity, axis.bands, axis.minimum - reach, axis.maximum + reach, n)
+
+    return Diagram(diagram.survey, finer(diagram.y, _MAG_PARTS), finer(diagram.x, _COLOR_PARTS))
 
 
 def _nearest(sightlines, l_deg, b_deg):

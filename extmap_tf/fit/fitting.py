@@ -156,7 +156,8 @@ def _mock_pairs(records, split, n_pairs):
     examples = serialized_examples(records.shard_paths(split)).take(n_pairs).batch(n_pairs)
     with corruption_named(records.path, records):
         (serialized,) = examples
-        parsed = parse_examples(serialized, records.manifest.config, "mocks")
+        config = records.manifest.config
+        parsed = parse_examples(serialized, config.diagrams[0], "mocks", config.distance.n_distances)
     return {name: value.numpy() for name, value in parsed.items()}
 
 

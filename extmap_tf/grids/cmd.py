@@ -1,20 +1,15 @@
-"""The pixels of a colour-magnitude diagram; intervals include their lower end and exclude their upper end."""
+"""The section [cmd] of a configuration: the colour-magnitude diagram of its survey."""
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
-
-# Catalogs give magnitudes to 0.001, so a star often falls on a pixel's edge. This tolerance, in pixels,
-# puts it above the edge in 32-bit and 64-bit arithmetic alike: numpy and a served TensorFlow graph agree.
-EDGE_TOLERANCE = 1e-4
+from extmap_tf.grids.diagram import Axis, Diagram
 
 
 @dataclass(frozen=True)
 class CmdGrid(Section):
-    """Pixels of a colour-magnitude diagram (CMD): counts are [n_mag, n_color], both axes ascending."""
+    """Pixels of a colour-magnitude diagram (CMD): colour blue - red against magnitude red."""
 
     color_min_mag: float = setting(-0.5, "Lower limit (inclusive) of the colour, blue - red.")
     color_max_mag: float = setting(5.9, "Upper limit (exclusive) of the colour.")
@@ -27,20 +22,8 @@ class CmdGrid(Section):
         require(self.color_max_mag > self.color_min_mag, "color_max_mag", "above color_min_mag", self)
         require(self.mag_max_mag > self.mag_min_mag, "mag_max_mag", "above mag_min_mag", self)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return (self.n_mag, self.n_color)
-
-    @property
-    def n_pixels(self):
-        return self.n_mag * self.n_color
-
-    @property
-    def color_edges_mag(self):
-        """Edges of the colour pixels [n_color + 1]."""
-        return np.linspace(self.color_min_mag, self.color_max_mag, self.n_color + 1)
-
-    @property
-    def mag_edges_mag(self):
-        """Edges of the magnitude pixels [n_mag + 1]."""
-        return np.linspace(self.mag_min_mag, self.mag_max_mag, self.n_mag + 1)
+    def diagram(self, survey: str, blue: str, red: str) -> Diagram:
+        """The diagram of a survey with these two bands."""
+        y = Axis("magnitude", (red,), self.mag_min_mag, self.mag_max_mag, self.n_mag)
+        x = Axis("color", (blue, red), self.color_min_mag, self.color_max_mag, self.n_color)
+        return Diagram(survey, y, x)

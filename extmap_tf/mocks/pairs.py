@@ -13,7 +13,7 @@ import numpy as np
 
 from extmap_tf.catalogs.model_tables import read_model_catalog
 from extmap_tf.catalogs.stars import KINDS
-from extmap_tf.diagrams import stars_to_cmd
+from extmap_tf.diagrams import count_stars
 from extmap_tf.draws import normals, uniforms
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import a_over_av, blue_over_red
@@ -282,7 +282,7 @@ def dim_and_count(catalog, density, config, rng, patchiness=0.0, nuisances=AS_MO
         red: catalog.magnitudes[red] + a_red + np.float32(nuisances.mag_mag),
     }
     seen = observe(magnitudes, survey, catalog.area_deg2, rng, nuisances.depth_mag)
-    return stars_to_cmd(*seen.magnitudes.values(), config.cmd)
+    return count_stars(seen.magnitudes, config.diagrams[0])
 
 
 def one_field(catalog, area_deg2, rng, nuisances=AS_MODELLED, limit_mag=np.inf):

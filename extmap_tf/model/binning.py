@@ -1,65 +1,73 @@
-"""Stars to counts inside a TensorFlow graph, by the rule of `extmap_tf.diagrams`."""
+"""Stars to counts inside a TensorFlow graph, by the rule of `extmap_tf.grids.diagram`."""
+
+import functools
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from extmap_tf.catalogs.cuts import BRIGHTEST_MAG, FAINTEST_MAG
-from extmap_tf.grids.cmd import EDGE_TOLERANCE
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.settings.survey import Cuts
 
-# After the pixels of a CMD: stars outside it, stars that do not count, padding.
+# After the pixels of a diagram: stars outside it, stars that do not count, padding.
 _N_SLOTS = 3
 
 
-def pixels_and_slots(blue_mag, red_mag, config):
-    """Flat pixel of each star, or the slot of one that is not in the CMD.
+def pixels_and_slots(magnitudes: Mapping[str, tf.Tensor], diagram: Diagram, cuts: Cuts) -> tf.Tensor:
+    """Flat pixel of each star, or the slot of one that is not in the diagram.
 
     A magnitude counts if it is a number between those of `extmap_tf.catalogs.cuts` and not brighter than the
     survey's bright limit. The other cuts need errors and flags, which only the sender has.
 
     Parameters
     ----------
-    blue_mag, red_mag : tf.Tensor of float32 [...]
-    config : extmap_tf.settings.config.Config
+    magnitudes : dict of str to tf.Tensor of float32 [...]
+        By band.
+    diagram : extmap_tf.grids.diagram.Diagram
+    cuts : extmap_tf.settings.config.Cuts
 
     Returns
     -------
     tf.Tensor of int32 [...]
-        ``i_mag * n_color + i_color``; n_pixels of a star outside the CMD, n_pixels + 1 of one that does not
-        count.
+        ``i_y * n_x + i_x``; n_pixels of a star outside the diagram, n_pixels + 1 of one that does not count.
     """
-    grid, bright_mag = config.cmd, config.survey.cuts.bright_mag
-    # The same operations in the same order as `extmap_tf.diagrams.pixel_of`: equal to the last bit.
-    color_scale = grid.n_color / (grid.color_max_mag - grid.color_min_mag)
-    mag_scale = grid.n_mag / (grid.mag_max_mag - grid.mag_min_mag)
-    color = (blue_mag - red_mag - grid.color_min_mag) * color_scale + EDGE_TOLERANCE
-    mag = (red_mag - grid.mag_min_mag) * mag_scale + EDGE_TOLERANCE
-    counts = tf.ones_like(blue_mag, tf.bool)
-    for value in (blue_mag, red_mag):
-        counts &= (value > BRIGHTEST_MAG) & (value < FAINTEST_MAG) & (value >= bright_mag)
-    inside = counts & (color >= 0) & (color < grid.n_color) & (mag >= 0) & (mag < grid.n_mag)
+    counts = functools.reduce(tf.logical_and, (_counts(mag, cuts) for mag in magnitudes.values()))
+    y, x, inside = diagram.places_of(magnitudes)
+    inside &= counts
     # Casting what is no number, or too large a one, gives anything.
-    i_color, i_mag = (tf.cast(tf.where(inside, value, 0.0), tf.int32) for value in (color, mag))
-    pixel = i_mag * grid.n_color + i_color
-    return tf.where(inside, pixel, tf.where(counts, grid.n_pixels, grid.n_pixels + 1))
+    i_y, i_x = (tf.cast(tf.where(inside, place, 0.0), tf.int32) for place in (y, x))
+    pixel = i_y * diagram.x.n_pixels + i_x
+    return tf.where(inside, pixel, tf.where(counts, diagram.n_pixels, diagram.n_pixels + 1))
 
 
-def flat_stars_to_counts(blue_mag, red_mag, row_splits, config):
+def _counts(mag, cuts):
+    return (mag > BRIGHTEST_MAG) & (mag < FAINTEST_MAG) & (mag >= cuts.bright_mag)
+
+
+def flat_stars_to_counts(
+    magnitudes: Mapping[str, tf.Tensor], row_splits: tf.Tensor, diagram: Diagram, cuts: Cuts
+) -> dict[str, tf.Tensor]:
     """Counts of stars that stand one sightline after another.
 
     Parameters
     ----------
-    blue_mag, red_mag : tf.Tensor of float32 [n_stars]
+    magnitudes : dict of str to tf.Tensor of float32 [n_stars]
+        By band.
     row_splits : tf.Tensor of int64 [batch + 1]
         Sightline i has the stars ``row_splits[i]`` to ``row_splits[i + 1]``, the latter exclusive.
-    config : extmap_tf.settings.config.Config
+    diagram : extmap_tf.grids.diagram.Diagram
+    cuts : extmap_tf.settings.config.Cuts
 
     Returns
     -------
     dict of str to tf.Tensor
         As `_counted`.
     """
-    n = tf.shape(blue_mag, tf.int64)[0]
+    first, *others = magnitudes.values()
+    n = tf.shape(first, tf.int64)[0]
+    differ = f"the magnitudes in {' and '.join(magnitudes)} differ in length"
     checks = [
-        tf.debugging.assert_equal(tf.shape(red_mag, tf.int64)[0], n, "blue_mag and red_mag differ in length"),
+        *(tf.debugging.assert_equal(tf.shape(other, tf.int64)[0], n, differ) for other in others),
         tf.debugging.assert_greater(tf.size(row_splits), 0, "row_splits is empty: it starts with 0"),
         tf.debugging.assert_equal(row_splits[:1], tf.zeros_like(row_splits[:1]), "row_splits starts with 0"),
         tf.debugging.assert_equal(
@@ -68,45 +76,48 @@ def flat_stars_to_counts(blue_mag, red_mag, row_splits, config):
         tf.debugging.assert_non_negative(row_splits[1:] - row_splits[:-1], "row_splits does not fall"),
     ]
     with tf.control_dependencies(checks):
-        slot = pixels_and_slots(blue_mag, red_mag, config)
+        slot = pixels_and_slots(magnitudes, diagram, cuts)
     counted = tf.raw_ops.RaggedBincount(
-        splits=row_splits, values=slot, size=config.cmd.n_pixels + _N_SLOTS, weights=tf.zeros([0], tf.int32)
+        splits=row_splits, values=slot, size=diagram.n_pixels + _N_SLOTS, weights=tf.zeros([0], tf.int32)
     )
-    return _counted(counted, config.cmd)
+    return _counted(counted, diagram)
 
 
-def padded_stars_to_counts(blue_mag, red_mag, n_stars, config):
+def padded_stars_to_counts(
+    magnitudes: Mapping[str, tf.Tensor], n_stars: tf.Tensor, diagram: Diagram, cuts: Cuts
+) -> dict[str, tf.Tensor]:
     """Counts of stars in a rectangle, of which each row has its own number.
 
     Parameters
     ----------
-    blue_mag, red_mag : tf.Tensor of float32 [batch, n_max]
-        Whatever stands at `n_stars` and after is padding.
+    magnitudes : dict of str to tf.Tensor of float32 [batch, n_max]
+        By band. Whatever stands at `n_stars` and after is padding.
     n_stars : tf.Tensor of int64 [batch]
         0 to n_max.
-    config : extmap_tf.settings.config.Config
+    diagram : extmap_tf.grids.diagram.Diagram
+    cuts : extmap_tf.settings.config.Cuts
 
     Returns
     -------
     dict of str to tf.Tensor
         As `_counted`.
     """
-    n_max = tf.shape(blue_mag, tf.int64)[1]
+    first, *others = magnitudes.values()
+    n_max = tf.shape(first, tf.int64)[1]
+    differ = f"the magnitudes in {' and '.join(magnitudes)} differ in shape"
     checks = [
-        tf.debugging.assert_equal(
-            tf.shape(red_mag), tf.shape(blue_mag), "blue_mag and red_mag differ in shape"
-        ),
-        same_rows(blue_mag, n_stars=n_stars),
+        *(tf.debugging.assert_equal(tf.shape(other), tf.shape(first), differ) for other in others),
+        same_rows(first, n_stars=n_stars),
         tf.debugging.assert_non_negative(n_stars, "n_stars is negative"),
         tf.debugging.assert_less_equal(n_stars, n_max, "n_stars exceeds the row's length"),
     ]
     with tf.control_dependencies(checks):
-        slot = pixels_and_slots(blue_mag, red_mag, config)
-    slot = tf.where(tf.range(n_max) < n_stars[:, None], slot, config.cmd.n_pixels + 2)
+        slot = pixels_and_slots(magnitudes, diagram, cuts)
+    slot = tf.where(tf.range(n_max) < n_stars[:, None], slot, diagram.n_pixels + 2)
     counted = tf.raw_ops.DenseBincount(
-        input=slot, size=config.cmd.n_pixels + _N_SLOTS, weights=tf.zeros([0], tf.int32), binary_output=False
+        input=slot, size=diagram.n_pixels + _N_SLOTS, weights=tf.zeros([0], tf.int32), binary_output=False
     )
-    return _counted(counted, config.cmd)
+    return _counted(counted, diagram)
 
 
 def clean_counts(counts):
@@ -140,19 +151,19 @@ def same_rows(first, **others):
     )
 
 
-def _counted(slots, grid):
+def _counted(slots, diagram):
     """Counts and what was left out.
 
     Returns
     -------
     dict of str to tf.Tensor
-        counts [batch, n_mag, n_color] float32, and of int32 [batch]: n_stars (in the CMD), n_outside (they
-        count but lie outside the CMD), n_ignored (no magnitude, or brighter than the survey's limit).
+        counts [batch, n_y, n_x] float32, and of int32 [batch]: n_stars (in the diagram), n_outside (they
+        count but lie outside it), n_ignored (no magnitude, or brighter than the survey's limit).
     """
-    pixels = slots[:, : grid.n_pixels]
+    pixels = slots[:, : diagram.n_pixels]
     return {
-        "counts": tf.cast(tf.reshape(pixels, [-1, *grid.shape]), tf.float32),
+        "counts": tf.cast(tf.reshape(pixels, [-1, *diagram.shape]), tf.float32),
         "n_stars": tf.reduce_sum(pixels, axis=1),
-        "n_outside": slots[:, grid.n_pixels],
-        "n_ignored": slots[:, grid.n_pixels + 1],
+        "n_outside": slots[:, diagram.n_pixels],
+        "n_ignored": slots[:, diagram.n_pixels + 1],
     }

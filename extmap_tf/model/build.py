@@ -28,7 +28,7 @@ def build_network(config: Config, n_nodes: int, seed: int) -> keras.Model:
         Seed of the initial weights.
     """
     keras.utils.set_random_seed(seed % 2**32)
-    shape = config.cmd.shape
+    shape = config.diagrams[0].shape
     inputs = {
         "counts": keras.Input(shape, name="counts", dtype="float32"),
         "l_deg": keras.Input((), name="l_deg", dtype="float32"),

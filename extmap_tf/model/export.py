@@ -77,6 +77,7 @@ class Served(tf.Module):
     def __init__(self, model, card, domain, half=False):
         super().__init__()
         config = card.config
+        survey, diagram = config.survey, config.diagrams[0]
         network = _float32_copy(model, config)
         # The variables are tracked, not the Keras model: it would be saved a second time.
         self.fixed = [variable.value for variable in network.non_trainable_variables]
@@ -116,10 +117,13 @@ class Served(tf.Module):
         def answer_to_stars(found, l_deg, b_deg):
             return answer(found.pop("counts"), l_deg, b_deg) | found
 
+        def by_band(blue_mag, red_mag):
+            return {survey.blue.name: blue_mag, survey.red.name: red_mag}
+
         def floats(shape, *names):
             return [tf.TensorSpec(shape, tf.float32, name) for name in names]
 
-        image, degrees = floats([None, *config.cmd.shape], "counts"), floats([None], "l_deg", "b_deg")
+        image, degrees = floats([None, *diagram.shape], "counts"), floats([None], "l_deg", "b_deg")
         splits, lengths = (tf.TensorSpec([None], tf.int64, name) for name in ("row_splits", "n_stars"))
 
         @tf.function(input_signature=[*image, *degrees])
@@ -128,16 +132,16 @@ class Served(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def examples(examples):
-            return answer(**parse_readable_examples(examples, config))
+            return answer(**parse_readable_examples(examples, diagram))
 
         @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *degrees])
         def magnitudes(blue_mag, red_mag, row_splits, l_deg, b_deg):
-            found = flat_stars_to_counts(blue_mag, red_mag, row_splits, config)
+            found = flat_stars_to_counts(by_band(blue_mag, red_mag), row_splits, diagram, survey.cuts)
             return answer_to_stars(found, l_deg, b_deg)
 
         @tf.function(input_signature=[*floats([None, None], "blue_mag", "red_mag"), lengths, *degrees])
         def magnitudes_padded(blue_mag, red_mag, n_stars, l_deg, b_deg):
-            found = padded_stars_to_counts(blue_mag, red_mag, n_stars, config)
+            found = padded_stars_to_counts(by_band(blue_mag, red_mag), n_stars, diagram, survey.cuts)
             return answer_to_stars(found, l_deg, b_deg)
 
         @tf.function(input_signature=[*image, *degrees, tf.TensorSpec([], tf.int32, "seed")])

@@ -71,14 +71,11 @@ class KnownAnswer:
         outputs = {name: np.asarray(value) for name, value in serving_default(**inputs).items()}
         return cls(inputs, outputs, model_digest)
 
-    def stars(self, grid):
+    def stars(self, diagram):
         """Stars that count to this CMD: blue_mag, red_mag [n_stars] float32, at the centres of pixels."""
         counts = self.inputs["counts"][0].astype(int)
         i_mag, i_color = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
-        red, color = (
-            0.5 * (edges[:-1] + edges[1:])[i]
-            for edges, i in ((grid.mag_edges_mag, i_mag), (grid.color_edges_mag, i_color))
-        )
+        red, color = diagram.y.centers[i_mag], diagram.x.centers[i_color]
         return (red + color).astype(np.float32), red.astype(np.float32)
 
     def largest_difference(self, outputs):

@@ -101,7 +101,7 @@ class Scorer:
         ndarray of float32 [batch, n_samples, n_distances]
             Density, mag / kpc.
         """
-        parsed = parse_examples(tf.constant(list(serialized)), config)
+        parsed = parse_examples(tf.constant(list(serialized)), config.diagrams[0])
         inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
         draw = self._loaded.signatures["samples"]
         return draw(**inputs, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()

@@ -27,11 +27,12 @@ def warmup_inputs(known, config):
     """
     image = known.inputs
     place = {name: image[name] for name in ("l_deg", "b_deg")}
-    blue_mag, red_mag = known.stars(config.cmd)
-    slots = np.zeros(FieldCounts.n_slots(config.cmd), np.int64)
-    slots[: config.cmd.n_pixels] = image["counts"].ravel()
+    diagram = config.diagrams[0]
+    blue_mag, red_mag = known.stars(diagram)
+    slots = np.zeros(FieldCounts.n_slots(diagram), np.int64)
+    slots[: diagram.n_pixels] = image["counts"].ravel()
     example = field_to_example(
-        FieldCounts(slots), "warm-up", *(float(value[0]) for value in place.values()), config.cmd
+        FieldCounts(slots), "warm-up", *(float(value[0]) for value in place.values()), diagram
     )
     n_stars = len(blue_mag)
     return {

@@ -115,7 +115,7 @@ def corruption_named(path, records=None):
 
 def _parsed(batches, config):
     def parse(serialized):
-        parsed = parse_examples(serialized, config, "mocks")
+        parsed = parse_examples(serialized, config.diagrams[0], "mocks", config.distance.n_distances)
         return model_inputs(parsed), parsed["density"]
 
     return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
@@ -151,7 +151,7 @@ def survey_fields(records, sightlines):
     found = {}
     with corruption_named(records.path, records):
         for serialized in serialized_examples(paths).batch(512):
-            parsed = parse_examples(serialized, config, "survey")
+            parsed = parse_examples(serialized, config.diagrams[0], "survey")
             parsed = {name: value.numpy() for name, value in parsed.items()}
             for row in np.flatnonzero(np.isin(parsed["sightline"], wanted)):
                 found[parsed["sightline"][row]] = {name: value[row] for name, value in parsed.items()}

@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from extmap_tf.diagrams import FieldCounts
 from extmap_tf.errors import DataError
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.mocks.pairs import Pair
 from extmap_tf.records.writing import serialize_example
 
 COUNT_DTYPE = np.dtype("<u2")
 
 
-def pair_to_example(pair, key, seed):
+def pair_to_example(pair: Pair, key: str, seed: int) -> bytes:
     """Serialize a training pair.
 
     Parameters
@@ -35,7 +38,7 @@ def pair_to_example(pair, key, seed):
     )
 
 
-def field_to_example(counts, key, l_deg, b_deg, grid):
+def field_to_example(counts: FieldCounts, key: str, l_deg: float, b_deg: float, diagram: Diagram) -> bytes:
     """Serialize the counts of a survey field.
 
     Parameters
@@ -43,7 +46,7 @@ def field_to_example(counts, key, l_deg, b_deg, grid):
     counts : extmap_tf.diagrams.FieldCounts
     key : str
     l_deg, b_deg : float
-    grid : extmap_tf.grids.cmd.CmdGrid
+    diagram : extmap_tf.grids.diagram.Diagram
 
     Returns
     -------
@@ -54,14 +57,14 @@ def field_to_example(counts, key, l_deg, b_deg, grid):
         sightline=key.encode(),
         l_deg=[l_deg],
         b_deg=[b_deg],
-        counts=encode_counts(counts.cmd(grid), key),
-        n_stars=counts.n_stars(grid),
-        n_outside=counts.n_outside(grid),
-        coverage=[counts.coverage(grid)],
+        counts=encode_counts(counts.counts(diagram), key),
+        n_stars=counts.n_stars(diagram),
+        n_outside=counts.n_outside(diagram),
+        coverage=[counts.coverage(diagram)],
     )
 
 
-def encode_counts(counts, key):
+def encode_counts(counts: np.ndarray, key: str) -> bytes:
     """Counts as little-endian uint16 bytes; DataError names a field with more in one pixel."""
     if counts.max(initial=0) > np.iinfo(COUNT_DTYPE).max:
         raise DataError(
@@ -71,20 +74,22 @@ def encode_counts(counts, key):
     return counts.astype(COUNT_DTYPE).tobytes()
 
 
-def parse_examples(serialized, config, kind=None):
+def parse_examples(serialized, diagram: Diagram, kind=None, n_distances=0):
     """Parse a batch of examples.
 
     Parameters
     ----------
     serialized : tf.Tensor of string [batch]
-    config : extmap_tf.settings.config.Config
+    diagram : extmap_tf.grids.diagram.Diagram
     kind : {"mocks", "survey", None}
         Which features to expect beside those that all examples have.
+    n_distances : int
+        Distance bins of the profiles of mocks.
 
     Returns
     -------
     dict of str to tf.Tensor
-        sightline [batch], l_deg [batch], b_deg [batch], counts [batch, n_mag, n_color] (float32),
+        sightline [batch], l_deg [batch], b_deg [batch], counts [batch, n_y, n_x] (float32),
         n_stars [batch]; of mocks density [batch, n_distances], of a survey coverage [batch].
     """
     import tensorflow as tf
@@ -97,17 +102,17 @@ def parse_examples(serialized, config, kind=None):
         "n_stars": tf.io.FixedLenFeature([], tf.int64),
     }
     if kind == "mocks":
-        features["density"] = tf.io.FixedLenFeature([config.distance.n_distances], tf.float32)
+        features["density"] = tf.io.FixedLenFeature([n_distances], tf.float32)
     elif kind == "survey":
         features["coverage"] = tf.io.FixedLenFeature([], tf.float32)
     parsed = tf.io.parse_example(serialized, features)
     counts = tf.io.decode_raw(parsed["counts"], tf.uint16, little_endian=True)
     # Not -1 rows: counts of another size would pass as other rows.
-    parsed["counts"] = tf.cast(tf.reshape(counts, [tf.size(serialized), *config.cmd.shape]), tf.float32)
+    parsed["counts"] = tf.cast(tf.reshape(counts, [tf.size(serialized), *diagram.shape]), tf.float32)
     return parsed
 
 
-def parse_readable_examples(serialized, config):
+def parse_readable_examples(serialized, diagram: Diagram):
     """What a network sees of a batch of examples, of which some may be damaged.
 
     An example that `parse_examples` would refuse, whatever is wrong with it, is NaN in all of its row and
@@ -116,17 +121,17 @@ def parse_readable_examples(serialized, config):
     Parameters
     ----------
     serialized : tf.Tensor of string [batch]
-    config : extmap_tf.settings.config.Config
+    diagram : extmap_tf.grids.diagram.Diagram
 
     Returns
     -------
     dict of str to tf.Tensor of float32
-        counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], in degrees.
+        counts [batch, n_y, n_x], l_deg [batch], b_deg [batch], in degrees.
     """
     import tensorflow as tf
 
     def parsed(index, serialized):
-        found = parse_examples(serialized, config)
+        found = parse_examples(serialized, diagram)
         return index, {name: found[name] for name in ("counts", "l_deg", "b_deg")}
 
     def attempt(dataset):

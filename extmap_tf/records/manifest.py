@@ -144,10 +144,10 @@ def _entries(files):
 
 def contents(config, kind):
     """Plain statements of what an example's features are."""
-    survey = config.survey
+    survey, diagram = config.survey, config.diagrams[0]
     stated = {
-        "counts": f"stars per pixel, uint16 little-endian, [{config.cmd.n_mag}, {config.cmd.n_color}] = "
-        f"[{survey.red.name}, {survey.blue.name} - {survey.red.name}], both ascending",
+        "counts": f"stars per pixel, uint16 little-endian, [{diagram.y.n_pixels}, {diagram.x.n_pixels}] = "
+        f"[{' - '.join(diagram.y.bands)}, {' - '.join(diagram.x.bands)}], both ascending",
         "l_deg, b_deg": "Galactic coordinates of the field's centre, degrees",
         "n_stars, n_outside": "stars inside and outside the CMD",
     }
@@ -245,17 +245,14 @@ def write_reference(stream, config, l_deg, b_deg, counts):
     from astropy.io import fits
 
     image = fits.ImageHDU(np.asarray(counts, np.float32), name="REFERENCE")
-    grid, survey = config.cmd, config.survey
+    diagram = config.diagrams[0]
     image.header["BUNIT"] = ("count", "expected stars per pixel and field, A = 0")
-    for axis, name, low, width in (
-        (1, f"{survey.blue.name}-{survey.red.name}", grid.color_min_mag, np.diff(grid.color_edges_mag)[0]),
-        (2, survey.red.name, grid.mag_min_mag, np.diff(grid.mag_edges_mag)[0]),
-    ):
-        image.header[f"CTYPE{axis}"] = name
-        image.header[f"CUNIT{axis}"] = "mag"
-        image.header[f"CRPIX{axis}"] = 0.5
-        image.header[f"CRVAL{axis}"] = low
-        image.header[f"CDELT{axis}"] = width
+    for number, axis in ((1, diagram.x), (2, diagram.y)):
+        image.header[f"CTYPE{number}"] = axis.label
+        image.header[f"CUNIT{number}"] = axis.unit
+        image.header[f"CRPIX{number}"] = 0.5
+        image.header[f"CRVAL{number}"] = axis.minimum
+        image.header[f"CDELT{number}"] = np.diff(axis.edges)[0]
     image.header["CTYPE3"] = ("NODE", "row of NODES")
     nodes = fits.BinTableHDU.from_columns(
         [
@@ -267,7 +264,7 @@ def write_reference(stream, config, l_deg, b_deg, counts):
     primary = fits.PrimaryHDU()
     primary.header["CONTENT"] = "reference CMDs"
     primary.header["SCHEMA"] = (SCHEMA, "of extmap_tf's files")
-    primary.header["SURVEY"] = survey.name
+    primary.header["SURVEY"] = config.survey.name
     primary.header["FIELDDEG"] = (config.sightlines.field_deg, "side of a field, deg")
     primary.header["CONFIG"] = (config.name, "configuration")
     primary.header["CFGDIG"] = (config.digest, "configuration digest")

@@ -35,7 +35,7 @@ def explorer_data(volume, truth=None, cmds=None):
     volume : ExtinctionMap
     truth : ExtinctionMap, optional
         Of the same grids.
-    cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
         The diagrams of all sightlines, l varying fastest; up to 65,535 stars a pixel, as records have them.
     """
     grid, distance, origin = volume.grid, volume.distance, volume.provenance
@@ -76,10 +76,10 @@ def explorer_data(volume, truth=None, cmds=None):
         # Whole numbers have no NaN.
         data["has_truth"] = truth.has_profile.ravel().astype(int).tolist()
     if cmds is not None:
-        cmd_grid, counts = cmds
+        diagram, counts = cmds
         data["cmd"] = {
-            "colors": cmd_grid.color_edges_mag.round(6).tolist(),
-            "mags": cmd_grid.mag_edges_mag.round(6).tolist(),
+            "colors": diagram.x.edges.round(6).tolist(),
+            "mags": diagram.y.edges.round(6).tolist(),
             "counts": _packed(np.asarray(counts).astype("<u2")),
         }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

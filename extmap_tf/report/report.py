@@ -114,7 +114,7 @@ def write_report(
         With a part to explore, if the map `can_be_explored`: the sky with a slider of distance, the view from
         above, and the profile of the sightline one clicks. The library that draws it, plotly.js, is put into
         the file: 5 MB more.
-    all_cmds : (CmdGrid, ndarray [n_sightlines, n_mag, n_color]), optional
+    all_cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
         For it, the diagrams of all sightlines, l varying fastest.
     overwrite : bool
 

@@ -69,7 +69,7 @@ def check_server(client, model=None):
     yield from compare("serving_default", known.inputs)
     # Not ``magnitudes``, which a batching server refuses.
     place = {name: known.inputs[name] for name in ("l_deg", "b_deg")}
-    blue_mag, red_mag = known.stars(card.config.cmd)
+    blue_mag, red_mag = known.stars(card.config.diagrams[0])
     yield from compare(
         "magnitudes_padded",
         {"blue_mag": blue_mag[None], "red_mag": red_mag[None], "n_stars": np.array([len(blue_mag)]), **place},

@@ -166,7 +166,7 @@ class ModelClient:
         coords : astropy.coordinates.SkyCoord [n_sightlines]
             Centres of the fields, in any frame.
         counts : array_like [n_sightlines, n_mag, n_color]
-            Stars in each pixel, as `extmap_tf.diagrams.stars_to_cmd` counts them.
+            Stars in each pixel, as `extmap_tf.diagrams.count_stars` counts them.
 
         Returns
         -------

@@ -15,6 +15,7 @@ from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import ConfigError, DataError, require
 from extmap_tf.files import local_path, sha256_of, whole_file
 from extmap_tf.grids.cmd import CmdGrid
+from extmap_tf.grids.diagram import Diagram
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -207,6 +208,12 @@ class Config(Section):
         off_deg = (l_deg - 0.5 * (l_low + l_high) + 180.0) % 360.0 - 180.0
         # Written so that a NaN is outside.
         return ~((abs(off_deg) <= 0.5 * (l_high - l_low)) & (b_deg >= b_low) & (b_deg <= b_high))
+
+    @property
+    def diagrams(self) -> tuple[Diagram, ...]:
+        """What stars are counted in, one or more."""
+        survey = self.survey
+        return (self.cmd.diagram(survey.name, survey.blue.name, survey.red.name),)
 
     @property
     def observation(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def saved_model(saved_model, tmp_path_factory):
         return answer
 
     def of_examples(examples):
-        parsed = parse_examples(examples, config)
+        parsed = parse_examples(examples, config.diagrams[0])
         return outputs(parsed["counts"], parsed["l_deg"])
 
     module = tf.Module()
@@ -41,7 +41,7 @@ def saved_model(saved_model, tmp_path_factory):
     module.serving_default = tf.function(
         lambda counts, l_deg, b_deg: outputs(counts, l_deg),
         input_signature=[
-            tf.TensorSpec([None, *config.cmd.shape], tf.float32, "counts"),
+            tf.TensorSpec([None, *config.diagrams[0].shape], tf.float32, "counts"),
             tf.TensorSpec([None], tf.float32, "l_deg"),
             tf.TensorSpec([None], tf.float32, "b_deg"),
         ],

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
-from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, stars_to_cmd
+from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.metrics import compare_maps
@@ -69,7 +69,9 @@ def test_every_pixels_cmd_is_that_of_its_stars(pole_config, pole_sky, pole_recor
     for features, number in zip(examples, grid.pixels, strict=True):
         counts = np.frombuffer(features["counts"].bytes_list.value[0], "<u2").reshape(64, 64)
         inside = pixel == number
-        np.testing.assert_array_equal(counts, stars_to_cmd(j[inside], k[inside], pole_config.cmd))
+        np.testing.assert_array_equal(
+            counts, count_stars({"J": j[inside], "Ks": k[inside]}, pole_config.diagrams[0])
+        )
         # A hundred stars strewn over 36 cells.
         assert features["coverage"].float_list.value[0] > 0.8
 
@@ -77,10 +79,10 @@ def test_every_pixels_cmd_is_that_of_its_stars(pole_config, pole_sky, pole_recor
 def test_the_job_counts_what_the_functions_count_in_memory(pole_config, pole_sky, pole_records):
     found = list(twomass_to_records.table_to_partial_counts(str(pole_sky[0]), pole_config))
     partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
-    whole = block_to_field_counts(partial, pole_config.cmd, pole_config.sightlines.n_sightlines)
+    whole = block_to_field_counts(partial, pole_config.diagrams[0], pole_config.sightlines.n_sightlines)
     for features, expected in zip(examples_of(pole_records), whole, strict=True):
-        assert features["n_stars"].int64_list.value[0] == expected.n_stars(pole_config.cmd)
-        assert features["n_outside"].int64_list.value[0] == expected.n_outside(pole_config.cmd)
+        assert features["n_stars"].int64_list.value[0] == expected.n_stars(pole_config.diagrams[0])
+        assert features["n_outside"].int64_list.value[0] == expected.n_outside(pole_config.diagrams[0])
 
 
 def test_the_field_of_a_position_is_found_in_records(pole_config, pole_records):

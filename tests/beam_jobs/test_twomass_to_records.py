@@ -12,7 +12,7 @@ from apache_beam.testing.util import assert_that
 
 from beam_jobs import twomass_to_records as job
 from extmap_tf.catalogs.survey_tables import Reading
-from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, stars_to_cmd
+from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars
 from extmap_tf.errors import DataError
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.dataset import serialized_examples
@@ -45,7 +45,7 @@ def test_every_fields_cmd_is_that_of_its_stars(tiny_config, observed_sky, survey
         half = 0.5 * tiny_config.sightlines.field_deg
         inside = (np.abs((l - l0) * np.cos(np.radians(b0))) < half) & (np.abs(b - b0) < half)
         np.testing.assert_array_equal(
-            counts_of(features), stars_to_cmd(j[inside], k[inside], tiny_config.cmd)
+            counts_of(features), count_stars({"J": j[inside], "Ks": k[inside]}, tiny_config.diagrams[0])
         )
         # More cells than expected may be empty by chance.
         assert features["coverage"].float_list.value[0] > 0.9
@@ -55,10 +55,10 @@ def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed
     found = list(job.table_to_partial_counts(str(observed_sky[0]), tiny_config))
     reports = [value for tag, value in found if tag == "report"]
     partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
-    whole = block_to_field_counts(partial, tiny_config.cmd, tiny_config.sightlines.n_sightlines)
+    whole = block_to_field_counts(partial, tiny_config.diagrams[0], tiny_config.sightlines.n_sightlines)
     for features, expected in zip(fields_of(survey_records).values(), whole, strict=True):
-        np.testing.assert_array_equal(counts_of(features), expected.cmd(tiny_config.cmd))
-        assert features["n_outside"].int64_list.value[0] == expected.n_outside(tiny_config.cmd)
+        np.testing.assert_array_equal(counts_of(features), expected.counts(tiny_config.diagrams[0]))
+        assert features["n_outside"].int64_list.value[0] == expected.n_outside(tiny_config.diagrams[0])
     report = Records.open(survey_records).manifest.report
     assert report == job.add_reports(reports)
     assert report["rows"] == report["counted"] + report["in_no_field"] + sum(report["rejected"].values())

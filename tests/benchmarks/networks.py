@@ -68,9 +68,9 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     rng = np.random.default_rng(1)
     place = np.array(config.mocks.sightlines_deg()).T
     n_distances = config.distance.n_distances
-    fill_tables(model, (*place, rng.poisson(1.0, (9, *config.cmd.shape))), np.full(n_distances, 0.1))
+    fill_tables(model, (*place, rng.poisson(1.0, (9, *config.diagrams[0].shape))), np.full(n_distances, 0.1))
     inputs = {
-        "counts": tf.constant(rng.poisson(1.0, (batch, *config.cmd.shape)), tf.float32),
+        "counts": tf.constant(rng.poisson(1.0, (batch, *config.diagrams[0].shape)), tf.float32),
         "l_deg": tf.fill([batch], 280.0),
         "b_deg": tf.fill([batch], 0.0),
     }
@@ -129,14 +129,14 @@ def write_survey(config, folder):
 
     rng = np.random.default_rng(1)
     mean = reference_cmd(config, 280.0, 0.0).ravel()
-    coverage = np.full(FieldCounts.n_slots(config.cmd) - mean.size - 1, 80)
+    coverage = np.full(FieldCounts.n_slots(config.diagrams[0]) - mean.size - 1, 80)
     n = config.sightlines.n_sightlines
     n_shards = shards.n_shards_for(n, FIELDS_PER_SHARD)
 
     def example(index):
         slots = np.concatenate([rng.poisson(mean), [0], coverage])
         place = config.sightlines.center_deg(index)
-        return field_to_example(FieldCounts(slots), sightline_name(*place), *place, config.cmd)
+        return field_to_example(FieldCounts(slots), sightline_name(*place), *place, config.diagrams[0])
 
     entries = []
     for shard in range(n_shards):

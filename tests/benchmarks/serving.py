@@ -28,7 +28,7 @@ def requests_of(known, config, n_stars, batch):
     share = known.inputs["counts"][0] / known.inputs["counts"].sum()
     counts = rng.poisson(n_stars * share, (batch, *share.shape)).astype(np.float32)
     place = {name: np.repeat(known.inputs[name], batch) for name in ("l_deg", "b_deg")}
-    stars = [KnownAnswer({"counts": image[None]}, {}, "").stars(config.cmd) for image in counts]
+    stars = [KnownAnswer({"counts": image[None]}, {}, "").stars(config.diagrams[0]) for image in counts]
     blue_mag, red_mag = (np.concatenate(rows) for rows in zip(*stars, strict=True))
     splits = np.cumsum([0, *(len(blue) for blue, _ in stars)])
     arrays = {

@@ -15,7 +15,7 @@ from extmap_tf.settings.config import Config
 def case():
     config = Config.named("demo")
     rng = np.random.default_rng(1)
-    expected = np.zeros(config.cmd.shape)
+    expected = np.zeros(config.diagrams[0].shape)
     expected[20:60, 8:20] = 3.0
     density = rng.gamma(1.0, 0.1, 100)
     factors = np.exp(0.3 * ndtri(np.array(PERCENTILES) / 100))[:, None]

@@ -187,19 +187,19 @@ def test_latitude_cuts_are_columns_of_the_density(make_map):
 
 
 def test_profiles_stand_beside_their_diagrams(volume):
-    grid = CmdGrid()
-    counts = np.zeros((2, *grid.shape))
+    diagram = CmdGrid().diagram("2MASS", "J", "Ks")
+    counts = np.zeros((2, *diagram.shape))
     counts[0, 10:30, 5:9] = 3
     counts[1, 20, 20] = 400
-    figure = figures.profiles(volume, [(258.5, 0.5), (257.5, 0.0)], cmds=(grid, counts))
+    figure = figures.profiles(volume, [(258.5, 0.5), (257.5, 0.0)], cmds=(diagram, counts))
     first, second = (axis for axis in figure.axes if axis.get_ylabel() == "Ks (mag)")
     assert second.get_xlabel() == "J − Ks (mag)"
     for axis, image in ((first, counts[0]), (second, counts[1])):
         np.testing.assert_array_equal(
-            np.ma.filled(axis.collections[0].get_array(), 0.0).reshape(grid.shape), image
+            np.ma.filled(axis.collections[0].get_array(), 0.0).reshape(diagram.shape), image
         )
-        assert axis.get_ylim() == (grid.mag_edges_mag[30], grid.mag_edges_mag[10])
-        assert axis.get_xlim() == (grid.color_edges_mag[5], grid.color_edges_mag[21])
+        assert axis.get_ylim() == (diagram.y.edges[30], diagram.y.edges[10])
+        assert axis.get_xlim() == (diagram.x.edges[5], diagram.x.edges[21])
 
 
 def test_only_arms_in_the_frame_are_in_the_legend(make_map):

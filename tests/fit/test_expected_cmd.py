@@ -56,7 +56,7 @@ def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
         assert loss_mag > 0.2
         table = expected_cmd(config, L_DEG, B_DEG, N_FIELDS, loss_mag=loss_mag)
     drawn = sum(dim_and_count(catalog, density, config, rng) for _ in range(n_draws)).ravel()
-    expected = expected_of(table, density, config.distance.step_kpc, config.cmd.n_pixels)
+    expected = expected_of(table, density, config.distance.step_kpc, config.diagrams[0].n_pixels)
     expected *= table.n_fields * n_draws
     assert drawn.sum() == pytest.approx(expected.sum(), rel=0.005)
     many = expected > 20
@@ -122,7 +122,7 @@ def test_extinction_takes_stars_away_and_makes_them_redder(table, tiny_config):
     shell = 15
     stars = table.counts[shell].sum(axis=1)
     assert (np.diff(stars) <= 1e-3 * stars[0]).all()
-    color = table.pixels % tiny_config.cmd.n_color
+    color = table.pixels % tiny_config.diagrams[0].x.n_pixels
     step = np.searchsorted(table.extinction_mag, 0.3)
     before, after = ((table.counts[shell, i] * color).sum() / stars[i] for i in (0, step))
     # 0.3 mag of A(Ks) are about 0.5 mag of J - Ks, five pixels, but the faintest stars go.

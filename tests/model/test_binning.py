@@ -3,17 +3,26 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.catalogs.cuts import apply_cuts
-from extmap_tf.diagrams import pixel_of, stars_to_cmd
+from extmap_tf.diagrams import count_stars, pixel_of
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts
 from extmap_tf.settings.config import Config
 
 CONFIG = Config.named("demo")
+DIAGRAM = CONFIG.diagrams[0]
+
+
+def by_band(blue, red):
+    return {"J": blue, "Ks": red}
 
 
 def served(function, n_axes):
     """The function as a signature has it, with every length unknown; `n_axes` are those of the magnitudes."""
     stars, rows = tf.TensorSpec([None] * n_axes), tf.TensorSpec([None], tf.int64)
-    return tf.function(lambda *inputs: function(*inputs, CONFIG), input_signature=[stars, stars, rows])
+
+    def counts(blue, red, lengths):
+        return function(by_band(blue, red), lengths, DIAGRAM, CONFIG.survey.cuts)
+
+    return tf.function(counts, input_signature=[stars, stars, rows])
 
 
 flat, padded = served(flat_stars_to_counts, 1), served(padded_stars_to_counts, 2)
@@ -27,10 +36,8 @@ def random_stars(n, seed):
 
 def edge_stars():
     """Stars on the edges of pixels, where catalogs with three decimals often put them, and next to them."""
-    grid = CONFIG.cmd
-    red, color = (
-        edges.ravel() for edges in np.meshgrid(grid.mag_edges_mag, grid.color_edges_mag, indexing="ij")
-    )
+    y_edges, x_edges = DIAGRAM.edges
+    red, color = (edges.ravel() for edges in np.meshgrid(y_edges, x_edges, indexing="ij"))
     shifts = np.array([0.0, 1e-3, -1e-3, 2e-5, -2e-5])
     red, color = (np.concatenate([value + shift for shift in shifts]) for value in (red, color))
     return np.round(red + color, 6).astype(np.float32), np.round(red, 6).astype(np.float32)
@@ -46,9 +53,9 @@ def odd_stars():
 def expected_of(blue, red):
     no_error = np.zeros_like(blue)
     bands = tuple(band.name for band in CONFIG.survey.bands)
-    magnitudes = dict(zip(bands, (blue, red), strict=True))
+    magnitudes = by_band(blue, red)
     kept, _ = apply_cuts(CONFIG.survey.cuts, bands, magnitudes, dict.fromkeys(bands, no_error))
-    counts = stars_to_cmd(blue[kept], red[kept], CONFIG.cmd)
+    counts = count_stars(by_band(blue[kept], red[kept]), DIAGRAM)
     n_stars = int(counts.sum())
     return counts, n_stars, int(kept.sum()) - n_stars, int((~kept).sum())
 
@@ -74,9 +81,10 @@ def test_flat_stars_are_counted_as_numpy_counts_them():
 def test_stars_on_an_edge_fall_where_64_bit_arithmetic_puts_them():
     blue, red = edge_stars()
     found = flat(blue, red, [0, len(blue)])["counts"][0]
-    pixel = pixel_of(np.round(blue.astype(float), 6), np.round(red.astype(float), 6), CONFIG.cmd)
-    expected = np.bincount(pixel[pixel >= 0], minlength=CONFIG.cmd.n_pixels)
-    np.testing.assert_array_equal(found, expected.reshape(CONFIG.cmd.shape))
+    stars = (np.round(mag.astype(float), 6) for mag in (blue, red))
+    pixel = pixel_of(by_band(*stars), DIAGRAM)
+    expected = np.bincount(pixel[pixel >= 0], minlength=DIAGRAM.n_pixels)
+    np.testing.assert_array_equal(found, expected.reshape(DIAGRAM.shape))
 
 
 @pytest.mark.parametrize("padding", [np.nan, 12.0])

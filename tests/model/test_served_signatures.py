@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from extmap_tf.diagrams import stars_to_cmd
+from extmap_tf.diagrams import count_stars
 from extmap_tf.model.export import export
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.warmup import warmup_inputs
@@ -48,9 +48,9 @@ def known(saved_model):
     return KnownAnswer.from_json(place.read_text(), str(place))
 
 
-def stars_of(counts, grid):
+def stars_of(counts, diagram):
     """Magnitudes at the centres of the pixels of each image."""
-    known = [KnownAnswer({"counts": image[None]}, {}, "").stars(grid) for image in counts]
+    known = [KnownAnswer({"counts": image[None]}, {}, "").stars(diagram) for image in counts]
     return [blue for blue, _ in known], [red for _, red in known]
 
 
@@ -100,7 +100,7 @@ def test_inputs_and_outputs_have_names_and_fixed_types(signatures):
 
 
 def test_stars_give_what_their_cmd_gives(ask, images, tiny_config):
-    blue, red = stars_of(images["counts"], tiny_config.cmd)
+    blue, red = stars_of(images["counts"], tiny_config.diagrams[0])
     place = {name: images[name] for name in ("l_deg", "b_deg")}
     expected = ask("serving_default", **images)
     splits = np.cumsum([0, *map(len, blue)])
@@ -125,7 +125,7 @@ def test_stars_give_what_their_cmd_gives(ask, images, tiny_config):
 
 
 def test_what_is_no_star_is_ignored_and_counted_in_its_row(ask, images, tiny_config):
-    blue, red = (rows[:3] for rows in stars_of(images["counts"], tiny_config.cmd))
+    blue, red = (rows[:3] for rows in stars_of(images["counts"], tiny_config.diagrams[0]))
     place = {name: images[name][:3] for name in ("l_deg", "b_deg")}
 
     def asked(blue, red):
@@ -151,7 +151,10 @@ def test_a_sightline_without_stars_and_one_with_ten_million_are_answered_and_fla
     blue = red + rng.uniform(0, 3, n).astype(np.float32)
     place = {"l_deg": np.float32([284, 284]), "b_deg": np.float32([-1, -1])}
     found = ask("magnitudes", blue_mag=blue, red_mag=red, row_splits=np.array([0, 0, n]), **place)
-    assert found["n_stars"].tolist() == [0, int(stars_to_cmd(blue, red, tiny_config.cmd).sum())]
+    assert found["n_stars"].tolist() == [
+        0,
+        int(count_stars({"J": blue, "Ks": red}, tiny_config.diagrams[0]).sum()),
+    ]
     assert np.isfinite(found["extinction_median"]).all()
     assert found["flag"][0] & FEW_STARS
     assert found["flag"][1] > 0
@@ -268,7 +271,7 @@ def test_records_that_cannot_be_read_are_told_in_their_rows_alone(ask, known, re
 
 
 def test_whatever_bytes_change_in_a_record_no_other_is_touched(record, tiny_config):
-    parse = tf.function(lambda examples: parse_readable_examples(examples, tiny_config))
+    parse = tf.function(lambda examples: parse_readable_examples(examples, tiny_config.diagrams[0]))
     rng = np.random.default_rng(0)
     changed = []
     for _ in range(400):
@@ -279,7 +282,7 @@ def test_whatever_bytes_change_in_a_record_no_other_is_touched(record, tiny_conf
             damaged[i] = rng.integers(256)
         changed.append(bytes(damaged))
     found = parse(tf.constant([record, *changed, record]))
-    expected = parse_examples(tf.constant([record]), tiny_config)
+    expected = parse_examples(tf.constant([record]), tiny_config.diagrams[0])
     for name, value in found.items():
         for row in (0, -1):
             np.testing.assert_array_equal(value[row], expected[name][0], err_msg=name)

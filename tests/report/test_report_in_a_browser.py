@@ -91,7 +91,7 @@ def used(path, tmp_path, l_deg, b_deg):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
 def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map, tmp_path):
     truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
-    grid, rng = CmdGrid(), np.random.default_rng(0)
+    grid, rng = CmdGrid().diagram("2MASS", "J", "Ks"), np.random.default_rng(0)
     counts = rng.poisson(0.1, (sure.grid.n_sightlines, *grid.shape))
     counts[2 * sure.grid.n_l + 3, 10, 20:22] = 300, 65535
     how = {"truth": truth, "all_cmds": (grid, counts)}

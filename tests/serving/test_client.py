@@ -94,7 +94,7 @@ def test_profiles_of_a_cmd_are_those_of_the_model(client, known, place):
 
 
 def test_stars_are_counted_by_the_server_in_batches_of_any_size(url, known, config, place):
-    blue, red = known.stars(config.cmd)
+    blue, red = known.stars(config.diagrams[0])
     n = 5
     coords = SkyCoord(
         np.repeat(place.l, n), np.repeat(place.b, n) + np.arange(n) * 100 * u.deg * 0.001, frame="galactic"
@@ -171,7 +171,7 @@ def test_records_that_cannot_be_read_are_told_in_their_rows_alone(client, known,
         np.testing.assert_array_equal(found[name][[0, 3]], value[[0, 3]], err_msg=name)
     assert np.isnan(found["extinction_percentiles"][1:3]).all()
     assert (found["flag"][1:3].astype(int) & Flag.ODD_PLACE).all()
-    assert found["n_ignored"].tolist() == [0, config.cmd.n_pixels, config.cmd.n_pixels, 0]
+    assert found["n_ignored"].tolist() == [0, config.diagrams[0].n_pixels, config.diagrams[0].n_pixels, 0]
     assert np.isnan(ask(b"junk")["density_median"]).all()
 
 

@@ -26,7 +26,7 @@ def test_carina_is_the_papers_sector():
     assert grid.field_deg == 0.5
     assert config.distance.step_kpc == 0.1
     assert len(config.mocks.sightlines_deg()) == 9
-    assert config.cmd.shape == (64, 64)
+    assert config.diagrams[0].shape == (64, 64)
 
 
 def test_digest_changes_with_any_value_and_parts_only_with_their_own():
