@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 import tomllib
 
 from extmap_tf.errors import ConfigError
@@ -85,6 +86,7 @@ def add_config(parser, required=True, default=None, extra=""):
 
 def config_of(args, default=None):
     from extmap_tf.settings.config import Config
+    from extmap_tf.settings.sanity import warnings_of
 
     config = default if args.config is None else Config.load(args.config)
     changes = {}
@@ -101,6 +103,8 @@ def config_of(args, default=None):
 
     # A law is looked up by name and must cover the bands: better refused here than by a worker.
     blue_over_red(config.law, config.survey)
+    for line in warnings_of(config):
+        print(f"extmap-tf: warning: {line}", file=sys.stderr)
     return config
 
 

@@ -28,7 +28,7 @@ def test_tables_that_repeat_survive(tmp_path):
 
 
 def _catalog(l_deg):
-    return {"path": "a.csv", "l_deg": l_deg, "b_deg": 0.0, "area_deg2": 200.0}
+    return {"path": "a.csv", "l_deg": l_deg, "b_deg": 0.0, "area_deg2": 500.0}
 
 
 def test_the_reference_has_every_key_with_meaning_type_default_and_bounds():

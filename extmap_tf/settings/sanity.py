@@ -1,0 +1,72 @@
+"""Configurations that are possible but can hardly be meant."""
+
+import math
+from collections.abc import Iterator
+
+from extmap_tf.settings.config import Config
+
+# The stars along a training sightline stand for those of the map: this far away they are of other kinds.
+MAX_AWAY_DEG = 20.0
+# The discs end near 15 kpc from the centre, the Sun is at 8: beyond, a survey has next to no star.
+MAX_KPC = 25.0
+# The built-in configurations have 14,000 training pairs and 1,100 steps, or more.
+MIN_TRAINING_PAIRS, MIN_STEPS = 5_000, 500
+
+
+def warnings_of(config: Config) -> tuple[str, ...]:
+    """What is odd about a configuration: a line each, with the reason and what to do."""
+    return (*_far_sightlines(config), *_distances(config), *_empty_diagram(config), *_training(config))
+
+
+def _far_sightlines(config: Config) -> Iterator[str]:
+    for l_deg, b_deg in config.mocks.sightlines_deg():
+        away_deg = _away_deg(config.sightlines, l_deg, b_deg)
+        if away_deg > MAX_AWAY_DEG:
+            yield (
+                f"mocks: the training sightline l {l_deg:g}, b {b_deg:g} is {away_deg:.0f} deg from the map, "
+                f"where the stars are others: take sightlines within {MAX_AWAY_DEG:g} deg"
+            )
+
+
+def _away_deg(grid, l_deg, b_deg):
+    """Roughly how far a position is from the range of l and b that a map's sightlines are in."""
+    center, half = 0.5 * (grid.l_min_deg + grid.l_max_deg), 0.5 * (grid.l_max_deg - grid.l_min_deg)
+    off_l = max(0.0, abs((l_deg - center + 180.0) % 360.0 - 180.0) - half)
+    off_b = max(0.0, grid.b_min_deg - b_deg, b_deg - grid.b_max_deg)
+    # At the higher latitude, where a degree of longitude is shortest.
+    cos_b = math.cos(math.radians(max(abs(b_deg), min(abs(grid.b_min_deg), abs(grid.b_max_deg)))))
+    return math.hypot(off_l * cos_b, off_b)
+
+
+def _distances(config: Config) -> Iterator[str]:
+    max_kpc = config.distance.max_kpc
+    if max_kpc > MAX_KPC:
+        yield (
+            f"distance: the bins reach {max_kpc:g} kpc, and beyond {MAX_KPC:g} kpc there is next to no star: "
+            "lower step_kpc or n_distances"
+        )
+
+
+def _empty_diagram(config: Config) -> Iterator[str]:
+    faintest, red = config.cmd.mag_min_mag, config.survey.red
+    if faintest >= red.half_complete_mag:
+        yield (
+            f"cmd: it begins at {red.name} = {faintest:g}, where {config.survey.name} detects less than half "
+            f"of the stars ({red.half_complete_mag:g}): lower mag_min_mag and mag_max_mag"
+        )
+
+
+def _training(config: Config) -> Iterator[str]:
+    mocks, training = config.mocks, config.training
+    pairs = mocks.n_pairs * (1.0 - mocks.validation_fraction - mocks.test_fraction)
+    if pairs < MIN_TRAINING_PAIRS:
+        yield (
+            f"mocks: {pairs:,.0f} training pairs are too few for a network to learn from: raise n_pairs "
+            f"until there are {MIN_TRAINING_PAIRS:,} or more"
+        )
+    steps = training.epochs * pairs / training.batch_size
+    if steps < MIN_STEPS:
+        yield (
+            f"training: {steps:,.0f} steps are too few for a network to learn in: raise epochs or n_pairs, "
+            f"or lower batch_size, until there are {MIN_STEPS} or more"
+        )
