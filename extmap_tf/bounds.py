@@ -57,7 +57,14 @@ class Bounds:
         return above or below or (low and f"{low} or more") or (high and f"at most {high}") or ""
 
 
-def setting(default: Any = MISSING, doc: str = "", *, as_before: Any = MISSING, **bounds: Any) -> Any:
+def setting(
+    default: Any = MISSING,
+    doc: str = "",
+    *,
+    default_factory: Any = MISSING,
+    as_before: Any = MISSING,
+    **bounds: Any,
+) -> Any:
     """A field with its meaning and bounds.
 
     Parameters
@@ -69,12 +76,16 @@ def setting(default: Any = MISSING, doc: str = "", *, as_before: Any = MISSING, 
     as_before : optional
         For a field added later whose default is not what files without it meant: what they meant, see
         `extmap_tf.settings.identity`.
+    default_factory : callable, optional
+        Makes the default, where that can be changed.
     bounds
         `at_least`, `above`, `at_most`, `below`, `one_of`: see `Bounds`.
     """
     about = {_DOC: " ".join(doc.split()), _BOUNDS: Bounds(**bounds)}
     if as_before is not MISSING:
         about["as_before"] = as_before
+    if default_factory is not MISSING:
+        return dataclasses.field(default_factory=default_factory, metadata=about)
     return dataclasses.field(default=default, metadata=about)
 
 

@@ -103,6 +103,11 @@ def config_of(args, default=None):
 
     # A law is looked up by name and must cover the bands: better refused here than by a worker.
     blue_over_red(config.law, config.survey)
+    if config.galaxy.components:
+        from extmap_tf.galaxy import Galaxy
+
+        # So are density laws and populations.
+        Galaxy.of(config.galaxy)
     for line in warnings_of(config):
         print(f"extmap-tf: warning: {line}", file=sys.stderr)
     return config

@@ -10,6 +10,7 @@ from importlib import resources
 import numpy as np
 
 from extmap_tf.errors import ConfigError
+from extmap_tf.galaxy.populations import POPULATIONS
 
 # Companions' mass ratios are uniform from this to 1: Raghavan et al. 2010, ApJS 190, 1, fig. 16, roughly.
 LOWEST_MASS_RATIO = 0.1
@@ -69,13 +70,14 @@ def library():
         names = tuple(str(name) for name in data["names"])
         mag = 0.5 * (mag_edges[1:] + mag_edges[:-1])
         ramp = luminous_factor(mag)
-        in_disc = np.array([name.startswith(("thin", "thick")) for name in names])
+        with_ramp = {population.name for population in POPULATIONS if population.luminous_ramp}
+        ramped = np.array([name in with_ramp for name in names])
         dwarf_ks, dwarf_j_ks, dwarf_h_ks = np.moveaxis(data["dwarf_sequence_mag"].astype(float), -1, 0)
         return Library(
             names=names,
             mag_edges_mag=mag_edges,
             color_edges_mag=color_edges,
-            stars_per_msun=data["stars_per_msun"] * np.where(in_disc[:, None], ramp, 1.0)[..., None],
+            stars_per_msun=data["stars_per_msun"] * np.where(ramped[:, None], ramp, 1.0)[..., None],
             offset_mag=offset | {"H": data["h_ks_mag"].astype(float)},
             mass_msun=data["mass_msun"].astype(float),
             dwarf_mass_msun=data["dwarf_mass_msun"].astype(float),

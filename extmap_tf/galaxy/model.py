@@ -6,6 +6,7 @@ import numpy as np
 
 from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.errors import ConfigError, DataError, require
+from extmap_tf.galaxy.laws import law_named
 from extmap_tf.galaxy.laws.base import DensityLaw
 from extmap_tf.galaxy.laws.bulge import TriaxialBulge
 from extmap_tf.galaxy.laws.spheroid import Spheroid
@@ -13,6 +14,7 @@ from extmap_tf.galaxy.laws.spiral_disc import SpiralDisc
 from extmap_tf.galaxy.laws.thick_disc import ThickDisc
 from extmap_tf.galaxy.laws.thin_disc import ThinDisc, YoungDisc
 from extmap_tf.galaxy.library import band_table, library
+from extmap_tf.settings.galaxy import GalaxyConfig
 
 # Distance cells are equal steps of distance modulus; inside one, the density is constant.
 MODULUS_MIN_MAG, MODULUS_STEP_MAG = -2.0, 0.02
@@ -38,7 +40,9 @@ class Component:
     density_msun_pc3: float
 
     def __post_init__(self):
-        require(self.population in library().names, "population", f"one of {library().names}", self)
+        require(
+            self.population in library().names, "population", f"one of {', '.join(library().names)}", self
+        )
         require(0 < self.density_msun_pc3 < np.inf, "density_msun_pc3", "above 0", self)
 
 
@@ -113,14 +117,20 @@ class Galaxy:
         require(0.1 <= self.max_kpc <= 500, "max_kpc", "0.1 to 500", self)
 
     @classmethod
-    def of(cls, settings):
+    def of(cls, settings: GalaxyConfig) -> "Galaxy":
         """The Galaxy that a configuration asks for.
+
+        Its components change the built-in ones of the same name, add to them, or with a density of 0 take
+        them away.
 
         Parameters
         ----------
         settings : extmap_tf.settings.galaxy.GalaxyConfig
         """
-        return cls(besancon_components(settings.spiral_arms), settings.binary_fraction)
+        components = {c.name: c for c in besancon_components(settings.spiral_arms)}
+        for asked in settings.components:
+            components[asked.name] = _component_of(asked) if asked.density_msun_pc3 else None
+        return cls(tuple(filter(None, components.values())), settings.binary_fraction)
 
     def mass_density(self, l_deg, b_deg, distance_kpc):
         """Mass density of living stars.
@@ -253,6 +263,15 @@ class Galaxy:
         edges = 10 ** (0.2 * modulus - 2)
         volume_pc3 = np.diff((edges * 1000) ** 3) / 3 * np.radians(1) ** 2
         return modulus, edges, self.mass_density(l_deg, b_deg, 0.5 * (edges[1:] + edges[:-1])) * volume_pc3
+
+
+def _component_of(asked):
+    """The component that a table of the configuration describes."""
+    try:
+        law = law_named(asked.law, asked.parameters)
+        return Component(asked.name, asked.population, law, asked.density_msun_pc3)
+    except ConfigError as error:
+        raise ConfigError(f"[[galaxy.components]] {asked.name}: {error}") from None
 
 
 def _check_sightline(l_deg, b_deg):

@@ -74,6 +74,11 @@ def _convert(hint, value, place, key, stored):
     if dataclasses.is_dataclass(hint):
         return build(hint, value, place, key, stored)
     if isinstance(hint, types.GenericAlias):
+        if hint.__origin__ is dict:
+            item = typing.get_args(hint)[1]
+            if not isinstance(value, dict):
+                raise ConfigError(f"{place}: {key} must be a table, got: {value!r}")
+            return {name: _convert(item, v, place, f"{key}.{name}", stored) for name, v in value.items()}
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{place}: {key} must be a list, got: {value!r}")

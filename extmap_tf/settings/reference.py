@@ -71,19 +71,23 @@ def _summary(kind: type) -> str:
 
 def _default(spec: dataclasses.Field) -> str:
     if spec.default is dataclasses.MISSING:
-        return "must be given"
+        return "must be given" if spec.default_factory is dataclasses.MISSING else "default empty"
     if dataclasses.is_dataclass(spec.default):
         return ""
     return f"default {_toml_value(spec.default)}"
 
 
 def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml_value(item)}' for key, item in value.items())}}}"
     return " ".join(tomli_w.dumps({"x": value}).removeprefix("x = ").split())
 
 
 def _type_name(hint: Any) -> str:
     if _sections_in(hint):
         return "table"
+    if isinstance(hint, types.GenericAlias) and hint.__origin__ is dict:
+        return f"table of {_type_name(typing.get_args(hint)[1])}s"
     if isinstance(hint, types.GenericAlias):
         return f"list of {_type_name(typing.get_args(hint)[0])}"
     return {str: "text", float: "number", int: "whole number", bool: "true or false"}[hint]

@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import DataError
-from extmap_tf.galaxy.build_library import (
-    CLUMP_LOG_L,
-    DISC_IMF,
-    Colors,
-    cool_giants,
-    imf_integral,
-    mass_grid,
-    samples,
-    settle_clump,
-)
+from extmap_tf.galaxy.build_library import imf_integral
+from extmap_tf.galaxy.populations import DISC_IMF
+from extmap_tf.galaxy.stellar_colors import Colors
+from extmap_tf.galaxy.stellar_tracks import CLUMP_LOG_L, cool_giants, mass_grid, samples, settle_clump
 
 
 @pytest.fixture(scope="module")

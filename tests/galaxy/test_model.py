@@ -1,7 +1,9 @@
 """Counting and drawing stars."""
 
 import dataclasses
+import hashlib
 import pickle
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.galaxy import Galaxy, besancon_components
 from extmap_tf.galaxy.library import band_table, library
+from extmap_tf.galaxy.populations import POPULATIONS
+from extmap_tf.settings.config import Config
 
 
 def draw(galaxy=None, l_deg=280.0, b_deg=-2.0, area_deg2=1.0, limit_mag=14.0, seed=1, **more):
@@ -221,3 +225,77 @@ def test_the_plane_is_as_dense_as_2mass_found_it():
     density = np.array([Galaxy().expected_counts(l, b, [14.0]).sum() for l, b in places])
     assert 4.0 < np.log10(np.median(density)) < 4.5
     assert 4.1 < np.log10(density.mean()) < 4.7
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_stars", "checksum"),
+    [
+        ({}, 828, "7cc4841103c96d34"),
+        ({"galaxy.spiral_arms": True}, 849, "57d0db2e0432a9b8"),
+        ({"galaxy.binary_fraction": 0.5}, 685, "579d0611666d2ebb"),
+    ],
+)
+def test_the_stars_of_version_0_3_0_are_drawn_to_the_bit(changes, n_stars, checksum):
+    galaxy = Galaxy.of(Config.named("demo").replace(**changes).galaxy)
+    stars = draw(galaxy, 280.0, 1.0, 0.02, 15.0)
+    data = b"".join(column.astype("<f4").tobytes() for column in columns_of(stars))
+    assert (stars.n_stars, hashlib.sha256(data).hexdigest()[:16]) == (n_stars, checksum)
+
+
+BULGE = """
+[[galaxy.components]]
+name = "{name}"
+law = "bulge"
+population = "bulge"
+density_msun_pc3 = {density}
+parameters = {{ angle_deg = 27.0 }}
+"""
+
+
+def galaxy_of(*tables):
+    demo = (resources.files("extmap_tf") / "configs" / "demo.toml").read_text()
+    config = Config.from_toml(demo + "".join(tables))
+    assert Config.from_toml(config.to_toml()) == config
+    return Galaxy.of(config.galaxy)
+
+
+def test_a_component_of_the_configuration_changes_that_of_its_name_and_another_name_adds_one():
+    usual = Galaxy().expected_counts(5.0, 0.0, [14.0])
+    changed = galaxy_of(BULGE.format(name="bulge", density=5.4))
+    assert [c.name for c in changed.components] == [c.name for c in Galaxy().components]
+    assert changed.components[-1].law.angle_deg == 27.0
+    np.testing.assert_array_equal(changed.expected_counts(5.0, 0.0, [14.0])[:-1], usual[:-1])
+    more = galaxy_of(BULGE.format(name="bar", density=2.7))
+    np.testing.assert_array_equal(more.expected_counts(5.0, 0.0, [14.0])[:-1], usual)
+    without = galaxy_of(BULGE.format(name="bulge", density=0))
+    assert [c.name for c in without.components] == [c.name for c in Galaxy().components[:-1]]
+    # Twice the bulge, and its own position of the bar: the stars drawn follow the counts.
+    area = 0.01
+    for galaxy in (changed, more, without):
+        expected = area * galaxy.expected_counts(5.0, 0.0, [14.0]).sum()
+        drawn = draw(galaxy, 5.0, 0.0, area, 14.0).n_stars
+        assert abs(drawn - expected) < 5 * np.sqrt(expected) + 0.005 * expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BULGE.replace('law = "bulge"', 'law = "ring"'), r"components\]\] bar: law must be one of thin_disc"),
+        (
+            BULGE.replace("angle_deg", "angel_deg"),
+            "law bulge has no parameter 'angel_deg'; known: ",
+        ),
+        (BULGE.replace("angle_deg = 27", "x0_kpc = 0"), "law bulge has no density with these parameters"),
+        (BULGE.replace('population = "bulge"', 'population = "dwarfs"'), "population must be one of thin1, "),
+        (BULGE.replace("27.0", '"wide"'), r"galaxy\.components\.parameters\.angle_deg must be of type float"),
+        (BULGE * 2, "components must be of different names"),
+    ],
+)
+def test_a_component_that_cannot_be_is_refused_with_its_name(text, message):
+    with pytest.raises(ConfigError, match=message):
+        galaxy_of(text.format(name="bar", density=1.0))
+
+
+def test_which_populations_have_more_luminous_giants_is_their_own_property():
+    assert [p.name for p in POPULATIONS if not p.luminous_ramp] == ["spheroid", "bulge"]
+    assert tuple(p.name for p in POPULATIONS) == library().names
