@@ -2,7 +2,7 @@
 
 from beam_jobs import start_beam
 from extmap_tf.errors import ConfigError
-from extmap_tf.options import add_config, add_out, config_of, named
+from extmap_tf.options import add_config, add_model, add_out, config_of, named
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
 
@@ -69,7 +69,7 @@ def _run_survey(args, beam_argv):
 
 def _add_score_options(parser):
     parser.add_argument("--records", required=True, help="folder of 'records survey'")
-    parser.add_argument("--model", required=True, help="SavedModel of 'export'")
+    add_model(parser, "SavedModel of 'export'", required=True)
     add_out(parser, "map to make (FITS)")
     parser.add_argument(
         "--samples", type=int, default=0, metavar="N", help="also keep N sampled profiles a field (up to 32)"
@@ -81,7 +81,7 @@ def _run_score(args, beam_argv):
     start_beam()
     from beam_jobs.score_to_map import make_map
 
-    make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples)
+    make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples, args.trust_model)
 
 
 MOCKS = Command(

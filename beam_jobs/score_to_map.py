@@ -46,13 +46,16 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
         Of the model.
     n_samples : int
         Profiles to draw for each field.
+    trust_model : bool
+        As `extmap_tf.model.scoring.Scorer` takes it.
     """
 
-    def __init__(self, folder, config=None, n_samples=0):
+    def __init__(self, folder, config=None, n_samples=0, trust_model=False):
         super().__init__()
         self._folder = folder
         self._config = config
         self._n_samples = n_samples
+        self._trust_model = trust_model
 
     def load_model(self):
         start_tensorflow()
@@ -60,7 +63,7 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
 
         # It is read whole: what was copied from an object store is not needed any more.
         with stores.local_copy(self._folder) as folder:
-            return Scorer(folder)
+            return Scorer(folder, self._trust_model)
 
     def run_inference(self, batch, model, inference_args=None):
         return [self._estimate_of(model, **fields) for fields in batch]
@@ -201,7 +204,7 @@ def facts_of(card):
     return ", ".join([*facts, f"trained by extmap_tf {card.software_version}"])
 
 
-def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_samples=0):
+def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_samples=0, trust_model=False):
     """Run the job.
 
     Parameters
@@ -217,6 +220,8 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
         Pipeline options of Beam.
     n_samples : int
         Profiles drawn for each field that the map keeps, at most `MAX_SAMPLES`.
+    trust_model : bool
+        As `extmap_tf.model.scoring.Scorer` takes it.
     """
     from extmap_tf.model.scoring import BATCH_SIZE, require_fit
 
@@ -237,7 +242,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             first += entry.n_examples
             n_tiles += n_shards_for(entry.n_examples, BATCH_SIZE)
     grid = manifest.config.sightlines
-    handler = SavedModelHandler(model_folder, card.config, n_samples)
+    handler = SavedModelHandler(model_folder, card.config, n_samples, trust_model)
     with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(

@@ -24,6 +24,16 @@ def add_out(parser, what):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing one when done")
 
 
+def add_model(parser, what, required=False):
+    """``--model`` for a SavedModel that is run, and ``--trust-model``."""
+    parser.add_argument("--model", required=required, help=what)
+    parser.add_argument(
+        "--trust-model",
+        action="store_true",
+        help="run it though its graph may do more than compute, such as read and write files",
+    )
+
+
 def add_numbers_and_figures(parser):
     """``--out`` and ``--figures`` for what is also printed, with ``--format`` and ``--overwrite``."""
     parser.add_argument("--out", help="also write all numbers to this JSON file")

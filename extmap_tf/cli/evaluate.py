@@ -3,15 +3,13 @@
 import contextlib
 
 from extmap_tf import __version__
-from extmap_tf.options import (
-    add_numbers_and_figures,
-)
+from extmap_tf.options import add_model, add_numbers_and_figures
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
 
 
 def _add_options(parser):
-    parser.add_argument("--model", help="SavedModel of 'export'")
+    add_model(parser, "SavedModel of 'export'")
     parser.add_argument("--records", help="mock records")
     parser.add_argument("--split", default="test", help="of the records (default: %(default)s)")
     parser.add_argument("--map", help="map of 'score'")
@@ -54,7 +52,7 @@ def _evaluation(args):
         start_tensorflow()
         from extmap_tf.evaluation.models import evaluate_model
 
-        return evaluate_model(args.model, records, args.split)
+        return evaluate_model(args.model, records, args.split, args.trust_model)
     from extmap_tf.evaluation.metrics import compare_maps
     from extmap_tf.map.volume import ExtinctionMap
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from extmap_tf.options import add_out, add_sightlines, chosen_sightlines
+from extmap_tf.options import add_model, add_out, add_sightlines, chosen_sightlines
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
 
@@ -12,7 +12,7 @@ def _add_options(parser):
     add_sightlines(parser, "of survey records: field to fit, in degrees; may be repeated")
     parser.add_argument("--pairs", type=int, default=20, metavar="N", help="of mock records (default: 20)")
     parser.add_argument("--split", default="test", help="of mock records (default: %(default)s)")
-    parser.add_argument("--model", help="SavedModel of 'export' to compare with")
+    add_model(parser, "SavedModel of 'export' to compare with")
     parser.add_argument(
         "--fields",
         type=float,
@@ -44,6 +44,7 @@ def _run(args):
         args.fields,
         args.iterations,
         echo=lambda line: print(line, file=sys.stderr, flush=True),
+        trust_model=args.trust_model,
     )
     about = {"of": [str(name) for name in (args.records, args.model) if name]}
     write_fits(fits, args.out, about, args.overwrite)

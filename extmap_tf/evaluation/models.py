@@ -11,7 +11,7 @@ from extmap_tf.records.dataset import corruption_named, evaluation_dataset
 from extmap_tf.settings.identity import require_same
 
 
-def evaluate_model(path, records, split="test"):
+def evaluate_model(path, records, split="test", trust_model=False):
     """Errors of a SavedModel on mock records.
 
     Parameters
@@ -21,6 +21,8 @@ def evaluate_model(path, records, split="test"):
     records : extmap_tf.records.manifest.Records
         Of kind "mocks".
     split : str
+    trust_model : bool
+        As `extmap_tf.model.scoring.Scorer` takes it.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def evaluate_model(path, records, split="test"):
     require_same(
         "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
     )
-    scorer = Scorer(folder)
+    scorer = Scorer(folder, trust_model)
     truth, estimates, n_stars = [], [], []
     with corruption_named(records.path, records):
         for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):

@@ -57,7 +57,15 @@ class Fits:
 
 
 def fit_records(
-    records, sightlines=(), n_pairs=20, split="test", model=None, n_fields=64.0, n_iterations=40, echo=print
+    records,
+    sightlines=(),
+    n_pairs=20,
+    split="test",
+    model=None,
+    n_fields=64.0,
+    n_iterations=40,
+    echo=print,
+    trust_model=False,
 ):
     """Fit CMDs of a records folder.
 
@@ -76,6 +84,8 @@ def fit_records(
         As in `expected_cmd` and `DirectFit`.
     echo : callable
         Is told of every sightline.
+    trust_model : bool
+        As `extmap_tf.model.scoring.Scorer` takes it.
 
     Returns
     -------
@@ -98,7 +108,7 @@ def fit_records(
         raise ConfigError(f"{records.path}: {kind} records: {advice}")
     if n_pairs < 1:
         raise ConfigError(f"the number of pairs to fit must be 1 or more, got: {n_pairs}")
-    asked = model and _load_model(model, records)
+    asked = model and _load_model(model, records, trust_model)
     survey = kind == "survey"
     parsed = _distinct_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
     places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
@@ -168,9 +178,9 @@ def _distinct_fields(records, sightlines):
     return {name: value[first] for name, value in parsed.items()}
 
 
-def _load_model(path, records):
+def _load_model(path, records, trust_model):
     folder, card = find_saved_model(path)
     require_fit(card, str(folder), records.manifest, records.path)
     target = records.manifest.config.target
     require_same("profile target", card.config.target, f"model {folder}", target, f"records {records.path}")
-    return Scorer(folder)
+    return Scorer(folder, trust_model)

@@ -1,5 +1,6 @@
 """Batch scoring with an exported SavedModel."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.model.trust import require_trusted
 from extmap_tf.records.example import parse_examples
 from extmap_tf.settings.identity import require_same
 
@@ -58,18 +60,27 @@ class Scorer:
     ----------
     folder : path-like
         A version folder.
+    trust_model : bool
+        Load it whatever its graph may do, see `extmap_tf.model.trust`.
+
+    Raises
+    ------
+    DataError
+        It cannot be loaded, is not as it was exported, or could do more than compute.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike, trust_model: bool = False):
         self._folder = folder
+        if not trust_model:
+            require_trusted(folder)
         try:
             self._loaded = tf.saved_model.load(str(folder))
             self._examples = self._loaded.signatures["examples"]
             self._counts = self._loaded.signatures["serving_default"]
-        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-            raise DataError(
-                f"{folder}: cannot be loaded as a SavedModel: {str(error).splitlines()[0]}"
-            ) from None
+        except Exception as error:
+            # TensorFlow raises errors of many kinds on damaged files.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise DataError(f"{folder}: cannot be loaded as a SavedModel: {reason}") from None
 
     def score_examples(self, serialized: Sequence[bytes]) -> ProfileEstimate:
         """What the model knows of the profiles of a batch of serialized examples.

@@ -275,3 +275,16 @@ def test_a_folder_of_somebodys_own_is_never_trained_into(mock_records, tmp_path)
         with pytest.raises(DataError, match="is no training folder"):
             train(records, records.manifest.config, tmp_path, overwrite=overwrite, **SILENT)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_the_keras_file_loads_in_a_new_process_as_documented(trained):
+    code = (
+        "import sys, keras\n"
+        "import extmap_tf.model.layers\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "print(model.name, model.count_params())\n"
+    )
+    command = [sys.executable, "-c", code, str(trained / "model.keras")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2] == "dense"
