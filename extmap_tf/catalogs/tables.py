@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+import numpy as np
+
 from extmap_tf.catalogs.formats.base import Table, readable
 from extmap_tf.catalogs.formats.delimited import KNOWN_FORMATS, open_delimited
 from extmap_tf.catalogs.formats.fits import open_fits
@@ -135,6 +137,16 @@ def table_for(tables: Sequence[Table], use: Callable[[Table], _Found]) -> tuple[
         reason = str(errors[0]).removeprefix(f"{tables[0].name}: ")
         which = f"none of its {len(tables)} tables has all columns that are needed (of the first: {reason})"
     raise DataError(f"{tables[0].name}: {which}; it holds {titles}: give one in a file of its own")
+
+
+def read_columns(table: Table, numbers: Sequence[str], accept_partial: bool = False) -> dict[str, np.ndarray]:
+    """Whole columns as float64 [n_rows], NaN where missing or masked."""
+    numbers = list(dict.fromkeys(numbers))
+    parts: dict[str, list[np.ndarray]] = {name: [np.zeros(0)] for name in numbers}
+    for batch in table.batches(numbers, accept_partial=accept_partial):
+        for name in numbers:
+            parts[name].append(batch[name])
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def open_local(path) -> BinaryIO:

@@ -22,9 +22,7 @@ def _add_options(parser):
     add_law(parser, "instead of the map's own")
     parser.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
     parser.add_argument("--seed", type=int, help="of random_sample (default: 0)")
-    parser.add_argument(
-        "--table", help="table of positions instead of one: FITS, VOTable, Parquet, ECSV or CSV"
-    )
+    parser.add_argument("--table", help="instead of one position: a table in any format of 'records survey'")
     parser.add_argument("--out", help="with --table: the same table with new columns")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing table")
     parser.add_argument(
@@ -32,7 +30,12 @@ def _add_options(parser):
         action="append",
         default=[],
         metavar="ROLE=NAME",
-        help="a column of the table with an unknown name; ROLE is l, b, ra, dec or distance",
+        help="a column of the table with an unknown name; ROLE is l, b, ra, dec, distance or distance_pc",
+    )
+    parser.add_argument(
+        "--accept-partial",
+        action="store_true",
+        help="also take a table whose own source says that rows are missing",
     )
 
 
@@ -57,7 +60,14 @@ def _run(args):
         columns = named(args.column, "--column")
         volume = ExtinctionMap.read(args.map)
         n, n_without = query_table(
-            volume, args.table, args.out, columns, args.distance, args.overwrite, **how
+            volume,
+            args.table,
+            args.out,
+            columns,
+            args.distance,
+            args.overwrite,
+            args.accept_partial,
+            **how,
         )
         print(f"{args.out}: {n:,} rows, {n_without:,} without a value (see extinction_flag)")
         return

@@ -1,6 +1,5 @@
 """Clouds along sightlines: where the extinction rises in a step, over what extent, and by how much."""
 
-import csv
 import dataclasses
 import functools
 import math
@@ -14,6 +13,9 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
+from extmap_tf.catalogs.columns import what_there_is
+from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
+from extmap_tf.catalogs.units import convert, is_stated
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_path
@@ -308,32 +310,39 @@ def read_cloud_distances(path):
     Parameters
     ----------
     path : path-like
-        CSV with the columns region, distance_pc, err_pc and perhaps l_deg, b_deg; lines that start with #
-        are left out.
+        Any table that `extmap_tf.catalogs.tables` reads, with the columns region, distance_pc, err_pc and
+        perhaps l_deg, b_deg; in other units where it states them.
     """
+    units = {"distance_pc": "kpc", "err_pc": "kpc", "l_deg": "deg", "b_deg": "deg"}
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(line for line in stream if not line.startswith("#"))
-            rows, names = list(reader), reader.fieldnames or ()
-        lacking = [name for name in ("region", "distance_pc", "err_pc") if name not in names]
-        if lacking:
-            raise ValueError(f"it has no {', '.join(lacking)}")
-        if not rows:
-            raise DataError(f"{path}: a table without a row: give one with clouds")
-        return {
-            row["region"]: TableCloud(
-                float(row["distance_pc"]) / 1e3,
-                float(row["err_pc"] or "nan") / 1e3,
-                *(float(row.get(name) or "nan") for name in ("l_deg", "b_deg")),
-            )
-            for row in rows
-        }
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        with open_local(path) as stream:
+            table, _ = table_for(open_tables(stream, str(path)), _require_cloud_columns)
+            numbers = [name for name in units if name in table.names]
+            columns = read_columns(table, numbers)
+            regions = [str(name) for name in table.whole()["region"]]
+    except DataError as error:
+        reason = str(error).removeprefix(f"{path}: ")
         raise DataError(
-            f"{path}: must have columns region, distance_pc, err_pc with numbers: {error}"
+            f"{path}: must have columns region, distance_pc, err_pc with numbers: {reason}"
         ) from None
+    if not regions:
+        raise DataError(f"{path}: a table without a row: give one with clouds")
+    if len(set(regions)) < len(regions):
+        raise DataError(f"{path}: a region is there twice: {max(regions, key=regions.count)}")
+    for name in numbers:
+        unit = table.units.get(name)
+        unit = "pc" if name.endswith("_pc") and not is_stated(unit) else unit
+        columns[name] = convert(columns[name], unit, units[name], f"{path}: column {name}")
+    rows = zip(*(columns.get(name, np.full(len(regions), np.nan)) for name in units), strict=True)
+    return {region: TableCloud(*map(float, row)) for region, row in zip(regions, rows, strict=True)}
+
+
+def _require_cloud_columns(table):
+    lacking = [name for name in ("region", "distance_pc", "err_pc") if name not in table.names]
+    if lacking:
+        raise DataError(
+            f"{table.name}: it has no {', '.join(lacking)}; {what_there_is(table.names, lacking)}"
+        )
 
 
 def places_in(volume, table):

@@ -1,5 +1,6 @@
 """A map beside others: any object of dustmaps, another `ExtinctionMap`, or a table of profiles."""
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from extmap_tf.compare.other_maps import ProfileTable
+from extmap_tf.compare.other_maps import IntegratedMap, ProfileTable, require_cumulative
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -16,17 +17,17 @@ DISTANCES_KPC = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 
 @dataclass(frozen=True)
 class DistanceComparison:
-    """Two maps at one distance, over positions where both have a value; NaN with fewer than three.
+    """Two maps at one distance, over positions where both have a value.
 
     Parameters
     ----------
     distance_kpc : float
     n : int
     correlation, rank_correlation : float
-        Pearson's and Spearman's.
+        Pearson's and Spearman's; NaN with fewer than three positions.
     mean_mag, other_mean_mag : float
     offset_mag, scatter_mag : float
-        Mean and standard deviation of map - other.
+        Mean and standard deviation of map - other; no scatter of one position.
     slope : float
         Of the line through the origin that has least squares of map against other.
     """
@@ -132,7 +133,8 @@ def compare(
     ConfigError
         No distance inside the map, or both `per_unit` and a band.
     DataError
-        No position inside the map, or an answer of another shape.
+        No position inside the map or none with a value in both, an answer of another shape, or numbers that
+        are not cumulative.
     """
     if per_unit is not None and (band is not None or law is not None):
         raise ConfigError("give either per_unit, or band and law")
@@ -156,13 +158,19 @@ def compare(
         place[0].ravel() * u.deg, place[1].ravel() * u.deg, place[2].ravel() * u.kpc, frame="galactic"
     )
     shape = place[0].shape
-    found = np.asarray(u.Quantity(_median_of(other, grid)).value, float)
+    found = np.asarray(u.Quantity(_median_of(other, grid, name)).value, float)
     if found.size != grid.size:
         raise DataError(
             f"{name} answered {found.shape} to {grid.size} positions; it must give one value each"
         )
     ours = volume.query_gal(*place).value
     theirs = factor * found.reshape(shape)
+    require_cumulative(theirs, name)
+    if not (np.isfinite(ours) & np.isfinite(theirs)).any():
+        raise DataError(
+            f"nothing to compare: of {len(l_deg)} positions none has a value in both the map and {name} at "
+            f"{', '.join(f'{d:g}' for d in at)} kpc"
+        )
     std = volume.query_gal(*place, mode="std").value if volume.percentiles else None
     other_std = _std_of(other, grid)
     other_std = None if other_std is None else factor * other_std.reshape(shape)
@@ -170,13 +178,18 @@ def compare(
     return Comparison(l_deg, b_deg, at, ours, theirs, std, other_std, volume.provenance.band, name, rows)
 
 
-def _median_of(other, coords):
-    if isinstance(other, ProfileTable | ExtinctionMap):
+def _median_of(other, coords, name):
+    if isinstance(other, ProfileTable | ExtinctionMap | IntegratedMap):
         return other.query(coords)
     try:
-        return other.query(coords, mode="median")
-    except TypeError:
+        # Maps differ in which modes they have, and in what they raise for others.
+        for mode in ({"mode": "median"}, {"mode": "mean"}):
+            with contextlib.suppress(TypeError, ValueError):
+                return other.query(coords, **mode)
         return other.query(coords)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(f"{name} does not answer: {reason}") from None
 
 
 def _std_of(other, coords):
@@ -192,9 +205,9 @@ def _row(distance_kpc, ours, theirs):
 
     both = np.isfinite(ours) & np.isfinite(theirs)
     ours, theirs = ours[both].astype(float), theirs[both]
-    if len(ours) < 3:
-        return DistanceComparison(float(distance_kpc), len(ours), *[np.nan] * 7)
-    varied = np.ptp(ours) > 0 and np.ptp(theirs) > 0
+    if not len(ours):
+        return DistanceComparison(float(distance_kpc), 0, *[np.nan] * 7)
+    varied = len(ours) > 2 and np.ptp(ours) > 0 and np.ptp(theirs) > 0
     return DistanceComparison(
         distance_kpc=float(distance_kpc),
         n=len(ours),
@@ -203,6 +216,6 @@ def _row(distance_kpc, ours, theirs):
         mean_mag=float(ours.mean()),
         other_mean_mag=float(theirs.mean()),
         offset_mag=float((ours - theirs).mean()),
-        scatter_mag=float((ours - theirs).std()),
+        scatter_mag=float((ours - theirs).std()) if len(ours) > 1 else np.nan,
         slope=float((ours @ theirs) / (theirs @ theirs)) if theirs.any() else np.nan,
     )

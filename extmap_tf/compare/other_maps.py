@@ -7,18 +7,28 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
+from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
+from extmap_tf.catalogs.units import convert
 from extmap_tf.errors import DataError
 from extmap_tf.map.volume import ExtinctionMap
 
 # A(2MASS Ks) per unit of the "E(B-V)" of SFD and Bayestar 2015, which is a scale, not a colour excess
 # (Schlafly & Finkbeiner 2011, table 6, R(V) = 3.1).
 KS_PER_SFD_UNIT = 0.310
+
+
+# Maps of dustmaps that give extinction per length: in e-foldings of Gaia's G per kpc, or with a way of their
+# own to integrate it.
+_E_FOLDINGS_PER_KPC = ("Leike2020Query", "LeikeEnsslin2019Query")
+_INTEGRATES_ITSELF = ("Edenhofer2023Query",)
+_E_FOLDING_MAG = float(2.5 / np.log(10.0))
+_POINTS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,42 +142,38 @@ def read_marshall(path):
     Parameters
     ----------
     path : path-like
-        FITS, VOTable or another table of astropy's, with the columns GLON, GLAT, r1, ext1, e_ext1, r2, ...
+        Any table that `extmap_tf.catalogs.tables` reads, with columns GLON, GLAT, r1, ext1, e_ext1, r2 ...
 
     Returns
     -------
     ProfileTable
         ``reach_deg`` is half the catalog's step, 0.125 deg.
     """
-    from astropy.io.registry import IORegistryError
-    from astropy.table import Table
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            table = Table.read(path)
-        except IORegistryError:
-            # Its text is the table of all formats.
-            raise DataError(
-                f"{path}: neither a map nor a table in a format that astropy recognises; give a map, a table "
-                "or dustmaps.MODULE:CLASS"
-            ) from None
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{path}: cannot be read as a table: {reason}") from None
-    numbers = sorted(int(name[1:]) for name in table.colnames if re.fullmatch(r"r\d+", name))
-    lacking = [name for name in ("GLON", "GLAT", "r1", "ext1") if name not in table.colnames]
-    if lacking or not numbers:
-        raise DataError(f"{path}: no column {lacking[0]}: not the table of Marshall et al. (J/A+A/453/635)")
+    with open_local(path) as stream:
+        table, numbers = table_for(open_tables(stream, str(path)), _points_of_marshall)
+        points = [f"{name}{i}" for name in ("r", "ext", "e_ext") for i in numbers]
+        points = [name for name in points if name in table.names]
+        found = read_columns(table, ["GLON", "GLAT", *points])
+    for name in found:
+        wanted = "deg" if name[0] == "G" else "kpc" if name[0] == "r" else "mag"
+        found[name] = convert(found[name], table.units.get(name), wanted, f"{path}: column {name}")
+    nan = np.full(len(found["GLON"]), np.nan)
 
     def columns(name):
-        parts = [f"{name}{i}" for i in numbers]
-        nan = np.ma.masked_all(len(table), float)
-        parts = [table[part] if part in table.colnames else nan for part in parts]
-        return np.stack([np.ma.filled(np.ma.asarray(part, dtype=float), np.nan) for part in parts], axis=1)
+        return np.stack([found.get(f"{name}{i}", nan) for i in numbers], axis=1)
 
-    place = [np.asarray(table[name], float) for name in ("GLON", "GLAT")]
+    place = found["GLON"], found["GLAT"]
     return ProfileTable(*place, columns("r"), columns("ext"), columns("e_ext"), reach_deg=0.125 * np.sqrt(2))
+
+
+def _points_of_marshall(table):
+    """The numbers of the points on each profile."""
+    lacking = [name for name in ("GLON", "GLAT", "r1", "ext1") if name not in table.names]
+    if lacking:
+        raise DataError(
+            f"{table.name}: no column {lacking[0]}: not the table of Marshall et al. (J/A+A/453/635)"
+        )
+    return sorted(int(name[1:]) for name in table.names if re.fullmatch(r"r\d{1,3}", name))
 
 
 def _profile_table(rows):
@@ -180,6 +186,80 @@ def _profile_table(rows):
     return ProfileTable(
         np.array(l_deg), np.array(b_deg), *(np.array([padded(v) for v in part]) for part in arrays)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class IntegratedMap:
+    """A map of dustmaps that gives extinction per length, integrated from the Sun along each sightline.
+
+    Parameters
+    ----------
+    density : object with ``query(SkyCoord)``
+        Extinction in mag, or in e-foldings, per kpc.
+    mag_per_unit : float
+        Of its numbers.
+    step_kpc : float
+        Of the integration.
+    """
+
+    density: Any
+    mag_per_unit: float = 1.0
+    step_kpc: float = 0.005
+
+    def query(self, coords: SkyCoord) -> np.ndarray:
+        """Extinction in mag [n]; NaN from where the map ends."""
+        place = coords.galactic
+        distance = place.distance.to_value(u.kpc)
+        answer = np.full(len(distance), np.nan)
+        edges = np.arange(0.0, distance.max() + self.step_kpc, self.step_kpc)
+        middles = 0.5 * (edges[1:] + edges[:-1])
+        sky = np.stack([place.l.deg, place.b.deg], axis=1)
+        sightlines, which = np.unique(sky, axis=0, return_inverse=True)
+        which = np.ravel(which)
+        block = max(1, _POINTS_AT_ONCE // len(middles))
+        for start in range(0, len(sightlines), block):
+            l_deg, b_deg = sightlines[start : start + block].T
+            shape = (len(l_deg), len(middles))
+            points = (
+                np.broadcast_to(part, shape).ravel() for part in (l_deg[:, None], b_deg[:, None], middles)
+            )
+            longitude, latitude, r = points
+            at = SkyCoord(longitude * u.deg, latitude * u.deg, r * u.kpc, frame="galactic")
+            density = np.asarray(self.density.query(at), float).reshape(shape) * self.mag_per_unit
+            total = np.cumsum(density * self.step_kpc, axis=1)
+            for number in range(len(l_deg)):
+                rows = which == start + number
+                profile = np.append(0.0, total[number])
+                answer[rows] = np.interp(distance[rows], edges, profile)
+        return answer
+
+
+def require_cumulative(values: np.ndarray, name: str) -> None:
+    """Refuse numbers that fall with distance, which those of a cumulative map do not.
+
+    Parameters
+    ----------
+    values : ndarray [n, n_distances]
+        Of a map at ascending distances; NaN where it has none.
+    name : str
+        What the map is called.
+
+    Raises
+    ------
+    DataError
+        On more than a quarter of the sightlines a value is below an earlier one by a tenth of the largest.
+    """
+    known = np.isfinite(values).sum(axis=1) > 1
+    if not known.any():
+        return
+    filled = np.where(np.isfinite(values[known]), values[known], -np.inf)
+    highest = np.maximum.accumulate(filled, axis=1)
+    drop = np.where(np.isfinite(filled), highest - filled, 0.0).max(axis=1)
+    if np.mean(drop > 0.1 * np.abs(highest[:, -1])) > 0.25:
+        raise DataError(
+            f"{name}: its numbers fall with distance, so they are no cumulative extinction (a density?): "
+            "integrate them along each sightline first"
+        )
 
 
 class OtherMap(NamedTuple):
@@ -210,7 +290,7 @@ def open_other(source):
     source : str or path-like
         A map of ours, profiles of Bayestar's web server, the table of Marshall et al. 2006 from VizieR, or
         the class of a map of dustmaps, written ``dustmaps.MODULE:CLASS``, whose data are where dustmaps
-        keeps them.
+        keeps them. Leike's and Edenhofer's maps of extinction per length are integrated.
 
     Returns
     -------
@@ -224,13 +304,8 @@ def open_other(source):
     if found := re.fullmatch(r"(dustmaps\.\w+):(\w+)", str(source)):
         return OtherMap(_of_dustmaps(*found.groups()), found[2].removesuffix("Query"))
     path = Path(source)
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(8 * 2880)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; give a map, a table or dustmaps.MODULE:CLASS") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: a folder; give a map, a table or dustmaps.MODULE:CLASS") from None
+    with open_local(path) as stream:
+        head = stream.read(8 * 2880)
     if head.startswith(b"SIMPLE  =") and b"EXTMAPV" in head:
         volume = ExtinctionMap.read(path)
         return OtherMap(volume, path.stem, volume.provenance.band)
@@ -244,7 +319,10 @@ def _of_dustmaps(module, name):
         # Without its data a map of dustmaps prints a page of advice.
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            return getattr(importlib.import_module(module), name)()
+            kind = getattr(importlib.import_module(module), name)
+            if name in _INTEGRATES_ITSELF:
+                return kind(integrated=True)
+            return IntegratedMap(kind(), _E_FOLDING_MAG) if name in _E_FOLDINGS_PER_KPC else kind()
     except ImportError as error:
         if error.name and error.name.split(".")[0] == "dustmaps" and error.name != module:
             raise DataError(f"{module}:{name} needs dustmaps: pip install 'extmap_tf[dustmaps]'") from None

@@ -1,7 +1,10 @@
 """Extinction for every row of a table: the same table with new columns."""
 
+import logging
+import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,42 +12,60 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf.catalogs.columns import POSITIONS, find_columns, what_there_is
+from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
+from extmap_tf.catalogs.units import convert, degrees, factor, is_stated
 from extmap_tf.errors import DataError
 from extmap_tf.files import refuse_existing, whole_path
+from extmap_tf.map.volume import ExtinctionMap
 
-DISTANCES = (
-    *("distance", "dist", "distance_kpc", "dist_kpc", "distance_pc", "dist_pc"),
-    *("r_med_photogeo", "r_med_geo", "rpgeo", "rgeo"),
-)
-_ROLES = POSITIONS | {"distance": DISTANCES}
-_IN_PC = ("r_med_photogeo", "r_med_geo", "rpgeo", "rgeo")
+_log = logging.getLogger(__name__)
+
+_ROLES = POSITIONS | {
+    "distance": ("distance", "dist", "distance_kpc", "dist_kpc"),
+    "distance_pc": ("distance_pc", "dist_pc", "r_med_photogeo", "r_med_geo", "rpgeo", "rgeo"),
+}
 _SUFFIXES = {
-    "fits": (".fits", ".fit"),
-    "votable": (".vot", ".xml", ".votable"),
-    "parquet": (".parquet",),
-    "ascii.ecsv": (".ecsv",),
-    "ascii.csv": (".csv",),
+    "FITS": (".fits", ".fit"),
+    "VOTable": (".vot", ".xml", ".votable"),
+    "Parquet": (".parquet",),
+    "ECSV": (".ecsv",),
+}
+_TEXT_SUFFIXES = (".csv", ".tsv", ".ecsv")
+_WRITERS = {
+    **{".fits": "fits", ".fit": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".tsv": "ascii.tab"},
+    **dict.fromkeys(_SUFFIXES["VOTable"], "votable"),
 }
 _FLAG_COLUMN = "extinction_flag"
 
 
-def query_table(volume, path, out, columns=None, distance_kpc=None, overwrite=False, **how):
+def query_table(
+    volume: ExtinctionMap,
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    columns: Mapping[str, str] | None = None,
+    distance_kpc: float | None = None,
+    overwrite: bool = False,
+    accept_partial: bool = False,
+    **how,
+) -> tuple[int, int]:
     """Write a table again with the map's answer to each row.
 
     Parameters
     ----------
     volume : extmap_tf.map.volume.ExtinctionMap
     path : path-like
-        FITS, VOTable, Parquet, ECSV or CSV, recognised by its content. Positions are Galactic or equatorial
-        (ICRS) in columns with usual names; distances are in the column's unit, else in pc or kpc as the end
-        of its name says, else in kpc.
+        Any table that `extmap_tf.catalogs.tables` reads. Positions are Galactic or equatorial (ICRS) in
+        columns with usual names; distances are in the column's unit, else in pc or kpc as its name says,
+        else in kpc. A row whose position or distance is missing, masked or impossible gets NaN and a flag.
     out : path-like
-        Of the same format, which its suffix must show.
+        Of the same format, which its suffix must show; of text: .csv, .tsv or .ecsv.
     columns : dict of str to str, optional
-        Column for a role (l, b, ra, dec, distance) whose name is not known.
+        Column for a role (l, b, ra, dec, distance, distance_pc) whose name is not known.
     distance_kpc : float, optional
         One distance for all rows, instead of a column.
     overwrite : bool
+    accept_partial : bool
+        Take a table, too, whose own source says that rows are missing.
     how
         As for `ExtinctionMap.query`; not the samples.
 
@@ -59,78 +80,50 @@ def query_table(volume, path, out, columns=None, distance_kpc=None, overwrite=Fa
         The table cannot be read or written so, lacks a column, or has one of the new columns' names.
     """
     refuse_existing(out, overwrite)
-    kind = _format_of(path)
-    if Path(out).suffix.lower() not in _SUFFIXES[kind]:
-        raise DataError(
-            f"{out}: the new table has the format of {path}, its name must end in {_SUFFIXES[kind][0]}"
+    with open_local(path) as stream:
+        tables = open_tables(stream, str(path))
+        source, roles = table_for(tables, lambda table: _roles(table, columns or {}, distance_kpc))
+        suffixes = _SUFFIXES.get(source.format.split(" ")[0], _TEXT_SUFFIXES)
+        suffix = Path(out).suffix.lower()
+        if suffix not in suffixes:
+            raise DataError(
+                f"{out}: the new table has the format of {path}, its name must end in {' or '.join(suffixes)}"
+            )
+        l_deg, b_deg, distance = _positions(
+            source, roles, distance_kpc, volume.distance.max_kpc, accept_partial
         )
-    table, arrow = _read(path, kind)
-    place, distance = _positions(table, path, columns or {}, distance_kpc)
+        # Arrow knows the types that a Parquet file shall keep.
+        arrow = source.arrow() if source.format == "Parquet" else None
+        table = source.whole() if arrow is None else None
+    n_rows, present = len(l_deg), list(source.names if table is None else table.colnames)
+    if table is not None and len(table) != n_rows:
+        raise DataError(f"{path}: {len(table)} rows when read whole and {n_rows} when read in parts: damaged")
     how = {"mode": "median", "quantity": "extinction", "band": None, **how}
     if how["mode"] == "samples":
         raise DataError("a table takes one value a row: choose another mode than samples")
     names = _names(volume, how)
     for name in (*names, _FLAG_COLUMN):
-        if name in table.colnames:
+        if name in present:
             raise DataError(f"{path}: has a column {name} already; rename it")
-    coords = place.galactic
-    values, flags = volume.query_gal(coords.l, coords.b, distance, return_flags=True, **how)
+    values, flags = volume.query_gal(l_deg, b_deg, distance, return_flags=True, **how)
     # Formats differ in which types they take; all take a 64-bit float.
-    rows = values.value.astype(float).reshape(len(table), len(names))
+    rows = values.value.astype(float).reshape(n_rows, len(names))
     found = dict(zip(names, rows.T, strict=True))
     new = {name: column * values.unit for name, column in found.items()}
     new[_FLAG_COLUMN] = flags.astype(np.int32)
     with whole_path(out, overwrite=overwrite) as temporary:
-        _write(table, arrow, new, temporary, kind)
-    return len(table), int(np.isnan(rows).any(axis=1).sum())
+        _write(table, arrow, new, temporary, suffix)
+    return n_rows, int(np.isnan(rows).any(axis=1).sum())
 
 
-def read_table(path):
+def read_table(path: str | os.PathLike):
     """A table in any of the formats of `query_table`, as astropy has it; DataError if it cannot be read."""
-    return _read(path, _format_of(path))[0]
+    with open_local(path) as stream:
+        return table_for(open_tables(stream, str(path)), lambda table: None)[0].whole()
 
 
-def _format_of(path):
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(4096)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; give a table") from None
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.startswith(b"SIMPLE  ="):
-        return "fits"
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if start.startswith(b"# %ECSV"):
-        return "ascii.ecsv"
-    if start.startswith(b"<"):
-        return "votable"
-    if b"\0" in head or b"," not in head.split(b"\n")[0]:
-        raise DataError(f"{path}: not a table in a known format: FITS, VOTable, Parquet, ECSV or CSV")
-    return "ascii.csv"
-
-
-def _read(path, kind):
-    """The table, and for Parquet also as Arrow has it, which knows the types that the file shall keep."""
-    from astropy.table import Table
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            if kind != "parquet":
-                return Table.read(path, format=kind), None
-            import pyarrow.parquet
-
-            arrow = pyarrow.parquet.read_table(path)
-            return Table({name: arrow[name].to_numpy() for name in arrow.column_names}), arrow
-        # Whatever the parsers raise on a damaged file.
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise DataError(f"{path}: cannot be read as a table ({kind}): {reason}") from None
-
-
-def _write(table, arrow, new, path, kind):
-    if kind == "parquet":
+def _write(table, arrow, new, path, suffix):
+    if arrow is not None:
         import pyarrow as pa
         import pyarrow.parquet
 
@@ -144,50 +137,77 @@ def _write(table, arrow, new, path, kind):
         table[name] = column
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table.write(path, format=kind, overwrite=True)
+        table.write(path, format=_WRITERS[suffix], overwrite=True)
 
 
-def _positions(table, path, given, distance_kpc):
-    found = find_columns(table.colnames, _ROLES, given, str(path))
+def _roles(table, given, distance_kpc):
+    """The columns of the position, and of the distance unless one is given for all rows."""
+    found = find_columns(table.names, _ROLES, given, table.name)
     pairs = [pair for pair in (("l", "b"), ("ra", "dec")) if all(role in found for role in pair)]
     # A pair that the user named precedes one that was found.
     pairs.sort(key=lambda pair: -sum(role in given for role in pair))
     if not pairs:
         raise DataError(
-            f"{path}: no columns for the position; {what_there_is(table.colnames)}; "
+            f"{table.name}: no columns for the position; {what_there_is(table.names)}; "
             "name them with --column l=NAME --column b=NAME, or ra and dec"
         )
-    angles = [_numbers(table, found[role], path, u.deg) for role in pairs[0]]
-    try:
-        place = SkyCoord(
-            *(angle * u.deg for angle in angles), frame="galactic" if "l" in pairs[0] else "icrs"
-        )
-    except ValueError as error:
-        raise DataError(f"{path}: {found[pairs[0][0]]}, {found[pairs[0][1]]}: {error}") from None
+    distances = [role for role in ("distance", "distance_pc") if role in found]
+    distances.sort(key=lambda role: role not in given)
     if distance_kpc is not None:
-        if "distance" in given:
+        if any(role in given for role in distances):
             raise DataError("give either one distance for all rows or a column of distances")
-        return place, np.full(len(table), float(distance_kpc))
-    if "distance" not in found:
+        distances = []
+    elif not distances:
         raise DataError(
-            f"{path}: no column of distances; {what_there_is(table.colnames)}; name it with "
-            "--column distance=NAME, or give --distance for all rows"
+            f"{table.name}: no column of distances; {what_there_is(table.names)}; name it with "
+            "--column distance=NAME (kpc) or distance_pc=NAME, or give --distance for all rows"
         )
-    name = found["distance"]
-    in_pc = name.lower().endswith("_pc") or name.lower() in _IN_PC
-    return place, _numbers(table, name, path, u.kpc, u.pc if in_pc else u.kpc)
+    roles = {role: found[role] for role in (*pairs[0], *distances[:1])}
+    for role, column in roles.items():
+        factor(
+            table.units.get(column), "deg" if role in POSITIONS else "kpc", f"{table.name}: column {column}"
+        )
+    return roles
 
 
-def _numbers(table, name, path, unit, unstated=None):
-    column = table[name]
-    try:
-        values = np.ma.filled(np.ma.asarray(getattr(column, "value", column), dtype=float), np.nan)
-        return u.Quantity(values, column.unit or unstated or unit).to_value(unit)
-    except (u.UnitConversionError, TypeError, ValueError):
-        stated = f" in {column.unit}" if column.unit else ""
-        raise DataError(
-            f"{path}: column {name} must hold numbers in {unit}, it holds {column.dtype}{stated}"
-        ) from None
+def _positions(table, roles, distance_kpc, max_kpc, accept_partial):
+    """l and b in degrees and distances in kpc [n_rows]; NaN where a row has none that can be."""
+    columns = read_columns(table, list(roles.values()), accept_partial)
+    angles = {}
+    for role in roles:
+        if role in POSITIONS:
+            used = roles[role]
+            place = f"{table.name}: column {used}"
+            base_60 = used in table.sexagesimal
+            angles[role] = degrees(columns[used], table.units.get(used), role, base_60, place)
+    longitude, latitude = (angles[role] for role in (("l", "b") if "l" in angles else ("ra", "dec")))
+    possible = np.isfinite(longitude) & (np.abs(latitude) <= 90.0)
+    longitude, latitude = (np.where(possible, angle, np.nan) for angle in (longitude, latitude))
+    if "ra" in angles:
+        sky = SkyCoord(longitude * u.deg, np.nan_to_num(latitude) * u.deg, frame="icrs").galactic
+        longitude, latitude = (np.where(possible, angle.deg, np.nan) for angle in (sky.l, sky.b))
+    role = next((role for role in roles if role not in POSITIONS), None)
+    if role is None:
+        return longitude, latitude, np.full(len(longitude), float(distance_kpc))
+    used = roles[role]
+    unit = table.units.get(used)
+    stated = is_stated(unit)
+    distance = convert(
+        columns[used],
+        unit if stated else ("pc" if role == "distance_pc" else "kpc"),
+        "kpc",
+        f"{table.name}: column {used}",
+    )
+    distance = np.where(distance >= 0.0, distance, np.nan)
+    known = distance[np.isfinite(distance)]
+    unclear = role == "distance" and not stated and not used.lower().endswith("kpc")
+    if unclear and known.size and known.min() > max_kpc:
+        _log.warning(
+            "%s: all distances of column %s lie beyond the map's %g kpc; without a unit they are taken as "
+            "kpc: if they are in pc, say --column distance_pc=%s",
+            *(table.name, used, max_kpc, used),
+        )
+    return longitude, latitude, distance
 
 
 def _names(volume, how):

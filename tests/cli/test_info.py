@@ -57,7 +57,7 @@ def test_info_says_what_it_is(name, words, files):
         ("evaluation.json", 300, "cannot be read as JSON"),
         ("report.html", 5000, "cut short"),
         ("config.toml", 5, "config.toml"),
-        ("clouds.vot", 3000, "cannot be read as a table"),
+        ("clouds.vot", 3000, "truncated: fetch it again"),
     ],
 )
 def test_a_file_cut_short_is_one_line(name, size, words, files, tmp_path, capsys):

@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +10,14 @@ from astropy.table import MaskedColumn, Table
 from scipy.stats import spearmanr
 
 from extmap_tf.compare.maps import compare
-from extmap_tf.compare.other_maps import KS_PER_SFD_UNIT, ProfileTable, read_bayestar_text, read_marshall
+from extmap_tf.compare.other_maps import (
+    KS_PER_SFD_UNIT,
+    IntegratedMap,
+    ProfileTable,
+    open_other,
+    read_bayestar_text,
+    read_marshall,
+)
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -163,3 +172,83 @@ def test_what_cannot_be_compared_is_one_line(make_map):
 
     with pytest.raises(DataError, match=r"short answered \(3,\) to"):
         compare(volume, Short(), name="short")
+
+
+class Uniform:
+    """Dust of one density out to 0.8 kpc, as maps of extinction per length give it."""
+
+    def query(self, coords, component="mean"):
+        return np.where(coords.distance.to_value(u.kpc) < 0.8, 0.5, np.nan)
+
+
+def test_a_density_is_integrated_from_the_sun_to_the_maps_end():
+    coords = SkyCoord(
+        [10.0, 10.0, 200.0, 10.0], np.zeros(4), [0.2, 0.7, 0.4, 0.9], unit=("deg", "deg", "kpc")
+    )
+    found = IntegratedMap(Uniform(), mag_per_unit=2.0).query(coords)
+    np.testing.assert_allclose(found, [0.2, 0.7, 0.4, np.nan], atol=1e-9)
+
+
+def test_leikes_maps_are_opened_as_densities(monkeypatch):
+    module = types.ModuleType("dustmaps.leike2020")
+    module.Leike2020Query = Uniform
+    monkeypatch.setitem(sys.modules, "dustmaps.leike2020", module)
+    other = open_other("dustmaps.leike2020:Leike2020Query")
+    assert isinstance(other.map, IntegratedMap)
+    assert other.map.mag_per_unit == pytest.approx(1.0857, abs=1e-4)
+
+
+def test_numbers_that_fall_with_distance_are_refused(make_map):
+    class Density:
+        def query(self, coords):
+            return np.exp(-coords.distance.to_value(u.kpc))
+
+    with pytest.raises(DataError, match="density: its numbers fall with distance"):
+        compare(make_map(holes=False), Density(), band="V", distances_kpc=(0.4, 1.0), name="density")
+
+
+def test_a_map_that_fails_is_one_line(make_map):
+    class Failing:
+        def query(self, coords, mode="mean"):
+            raise OSError("no\ndata")
+
+    with pytest.raises(DataError, match="it does not answer: OSError: no data"):
+        compare(make_map(), Failing(), band="V", name="it")
+
+
+def test_one_sightline_has_the_statistics_that_one_can_have(make_map):
+    volume = make_map(holes=False)
+    one = ProfileTable(
+        np.array([257.5]),
+        np.array([0.0]),
+        np.array([[0.4, 1.0]]),
+        np.array([[0.1, 0.3]]),
+        np.full((1, 2), np.nan),
+    )
+    row = compare(volume, one, per_unit=1.0, distances_kpc=(1.0,)).rows[0]
+    ours = float(volume.query_gal(257.5, 0.0, 1.0).value)
+    assert (row.n, row.mean_mag, row.other_mean_mag) == pytest.approx((1, ours, 0.3), rel=1e-5)
+    assert (row.offset_mag, row.slope) == pytest.approx((ours - 0.3, ours / 0.3), rel=1e-5)
+    assert np.isnan([row.correlation, row.rank_correlation, row.scatter_mag]).all()
+
+
+def test_maps_that_share_no_value_are_one_line(make_map):
+    class Elsewhere:
+        def query(self, coords):
+            return np.full(len(coords), np.nan)
+
+    with pytest.raises(DataError, match="nothing to compare: of 33 positions none has a value in both"):
+        compare(make_map(), Elsewhere(), band="V")
+
+
+def test_marshalls_table_is_read_as_text_with_its_units(tmp_path):
+    lines = ["#\n#RESOURCE=yCat_34530635\n\nGLON\tGLAT\tr1\text1\te_ext1\tr2\text2\te_ext2\n"]
+    lines += ["deg\tdeg\tpc\tmag\tmag\tkpc\tmag\tmag\n", "\t".join(["-----"] * 8) + "\n"]
+    lines += [
+        "283.0\t-1.0\t1000\t0.10\t0.02\t 3.0\t0.40\t0.05\n",
+        "283.0\t1.0\t1000\t0.10\t0.02\t    \t    \t    \n",
+    ]
+    (tmp_path / "marshall.tsv").write_text("".join(lines))
+    found = read_marshall(tmp_path / "marshall.tsv")
+    np.testing.assert_allclose(found.distance_kpc, [[1.0, 3.0], [1.0, np.nan]])
+    np.testing.assert_allclose(found.extinction, [[0.1, 0.4], [0.1, np.nan]])

@@ -1,10 +1,12 @@
+import gzip
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 from extmap_tf.cli import main
 from extmap_tf.errors import DataError
@@ -102,7 +104,7 @@ def test_unknown_names_are_given_and_one_distance_may_serve_all(sure, table, tmp
         ({"columns": {"l": "x"}}, "no column of distances"),
         ({"columns": {"l": "y"}}, "no column 'y' for l"),
         ({"columns": {"z": "x"}}, "no column role 'z'"),
-        ({"columns": {"l": "x", "distance": "name"}}, "column name must hold numbers in kpc"),
+        ({"columns": {"l": "x", "distance": "name"}}, "column name must hold numbers, 'one'"),
         ({"columns": columns, "distance_kpc": 1.0}, "either one distance"),
         ({"columns": columns, "mode": "samples"}, "one value a row"),
     ):
@@ -122,7 +124,7 @@ def test_what_cannot_be_written_or_read_is_one_line(sure, table, tmp_path):
         ("in.csv", "out.fits", "must end in .csv"),
         ("in.csv", "taken.csv", "exists already"),
         ("has.csv", "out.csv", "has a column A_Ks_median already"),
-        ("cut.fits", "out.fits", "cannot be read as a table"),
+        ("cut.fits", "out.fits", "truncated: fetch it again"),
         ("text", "out.csv", "not a table in a known format"),
         ("nothing.csv", "out.csv", "no such file"),
     ):
@@ -155,3 +157,57 @@ def test_the_command_takes_a_table_or_a_position(sure, table, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 13
     assert main(["query", maps, *at, "--percentile", "1"]) == 1
     assert "percentile must be 2.5 to 97.5" in capsys.readouterr().err
+
+
+def test_a_row_that_cannot_be_gets_nan_and_a_flag(sure, table, tmp_path):
+    table["distance"][0] = -0.61
+    table["glat"][2] = 99.0
+    table.write(tmp_path / "in.csv")
+    assert query_table(sure, tmp_path / "in.csv", tmp_path / "out.csv") == (4, 4)
+    found = Table.read(tmp_path / "out.csv")
+    assert [int(flag) & Flag.NOT_A_NUMBER for flag in found["extinction_flag"]] == [1024, 0, 1024, 0]
+    assert list(found["distance"]) == list(table["distance"])
+
+
+def test_masked_distances_are_missing_and_units_are_those_of_the_column(sure, table, tmp_path):
+    icrs = SkyCoord(table["glon"] * u.deg, table["glat"] * u.deg, frame="galactic").icrs
+    other = Table({"ra": icrs.ra, "dec": icrs.dec.to(u.rad)})
+    other["distance"] = MaskedColumn(1000.0 * table["distance"], mask=[True, False, False, False], unit="pc")
+    for suffix, form in (("ecsv", "ascii.ecsv"), ("vot", "votable"), ("fits", "fits")):
+        other["ra"] = icrs.ra.to(u.hourangle if suffix == "ecsv" else u.rad)
+        other.write(tmp_path / f"in.{suffix}", format=form)
+        query_table(sure, tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}")
+        found = Table.read(tmp_path / f"out.{suffix}", format=form)
+        values = np.ma.filled(np.ma.asarray(found["A_Ks_median"], float), np.nan)
+        assert found["extinction_flag"][0] == Flag.NOT_A_NUMBER
+        assert values[2] == pytest.approx(float(sure.query_gal(259.0, 0.0, 1.1).value), rel=1e-5)
+    other["distance"].unit = "mas"
+    other.write(tmp_path / "mas.ecsv")
+    with pytest.raises(DataError, match="column distance is in 'mas', which is not a unit of a distance"):
+        query_table(sure, tmp_path / "mas.ecsv", tmp_path / "no.ecsv")
+
+
+def test_distances_that_all_lie_beyond_the_map_are_told(sure, table, tmp_path, caplog):
+    table["distance"] = 1000.0 * table["distance"]
+    table.write(tmp_path / "in.csv")
+    query_table(sure, tmp_path / "in.csv", tmp_path / "out.csv")
+    assert "all distances of column distance lie beyond the map's" in caplog.text
+    caplog.clear()
+    query_table(sure, tmp_path / "in.csv", tmp_path / "pc.csv", {"distance_pc": "distance"})
+    assert not caplog.text
+    assert Table.read(tmp_path / "pc.csv")["A_Ks_median"][2] > 0
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("form", ["tab", "basic", "commented_header", "fixed_width", "ipac", "csv;"])
+def test_text_of_every_kind_comes_back_as_it_was_written(sure, table, form, zipped, tmp_path):
+    table["code"] = ["0022", "NA", "-", "x"]
+    path = tmp_path / "in.txt"
+    how = {"delimiter": ";"} if form.endswith(";") else {}
+    table[:3].write(path, format=f"ascii.{form.removesuffix(';')}", **how)
+    if zipped:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert query_table(sure, path, tmp_path / "out.tsv") == (3, 1)
+    lines = (tmp_path / "out.tsv").read_text().splitlines()
+    assert lines[0].split("\t") == [*table.colnames, "A_Ks_median", "extinction_flag"]
+    assert [line.split("\t")[4] for line in lines[1:]] == ["0022", "NA", "-"]

@@ -152,7 +152,7 @@ class DelimitedText(Table):
         source.seek(self._part[0])
         return _Limited(source, self._part[1] - self._part[0])
 
-    def _reader(self, batch_rows, types, columns, ask=None):
+    def _reader(self, batch_rows, types, missing=MISSING):
         """An open reader of Arrow, and what to close after it."""
         psc = self.format == "2MASS PSC"
         if psc:
@@ -175,11 +175,11 @@ class DelimitedText(Table):
             invalid_row_handler=self._odd_row,
         )
         convert = pa.csv.ConvertOptions(
-            include_columns=columns,
+            include_columns=list(types),
             column_types=types,
-            null_values=MISSING,
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=True,
+            null_values=missing,
+            strings_can_be_null=bool(missing),
+            quoted_strings_can_be_null=bool(missing),
         )
         try:
             return pa.csv.open_csv(source, read, parse, convert), lent
@@ -216,7 +216,7 @@ class DelimitedText(Table):
 
     def _arrow_batches(self, batch_rows, types):
         self.left_out.clear()
-        reader, lent = self._reader(batch_rows, types, list(types))
+        reader, lent = self._reader(batch_rows, types)
         try:
             yield from reader
         finally:
@@ -242,13 +242,13 @@ class DelimitedText(Table):
             if self._ecsv:
                 return AstropyTable.read(text.decode("utf-8-sig"), format="ascii.ecsv")
             del text
-            reader, lent = self._reader(1 << 16, dict.fromkeys(self.names, pa.string()), list(self.names))
+            reader, lent = self._reader(1 << 16, dict.fromkeys(self.names, pa.string()), ())
             try:
                 batches = list(reader)
             finally:
                 lent.close()
             columns = {
-                column: [cell for batch in batches for cell in batch.column(column).fill_null("").to_pylist()]
+                column: [cell for batch in batches for cell in batch.column(column).to_pylist()]
                 for column in self.names
             }
             return AstropyTable({name: np.array(cells, str) for name, cells in columns.items()})
@@ -404,7 +404,9 @@ def _delimiter_of(rows, ecsv, name):
     if n_fields > 1 and (ecsv or (len(rows) > 1 and _n_words(second) == n_fields)):
         return _SPACES
     more = ""
-    if n_fields > 1 and len(rows) > 1 and any(_is_number(cell) for cell in second.split()):
+    if any("Byte-by-byte Description" in row for row in rows):
+        more = "; it looks like CDS's or AAS's machine-readable format: convert it, with astropy for one"
+    elif n_fields > 1 and len(rows) > 1 and any(_is_number(cell) for cell in second.split()):
         more = (
             f"; with spaces between, its first line has {n_fields} columns and the second "
             f"{len(second.split())}: are coordinates in base 60 written with spaces?"

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, read_bounded
-from extmap_tf.catalogs.tables import open_tables
+from extmap_tf.catalogs.tables import open_tables, read_columns
 from extmap_tf.errors import DataError
 
 _TERMINATED = "TRILEGAL normally terminated"
@@ -72,14 +72,10 @@ def _of_table(table, path):
         kind = "TRILEGAL"
 
     def read(names):
-        names = list(dict.fromkeys(names))
-        parts = {name: [np.zeros(0)] for name in names}
-        for batch in table.batches(names):
-            for name in names:
-                parts[name].append(batch[name])
+        columns = read_columns(table, list(names))
         if kind == "TRILEGAL" and raw_text and not any(_TERMINATED in line for line in table.remarks):
             raise DataError(f"{path}: no line '#{_TERMINATED}' at the end: fetch it again")
-        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        return columns
 
     return ModelTable(kind, table.names, read, system, _facts_of(table.remarks), table.units, table.left_out)
 

@@ -8,6 +8,7 @@ from extmap_tf.catalogs.formats.delimited import from_arrow
 from extmap_tf.catalogs.values import to_numbers
 from extmap_tf.errors import DataError
 
+_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
 # Rows are read a group at a time.
 _MAX_GROUP_BYTES = 1 << 31
 
@@ -37,7 +38,7 @@ class Parquet(Table):
                 kind = kind.value_type
             if pa.types.is_string(kind) or pa.types.is_large_string(kind):
                 as_text.add(column)
-            elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+            elif not any(is_kind(kind) for is_kind in _NUMBERS):
                 raise DataError(f"{self.name}: column {column} must hold numbers, it holds {kind}")
         self._require_bounded(file.metadata, {*numbers, *texts})
         plain = [column for column in numbers if column not in as_text]
