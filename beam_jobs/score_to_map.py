@@ -19,10 +19,10 @@ from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
-from extmap_tf.map.layout import new_map_file
+from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import map_layers
 from extmap_tf.program import run_command
 from extmap_tf.quiet import start_tensorflow
 
@@ -134,7 +134,7 @@ def put_tiles(put, paths, n_sightlines):
     Parameters
     ----------
     put : callable
-        Of `extmap_tf.map.layout.new_map_file`.
+        Of `extmap_tf.map.formats.new_map_file`.
     paths : iterable of str
         Tiles as `write_tile` writes them.
     n_sightlines : int

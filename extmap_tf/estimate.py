@@ -26,7 +26,7 @@ class Flag(IntFlag):
     """What is wrong with a sightline or a queried position; the first seven are also in the file.
 
     ``NO_STARS``, ``LOW_COVERAGE`` and ``NO_PROFILE`` come with NaN, as do ``OUTSIDE_SKY`` and
-    ``NOT_A_NUMBER``. With ``BEYOND_LAST_DISTANCE`` the extinction is a lower limit and the density is NaN.
+    ``NO_PLACE``. With ``BEYOND_LAST_DISTANCE`` the extinction is a lower limit and the density is NaN.
     The others warn of a value that is given: the field is unlike those that the model was trained on, or the
     position is beyond the distance to which its sightline is reliable.
     """
@@ -40,7 +40,7 @@ class Flag(IntFlag):
     ODD_PLACE = 64
     OUTSIDE_SKY = 256
     BEYOND_LAST_DISTANCE = 512
-    NOT_A_NUMBER = 1024
+    NO_PLACE = 1024
     BEYOND_RELIABLE_DISTANCE = 2048
 
     @property
@@ -59,7 +59,7 @@ _MEANINGS = {
     Flag.ODD_PLACE: "position outside the model's region",
     Flag.OUTSIDE_SKY: "outside the sky grid",
     Flag.BEYOND_LAST_DISTANCE: "beyond the last distance",
-    Flag.NOT_A_NUMBER: "position or distance is NaN",
+    Flag.NO_PLACE: "no valid position or distance",
     Flag.BEYOND_RELIABLE_DISTANCE: "beyond the reliable distance",
 }
 EMPTY_FLAGS = Flag.NO_STARS | Flag.LOW_COVERAGE | Flag.NO_PROFILE

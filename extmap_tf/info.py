@@ -79,13 +79,13 @@ def describe(path, verify=False):
 
 
 def _describe_file(path, verify):
-    from extmap_tf.map import healpix
+    from extmap_tf.map import copies
 
     with open(path, "rb") as stream:
         head = stream.read(2880 * 8)
     suffix = path.suffix.lower()
-    if healpix.is_copy(path):
-        return healpix.describe_copy(path, verify)
+    if copies.is_copy(path):
+        return copies.describe_copy(path, verify)
     if b"jump_std_mag" in head:
         return _describe_clouds(path)
     if _REPORT_TITLE in head:

@@ -24,7 +24,7 @@ def _add_options(parser):
 
 def _run(args):
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map.healpix import write_hdf5, write_healpix
+    from extmap_tf.map.copies import write_hdf5, write_healpix
     from extmap_tf.map.volume import ExtinctionMap
 
     suffix = Path(args.out).suffix.lower()

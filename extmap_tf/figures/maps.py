@@ -19,7 +19,7 @@ from extmap_tf.figures.sky_view import MISSING, STEPS, edges_of, sky_view
 from extmap_tf.files import whole_file
 from extmap_tf.galaxy.arms import PUBLISHED
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.volume import profiles_at
+from extmap_tf.map.query import profiles_at
 
 FORMATS = ("png", "pdf")
 

@@ -1,27 +1,19 @@
 """The 3D extinction map: extinction profiles on a grid of sightlines, and its queries."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import (
-    BaseCoordinateFrame,
-    ConvertError,
-    Galactic,
-    SkyCoord,
-    UnitSphericalRepresentation,
-)
+from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 
-from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.errors import DataError
 from extmap_tf.estimate import (
     AXES,
-    DOUBT_FLAGS,
     EMPTY_FLAGS,
     PERCENTILES,
     SIGHTLINE_FLAGS,
-    Flag,
     ProfileEstimate,
 )
 from extmap_tf.extinction.bands import as_law, extinction_ratio
@@ -29,106 +21,13 @@ from extmap_tf.extinction.law import a_over_av, law_text
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map import layout
-from extmap_tf.map.header import MIN_COVERAGE, MapHeader
+from extmap_tf.map import places
+from extmap_tf.map.formats import read_layers, write_layers
+from extmap_tf.map.header import MapHeader
+from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
-
-QUANTITIES = ("extinction", "density")
-MODES = ("median", "mean", "std", "percentile", "samples", "random_sample")
-SKY_MODES = ("nearest", "linear")
-
-# Catalogs give distances in decimals, and 0.7 / 0.1 is below 7. This tolerance, in bins, puts a distance that
-# is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
-BIN_TOLERANCE = 1e-9
-
-# Positions answered at once: memory stays bounded and the intermediate arrays stay in the processor's cache.
-BLOCK = 1 << 16
-
-
-def profiles_at(extinction: Any, distance: DistanceGrid, distances_kpc: Any) -> np.ndarray:
-    """Extinction of every profile at the same distances: linear inside a bin, from 0 at the Sun.
-
-    Parameters
-    ----------
-    extinction : array_like [..., n_distances]
-        mag, at the outer edges of the bins.
-    distance : DistanceGrid
-    distances_kpc : array_like [n]
-        Not negative; beyond ``distance.max_kpc`` the last value stays.
-
-    Returns
-    -------
-    ndarray of float64 [..., n]
-        mag.
-    """
-    extinction = np.asarray(extinction)
-    k, fraction, _ = _bins_of(distance, np.asarray(distances_kpc, float))
-    return _inside_bin(extinction[..., k], extinction[..., np.maximum(k - 1, 0)], k, fraction)
-
-
-def map_layers(
-    profiles: ProfileEstimate,
-    distance: DistanceGrid,
-    kind: str,
-    coverage: Any,
-    n_stars: Any,
-    min_coverage: float = MIN_COVERAGE,
-) -> dict[str, np.ndarray]:
-    """What a map holds of each field, whether these are all of its fields or some.
-
-    Parameters
-    ----------
-    profiles : ProfileEstimate
-        Of the fields; of its flags, those that doubt a profile.
-    distance : DistanceGrid
-    kind : {"estimate", "truth"}
-    coverage, n_stars : array_like
-        Of the shape of `profiles`, as for `ExtinctionMap`.
-    min_coverage : float
-
-    Returns
-    -------
-    dict of str to ndarray
-        By the names of `ProfileEstimate`, and ``coverage`` and ``n_stars``.
-
-    Raises
-    ------
-    DataError
-        An array does not have the shape of the fields or has impossible values.
-    """
-    shape = profiles.shape
-    coverage, n_stars, doubts = np.array(coverage, np.float32), np.array(n_stars), np.array(profiles.flag)
-    if profiles.n_distances != distance.n_distances:
-        raise DataError(
-            f"profiles of a map must have its {distance.n_distances} distances, got: {profiles.n_distances}"
-        )
-    for name, layer in (("coverage", coverage), ("n_stars", n_stars)):
-        if layer.shape != shape:
-            raise DataError(f"{name} of a map must have the shape {shape} of its fields, got: {layer.shape}")
-    if not ((coverage >= 0) & (coverage <= 1)).all():
-        worst = coverage[~((coverage >= 0) & (coverage <= 1))][0]
-        raise DataError(f"coverage of a map must be 0 to 1, got: {worst}")
-    for name, layer, end, most in (
-        ("n_stars", n_stars, 2**31, "2^31 - 1"),
-        ("flag", doubts, Flag.OUTSIDE_SKY // 2, "127"),
-    ):
-        if layer.dtype.kind not in "iu" or not ((layer >= 0) & (layer < end)).all():
-            raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
-    arrays = profiles.arrays()
-    arrays.pop("flag")
-    layers = {name: np.array(array, np.float32) for name, array in arrays.items()}
-    flag = np.zeros(shape, np.uint8)
-    if kind == "estimate":
-        flag[n_stars == 0] |= Flag.NO_STARS.value
-        flag[coverage < min_coverage] |= Flag.LOW_COVERAGE.value
-    finite = np.all(
-        [np.isfinite(layer).reshape(*shape, -1).all(axis=-1) for layer in layers.values()], axis=0
-    )
-    flag[(flag == 0) & ~finite] = Flag.NO_PROFILE.value
-    for layer in layers.values():
-        layer[flag != 0] = np.nan
-    flag |= (doubts & DOUBT_FLAGS.value).astype(np.uint8)
-    return layers | {"flag": flag, "coverage": coverage, "n_stars": n_stars.astype(np.int32)}
+from extmap_tf.map.query import Lookup
+from extmap_tf.settings.config import LawConfig
 
 
 class ExtinctionMap:
@@ -261,7 +160,7 @@ class ExtinctionMap:
         arrays = {name: layer for name, layer in self._layers.items() if name in AXES}
         return ProfileEstimate(**arrays, percentiles=self.percentiles or PERCENTILES)
 
-    def write(self, path, overwrite=False):
+    def write(self, path: Any, overwrite: bool = False) -> None:
         """Write the map to a FITS file; the same map gives the same bytes.
 
         Images EXTINCTION (mag, at the bins' outer edges), DENSITY (mag/kpc, inside the bins), COVERAGE,
@@ -273,17 +172,17 @@ class ExtinctionMap:
         the sample. Every part repeats the provenance.
 
         A map on a HEALPix grid becomes tables in place of images, one row a pixel, nested and Galactic: SKY
-        of single numbers, PROFILES of cubes, DISTANCES of the bins; see `extmap_tf.map.healpix_tables`.
+        of single numbers, PROFILES of cubes, DISTANCES of the bins; see `extmap_tf.map.formats.tables`.
 
         Raises
         ------
         DataError
             The file exists and `overwrite` is false.
         """
-        layout.write_layers(path, self._layers, self.header, overwrite)
+        write_layers(path, self._layers, self.header, overwrite)
 
     @classmethod
-    def read(cls, path, verify=False):
+    def read(cls, path: Any, verify: bool = False) -> Self:
         """Open a map written by `write`; the arrays stay in the file until they are used.
 
         Parameters
@@ -297,15 +196,15 @@ class ExtinctionMap:
         DataError
             The file is missing, not FITS, not such a map, truncated, or (with `verify`) damaged.
         """
-        layers, header = layout.read_layers(path, verify=verify)
+        layers, header = read_layers(path, verify=verify)
         return cls._held(header, layers, path=Path(path).absolute())
 
     @property
-    def has_profile(self):
+    def has_profile(self) -> np.ndarray:
         """Whether a sightline has a profile: ndarray of bool [*sky]."""
         return self.flag & EMPTY_FLAGS.value == 0
 
-    def band_factor(self, band=None, law=None):
+    def band_factor(self, band: str | None = None, law: LawConfig | str | None = None) -> float:
         """A(band), or a colour excess, over the A of the map's own band.
 
         Parameters
@@ -339,17 +238,17 @@ class ExtinctionMap:
 
     def query(
         self,
-        coords,
+        coords: SkyCoord | BaseCoordinateFrame,
         *,
-        quantity="extinction",
-        mode="median",
-        percentile=None,
-        band=None,
-        law=None,
-        sky="nearest",
-        return_flags=False,
-        seed=0,
-    ):
+        quantity: str = "extinction",
+        mode: str = "median",
+        percentile: float | Sequence[float] | None = None,
+        band: str | None = None,
+        law: LawConfig | str | None = None,
+        sky: str = "nearest",
+        return_flags: bool = False,
+        seed: int = 0,
+    ) -> Any:
         """Extinction or its density at positions on the sky or in space.
 
         The shape of the result is ``coords.shape``, then ``(n_percentiles,)`` for a sequence of percentiles
@@ -391,29 +290,24 @@ class ExtinctionMap:
         -------
         astropy.units.Quantity of float32
             mag or mag/kpc. NaN without a profile, outside the grid (by more than half a step, or in none of
-            its pixels), or where the position or distance is NaN. Beyond the last distance the extinction
-            stays at its last value, a lower limit, and the density is NaN. Beyond the reliable distance
-            values are given and flagged; a whole profile is not flagged for its far end, which
-            ``reliable_distance_kpc`` tells.
+            its pixels), or where the position or distance is NaN, masked, negative or beyond a pole. Beyond
+            the last distance the extinction stays at its last value, a lower limit, and the density is NaN.
+            Beyond the reliable distance values are given and flagged; a whole profile is not flagged for its
+            far end, which ``reliable_distance_kpc`` tells.
         ndarray of uint16
             Only with `return_flags`.
 
         Raises
         ------
         DataError
-            A distance is negative or no length, or the map does not have what `mode` asks for.
+            A distance is no length, or the map does not have what `mode` asks for.
         ConfigError
             An unknown band, law, quantity, mode or sky mode, or a percentile outside the stored ones.
         """
-        parts = coords.parts if isinstance(coords, _Place) else _galactic(coords)
         how = {"quantity": quantity, "mode": mode, "percentile": percentile, "sky": sky, "seed": seed}
-        values, flags = self._values_at(parts, **how)
-        values *= np.float32(self.band_factor(band, law))
-        unit = u.mag if quantity == "extinction" else u.mag / u.kpc
-        answer = u.Quantity(values, unit, copy=False)
-        return (answer, flags) if return_flags else answer
+        return self._answer(places.place_of(coords), band, law, return_flags, **how)
 
-    def query_gal(self, l, b, d=None, **how):
+    def query_gal(self, l: Any, b: Any, d: Any = None, **how: Any) -> Any:
         """As `query`, for Galactic longitude, latitude and heliocentric distance.
 
         Parameters
@@ -428,167 +322,26 @@ class ExtinctionMap:
         Raises
         ------
         DataError, ConfigError
-            As for `query`, and a latitude beyond 90 deg.
+            As for `query`.
         """
-        parts = _numbers(longitude=l, latitude=b, distance=d)
-        impossible = np.isfinite(parts[1]) & (np.abs(parts[1]) > 90.0)
-        if impossible.any():
-            raise DataError(
-                f"no such position: latitude must be -90 to 90 deg, got: {parts[1][impossible][0]:g}"
-            )
-        return self.query(_Place(parts), **how)
+        return self._answer(places.galactic(l, b, d), **how)
 
-    def query_equ(self, ra, dec, d=None, **how):
+    def query_equ(self, ra: Any, dec: Any, d: Any = None, **how: Any) -> Any:
         """As `query_gal`, for right ascension and declination (ICRS)."""
-        parts = _numbers(right_ascension=ra, declination=dec, distance=d)
-        try:
-            sky = SkyCoord(parts[0] * u.deg, parts[1] * u.deg, frame="icrs").galactic
-        except ValueError as error:
-            raise DataError(f"no such position: {error}") from None
-        return self.query(_Place([sky.l.deg, sky.b.deg, *parts[2:]]), **how)
+        return self._answer(places.equatorial(ra, dec, d), **how)
 
-    def _values_at(self, parts, *, quantity, mode, percentile, sky, seed):
-        """Values and flags at l and b in deg and perhaps d in kpc, a list of arrays of one shape."""
-        for name, value, known in (
-            ("quantity", quantity, QUANTITIES),
-            ("mode", mode, MODES),
-            ("sky", sky, SKY_MODES),
-        ):
-            if value not in known:
-                raise ConfigError(f"{name} must be one of {', '.join(known)}, got: {value!r}")
-        columns, one = self._columns(quantity, mode, percentile, seed)
-        shape = np.shape(parts[0])
-        flat = [np.ravel(part) for part in parts]
-        if len(flat) == 3 and (flat[2] < 0).any():
-            first = int(np.argmax(flat[2] < 0))
-            raise DataError(
-                f"distances must not be negative, got: {flat[2][first]:g} kpc at position {first} "
-                f"({np.count_nonzero(flat[2] < 0)} of {flat[2].size} are)"
-            )
-        n, tail = flat[0].size, () if len(flat) == 3 else (self.distance.n_distances,)
-        values = np.empty((n, len(columns), *tail), np.float32)
-        flags = np.empty(n, np.uint16)
-        step = max(1, BLOCK // (len(columns) * (tail[0] if tail else 1)))
-        for start in range(0, n, step):
-            block = slice(start, start + step)
-            values[block], flags[block] = self._look_up(
-                columns, quantity, sky, *(part[block] for part in flat)
-            )
-        return values.reshape(shape + (() if one else (len(columns),)) + tail), flags.reshape(shape)
+    def _answer(self, parts, band=None, law=None, return_flags=False, quantity="extinction", **how):
+        values, flags = Lookup(self, quantity, **how).values_at(parts)
+        values *= np.float32(self.band_factor(band, law))
+        unit = u.mag if quantity == "extinction" else u.mag / u.kpc
+        answer = u.Quantity(values, unit, copy=False)
+        return (answer, flags) if return_flags else answer
 
-    def _columns(self, quantity, mode, percentile, seed):
-        """Functions (place, bins) -> values, as a list, and whether it is one without an axis.
-
-        A place is what indexes the sky axes: a tuple of arrays [n].
-        """
-        if (percentile is not None) != (mode == "percentile"):
-            raise ConfigError(f"percentile goes with mode 'percentile', got: {percentile!r} with {mode!r}")
-        if mode == "median":
-            return [self._reader(self._layers[f"{quantity}_median"], quantity)], True
-        if mode in ("samples", "random_sample"):
-            samples = self._layer("samples", "samples", "score with --samples")
-            if mode == "samples":
-                return [self._sample_reader(samples, quantity, s) for s in range(self.n_samples)], False
-            chosen = np.random.default_rng(seed).integers(self.n_samples, size=self.grid.shape)
-            return [self._sample_reader(samples, quantity, chosen)], True
-        advice = "it has one profile a sightline, as mode 'median'"
-        if mode != "percentile":
-            return [self._reader(self._layer(f"{quantity}_{mode}", mode, advice), quantity)], True
-        cube = self._layer(f"{quantity}_percentiles", "percentiles", advice)
-        wanted = np.atleast_1d(np.asarray(percentile, float))
-        weights = [_percentile_weights(self.percentiles, p) for p in wanted]
-        return [self._percentile_reader(cube, quantity, pairs) for pairs in weights], np.ndim(percentile) == 0
-
-    def _layer(self, attribute, what, advice):
-        if attribute not in self._layers:
-            name = f"{self.path}" if self.path else "this map"
-            raise DataError(f"{name} ({self.provenance.kind}) has no {what}: {advice}")
-        return self._layers[attribute]
-
-    @staticmethod
-    def _reader(cube, quantity):
-        """Values [n] at `bins` (index, fraction) of sightlines; for None, whole profiles [n, n_distances]."""
-
-        def read(place, bins):
-            if bins is None:
-                return cube[place]
-            k, fraction = bins
-            if quantity == "density":
-                return cube[*place, k]
-            return _inside_bin(cube[*place, k], cube[*place, np.maximum(k - 1, 0)], k, fraction)
-
-        return read
-
-    def _percentile_reader(self, cube, quantity, pairs):
-        readers = [(self._reader(cube[..., index, :], quantity), weight) for index, weight in pairs]
-        return lambda *where: sum(weight * read(*where) for read, weight in readers)
-
-    def _sample_reader(self, samples, quantity, number):
-        """As `_reader`, for sample `number` (one, or an array [*sky]) of the profiles."""
-        step_kpc = self.distance.step_kpc
-
-        def read(place, bins):
-            which = number if np.ndim(number) == 0 else number[place]
-            if bins is None:
-                profile = samples[*place, which]
-                return (
-                    profile if quantity == "extinction" else np.diff(profile, axis=-1, prepend=0.0) / step_kpc
-                )
-            k, fraction = bins
-            outer, inner = samples[*place, which, k], samples[*place, which, np.maximum(k - 1, 0)]
-            if quantity == "density":
-                return (outer - np.where(k > 0, inner, 0.0)) / step_kpc
-            return _inside_bin(outer, inner, k, fraction)
-
-        return read
-
-    def _look_up(self, columns, quantity, sky, l_deg, b_deg, d_kpc=None):
-        nowhere = ~(np.isfinite(l_deg) & np.isfinite(b_deg))
-        l_deg, b_deg = np.where(nowhere, np.nan, l_deg), np.where(nowhere, np.nan, b_deg)
-        sightline = self.grid.sightline_of(l_deg, b_deg)
-        outside = sightline < 0
-        nan = nowhere if d_kpc is None else nowhere | np.isnan(d_kpc)
-        flags = np.where(outside & ~nowhere, Flag.OUTSIDE_SKY.value, 0).astype(np.uint16)
-        flags[nan] |= Flag.NOT_A_NUMBER.value
-        empty = outside | nan
-        bins = None
-        if d_kpc is not None:
-            *bins, beyond = _bins_of(self.distance, np.where(nan, 0.0, d_kpc))
-            flags[beyond & ~outside] |= Flag.BEYOND_LAST_DISTANCE.value
-            if quantity == "density":
-                empty = empty | beyond
-        if sky == "nearest":
-            corners = [(np.where(outside, 0, sightline), None)]
-        else:
-            # Any place inside stands for those outside, whose values are not kept.
-            l0_deg, b0_deg = self.grid.center_deg(0)
-            corners = self.grid.interpolation(
-                np.where(outside, l0_deg, l_deg), np.where(outside, b0_deg, b_deg)
-            )
-        values = [0.0] * len(columns)
-        for index, weight in corners:
-            place = np.unravel_index(index, self.grid.shape)
-            counts = ~outside if weight is None else ~outside & (weight > 0)
-            flags |= np.where(counts, self.flag[place], 0).astype(np.uint16)
-            if d_kpc is not None and self.percentiles:
-                unreliable = counts & (d_kpc > self.reliable_distance_kpc[place])
-                flags[unreliable] |= Flag.BEYOND_RELIABLE_DISTANCE.value
-            for number, read in enumerate(columns):
-                found = read(place, bins)
-                if weight is not None:
-                    by = weight.reshape(-1, *(1,) * (found.ndim - 1))
-                    # A corner of no weight may be NaN, and 0 x NaN is not 0.
-                    found = np.where(by > 0, found * by, 0.0)
-                values[number] = values[number] + found
-        values = np.stack(values, axis=1)
-        values[empty] = np.nan
-        return values, flags
-
-    def describe(self):
+    def describe(self) -> list[str]:
         """What the map is, as a list of lines of plain text."""
         return [f"{name:<14} {text}" for name, text in self.summary()]
 
-    def summary(self):
+    def summary(self) -> list[tuple[str, str]]:
         """What the map is, as a list of (name, text); a row without a name goes on with the one above."""
         distance, origin = self.distance, self.provenance
         where, how_finely = self.grid.summary()
@@ -643,75 +396,3 @@ class ExtinctionMap:
         numbers = ", ".join(f"{p:g}" for p in self.percentiles)
         text = f"median, mean, std and percentiles {numbers}"
         return f"{text}; {self.n_samples} samples" if self.n_samples else f"{text}; no samples"
-
-
-def _bins_of(distance, d_kpc):
-    """Bin of each distance, how far into it (0 to 1), and whether the distance is past the last bin."""
-    x = d_kpc / distance.step_kpc
-    k = np.minimum(np.floor(x + BIN_TOLERANCE), distance.n_distances - 1)
-    return k.astype(np.int64), np.clip(x - k, 0.0, 1.0), x > distance.n_distances + BIN_TOLERANCE
-
-
-def _inside_bin(outer, inner, k, fraction):
-    """Extinction at `fraction` of bin `k`, from those at the outer edges of `k` and `k - 1`."""
-    inner = np.where(k > 0, inner, 0.0)
-    return inner + (outer.astype(np.float64) - inner) * fraction
-
-
-def _percentile_weights(percentiles, wanted):
-    """Stored percentiles around one, as pairs of (index, weight)."""
-    if not percentiles[0] <= wanted <= percentiles[-1]:
-        raise ConfigError(
-            f"percentile must be {percentiles[0]:g} to {percentiles[-1]:g}, as stored in the map, "
-            f"got: {wanted:g}"
-        )
-    above = int(np.searchsorted(percentiles, wanted))
-    if percentiles[above] == wanted:
-        return [(above, 1.0)]
-    low, at, high = (
-        NormalDist().inv_cdf(p / 100.0) for p in (percentiles[above - 1], wanted, percentiles[above])
-    )
-    weight = (at - low) / (high - low)
-    return [(above - 1, 1.0 - weight), (above, weight)]
-
-
-class _Place(NamedTuple):
-    """Positions as numbers: l and b in deg and perhaps d in kpc, of one shape."""
-
-    parts: list
-
-
-def _galactic(coords):
-    if not isinstance(coords, SkyCoord | BaseCoordinateFrame):
-        raise DataError(f"query takes a SkyCoord (and query_gal takes l, b), got: {type(coords).__name__}")
-    frame = coords.frame if isinstance(coords, SkyCoord) else coords
-    if not isinstance(frame, Galactic):
-        try:
-            frame = frame.transform_to(Galactic())
-        except ConvertError as error:
-            raise DataError(f"coordinates cannot be turned into Galactic ones: {error}") from None
-    place = frame.spherical
-    parts = [place.lon.to_value(u.deg), place.lat.to_value(u.deg)]
-    if not isinstance(frame.data, UnitSphericalRepresentation):
-        parts.append(_plain(place.distance, u.kpc, "distance"))
-    return parts
-
-
-def _numbers(distance, **angles):
-    parts = [_plain(angle, u.deg, name.replace("_", " ")) for name, angle in angles.items()]
-    if distance is not None:
-        parts.append(_plain(distance, u.kpc, "distance"))
-    try:
-        return np.broadcast_arrays(*parts)
-    except ValueError:
-        shapes = ", ".join(str(part.shape) for part in parts)
-        raise DataError(f"positions must have shapes that go together, got: {shapes}") from None
-
-
-def _plain(value, unit, name):
-    try:
-        return u.Quantity(value, unit, dtype=float).value
-    except (u.UnitConversionError, TypeError, ValueError):
-        raise DataError(
-            f"{name} must be numbers in {unit} or convertible to it, got: {value!r:.60}"
-        ) from None

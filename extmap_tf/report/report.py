@@ -16,7 +16,7 @@ from extmap_tf.figures.evaluation import coverage
 from extmap_tf.figures.gallery import standard_figures
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.volume import profiles_at
+from extmap_tf.map.query import profiles_at
 from extmap_tf.report.explorer import SCRIPT, explorer_data
 
 REPORT_NAME = "report.html"

@@ -5,8 +5,8 @@ from astropy.io import fits
 from beam_jobs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate
+from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
-from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.scoring import Scorer

@@ -26,8 +26,8 @@ from networks import write_survey
 from beam_jobs.score_to_map import put_tiles, write_tile
 from extmap_tf import Config
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
-from extmap_tf.map.layout import new_map_file
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.quiet import start_tensorflow
 

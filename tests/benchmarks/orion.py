@@ -18,7 +18,8 @@ from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.files import whole_path
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.volume import ExtinctionMap, profiles_at
+from extmap_tf.map.query import profiles_at
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
 
 CLOUD_KPC = (0.30, 0.55)

@@ -15,7 +15,7 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.layout import _card
+from extmap_tf.map.formats.cards import card
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
@@ -136,7 +136,7 @@ def test_any_grid_comes_back_exactly(make_map, grid, tmp_path):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(max_examples=100, deadline=None)
 def test_header_numbers_are_exact(value):
-    assert fits.Header.fromstring(fits.Header([_card("KEY", value, "text")]).tostring())["KEY"] == value
+    assert fits.Header.fromstring(fits.Header([card("KEY", value, "text")]).tostring())["KEY"] == value
 
 
 @pytest.mark.parametrize(

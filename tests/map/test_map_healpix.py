@@ -14,17 +14,11 @@ from astropy.table import QTable
 
 from extmap_tf.cli import main
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.grids.healpix import SIDE_DEG, smallest_nside
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
-from extmap_tf.map.healpix import (
-    FINEST,
-    RANKS,
-    SIDE_DEG,
-    pixels_of,
-    smallest_nside,
-    write_hdf5,
-    write_healpix,
-)
+from extmap_tf.map.copies import RANKS, write_hdf5, write_healpix
+from extmap_tf.map.pixels import FINEST, pixels_of
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
 
@@ -74,7 +68,7 @@ def test_the_default_pixels_stay_within_bounds_near_a_pole(monkeypatch):
     pixels = pixels_of(grid)
     assert pixels.n_sightlines < 0.99 * grid.n_sightlines
     assert FINEST / 2 < grid.step_deg * pixels.nside / SIDE_DEG <= FINEST
-    monkeypatch.setattr("extmap_tf.map.healpix.MAX_PIXELS", 4 * grid.n_sightlines)
+    monkeypatch.setattr("extmap_tf.map.pixels.MAX_SIGHTLINES", 4 * grid.n_sightlines)
     assert pixels_of(grid).nside == smallest_nside(1.0)
 
 

@@ -25,10 +25,11 @@ from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
+from extmap_tf.map.copies import write_hdf5, write_healpix
 from extmap_tf.map.dustmaps_query import ExtmapQuery
 from extmap_tf.map.header import MapHeader
-from extmap_tf.map.healpix import pixels_of, write_hdf5, write_healpix
 from extmap_tf.map.merge import merge_maps
+from extmap_tf.map.pixels import pixels_of
 from extmap_tf.map.volume import ExtinctionMap
 
 CAP = HealpixGrid(32, (SkyRegion(b_deg=90.0, radius_deg=6.0),))

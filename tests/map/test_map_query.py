@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import Galactic, SkyCoord
+from astropy.table import Column, MaskedColumn
+from astropy.utils.masked import Masked
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.volume import ExtinctionMap, profiles_at
+from extmap_tf.map.query import profiles_at
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.law import LawConfig
 
 
@@ -158,7 +161,7 @@ def test_shapes_follow_the_one_rule(volume, shape, sky, quantity):
 def test_blocks_do_not_show(volume, monkeypatch):
     l_deg, b_deg, d_kpc = positions(volume, 1000)
     whole = volume.query_gal(l_deg, b_deg, d_kpc, sky="linear").value
-    monkeypatch.setattr("extmap_tf.map.volume.BLOCK", 7)
+    monkeypatch.setattr("extmap_tf.map.query.BLOCK", 7)
     np.testing.assert_array_equal(volume.query_gal(l_deg, b_deg, d_kpc, sky="linear").value, whole)
 
 
@@ -364,8 +367,6 @@ def test_equatorial_positions_are_those_on_the_sky(volume):
     expected = volume.query_gal([258.6, 259.0], [0.4, -0.3], 0.7)
     np.testing.assert_allclose(volume.query_equ(place.ra.deg, place.dec.deg, 700 * u.pc), expected, rtol=1e-6)
     np.testing.assert_array_equal(volume.query_equ(place.ra, place.dec), volume.query(place))
-    with pytest.raises(DataError, match="no such position"):
-        volume.query_equ(10.0, 95.0)
     with pytest.raises(DataError, match="declination must be"):
         volume.query_equ(10.0, "north")
 
@@ -378,12 +379,52 @@ def test_missing_numbers_are_nan_and_flagged_not_fatal(volume):
         return_flags=True,
     )
     assert np.isnan(found).all()
-    assert (flags == Flag.NOT_A_NUMBER).all()
+    assert (flags == Flag.NO_PLACE).all()
 
 
-def test_negative_distances_are_refused_with_their_place(volume):
-    with pytest.raises(DataError, match=r"got: -0.2 kpc at position 2 \(2 of 4 are\)"):
-        volume.query_gal(258.5, 0.5, [0.1, 0.2, -0.2, -1.0])
+def test_a_place_that_cannot_be_is_nan_and_flagged_among_others(volume):
+    found, flags = volume.query_gal(258.5, [0.5, 95.0, 0.5], [0.1, 0.1, -0.2], return_flags=True)
+    assert np.isfinite(found).tolist() == [True, False, False]
+    assert flags.tolist() == [0, Flag.NO_PLACE, Flag.NO_PLACE]
+    found, flags = volume.query_equ([10.0, 10.0], [20.0, -95.0], return_flags=True)
+    assert flags.tolist() == [Flag.OUTSIDE_SKY, Flag.NO_PLACE]
+
+
+@pytest.mark.parametrize("masked", [np.ma.array, Masked, MaskedColumn])
+def test_what_is_masked_is_not_used(volume, masked):
+    hidden = masked([0.3, 0.4], mask=[False, True])
+    found, flags = volume.query_gal(258.5, 0.5, hidden, return_flags=True)
+    assert found[0] == volume.query_gal(258.5, 0.5, 0.3)
+    assert np.isnan(found[1])
+    assert flags.tolist() == [0, Flag.NO_PLACE]
+    _, flags = volume.query_gal(258.5, hidden, 0.3, return_flags=True)
+    assert flags.tolist() == [0, Flag.NO_PLACE]
+
+
+def test_units_that_are_stated_count(volume):
+    expected = volume.query_gal(258.5, 0.5, [0.3, 0.4])
+    for distance in ([300, 400] * u.pc, [0.3 * u.kpc, 0.4 * u.kpc], Column([300, 400], unit="pc")):
+        np.testing.assert_allclose(volume.query_gal(258.5, 0.5, distance).value, expected.value, rtol=1e-6)
+    np.testing.assert_allclose(volume.query_gal(258.5 / 15 * u.hourangle, 0.5, [0.3, 0.4]), expected)
+
+
+def test_a_masked_coordinate_is_not_used(volume):
+    distance = Masked([0.3, 0.4] * u.kpc, mask=[False, True])
+    place = SkyCoord([258.5, 258.5] * u.deg, [0.5, 0.5] * u.deg, distance, frame="galactic")
+    found, flags = volume.query(place, return_flags=True)
+    assert np.isfinite(found.unmasked if hasattr(found, "unmasked") else found).tolist() == [True, False]
+    assert flags.tolist() == [0, Flag.NO_PLACE]
+    b = Masked([0.5, 0.5] * u.deg, mask=[True, False])
+    for coords in (
+        SkyCoord([258.5, 258.5] * u.deg, b, frame="galactic"),
+        SkyCoord([258.5, 258.5] * u.deg, b, [0.3, 0.4] * u.kpc, frame="galactic").icrs,
+    ):
+        assert volume.query(coords, return_flags=True)[1].tolist() == [Flag.NO_PLACE, 0]
+
+
+def test_a_map_says_what_it_is(volume):
+    assert str(volume) == "\n".join(volume.describe())
+    assert "7 x 5 fields" in repr(volume)
 
 
 def test_input_that_is_no_position_is_refused(volume):

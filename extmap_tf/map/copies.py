@@ -1,14 +1,9 @@
 """Copies of a map on HEALPix pixels for other programs: a FITS table, and an HDF5 file as dustmaps has them.
 
-A pixel has the profile of the sightline whose centre is nearest to the pixel's own. Nothing is averaged:
-every number of a copy is one of the map's. So pixels may not be wider than the map's step; and as they lie
-askew to its grid, some sightlines are in several pixels, and where pixels are as wide as the step, about a
-tenth are in none. By default pixels are small enough to keep nearly all.
+Nothing is averaged: every number of a copy is one of the map's, see `extmap_tf.map.pixels`.
 """
 
-import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
@@ -16,19 +11,15 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf import __version__
-from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.errors import DataError
 from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import local_path, whole_path
-from extmap_tf.grids.healpix import SIDE_DEG, HealpixGrid, smallest_nside
-from extmap_tf.map import healpix_tables, layout
+from extmap_tf.map.formats import HEALPIX_KEYWORD
+from extmap_tf.map.formats.cards import about_cards, explain_flags, parts_of
+from extmap_tf.map.formats.fits_files import require_checksums, require_whole, write_hdus
+from extmap_tf.map.formats.tables import require_tables, tables_of
+from extmap_tf.map.pixels import pixels_of
 from extmap_tf.settings.identity import SCHEMA, require_readable
-
-MAX_PIXELS = 5_000_000
-
-# By default at least this share of the sightlines is in a pixel, unless pixels had to be more than so many
-# times narrower than the map's step: near a pole sightlines lie very close.
-KEPT = 0.99
-FINEST = 8
 
 # Ranks of the profiles that stand for samples in a map without any, in percent.
 RANKS = tuple(2.5 + 5.0 * i for i in range(20))
@@ -37,117 +28,8 @@ RANKS = tuple(2.5 + 5.0 * i for i in range(20))
 _DM_AT_THE_SUN = -5.0
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """The HEALPix pixels whose centres are in a map.
-
-    Parameters
-    ----------
-    nside : int
-    index : ndarray of int64 [n]
-        Nested, ascending, Galactic.
-    l_deg, b_deg : ndarray [n]
-        Centres.
-    sightline : ndarray of int64 [n]
-        The map's sightline of each.
-    """
-
-    nside: int
-    index: np.ndarray
-    l_deg: np.ndarray
-    b_deg: np.ndarray
-    sightline: np.ndarray
-
-    @property
-    def n_sightlines(self):
-        """Sightlines that are in one pixel or more."""
-        return len(np.unique(self.sightline))
-
-
-def pixels_of(grid, nside=None):
-    """Pixels whose centres are in a grid.
-
-    Parameters
-    ----------
-    grid : SightlineGrid or HealpixGrid
-    nside : int, optional
-        A power of two; by default the smallest that keeps at least `KEPT` of the sightlines, as far as its
-        pixels are at most `FINEST` times narrower than the grid's step and not too many. Of a HEALPix grid,
-        its own.
-
-    Returns
-    -------
-    Pixels
-
-    Raises
-    ------
-    ConfigError
-        `nside` is no power of two, its pixels are wider than the grid's step, or they are too many; or it is
-        another than a HEALPix grid's own.
-    """
-    if isinstance(grid, HealpixGrid):
-        if nside not in (None, grid.nside):
-            raise ConfigError(f"the map is on HEALPix pixels of nside {grid.nside} already, got: {nside}")
-        return Pixels(grid.nside, grid.pixels, *grid.centers_deg(), np.arange(grid.n_sightlines))
-    least = smallest_nside(grid.step_deg)
-    if nside is None:
-        nside, pixels = least, _pixels(grid, least)
-        while pixels.n_sightlines < KEPT * grid.n_sightlines:
-            nside *= 2
-            if grid.step_deg * nside / SIDE_DEG > FINEST or _expected(grid, nside) > MAX_PIXELS:
-                break
-            pixels = _pixels(grid, nside)
-        return pixels
-    if nside < 1 or nside & (nside - 1):
-        raise ConfigError(f"nside must be a power of two, got: {nside}")
-    if nside < least:
-        raise ConfigError(
-            f"pixels of nside {nside} are wider ({SIDE_DEG / nside:.3g} deg) than the map's step "
-            f"({grid.step_deg:g} deg) and would leave most sightlines out: give {least} or more"
-        )
-    return _pixels(grid, nside)
-
-
-def _expected(grid, nside):
-    """About how many pixels there are in a grid."""
-    return grid.n_sightlines * (grid.step_deg * nside / SIDE_DEG) ** 2
-
-
-def _pixels(grid, nside):
-    from astropy_healpix import HEALPix
-
-    number = _expected(grid, nside)
-    if number > MAX_PIXELS:
-        raise ConfigError(
-            f"nside {nside} would make about {number:.2g} pixels, at most {MAX_PIXELS:,} are allowed"
-        )
-    level, index = 1, np.arange(12, dtype=np.int64)
-    while True:
-        sky = HEALPix(level, order="nested")
-        l_deg, b_deg = (np.asarray(angle.to_value(u.deg)) for angle in sky.healpix_to_lonlat(index))
-        if level == nside:
-            break
-        near = _near(grid, l_deg, b_deg, 1.5 * SIDE_DEG / level)
-        index = (4 * index[near, None] + np.arange(4)).ravel()
-        level *= 2
-    sightline = grid.sightline_of(l_deg, b_deg)
-    inside = sightline >= 0
-    return Pixels(nside, index[inside], l_deg[inside], b_deg[inside], sightline[inside])
-
-
-def _near(grid, l_deg, b_deg, margin_deg):
-    """Whether positions are in the grid's part of the sky or within about `margin_deg` of it."""
-    margin_deg = margin_deg + grid.step_deg
-    low, high = grid.b_min_deg - margin_deg, grid.b_max_deg + margin_deg
-    widest = max(abs(low), abs(high))
-    margin_l = margin_deg / math.cos(math.radians(widest)) if widest < 89.0 else 360.0
-    span = grid.l_max_deg - grid.l_min_deg + 2.0 * margin_l
-    around = np.mod(l_deg - grid.l_min_deg + margin_l, 360.0) <= span
-    return (b_deg >= low) & (b_deg <= high) & (around | (span >= 360.0))
-
-
 def write_healpix(volume, path, nside=None, overwrite=False):
-    """Write a map as FITS tables of HEALPix pixels, see `extmap_tf.map.healpix_tables`.
+    """Write a map as FITS tables of HEALPix pixels, see `extmap_tf.map.formats.tables`.
 
     In table SKY, also the sightline that each pixel's profile is of. All tables repeat the provenance.
 
@@ -166,8 +48,7 @@ def write_healpix(volume, path, nside=None, overwrite=False):
     pixels = pixels_of(volume.grid, nside)
     place = np.unravel_index(pixels.sightline, volume.grid.shape)
     l_deg, b_deg = volume.grid.centers_deg(pixels.sightline)
-    tables = healpix_tables.write_tables(
-        layout.images_of(volume.header),
+    tables = tables_of(
         lambda attribute: getattr(volume, attribute)[place],
         pixels.index,
         pixels.nside,
@@ -175,12 +56,12 @@ def write_healpix(volume, path, nside=None, overwrite=False):
         {"SIGHTLINE_L": l_deg * u.deg, "SIGHTLINE_B": b_deg * u.deg},
     )
     hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
-    layout.explain_flags(hdus["SKY"])
+    explain_flags(hdus["SKY"])
     for number, line in enumerate(volume.describe(), 1):
         hdus[0].header[f"ABOUT{number}"] = line
-    shared = [fits.Card(layout.HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
-    shared += layout.about_cards(volume.header)
-    layout.write_hdus(path, hdus, shared, overwrite)
+    shared = [fits.Card(HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
+    shared += about_cards(volume.header)
+    write_hdus(path, hdus, shared, overwrite)
     return pixels
 
 
@@ -242,9 +123,9 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
         names="nside,healpix_index,n_stars,converged,DM_reliable_min,DM_reliable_max,l,b,coverage,flag",
     )
     cubes = {
-        attribute: getattr(volume, attribute)[place] * factor
-        for attribute, axes, _, _ in layout.images_of(volume.header).values()
-        if axes
+        part.layer: getattr(volume, part.layer)[place] * factor
+        for part in parts_of(volume.header).values()
+        if part.axes
     }
     best_fit = cubes.pop("extinction_median")
     if volume.n_samples:
@@ -315,7 +196,7 @@ def is_copy(path):
     """Whether a file is HDF5, or FITS tables by `write_healpix`."""
     with open(path, "rb") as stream:
         head = stream.read(2880 * 8)
-    return _is_hdf5(head) or (head.startswith(b"SIMPLE  =") and layout.HEALPIX_KEYWORD.encode() in head)
+    return _is_hdf5(head) or (head.startswith(b"SIMPLE  =") and HEALPIX_KEYWORD.encode() in head)
 
 
 def _is_hdf5(head):
@@ -328,10 +209,10 @@ def _about_fits(path, verify):
             # What astropy only warns of on opening (a file cut short) is refused below.
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(path) as hdus:
-                layout.require_whole(path, hdus, fits.BinTableHDU)
-                healpix_tables.require_tables(path, hdus)
+                require_whole(path, hdus, fits.BinTableHDU)
+                require_tables(path, hdus)
                 if verify:
-                    layout.require_checksums(path, hdus)
+                    require_checksums(path, hdus)
                 about, table = hdus[0].header, hdus["SKY"].header
                 require_readable(about, str(path))
                 lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]

@@ -5,25 +5,77 @@ the like read: extinction to the last distance and its standard deviation, cover
 reliable distance. Table PROFILES has the cubes, table DISTANCES the bins.
 """
 
+import contextlib
+
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
 
 from extmap_tf.errors import DataError
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.map.formats.cards import explain_flags, parts_of
+from extmap_tf.map.formats.fits_files import write_hdus
 
 NAMES = ("SKY", "PROFILES", "DISTANCES")
 
 
-def write_tables(images, layers, pixels, nside, header, extra=None):
+class TablesFormat:
+    """Of a `HealpixGrid`; see `extmap_tf.map.formats.MapFormat`."""
+
+    hdu = fits.BinTableHDU
+
+    def holds(self, grid) -> bool:
+        return isinstance(grid, HealpixGrid)
+
+    def sniff(self, header: fits.Header) -> bool:
+        return "SKYNSIDE" in header
+
+    def open(self, path, hdus, parts, header):
+        """The layers by name: views of the memory-mapped file.
+
+        Raises
+        ------
+        DataError
+            A table or column is missing, or has not the pixels or the shape of the grids.
+        """
+        require_tables(path, hdus)
+        grid, lengths, layers = header.grid, header.lengths, {}
+        for name in ("SKY", "PROFILES"):
+            pixels = _column(path, hdus[name], "PIXEL", grid.shape)
+            if not np.array_equal(pixels, grid.pixels):
+                raise DataError(f"{path}: the pixels of {name} are not those of its grid (rows cut out?)")
+        for name, part in parts.items():
+            shape = (*grid.shape, *(lengths[axis] for axis in part.axes))
+            values = _column(path, hdus["PROFILES" if part.axes else "SKY"], name, shape)
+            layers[part.layer] = values.astype(np.uint8) if part.layer == "flag" else values
+        return layers
+
+    @contextlib.contextmanager
+    def create(self, path, header, shared, overwrite=False):
+        """Make the file when the caller has given all layers, see `extmap_tf.map.formats.new_map_file`."""
+        grid, layers = header.grid, {}
+
+        def put(first, part):
+            for name, values in part.items():
+                if name not in layers:
+                    layers[name] = np.zeros((grid.n_sightlines, *values.shape[1:]), values.dtype)
+                layers[name][first : first + len(values)] = values
+
+        yield put
+        tables = tables_of(layers.__getitem__, grid.pixels, grid.nside, header)
+        hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
+        explain_flags(hdus["SKY"])
+        write_hdus(path, hdus, shared, overwrite)
+
+
+def tables_of(layers, pixels, nside, header, extra=None):
     """The tables as a list of HDUs.
 
     Parameters
     ----------
-    images : dict of str to (attribute, axes, unit, quantity)
-        As from `extmap_tf.map.layout.images_of`: a column each.
     layers : callable
-        Name of an attribute -> its layer [n_pixels, ...].
+        Name of a layer -> the layer [n_pixels, ...].
     pixels : ndarray of int64 [n_pixels]
         Ascending.
     nside : int
@@ -38,13 +90,13 @@ def write_tables(images, layers, pixels, nside, header, extra=None):
         sky["EXTINCTION_STD"] = layers("extinction_std")[..., -1] * u.mag
         sky["EXTINCTION_STD"].description = "standard deviation of EXTINCTION"
     profiles = Table({"PIXEL": pixels})
-    for name, (attribute, axes, unit, quantity) in images.items():
-        values = layers(attribute)
+    for name, (layer, axes, unit, quantity) in parts_of(header).items():
+        values = layers(layer)
         # Programs for HEALPix do not know columns of bytes.
         values = values.astype(np.int16) if values.dtype == np.uint8 else values
         table = profiles if axes else sky
         table[name] = values * u.Unit(unit) if unit else values
-        table[name].description = quantity.format(band=band)
+        table[name].description = quantity
     for name, values in (extra or {}).items():
         sky[name] = values
     edges = distance.edges_kpc
@@ -73,36 +125,6 @@ def require_tables(path, hdus):
     for name in NAMES:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the table {name} is missing; fetch or make it again")
-
-
-def read_tables(path, hdus, images, header):
-    """The layers of a map on a HEALPix grid: dict of attribute to ndarray, views of the memory-mapped file.
-
-    Parameters
-    ----------
-    path : Path
-        For messages.
-    hdus : HDUList
-        With all tables, see `require_tables`.
-    images : dict
-        As for `write_tables`.
-    header : MapHeader
-
-    Raises
-    ------
-    DataError
-        A column is missing, or has not the pixels or the shape of the grids.
-    """
-    grid, lengths, layers = header.grid, header.lengths, {}
-    for name in ("SKY", "PROFILES"):
-        pixels = _column(path, hdus[name], "PIXEL", grid.shape)
-        if not np.array_equal(pixels, grid.pixels):
-            raise DataError(f"{path}: the pixels of {name} are not those of its grid (rows cut out?)")
-    for name, (attribute, axes, _, _) in images.items():
-        shape = (*grid.shape, *(lengths[axis] for axis in axes))
-        values = _column(path, hdus["PROFILES" if axes else "SKY"], name, shape)
-        layers[attribute] = values.astype(np.uint8) if attribute == "flag" else values
-    return layers
 
 
 def _column(path, hdu, name, shape):

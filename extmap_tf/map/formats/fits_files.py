@@ -1,0 +1,48 @@
+"""Parts of a FITS file: whole, checksummed, and the same bytes for the same map."""
+
+from astropy.io import fits
+
+from extmap_tf.errors import DataError
+from extmap_tf.files import whole_file
+
+CHECKED = "FITS checksum convention"
+
+
+def write_hdus(path, hdus, shared, overwrite=False):
+    """Write a FITS file whose parts all end with the cards `shared` and with checksums."""
+    share(hdus, shared)
+    for hdu in hdus:
+        add_checksum(hdu)
+    with whole_file(path, "wb", overwrite=overwrite) as stream:
+        hdus.writeto(stream)
+
+
+def share(hdus, cards):
+    hdus.update_extend()
+    for hdu in hdus:
+        hdu.header.extend(cards, end=True)
+
+
+def add_checksum(hdu):
+    # A fixed comment: astropy's own holds the time, and the same map must give the same bytes.
+    hdu.add_checksum(when=CHECKED)
+
+
+def require_whole(path, hdus, kind):
+    """Raise DataError unless a FITS file's parts after the first are of `kind` and end inside the file."""
+    size = path.stat().st_size
+    for number, hdu in enumerate(hdus):
+        if not isinstance(hdu, fits.PrimaryHDU | kind):
+            raise DataError(
+                f"{path}: part {number} is no {kind.__name__} (damaged, or not ours); fetch or make it again"
+            )
+        place = hdu.fileinfo()
+        if place["datLoc"] + place["datSpan"] > size:
+            raise DataError(f"{path}: truncated at {size} bytes, inside {hdu.name}; fetch or make it again")
+
+
+def require_checksums(path, hdus):
+    """Raise DataError unless every part of a FITS file has the checksums that `write_hdus` gave it."""
+    for hdu in hdus:
+        if not hdu.verify_datasum() == hdu.verify_checksum() == 1:
+            raise DataError(f"{path}: damaged, the checksum of {hdu.name} fails; fetch or make it again")
