@@ -98,7 +98,7 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
         Partial counts of blocks of `FIELDS_PER_SHARD` fields, as `extmap_tf.diagrams.slots_to_partial_counts`
         gives them, and at the end what became of the rows.
     """
-    report = {"tables": 1, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
+    report = add_reports([]) | {"tables": 1}
     held, diagram = [np.zeros(0, np.int64)], config.diagrams[0]
 
     def partial_counts():
@@ -115,6 +115,7 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
             report["counted"] += batch.n_stars - int(n_in_no_field)
             for reason, n in batch.rejected.items():
                 report["rejected"][reason] = report["rejected"].get(reason, 0) + int(n)
+            report["extent_deg"] = _joined([report["extent_deg"], _extent_of(batch)])
             held.append(slots)
             if sum(slots.size for slots in held) >= _SLOTS_HELD:
                 yield from partial_counts()
@@ -126,14 +127,37 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
 
 
 def add_reports(reports):
-    """Sum reports of several tables."""
-    total = {"tables": 0, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}}
+    """Sum reports of several tables; of none, an empty one."""
+    total = {"tables": 0, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}, "extent_deg": {}}
     for report in reports:
         for key in ("tables", "rows", "in_no_field", "counted"):
             total[key] += report[key]
         for reason, n in report["rejected"].items():
             total["rejected"][reason] = total["rejected"].get(reason, 0) + n
+        total["extent_deg"] = _joined([total["extent_deg"], report["extent_deg"]])
     return total
+
+
+def _extent_of(batch):
+    """Where stars are: lowest and highest b, and l in two turns, of which one may be cut through."""
+    if not batch.n_stars:
+        return {}
+    turns = {"l": batch.l_deg, "l_around_0": (batch.l_deg + 180.0) % 360.0 - 180.0, "b": batch.b_deg}
+    return {name: [float(angle.min()), float(angle.max())] for name, angle in turns.items()}
+
+
+def _joined(extents):
+    extents = [extent for extent in extents if extent]
+    return {
+        name: [min(e[name][0] for e in extents), max(e[name][1] for e in extents)]
+        for name in (extents[0] if extents else ())
+    }
+
+
+def extent_text(extent_deg):
+    """Where the stars of a report are, such as ``l 283.9 to 284.3, b -1.1 to -0.9``."""
+    l, b = min(extent_deg["l"], extent_deg["l_around_0"], key=lambda ends: ends[1] - ends[0]), extent_deg["b"]
+    return f"l {l[0]:.4g} to {l[1]:.4g}, b {b[0]:.4g} to {b[1]:.4g}"
 
 
 class CountTable(beam.DoFn):
@@ -229,11 +253,21 @@ def check_not_empty(manifest):
     """Raise DataError if not one star was counted."""
     report = manifest.report
     where, _ = manifest.config.sightlines.summary()
-    if report["counted"] == 0:
-        raise DataError(
-            f"no star of the {report['tables']} table(s) was counted: {report['rows']} rows, "
-            f"{report['in_no_field']} outside {where}, rejected: {report['rejected'] or 'none'}"
-        )
+    if report["counted"]:
+        return
+    tables, rows = _number(report["tables"], "table"), _number(report["rows"], "row")
+    said = [f"no star was counted into {where}: {tables} with {rows}"]
+    if report["in_no_field"]:
+        n, extent = _number(report["in_no_field"], "star"), extent_text(report["extent_deg"])
+        said.append(f"{n} elsewhere, at {extent}")
+    if report["rejected"]:
+        reasons = sorted(report["rejected"].items(), key=lambda item: -item[1])
+        said.append(f"rows left out: {', '.join(f'{reason} ({n:,})' for reason, n in reasons)}")
+    raise DataError("; ".join(said))
+
+
+def _number(n, noun):
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def make_records(config, inputs, out, reading=AS_IT_IS, overwrite=False, beam_argv=()):
@@ -263,7 +297,7 @@ def make_records(config, inputs, out, reading=AS_IT_IS, overwrite=False, beam_ar
             folder,
             "all-*.tfrecord.gz",
             _n_shards(config),
-            f"survey ({len(tables)} tables, {config.sightlines.n_sightlines} fields)",
+            f"survey ({_number(len(tables), 'table')}, {_number(config.sightlines.n_sightlines, 'field')})",
         )
         run(lambda pipeline: build(pipeline, config, tables, reading, folder), list(beam_argv), progress)
     return open_manifest(out)

@@ -6,16 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from extmap_tf.settings.survey import Cuts
+from extmap_tf.surveys.limits import is_error_allowed, is_faint_enough, is_magnitude
 
 # 2MASS flags have one character a band, in this order (Cutri et al. 2003, sec. 2.2.a).
 FLAG_BANDS = {"J": 0, "H": 1, "K": 2, "KS": 2}
 
 # Tables without quality flags mark an upper limit by an error of 9.99 or the like.
 UPPER_LIMIT_ERROR_MAG = 9.0
-
-# No telescope's star lies outside; tables write a missing magnitude as 99.999, -999 and so on.
-FAINTEST_MAG = 40.0
-BRIGHTEST_MAG = -20.0
 
 
 def flag_index(band_name):
@@ -76,7 +73,7 @@ def apply_cuts(
         longitude, latitude = np.abs(longitude_deg), np.abs(latitude_deg)
         leave_out("no position", ~((latitude <= 90.0) & (longitude <= 360.0)))
     for band, mag, _ in columns:
-        leave_out(f"no {band} magnitude", ~((mag > BRIGHTEST_MAG) & (mag < FAINTEST_MAG)))
+        leave_out(f"no {band} magnitude", ~is_magnitude(mag))
     quality = [_letters(ph_qual, band) for band in bands]
     for (band, _, error), letter in zip(columns, quality, strict=True):
         limit = error >= UPPER_LIMIT_ERROR_MAG
@@ -87,10 +84,9 @@ def apply_cuts(
     for band, _, error in columns:
         leave_out(f"{band} error missing", ~(error >= 0.0))
     for band, _, error in columns:
-        # Catalogs give errors to 0.001 mag; 32-bit tables hold 0.15 as 0.1500000060.
-        leave_out(f"{band} error above max_error_mag", error > cuts.max_error_mag + 1e-6)
-    bright = [mag < cuts.bright_mag for _, mag, _ in columns]
-    leave_out("brighter than bright_mag", np.any(bright, axis=0))
+        leave_out(f"{band} error above max_error_mag", ~is_error_allowed(error, cuts))
+    faint_enough = [is_faint_enough(mag, cuts) for _, mag, _ in columns]
+    leave_out("brighter than bright_mag", ~np.all(faint_enough, axis=0))
     if cuts.cc_flg_keep:
         for band in bands:
             letter = _letters(cc_flg, band)

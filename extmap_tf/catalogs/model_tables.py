@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from extmap_tf.catalogs.columns import find_columns, what_there_is
-from extmap_tf.catalogs.cuts import BRIGHTEST_MAG, FAINTEST_MAG
 from extmap_tf.catalogs.formats.base import readable
 from extmap_tf.catalogs.formats.models import open_models
 from extmap_tf.catalogs.reddening import extinction_in, signs
@@ -19,6 +18,7 @@ from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.catalogs.tables import open_local
 from extmap_tf.catalogs.units import convert, is_stated
 from extmap_tf.errors import DataError
+from extmap_tf.surveys.limits import is_magnitude
 
 _log = logging.getLogger(__name__)
 
@@ -119,8 +119,8 @@ def read_model_catalog(
     rejected = {}
     for reason, right in (
         ("no extinction, of stars that carry it", _is_known(extinction, len(distance_kpc))),
-        (f"no {survey.blue.name} magnitude", (blue_mag > BRIGHTEST_MAG) & (blue_mag < FAINTEST_MAG)),
-        (f"no {survey.red.name} magnitude", (red_mag > BRIGHTEST_MAG) & (red_mag < FAINTEST_MAG)),
+        (f"no {survey.blue.name} magnitude", is_magnitude(blue_mag)),
+        (f"no {survey.red.name} magnitude", is_magnitude(red_mag)),
         ("no distance", (distance_kpc > 0) & np.isfinite(distance_kpc)),
     ):
         n_rejected = np.count_nonzero(usable & ~right)

@@ -18,9 +18,9 @@ from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.mocks.pairs import fit_catalog
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
+from extmap_tf.surveys.limits import error_cut_mag, is_faint_enough
 from extmap_tf.surveys.observing import (
     detection_probability,
-    error_cut_mag,
     faint_limit_mag,
     loss_of_count,
     photometric_error,
@@ -218,7 +218,7 @@ def _spread_operator(survey, diagram, loss_mag):
     for node in ndtri((np.arange(_RED_NODES) + 0.5) / _RED_NODES):
         observed = red + node * red_error
         mag = mag_axis.place_of(observed)
-        kept = np.flatnonzero((observed <= red_cut) & (observed >= cuts.bright_mag) & mag_axis.holds(mag))
+        kept = np.flatnonzero((observed <= red_cut) & is_faint_enough(observed, cuts) & mag_axis.holds(mag))
         observed, true, error = observed[kept, None], blue[kept, None], blue_error[kept, None]
         first = np.floor((true - observed - _BLUE_REACH_SIGMA * error - color_axis.minimum) / color_width)
         pixel = first.astype(np.int64) + np.arange(n_near)

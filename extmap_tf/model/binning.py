@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from extmap_tf.catalogs.cuts import BRIGHTEST_MAG, FAINTEST_MAG
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.settings.survey import Cuts
+from extmap_tf.surveys.limits import is_faint_enough, is_magnitude
 
 # After the pixels of a diagram: stars outside it, stars that do not count, padding.
 _N_SLOTS = 3
@@ -16,7 +16,7 @@ _N_SLOTS = 3
 def pixels_and_slots(magnitudes: Mapping[str, tf.Tensor], diagram: Diagram, cuts: Cuts) -> tf.Tensor:
     """Flat pixel of each star, or the slot of one that is not in the diagram.
 
-    A magnitude counts if it is a number between those of `extmap_tf.catalogs.cuts` and not brighter than the
+    A magnitude counts if it is one (`extmap_tf.surveys.limits`) and not brighter than the
     survey's bright limit. The other cuts need errors and flags, which only the sender has.
 
     Parameters
@@ -41,7 +41,7 @@ def pixels_and_slots(magnitudes: Mapping[str, tf.Tensor], diagram: Diagram, cuts
 
 
 def _counts(mag, cuts):
-    return (mag > BRIGHTEST_MAG) & (mag < FAINTEST_MAG) & (mag >= cuts.bright_mag)
+    return is_magnitude(mag) & is_faint_enough(mag, cuts)
 
 
 def flat_stars_to_counts(

@@ -9,9 +9,7 @@ import numpy as np
 
 from extmap_tf.draws import normals, uniforms
 from extmap_tf.settings.survey import SurveyConfig
-
-SNR10_ERROR_MAG = float(2.5 / np.log(10.0) / 10.0)
-"""The error of a magnitude at a signal-to-noise ratio of 10."""
+from extmap_tf.surveys.limits import SNR10_ERROR_MAG, error_cut_mag, is_deep_enough, is_faint_enough
 
 _LN10_08 = 0.8 * math.log(10.0)
 
@@ -39,12 +37,6 @@ def detection_probability(mag, band):
     """Chance that a star is in the catalog: a logistic function of its true magnitude."""
     x = (np.asarray(mag) - band.half_complete_mag) / band.completeness_scale_mag
     return 1.0 / (1.0 + np.exp(np.minimum(x, 30.0)))
-
-
-def error_cut_mag(band, cuts):
-    """The observed magnitude at which the photometric error reaches the cut's largest."""
-    sky = cuts.max_error_mag**2 - band.error_floor_mag**2
-    return band.snr10_mag + 1.25 * math.log10(sky / SNR10_ERROR_MAG**2) if sky > 0 else -math.inf
 
 
 def counted_probability(mag, band, cuts):
@@ -165,16 +157,16 @@ def observe(
     mags = {name: mag.take(index) for name, mag in mags.items()}
     chances = [detection_probability(mags[band.name], band) for band in survey.bands]
     chance = functools.reduce(np.multiply, chances)
-    # The largest error of the cuts is a magnitude: nearly half of the stars are beyond it in the last band.
+    # Nearly half of the stars are too faint for the cuts in the last band.
     _add_noise(mags, first, rng)
     seen = uniforms(rng, index.size) < chance
-    seen = np.flatnonzero(seen & (mags[first.name] <= error_cut_mag(first, cuts)))
+    seen = np.flatnonzero(seen & is_deep_enough(mags[first.name], first, cuts))
     index, mags = index.take(seen), {name: mag.take(seen) for name, mag in mags.items()}
     for band in reversed(others):
         _add_noise(mags, band, rng)
-    kept = functools.reduce(np.minimum, mags.values()) >= cuts.bright_mag - shift
+    kept = is_faint_enough(functools.reduce(np.minimum, mags.values()), cuts, shift)
     for band in others:
-        kept &= mags[band.name] <= error_cut_mag(band, cuts)
+        kept &= is_deep_enough(mags[band.name], band, cuts)
     kept = np.flatnonzero(kept)
     mags = {name: mag.take(kept) + shift for name, mag in mags.items()}
     return Observed(index.take(kept), mags, survey, shift)

@@ -11,6 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from beam_jobs import twomass_to_records as job
+from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.survey_tables import Reading
 from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars
 from extmap_tf.errors import DataError
@@ -185,11 +186,12 @@ def test_sightlines_without_stars_are_there_and_empty(tiny_config, tmp_path):
         ),
         (
             lambda p: [write_csv(p / "a.csv", [ROW.format(12, 11, "AAA").replace("284", "100")])],
-            r"no star of the 1 table\(s\) was counted: 1 rows, 1 outside l 284 to 284\.2",
+            r"no star was counted into l 284 to 284\.2.*: 1 table with 1 row; "
+            r"1 star elsewhere, at l 100 to 100, b -0\.95 to -0\.95$",
         ),
         (
             lambda p: [write_csv(p / "a.csv", [ROW.format(12, 11, "AAU")])],
-            r"no star .* rejected: \{'Ks upper limit': 1\}",
+            r"no star .*; rows left out: Ks upper limit \(1\)$",
         ),
         (lambda p: [str(p / "nothing*.csv")], r"nothing\*\.csv: no such file"),
         (lambda p: [str(p)], r"a folder, not a table; give its tables, such as '.*/\*'"),
@@ -243,3 +245,15 @@ def test_one_column_cannot_play_two_roles(tiny_config, tmp_path):
     message = r"a\.csv: column Qflg cannot be both red and ph_qual; name another with --column ph_qual=NAME"
     with pytest.raises(DataError, match=message):
         job.make_records(tiny_config, [table], str(tmp_path / "r"), Reading({"red": "Qflg"}))
+
+
+def test_the_extent_of_several_tables_goes_through_longitude_zero():
+    def report(l_deg, b_deg):
+        magnitudes = {"J": np.full(len(l_deg), 12.0)}
+        batch = StarBatch(np.array(l_deg), np.array(b_deg), magnitudes, len(l_deg))
+        return job.add_reports([]) | {"extent_deg": job._extent_of(batch)}
+
+    reports = [report([359.0, 358.5], [1.0, 2.0]), report([0.5], [-1.0]), report([], [])]
+    assert job.extent_text(job.add_reports(reports)["extent_deg"]) == "l -1.5 to 0.5, b -1 to 2"
+    assert job.extent_text(job.add_reports(reports[:1])["extent_deg"]) == "l 358.5 to 359, b 1 to 2"
+    assert job.add_reports(reports[2:])["extent_deg"] == {}
