@@ -4,35 +4,105 @@ The observed sky is a table of stars behind a known 3D dust distribution that th
 through the same readers, records and scoring as real data.
 """
 
+import json
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from extmap_tf import __version__
-from extmap_tf.errors import ConfigError
-from extmap_tf.estimate import ProfileEstimate
-from extmap_tf.evaluation import metrics
-from extmap_tf.evaluation.calibration import format_calibration
-from extmap_tf.extinction.dust import draw_dust
-from extmap_tf.figures import gallery
-from extmap_tf.files import whole_path
-from extmap_tf.map.header import MapHeader
-from extmap_tf.map.provenance import Provenance
-from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.mocks.sky import write_sky
-from extmap_tf.model.versions import find_saved_model, shipped_models
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import PathLike, unfinished_folder, whole_file
+from extmap_tf.settings.config import Config
+
+if TYPE_CHECKING:
+    from extmap_tf.evaluation.metrics import Evaluation
+    from extmap_tf.map.volume import ExtinctionMap
+
+FORMAT = "extmap_tf demo"
+SUMMARY = "summary.json"
+STEPS = "steps.json"
+
+_WORKERS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+# Few enough that the progress bar moves.
+_PAIRS_PER_SHARD = 256
 
 
-def run_demo(config, out, overwrite=False):
+@dataclass
+class Steps:
+    """The steps that are done, with their seconds; kept in the demo's folder, so that it can be resumed."""
+
+    folder: Path
+    config_digest: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path, config: Config) -> "Steps":
+        """Those of a folder, which may be new.
+
+        Raises
+        ------
+        DataError
+            They are of another configuration or version, or cannot be read.
+        """
+        path, made = folder / STEPS, f"{config.digest} by extmap_tf {__version__}"
+        if not path.exists():
+            return cls(folder, made)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            seconds = {str(name): float(value) for name, value in found["seconds"].items()}
+            told = str(found["of"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f"{path}: cannot be read: remove {folder} and start again") from None
+        if told != made:
+            raise DataError(
+                f"{folder} holds an unfinished demo of configuration {told}, this one is of {made}: "
+                "remove it, or choose another name"
+            )
+        return cls(folder, made, seconds)
+
+    def run(self, name: str, text: str, work: Callable[[], None]) -> None:
+        """Do a step, unless it is done."""
+        if name in self.seconds:
+            _say(f"{text}: done before")
+            return
+        _say(text)
+        start = time.monotonic()
+        work()
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        about = {"format": f"{FORMAT} steps", "of": self.config_digest, "seconds": self.seconds}
+        with whole_file(self.folder / STEPS, overwrite=True) as stream:
+            json.dump(about, stream, indent=2)
+
+
+def check_demo(config: Config) -> None:
+    """Raise ConfigError if the demo has nothing to show for a configuration."""
+    from extmap_tf.evaluation.profile_errors import DISTANCES_KPC
+
+    bands = (config.survey.blue.name, config.survey.red.name)
+    if bands != ("J", "Ks"):
+        raise ConfigError(f"the demo's mock sky is a table of 2MASS's J and Ks, got: {' and '.join(bands)}")
+    nearest_kpc = DISTANCES_KPC[0]
+    if config.distance.max_kpc < nearest_kpc:
+        raise ConfigError(
+            f"the demo's errors need a distance grid that reaches {nearest_kpc:g} kpc, "
+            f"got: {config.distance.max_kpc:g} kpc"
+        )
+
+
+def run_demo(config: Config, out: PathLike, overwrite: bool = False) -> "Evaluation":
     """Records, training, export, a mock observed sky, its map, figures and errors against the truth.
 
     Parameters
     ----------
     config : extmap_tf.settings.config.Config
     out : path-like
-        Folder to make; it appears when everything is done.
+        Folder to make; it appears when everything is done. Until then the finished steps are in
+        ``OUT.unfinished``, where the same call goes on.
     overwrite : bool
 
     Returns
@@ -43,98 +113,105 @@ def run_demo(config, out, overwrite=False):
     ------
     ConfigError
         The demo has nothing to show for this configuration.
+    DataError
+        `out` may not be replaced, or the unfinished folder is of another configuration or in use.
     """
-    bands = (config.survey.blue.name, config.survey.red.name)
-    if bands != ("J", "Ks"):
-        raise ConfigError(f"the demo's mock sky is a table of 2MASS's J and Ks, got: {' and '.join(bands)}")
-    nearest_kpc = metrics.DISTANCES_KPC[0]
-    if config.distance.max_kpc < nearest_kpc:
-        raise ConfigError(
-            f"the demo's errors need a distance grid that reaches {nearest_kpc:g} kpc, "
-            f"got: {config.distance.max_kpc:g} kpc"
-        )
-    with whole_path(out, overwrite, folder_with="summary.json") as folder:
-        evaluation = _run(config, folder)
-    _say(f"done: {out}/map.fits, {out}/figures/, {out}/summary.json")
+    check_demo(config)
+    with unfinished_folder(out, overwrite, folder_with=SUMMARY) as folder:
+        try:
+            evaluation = _run(config, folder)
+        except (Exception, KeyboardInterrupt):
+            if (folder / STEPS).exists():
+                _say(f"the finished steps are kept in {folder}: run the same command again to go on")
+            raise
+    _say(f"done: {out}/map.fits, {out}/figures/, {out}/{SUMMARY}")
     return evaluation
 
 
-def _run(config, folder):
-    # Beam and TensorFlow load here, so that importing this module stays light.
-    from beam_jobs import mocks_to_records, twomass_to_records
-    from extmap_tf.model.export import export
+def _run(config: Config, folder: Path) -> "Evaluation":
+    from extmap_tf.evaluation.metrics import compare_maps
+    from extmap_tf.map.volume import ExtinctionMap
+    from extmap_tf.model.card import ModelCard
+
+    steps = Steps.of(folder, config)
+    n_sightlines = len(config.mocks.sightlines_deg())
+    steps.run(
+        "mocks",
+        f"1/6  mock catalogs of {n_sightlines} sightlines to training pairs",
+        lambda: _make_mocks(config, folder),
+    )
+    steps.run("training", "2/6  training", lambda: _train(config, folder))
+    steps.run("export", "3/6  export", lambda: _export(folder))
+    steps.run("sky", "4/6  a mock sky behind known dust, observed", lambda: _observe(config, folder))
+    steps.run("map", "5/6  map", lambda: _make_map(folder, folder / "model", "map.fits"))
+    volume, truth = (ExtinctionMap.read(folder / name) for name in ("map.fits", "truth.fits"))
+    shipped = _shipped_models_for(config)
+
+    def draw():
+        from extmap_tf.figures.gallery import draw_all
+
+        draw_all(volume, folder / "figures", truth=truth, overwrite=True)
+
+    def map_by_shipped():
+        for name, model in shipped.items():
+            _make_map(folder, model, _map_by(name))
+
+    steps.run("figures", "6/6  figures and errors", draw)
+    if shipped:
+        steps.run("shipped models", f"     the same sky by {', '.join(shipped)}", map_by_shipped)
+    evaluation = compare_maps(volume, truth)
+    others = {name: compare_maps(ExtinctionMap.read(folder / _map_by(name)), truth) for name in shipped}
+    _write_summary(config, folder, steps, ModelCard.read(folder / "training"), evaluation, others)
+    _tell(config.survey.red.name, evaluation, others)
+    return evaluation
+
+
+def _make_mocks(config: Config, folder: Path) -> None:
+    # Beam and TensorFlow load here and below, so that importing this module stays light.
+    from beam_jobs.mocks_to_records import make_records
+
+    config.write(folder / "config.toml", overwrite=True)
+    make_records(config, str(folder / "mocks"), True, _WORKERS, _PAIRS_PER_SHARD)
+
+
+def _train(config: Config, folder: Path) -> None:
+    from extmap_tf.model.card import CARD_NAME
     from extmap_tf.model.training import train
     from extmap_tf.records.manifest import Records
 
-    start = time.monotonic()
-    seconds = {}
+    if (folder / "training" / CARD_NAME).exists():
+        # Finished, but killed before that was written down.
+        return
+    train(Records.open(folder / "mocks"), config, folder / "training", echo=_say)
 
-    def done(step):
-        seconds[step] = round(time.monotonic() - start - sum(seconds.values()), 1)
 
-    folder.mkdir()
-    config.write(folder / "config.toml")
-    grid = config.sightlines
-    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+def _export(folder: Path) -> None:
+    from extmap_tf.model.export import export
+    from extmap_tf.model.versions import versions
 
-    _say(f"1/6  mock catalogs of {len(config.mocks.sightlines_deg())} sightlines to training pairs")
-    mocks_to_records.make_records(config, str(folder / "mocks"), beam_argv=workers)
-    done("mocks")
+    if not versions(folder / "model"):
+        export(folder / "training", folder / "model", echo=lambda line: None)
 
-    _say("2/6  training")
-    card = train(Records.open(folder / "mocks"), config, folder / "training", echo=_say)
-    done("training")
 
-    _say("3/6  export")
-    export(folder / "training", folder / "model")
-    done("export")
+def _observe(config: Config, folder: Path) -> None:
+    from beam_jobs.twomass_to_records import make_records
 
-    _say("4/6  a mock sky behind known dust, observed")
-    truth, n_rows = make_sky(config, folder)
+    _, n_rows = make_sky(config, folder, overwrite=True)
     _say(f"     {n_rows:,} stars")
-    twomass_to_records.make_records(config, [str(folder / "sky.parquet")], str(folder / "survey"))
-    done("sky")
-
-    _say("5/6  map")
-    volume = _scored(folder, folder / "model", "map.fits")
-    done("map")
-
-    _say("6/6  figures and errors")
-    gallery.draw_all(volume, folder / "figures", truth=truth)
-    evaluation = metrics.compare_maps(volume, truth)
-    done("figures")
-    shipped = {
-        name: metrics.compare_maps(_scored(folder, name, f"map_by_{name}.fits"), truth)
-        for name in _shipped_models_for(config)
-    }
-    done("shipped models")
-    summary = {
-        "software_version": __version__,
-        "config_name": config.name,
-        "config_digest": config.digest,
-        "model_digest": card.digest,
-        "quantity": f"A({config.survey.red.name}), mag",
-        "law": config.law.model,
-        "stars": n_rows,
-        "sightlines": grid.n_sightlines,
-        "seconds": seconds,
-        "training": card.training,
-        "errors": evaluation.to_dict(),
-        "errors_of_shipped_models": {name: found.to_dict() for name, found in shipped.items()},
-    }
-    metrics.write_json(summary, folder / "summary.json")
-    _say(f"Errors of A({config.survey.red.name}) of the map against the known truth:")
-    print(metrics.format_table(evaluation.overall), flush=True)
-    _say("How often the truth lies in the intervals that the map states:")
-    rows = [row for row in evaluation.calibration if row.group == "all"]
-    print(format_calibration(rows), flush=True)
-    for name, found in shipped.items():
-        _say(f"The same sky by the shipped model {name}, trained for longer:")
-        print(metrics.format_table(found.overall), flush=True)
-    return evaluation
+    make_records(config, [str(folder / "sky.parquet")], str(folder / "survey"), overwrite=True)
 
 
-def make_sky(config, folder):
+def _make_map(folder: Path, model: PathLike, name: str) -> None:
+    from beam_jobs.score_to_map import make_map
+
+    make_map(folder / "survey", model, folder / name, overwrite=True)
+
+
+def _map_by(name: str) -> str:
+    return f"map_by_{name}.fits"
+
+
+def make_sky(config: Config, folder: Path, overwrite: bool = False) -> "tuple[ExtinctionMap, int]":
     """A mock sky behind known dust: its stars in ``folder/sky.parquet``, the dust in ``folder/truth.fits``.
 
     Returns
@@ -143,36 +220,79 @@ def make_sky(config, folder):
     n_rows : int
         Stars in the table.
     """
+    from extmap_tf.estimate import ProfileEstimate
+    from extmap_tf.extinction.dust import draw_dust
+    from extmap_tf.map.header import MapHeader
+    from extmap_tf.map.provenance import Provenance
+    from extmap_tf.map.volume import ExtinctionMap
+    from extmap_tf.mocks.sky import write_sky
+
     grid = config.sightlines
     dust = draw_dust(config.dust, grid, config.distance, config.seed)
-    n_rows = write_sky(config, dust, folder / "sky.parquet", _progress)
+    n_rows = write_sky(config, dust, folder / "sky.parquet", _progress, overwrite)
     truth = ExtinctionMap(
         MapHeader(grid, config.distance, Provenance.of(config, "truth")),
         ProfileEstimate.of_density(dust.field_density(grid), config.distance.step_kpc),
         np.ones(grid.shape),
         np.zeros(grid.shape, int),
     )
-    truth.write(folder / "truth.fits")
+    truth.write(folder / "truth.fits", overwrite=overwrite)
     return truth, n_rows
 
 
-def _scored(folder, model, name):
-    from beam_jobs.score_to_map import make_map
+def _shipped_models_for(config: Config) -> dict[str, PathLike]:
+    """The shipped models for CMDs and profiles like those of a configuration: folders by name."""
+    from extmap_tf.model.versions import find_saved_model, shipped_models
 
-    make_map(folder / "survey", model, folder / name)
-    return ExtinctionMap.read(folder / name)
+    found: dict[str, PathLike] = {}
+    for name, folder in sorted(shipped_models().items()):
+        other = find_saved_model(folder)[1].config
+        if (other.observation, other.target) == (config.observation, config.target):
+            found[name] = folder
+    return found
 
 
-def _shipped_models_for(config):
-    """Names of the shipped models for CMDs and profiles like those of a configuration."""
-    cards = {name: find_saved_model(name)[1].config for name in sorted(shipped_models())}
-    wanted = (config.observation, config.target)
-    return [name for name, other in cards.items() if (other.observation, other.target) == wanted]
+def _write_summary(config, folder, steps, card, evaluation, others):
+    from extmap_tf.evaluation.metrics import write_json
+    from extmap_tf.records.manifest import Records
+
+    red = config.survey.red.name
+    summary = {
+        "format": FORMAT,
+        "software_version": __version__,
+        "config_name": config.name,
+        "config_digest": config.digest,
+        "model_digest": card.digest,
+        "quantity": f"A({red}), mag",
+        "law": config.law.model,
+        "stars": Records.open(folder / "survey").manifest.report["rows"],
+        "sightlines": config.sightlines.n_sightlines,
+        "seconds": steps.seconds,
+        "training": card.training,
+        "errors": evaluation.to_dict(),
+        "errors_of_shipped_models": {name: found.to_dict() for name, found in others.items()},
+    }
+    write_json(summary, folder / SUMMARY, overwrite=True)
+
+
+def _tell(band: str, evaluation: "Evaluation", others: "dict[str, Evaluation]") -> None:
+    from extmap_tf.evaluation.calibration import format_calibration
+    from extmap_tf.evaluation.metrics import format_table
+
+    _say(f"Errors of A({band}) of the map against the known truth:")
+    print(format_table(evaluation.overall), flush=True)
+    _say("How often the truth lies in the intervals that the map states:")
+    print(format_calibration([row for row in evaluation.calibration if row.group == "all"]), flush=True)
+    for name, found in others.items():
+        _say(f"The same sky by the shipped model {name}, trained for longer:")
+        print(format_table(found.overall), flush=True)
 
 
 def _progress(tiles):
+    from tqdm import tqdm
+
     return tqdm(tiles, desc="sky", unit="tile", mininterval=1.0)
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

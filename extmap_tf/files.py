@@ -81,6 +81,48 @@ def whole_path(path: PathLike, overwrite: bool = False, folder_with: str | None 
 
 
 @contextlib.contextmanager
+def unfinished_folder(path: PathLike, overwrite: bool, folder_with: str) -> Iterator[Path]:
+    """A folder ``PATH.unfinished`` that takes the name `path` when the block ends well.
+
+    Otherwise it stays, unless it is empty, and the next block finds what was done in it.
+
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+    folder_with : str
+        A file that the block writes last; as in `refuse_existing`.
+
+    Raises
+    ------
+    DataError
+        What is there may not be replaced, or another run is at work in the unfinished folder.
+    """
+    refuse_existing(path, overwrite, folder_with)
+    path = Path(path)
+    work = path.with_name(f"{path.name}.unfinished")
+    with made_parents(path), _told_as(path):
+        work.mkdir(exist_ok=True)
+        try:
+            with _locked(work, fcntl.LOCK_EX | fcntl.LOCK_NB), scratch_beside(path) as scratch:
+                yield work
+                if overwrite and os.path.lexists(path):
+                    refuse_existing(path, overwrite, folder_with)
+                    os.rename(path, scratch / _OLD)
+                try:
+                    _take_place(work, path, False, folder_with)
+                except BaseException:
+                    _bring_back(path)(scratch)
+                    raise
+        except BlockingIOError:
+            raise DataError(f"{work}: another run is at work there: wait for it") from None
+        except BaseException:
+            with contextlib.suppress(OSError):
+                work.rmdir()
+            raise
+
+
+@contextlib.contextmanager
 def scratch_beside(path: PathLike) -> Iterator[Path]:
     """A hidden folder beside `path`, gone when the block ends; those of killed runs go with it."""
     path = Path(path)

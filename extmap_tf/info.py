@@ -25,6 +25,7 @@ _DEMO_PARTS = {
     "truth.fits": "map of the true dust",
     "map.fits": "map by the model",
     "figures": "figures of the map",
+    "steps.json": "steps that are done, seconds",
     _DEMO: "errors against the truth, seconds, counts",
 }
 _FIT = "fit.json"

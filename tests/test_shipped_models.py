@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from extmap_tf.cli import main
+from extmap_tf.errors import DataError
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model, shipped_models
@@ -55,3 +56,13 @@ def test_carina_keeps_its_documented_errors_on_a_sightline_it_never_saw(fresh_pa
         error = np.abs(found[:, k] - truth[:, k]).mean()
         # 150 pairs with a few hard ones among them, at a place between the training sightlines.
         assert error < 2.0 * row["mean_absolute_error_mag"], row["distance_kpc"]
+
+
+def test_a_folder_of_the_name_hides_the_shipped_model_only_if_it_is_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "carina").mkdir()
+    (tmp_path / "carina" / "notes.txt").write_text("mine")
+    assert find_saved_model("carina")[0] == shipped_models()["carina"] / "1"
+    (tmp_path / "carina" / "1").mkdir()
+    with pytest.raises(DataError, match="carina: no SavedModel there"):
+        find_saved_model("carina")

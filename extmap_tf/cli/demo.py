@@ -13,17 +13,21 @@ def _add_options(parser):
 
 
 def _run(args):
+    from extmap_tf.demo import SUMMARY, check_demo, run_demo
+    from extmap_tf.files import refuse_existing
+
+    refuse_existing(args.out, args.overwrite, SUMMARY)
     config = config_of(args)
+    check_demo(config)
     start_tensorflow()
     start_beam()
-    from extmap_tf.demo import run_demo
-
     run_demo(config, args.out, overwrite=args.overwrite)
 
 
 COMMAND = Command(
     "demo",
-    "The whole line on a mock sky: records, training, map, figures, errors.",
+    "The whole line on a mock sky: records, training, map, figures, errors. After a failure the same command "
+    "goes on with the finished steps in OUT.unfinished.",
     _add_options,
     _run,
 )

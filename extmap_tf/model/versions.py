@@ -3,13 +3,17 @@
 import os
 import re
 from importlib import resources
+from pathlib import Path
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import local_path
+from extmap_tf.files import PathLike, local_path
 from extmap_tf.json_files import read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
 
 EXTRA = "assets.extra"
+
+_SAVED_MODEL = "saved_model.pb"
+_OF_A_MODEL = (_SAVED_MODEL, CARD_NAME)
 
 
 def versions(out):
@@ -28,9 +32,11 @@ def shipped_models():
     }
 
 
-def path_or_shipped(path):
-    """A local path, or, where nothing is there, the folder of the shipped model of that name."""
-    return local_path(path if os.path.exists(path) else shipped_models().get(str(path), path))
+def path_or_shipped(path: PathLike) -> Path:
+    """A local path, or the folder of the shipped model of that name, unless a model or a file has it here."""
+    here = local_path(path)
+    mine = here.is_file() or versions(here) or any((here / name).exists() for name in _OF_A_MODEL)
+    return here if mine else local_path(shipped_models().get(str(path), here))
 
 
 def find_saved_model(path):
@@ -47,10 +53,10 @@ def find_saved_model(path):
         No SavedModel there, or one without a card of ours.
     """
     path = path_or_shipped(path)
-    folder = path if (path / "saved_model.pb").is_file() else None
+    folder = path if (path / _SAVED_MODEL).is_file() else None
     if folder is None and (numbers := versions(path)):
         folder = path / str(numbers[-1])
-    if folder is None or not (folder / "saved_model.pb").is_file():
+    if folder is None or not (folder / _SAVED_MODEL).is_file():
         raise DataError(
             f"{path}: no SavedModel there (make one with 'extmap-tf export', or give the name of a shipped "
             f"one: {', '.join(sorted(shipped_models())) or 'none'})"

@@ -6,17 +6,35 @@ import numpy as np
 import pytest
 
 from extmap_tf.cli import main
-from extmap_tf.demo import run_demo
-from extmap_tf.errors import ConfigError
+from extmap_tf.demo import Steps, run_demo
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import unfinished_folder
 from extmap_tf.map.volume import ExtinctionMap
 
 
 @pytest.fixture(scope="module")
-def demo(tiny_config, tmp_path_factory):
-    """(folder, what run_demo returned)."""
+def config(tiny_config):
+    return tiny_config.replace(**{"training.epochs": 1, "mocks.n_pairs": 160})
+
+
+@pytest.fixture(scope="module")
+def demo(config, tmp_path_factory):
+    """(folder, what run_demo returned), of a demo that failed in its last step and was started again."""
     out = tmp_path_factory.mktemp("demo") / "demo"
-    config = tiny_config.replace(**{"training.epochs": 1, "mocks.n_pairs": 160})
-    return out, run_demo(config, out)
+
+    def fail(*_, **__):
+        raise DataError("half-way")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("extmap_tf.figures.gallery.draw_all", fail)
+        with pytest.raises(DataError, match="half-way"):
+            run_demo(config, out)
+        assert [path.name for path in out.parent.iterdir()] == ["demo.unfinished"]
+    with pytest.MonkeyPatch.context() as patch:
+        # Nothing that is done is done again.
+        for step in ("make_mocks", "train", "export", "observe", "make_map"):
+            patch.setattr(f"extmap_tf.demo._{step}", fail)
+        return out, run_demo(config, out)
 
 
 def test_every_output_is_there_and_nothing_else_beside_it(demo):
@@ -29,6 +47,7 @@ def test_every_output_is_there_and_nothing_else_beside_it(demo):
         "mocks",
         "model",
         "sky.parquet",
+        "steps.json",
         "summary.json",
         "survey",
         "training",
@@ -99,3 +118,32 @@ def test_a_configuration_that_the_demo_cannot_show_is_refused_before_the_work(
     with pytest.raises(ConfigError, match=message):
         run_demo(tiny_config.replace(**change), tmp_path / "demo")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_demo_is_resumed_by_the_same_command_alone(config, tmp_path):
+    out = tmp_path / "demo"
+    work = tmp_path / "demo.unfinished"
+    work.mkdir()
+    Steps.of(work, config).run("mocks", "mocks", lambda: None)
+    with pytest.raises(DataError, match="holds an unfinished demo of configuration"):
+        run_demo(config.replace(seed=7), out)
+    with (
+        pytest.raises(DataError, match="another run is at work there"),
+        unfinished_folder(out, False, "summary.json"),
+    ):
+        run_demo(config, out)
+    (work / "steps.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        run_demo(config, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.unfinished"]
+
+
+def test_a_finished_demo_stays_until_the_new_one_is_done(tmp_path):
+    out = tmp_path / "demo"
+    for number in (1, 2):
+        with unfinished_folder(out, number == 2, "summary.json") as folder:
+            (folder / "summary.json").write_text(str(number))
+            if number == 2:
+                assert (out / "summary.json").read_text() == "1"
+    assert (out / "summary.json").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
