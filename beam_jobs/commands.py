@@ -1,10 +1,16 @@
 """The jobs as commands, of ``extmap-tf`` and of ``python -m beam_jobs.<job>``; importing them is cheap."""
 
+import glob
+import os
+
 from beam_jobs import start_beam
-from extmap_tf.errors import ConfigError
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.options import add_config, add_model, add_out, config_of, named
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
+
+# As many as a SavedModel draws.
+MAX_SAMPLES = 32
 
 
 def _add_mocks_options(parser):
@@ -17,6 +23,7 @@ def _run_mocks(args, beam_argv):
     config = config_of(args)
     if args.examples_per_shard < 1:
         raise ConfigError(f"--examples-per-shard must be 1 or more, got: {args.examples_per_shard}")
+    _check_records_folder(args)
     start_beam()
     from beam_jobs.mocks_to_records import make_records
 
@@ -55,6 +62,10 @@ def _add_survey_options(parser):
 def _run_survey(args, beam_argv):
     config = config_of(args)
     columns = named(args.column, "--column")
+    _check_records_folder(args)
+    for table in filter(_is_local, args.tables):
+        if not os.path.exists(table) and not glob.glob(table):
+            raise DataError(f"{table}: no such file")
     start_beam()
     from extmap_tf.catalogs.survey_tables import Reading
 
@@ -77,11 +88,48 @@ def _add_score_options(parser):
 
 
 def _run_score(args, beam_argv):
+    _check_score(args)
     start_tensorflow()
     start_beam()
     from beam_jobs.score_to_map import make_map
 
     make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples, args.trust_model)
+
+
+def require_samples(n_samples: int) -> None:
+    """Raise ConfigError unless a map can keep that many samples."""
+    if not 0 <= n_samples <= MAX_SAMPLES:
+        raise ConfigError(f"samples must be 0 to {MAX_SAMPLES}, got: {n_samples}")
+
+
+def _check_score(args):
+    """Refuse what can be refused before TensorFlow and Beam are loaded; the job checks it again."""
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.model.checks import require_fit
+    from extmap_tf.model.versions import find_saved_model
+    from extmap_tf.records.manifest import Records
+
+    require_samples(args.samples)
+    if _is_local(args.out):
+        refuse_existing(args.out, args.overwrite)
+    if _is_local(args.model):
+        folder, card = find_saved_model(args.model)
+    if _is_local(args.records):
+        records = Records.open(args.records)
+    if _is_local(args.model) and _is_local(args.records) and records.manifest.kind == "survey":
+        require_fit(card, str(folder), records.manifest, records.path)
+
+
+def _check_records_folder(args):
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.records.manifest import MANIFEST_NAME
+
+    if _is_local(args.out):
+        refuse_existing(args.out, args.overwrite, MANIFEST_NAME)
+
+
+def _is_local(path):
+    return "://" not in path
 
 
 MOCKS = Command(

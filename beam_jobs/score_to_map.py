@@ -14,23 +14,21 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from beam_jobs import stores
-from beam_jobs.commands import SCORE
+from beam_jobs.commands import SCORE, require_samples
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
-from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
+from extmap_tf.model.checks import require_fit
 from extmap_tf.program import run_command
 from extmap_tf.quiet import start_tensorflow
 
 # Some 40 MB.
 _FIELDS_PUT_AT_ONCE = 4096
-
-# As many as the SavedModel draws.
-MAX_SAMPLES = 32
 
 
 class SavedModelHandler(ModelHandler[dict, tuple, object]):
@@ -219,17 +217,16 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
     beam_argv : sequence of str
         Pipeline options of Beam.
     n_samples : int
-        Profiles drawn for each field that the map keeps, at most `MAX_SAMPLES`.
+        Profiles drawn for each field that the map keeps, at most `beam_jobs.commands.MAX_SAMPLES`.
     trust_model : bool
         As `extmap_tf.model.scoring.Scorer` takes it.
     """
-    from extmap_tf.model.scoring import BATCH_SIZE, require_fit
+    from extmap_tf.model.scoring import BATCH_SIZE
 
     records_path, model_path, out = map(str, (records_path, model_path, out))
     check_start(beam_argv, records_path, model_path, out)
+    require_samples(n_samples)
     stores.refuse_object(out, overwrite)
-    if not 0 <= n_samples <= MAX_SAMPLES:
-        raise ConfigError(f"samples must be 0 to {MAX_SAMPLES}, got: {n_samples}")
     manifest = stores.open_manifest(records_path)
     if manifest.kind != "survey":
         raise DataError(f"{records_path}: mock records are no map's; score 'records survey'")

@@ -17,19 +17,22 @@ import numpy as np
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import PathLike, unfinished_folder, whole_file
+from extmap_tf.formats import DEMO, DEMO_NAME, DEMO_STEPS, DEMO_STEPS_NAME
+from extmap_tf.json_files import JsonForm
 from extmap_tf.settings.config import Config
 
 if TYPE_CHECKING:
     from extmap_tf.evaluation.metrics import Evaluation
     from extmap_tf.map.volume import ExtinctionMap
 
-FORMAT = "extmap_tf demo"
-SUMMARY = "summary.json"
-STEPS = "steps.json"
-
 _WORKERS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 # Few enough that the progress bar moves.
 _PAIRS_PER_SHARD = 256
+
+
+_STEPS = JsonForm(
+    "list of a demo's steps", {"of": [str], "seconds": {str: float}}, "remove the folder", DEMO_STEPS
+)
 
 
 @dataclass
@@ -49,18 +52,14 @@ class Steps:
         DataError
             They are of another configuration or version, or cannot be read.
         """
-        path, made = folder / STEPS, f"{config.digest} by extmap_tf {__version__}"
+        path, made = folder / DEMO_STEPS_NAME, f"configuration {config.digest}, extmap_tf {__version__}"
         if not path.exists():
             return cls(folder, made)
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            seconds = {str(name): float(value) for name, value in found["seconds"].items()}
-            told = str(found["of"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f"{path}: cannot be read: remove {folder} and start again") from None
+        found = _STEPS.read(path)
+        seconds, (told,) = found["seconds"], found["of"]
         if told != made:
             raise DataError(
-                f"{folder} holds an unfinished demo of configuration {told}, this one is of {made}: "
+                f"{folder} holds an unfinished demo of {told}, this one is of {made}: "
                 "remove it, or choose another name"
             )
         return cls(folder, made, seconds)
@@ -74,8 +73,13 @@ class Steps:
         start = time.monotonic()
         work()
         self.seconds[name] = round(time.monotonic() - start, 1)
-        about = {"format": f"{FORMAT} steps", "of": self.config_digest, "seconds": self.seconds}
-        with whole_file(self.folder / STEPS, overwrite=True) as stream:
+        about = {
+            "format": DEMO_STEPS,
+            "of": [self.config_digest],
+            "software_version": __version__,
+            "seconds": self.seconds,
+        }
+        with whole_file(self.folder / DEMO_STEPS_NAME, overwrite=True) as stream:
             json.dump(about, stream, indent=2)
 
 
@@ -117,14 +121,14 @@ def run_demo(config: Config, out: PathLike, overwrite: bool = False) -> "Evaluat
         `out` may not be replaced, or the unfinished folder is of another configuration or in use.
     """
     check_demo(config)
-    with unfinished_folder(out, overwrite, folder_with=SUMMARY) as folder:
+    with unfinished_folder(out, overwrite, folder_with=DEMO_NAME) as folder:
         try:
             evaluation = _run(config, folder)
         except (Exception, KeyboardInterrupt):
-            if (folder / STEPS).exists():
+            if (folder / DEMO_STEPS_NAME).exists():
                 _say(f"the finished steps are kept in {folder}: run the same command again to go on")
             raise
-    _say(f"done: {out}/map.fits, {out}/figures/, {out}/{SUMMARY}")
+    _say(f"done: {out}/map.fits, {out}/figures/, {out}/{DEMO_NAME}")
     return evaluation
 
 
@@ -258,7 +262,7 @@ def _write_summary(config, folder, steps, card, evaluation, others):
 
     red = config.survey.red.name
     summary = {
-        "format": FORMAT,
+        "format": DEMO,
         "software_version": __version__,
         "config_name": config.name,
         "config_digest": config.digest,
@@ -272,7 +276,7 @@ def _write_summary(config, folder, steps, card, evaluation, others):
         "errors": evaluation.to_dict(),
         "errors_of_shipped_models": {name: found.to_dict() for name, found in others.items()},
     }
-    write_json(summary, folder / SUMMARY, overwrite=True)
+    write_json(summary, folder / DEMO_NAME, overwrite=True)
 
 
 def _tell(band: str, evaluation: "Evaluation", others: "dict[str, Evaluation]") -> None:

@@ -1,12 +1,22 @@
 """Plain words about any file this software writes."""
 
 import html
-import json
 
 from extmap_tf.catalogs.survey_tables import describe_table
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import law_text, stated_rv
 from extmap_tf.files import verify_checksums
+from extmap_tf.formats import (
+    COMPARISON,
+    DEMO,
+    DEMO_NAME,
+    DEMO_STEPS,
+    DEMO_STEPS_NAME,
+    EVALUATION,
+    FIT,
+    FIT_NAME,
+)
+from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
@@ -14,7 +24,6 @@ from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import digest_of, require_readable
 
 # What the parts of a demo's folder are.
-_DEMO = "summary.json"
 _DEMO_PARTS = {
     "config.toml": "configuration",
     "mocks": "records of training pairs",
@@ -25,11 +34,9 @@ _DEMO_PARTS = {
     "truth.fits": "map of the true dust",
     "map.fits": "map by the model",
     "figures": "figures of the map",
-    "steps.json": "steps that are done, seconds",
-    _DEMO: "errors against the truth, seconds, counts",
+    DEMO_STEPS_NAME: "steps that are done, seconds",
+    DEMO_NAME: "errors against the truth, seconds, counts",
 }
-_FIT = "fit.json"
-
 _REPORT_TITLE = b"<title>3D extinction map:"
 
 
@@ -70,10 +77,11 @@ def describe(path, verify=False):
         if verify:
             verify_checksums(folder, EXTRA)
         return [str(folder), *_describe_model(card, "SavedModel")]
-    if (path / _DEMO).is_file():
+    if (path / DEMO_NAME).is_file():
         return [str(path), *_describe_demo(path, verify)]
-    if (path / _FIT).is_file():
-        return [str(path), *_describe_json(path / _FIT)]
+    for name in (DEMO_STEPS_NAME, FIT_NAME):
+        if (path / name).is_file():
+            return [str(path), *_describe_json(path / name)]
     raise DataError(
         f"{path}: not a folder that info knows: neither records, nor a model, nor a fit, nor a demo"
     )
@@ -103,39 +111,18 @@ def _describe_file(path, verify):
     try:
         return _describe_table(path)
     except DataError as error:
-        reason = str(error).removeprefix(f"{path}: ")
+        reason = str(error).removeprefix(f"{path}: ").replace("--column", "'records survey --column'")
         raise DataError(f"{path}: not a file that info knows; as a table of stars: {reason}") from None
 
 
 def _describe_json(path):
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: cannot be read as JSON (cut short?), make it again: {error}") from None
-    if isinstance(found, dict):
-        require_readable(found, str(path))
-    try:
-        return _describe_numbers(path, found)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: was edited, make it again: {type(error).__name__}: {error}") from None
-
-
-def _describe_numbers(path, found):
-    keys = set(found) if isinstance(found, dict) else set()
-    if {"software_version", "config_name", "sightlines", "quantity"} <= keys and path.name == _FIT:
-        lines = [_line("fit", f"of {len(found['sightlines'])} CMDs: {found['quantity']}")]
-    elif {"software_version", "overall", "by_total"} <= keys:
-        lines = [_line("errors", "of an estimate against the truth, by 'evaluate'"), *_errors(found)]
-    elif {"software_version", "other", "rows", "band"} <= keys:
-        lines = [_line("comparison", f"of a map's A({found['band']}) in mag with {found['other']}")]
-        for row in found["rows"]:
-            lines.append(_line("", f"{row['n']} positions at {row['distance_kpc']:g} kpc"))
-    elif {"software_version", "errors", "seconds", "stars"} <= keys:
-        lines = [_line("demo", f"{found['quantity']}; {found['stars']:,} stars"), *_errors(found["errors"])]
-    else:
-        raise DataError(
-            f"{path}: not a file that info knows (other JSON); of records or a model give the folder"
-        )
+    text = read_bounded(path)
+    kind = _ANY.parse(text, str(path))["format"]
+    if kind not in _FORMS:
+        raise DataError(f"{path}: not a file that info knows; of records or a model give the folder")
+    form, lines_of = _FORMS[kind]
+    found = form.parse(text, str(path))
+    lines = [*lines_of(found)]
     if found.get("of"):
         lines.append(_line("of", ", ".join(found["of"])))
     if found.get("config_name"):
@@ -143,6 +130,30 @@ def _describe_numbers(path, found):
     if found.get("model_digest"):
         lines.append(_line("model", found["model_digest"]))
     return [*lines, _line("software", f"extmap_tf {found['software_version']}")]
+
+
+def _fit(found):
+    return [_line("fit", f"of {len(found['sightlines'])} CMDs: {found['quantity']}")]
+
+
+def _evaluation(found):
+    return [_line("errors", "of an estimate against the truth, by 'evaluate'"), *_errors(found)]
+
+
+def _comparison(found):
+    yield _line("comparison", f"of a map's A({found['band']}) in mag with {found['other']}")
+    for row in found["rows"]:
+        yield _line("", f"{row['n']} positions at {row['distance_kpc']:g} kpc")
+
+
+def _demo(found):
+    return [_line("demo", f"{found['quantity']}; {found['stars']:,} stars"), *_errors(found["errors"])]
+
+
+def _steps(found):
+    yield _line("demo", "not finished; start it again with the same options to go on")
+    for name, seconds in found["seconds"].items():
+        yield _line("done", f"{name}, {seconds:g} s")
 
 
 def _errors(evaluation):
@@ -184,7 +195,7 @@ def _describe_html(path):
 
 
 def _describe_demo(folder, verify):
-    lines = _describe_json(folder / _DEMO)
+    lines = _describe_json(folder / DEMO_NAME)
     for part in sorted(folder.iterdir(), key=lambda part: part.name):
         what = _DEMO_PARTS.get(part.name)
         if part.match("map_by_*.fits"):
@@ -279,3 +290,24 @@ def _config_summary(config):
 
 def _line(name, text):
     return f"{name:<14} {text}"
+
+
+_ABOUT = {"software_version": str}
+_ERRORS = {"overall": [{"n": int, "distance_kpc": float, "mean_absolute_error_mag": (float, None)}]}
+
+# Every JSON file of ours that is no part of records or of a model.
+_ANY = JsonForm("file of extmap_tf", {"format": str}, readable=require_readable)
+_FORMS = {
+    kind: (JsonForm(kind.removeprefix("extmap_tf "), _ABOUT | schema, file_format=kind), lines_of)
+    for kind, schema, lines_of in (
+        (FIT, {"sightlines": [dict], "quantity": str}, _fit),
+        (EVALUATION, _ERRORS, _evaluation),
+        (
+            COMPARISON,
+            {"band": str, "other": str, "rows": [{"n": int, "distance_kpc": float}]},
+            _comparison,
+        ),
+        (DEMO, {"quantity": str, "stars": int, "errors": _ERRORS}, _demo),
+        (DEMO_STEPS, {"seconds": {str: float}}, _steps),
+    )
+}

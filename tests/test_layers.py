@@ -11,7 +11,7 @@ import extmap_tf
 ROOT = Path(extmap_tf.__file__).parent
 # Each module or package may import those on its own line and above.
 LAYERS = [
-    ["errors", "quiet", "draws", "program"],
+    ["errors", "quiet", "draws", "program", "formats"],
     ["files", "json_files", "text_tables"],
     ["bounds"],
     ["grids", "networks"],

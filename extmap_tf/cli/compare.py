@@ -2,6 +2,7 @@
 
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError
+from extmap_tf.formats import COMPARISON
 from extmap_tf.options import (
     add_law,
     add_numbers_and_figures,
@@ -83,7 +84,7 @@ def _run(args):
         for path in draw_comparison(found, profiles, args.figures, args.format, args.overwrite):
             print(path)
     if args.out:
-        about = {"software_version": __version__, "of": [args.map, args.other]}
+        about = {"format": COMPARISON, "software_version": __version__, "of": [args.map, args.other]}
         write_json(about | found.to_dict(), args.out, args.overwrite)
 
 

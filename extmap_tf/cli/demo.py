@@ -1,6 +1,7 @@
 """``extmap-tf demo``."""
 
 from beam_jobs import start_beam
+from extmap_tf.formats import DEMO_NAME
 from extmap_tf.options import add_config, config_of
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
@@ -13,10 +14,10 @@ def _add_options(parser):
 
 
 def _run(args):
-    from extmap_tf.demo import SUMMARY, check_demo, run_demo
+    from extmap_tf.demo import check_demo, run_demo
     from extmap_tf.files import refuse_existing
 
-    refuse_existing(args.out, args.overwrite, SUMMARY)
+    refuse_existing(args.out, args.overwrite, DEMO_NAME)
     config = config_of(args)
     check_demo(config)
     start_tensorflow()

@@ -3,6 +3,7 @@
 import contextlib
 
 from extmap_tf import __version__
+from extmap_tf.formats import EVALUATION
 from extmap_tf.options import add_model, add_numbers_and_figures
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
@@ -34,6 +35,7 @@ def _run(args):
             draw_evaluation(evaluation, args.figures, args.format, args.overwrite)
         if stream:
             about = {
+                "format": EVALUATION,
                 "software_version": __version__,
                 "of": [str(name) for name in (*by_model, *by_map) if name],
             }
@@ -46,9 +48,12 @@ def _run(args):
 
 def _evaluation(args):
     if args.model:
+        from extmap_tf.model.checks import require_fit
+        from extmap_tf.model.versions import find_saved_model
         from extmap_tf.records.manifest import Records
 
-        records = Records.open(args.records)
+        records, (folder, card) = Records.open(args.records), find_saved_model(args.model)
+        require_fit(card, str(folder), records.manifest, records.path)
         start_tensorflow()
         from extmap_tf.evaluation.models import evaluate_model
 

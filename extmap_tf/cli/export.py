@@ -11,6 +11,11 @@ def _add_options(parser):
 
 
 def _run(args):
+    from extmap_tf.files import local_path
+    from extmap_tf.model.card import ModelCard
+
+    local_path(args.out)
+    ModelCard.read(args.model)
     start_tensorflow()
     from extmap_tf.model.export import export
 

@@ -2,6 +2,8 @@
 
 import sys
 
+from extmap_tf.errors import ConfigError
+from extmap_tf.formats import FIT_NAME
 from extmap_tf.options import add_model, add_out, add_sightlines, chosen_sightlines
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
@@ -26,15 +28,24 @@ def _add_options(parser):
 
 def _run(args):
     from extmap_tf.files import refuse_existing
+    from extmap_tf.model.checks import require_fit
+    from extmap_tf.model.versions import find_saved_model
     from extmap_tf.records.manifest import Records
 
+    refuse_existing(args.out, args.overwrite, FIT_NAME)
     records, sightlines = Records.open(args.records), chosen_sightlines(args)
+    if records.manifest.kind == "survey" and not sightlines:
+        raise ConfigError(
+            f"{args.records} holds the fields of a survey: name those to fit by --sightline L,B"
+        )
+    if args.model:
+        folder, card = find_saved_model(args.model)
+        require_fit(card, str(folder), records.manifest, records.path)
     start_tensorflow()
     from extmap_tf.evaluation import metrics
     from extmap_tf.fit.fitting import fit_records
-    from extmap_tf.report.fits import SUMMARY, evaluation_of, write_fits
+    from extmap_tf.report.fits import evaluation_of, write_fits
 
-    refuse_existing(args.out, args.overwrite, SUMMARY)
     fits = fit_records(
         records,
         sightlines,
@@ -55,7 +66,7 @@ def _run(args):
     n = len(fits.names)
     for name, seconds in fits.seconds.items():
         print(f"{name}: {seconds:.1f} s, {seconds / n:.3g} s a CMD")
-    print(f"done: {args.out}/profiles.ecsv, {args.out}/{SUMMARY}")
+    print(f"done: {args.out}/profiles.ecsv, {args.out}/{FIT_NAME}")
 
 
 COMMAND = Command(

@@ -21,12 +21,14 @@ def _add_options(parser):
 
 
 def _run(args):
+    from extmap_tf.model.checks import check_training
     from extmap_tf.records.manifest import Records
 
-    records = Records.open(args.records)
-    config = config_of(args, default=records.manifest.config)
     if args.cpu_devices < 0:
         raise ConfigError(f"--cpu-devices must be 0 or more, got: {args.cpu_devices}")
+    records = Records.open(args.records)
+    config = config_of(args, default=records.manifest.config)
+    check_training(records, config, args.out, args.overwrite)
     start_tensorflow()
     from extmap_tf.model.training import train
 

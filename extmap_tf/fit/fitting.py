@@ -10,7 +10,8 @@ from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.fit.directfit import DirectFit, FittedCmds
 from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
 from extmap_tf.grids.squares import sightline_name
-from extmap_tf.model.scoring import Scorer, require_fit
+from extmap_tf.model.checks import require_fit
+from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, serialized_examples, survey_fields
 from extmap_tf.records.example import parse_examples

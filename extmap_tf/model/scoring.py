@@ -7,50 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.errors import DataError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.model.trust import require_trusted
 from extmap_tf.records.example import parse_examples
-from extmap_tf.settings.identity import require_same
 
 BATCH_SIZE = 512
-
-
-def require_fit(card, model_name, manifest, place):
-    """Raise MismatchError unless a model was trained for CMDs like those of the records, of the same region.
-
-    Records that are only in part of the model's region pass: the fields outside are flagged.
-
-    Parameters
-    ----------
-    card : extmap_tf.model.card.ModelCard
-    model_name : str
-        For messages.
-    manifest : extmap_tf.records.manifest.Manifest
-    place : path-like
-        Where the records are, for messages.
-    """
-    config = card.config
-    require_same(
-        "observation",
-        config.observation,
-        f"model {model_name}",
-        manifest.config.observation,
-        f"records {place}",
-    )
-    positions = (
-        np.array(manifest.config.mocks.sightlines_deg()).T
-        if manifest.kind == "mocks"
-        else manifest.config.sightlines.centers_deg()
-    )
-    if config.outside_region(*positions).all():
-        l, b = positions
-        l_low, l_high, b_low, b_high = config.region_deg()
-        raise MismatchError(
-            f"model {model_name} was made for l {l_low:g} to {l_high:g}, b {b_low:g} to {b_high:g}; all of "
-            f"the records {place} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to "
-            f"{b.max():g}"
-        )
 
 
 class Scorer:

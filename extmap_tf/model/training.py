@@ -17,6 +17,7 @@ from extmap_tf.files import local_path, whole_file, whole_path, write_checksums
 from extmap_tf.json_files import JsonForm
 from extmap_tf.model.build import build_network, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.model.checks import check_training
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
 from extmap_tf.model.heads import Head, head_of
 from extmap_tf.model.objective import WarmupCosine
@@ -26,7 +27,7 @@ from extmap_tf.records.dataset import (
     steps_per_epoch,
     training_dataset,
 )
-from extmap_tf.settings.identity import SCHEMA, require_readable, require_same
+from extmap_tf.settings.identity import SCHEMA, require_readable
 from extmap_tf.settings.training import TrainingConfig
 
 MODEL_NAME = "model.keras"
@@ -110,13 +111,7 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     ModelCard
     """
     echo = echo or (lambda line: print(line, file=sys.stderr, flush=True))
-    if records.manifest.kind != "mocks":
-        raise DataError(f"{records.path}: survey records carry no profiles; train on 'records mocks'")
-    made_with = records.manifest.config
-    names = ("the configuration", f"records {records.path}")
-    require_same("observation", config.observation, names[0], made_with.observation, names[1])
-    require_same("profile target", config.target, names[0], made_with.target, names[1])
-
+    check_training(records, config, out, overwrite)
     out = local_path(out)
     steps_per_epoch(records, config.training)
     state, checkpoint = _last_checkpoint(out, config, records, overwrite)
@@ -322,8 +317,6 @@ def mean_density(records):
 def _last_checkpoint(out, config, records, overwrite):
     """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
     finished = (out / CARD_NAME).exists()
-    if finished and not overwrite:
-        raise DataError(f"{out} holds a finished model: choose another name or give --overwrite")
     started = finished or (out / _CHECKPOINTS).is_dir()
     if (
         out.exists()

@@ -8,9 +8,9 @@ from extmap_tf.evaluation.metrics import evaluate, write_json
 from extmap_tf.figures.fits import fit_figure
 from extmap_tf.figures.maps import save
 from extmap_tf.files import whole_path
+from extmap_tf.formats import FIT, FIT_NAME
 from extmap_tf.settings.identity import SCHEMA
 
-SUMMARY = "fit.json"
 _MAX_FIGURES = 12
 
 
@@ -34,18 +34,19 @@ def write_fits(fits, out, about, overwrite=False):
         Of JSON: what was fitted.
     overwrite : bool
     """
-    with whole_path(out, overwrite, folder_with=SUMMARY) as folder:
+    with whole_path(out, overwrite, folder_with=FIT_NAME) as folder:
         folder.mkdir(parents=True)
         for i, name in enumerate(fits.names[:_MAX_FIGURES]):
             save(_figure(fits, i), folder / f"{name.replace('/', '-')}.png")
         _profiles(fits).write(folder / "profiles.ecsv", format="ascii.ecsv")
-        write_json(about | summary(fits), folder / SUMMARY)
+        write_json(about | summary(fits), folder / FIT_NAME)
 
 
 def summary(fits):
     """What the fits say, for JSON."""
     config, fitted = fits.config, fits.fitted
     found = {
+        "format": FIT,
         "software_version": __version__,
         "config_name": config.name,
         "config_digest": config.digest,

@@ -11,9 +11,10 @@ from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.estimate import PERCENTILES, Flag
 from extmap_tf.evaluation.models import evaluate_model
 from extmap_tf.model.card import ModelCard
+from extmap_tf.model.checks import require_fit
 from extmap_tf.model.distribution import summarize
 from extmap_tf.model.export import export, load_trained
-from extmap_tf.model.scoring import Scorer, require_fit
+from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.training import train
 from extmap_tf.model.versions import find_saved_model, versions
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples

@@ -1,0 +1,59 @@
+"""What can be refused before TensorFlow is loaded."""
+
+import numpy as np
+
+from extmap_tf.errors import DataError, MismatchError
+from extmap_tf.files import PathLike, local_path
+from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.records.manifest import Manifest, Records
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.identity import require_same
+
+
+def check_training(records: Records, config: Config, out: PathLike, overwrite: bool = False) -> None:
+    """Raise DataError or MismatchError unless a network can be trained on records into the folder `out`."""
+    manifest = records.manifest
+    if manifest.kind != "mocks":
+        raise DataError(f"{records.path}: survey records carry no profiles; train on 'records mocks'")
+    names = ("the configuration", f"records {records.path}")
+    require_same("observation", config.observation, names[0], manifest.config.observation, names[1])
+    require_same("profile target", config.target, names[0], manifest.config.target, names[1])
+    if (local_path(out) / CARD_NAME).exists() and not overwrite:
+        raise DataError(f"{out} holds a finished model: choose another name or give --overwrite")
+
+
+def require_fit(card: ModelCard, model_name: str, manifest: Manifest, place: PathLike) -> None:
+    """Raise MismatchError unless a model was trained for CMDs like those of the records, of the same region.
+
+    Records that are only in part of the model's region pass: the fields outside are flagged.
+
+    Parameters
+    ----------
+    card : extmap_tf.model.card.ModelCard
+    model_name : str
+        For messages.
+    manifest : extmap_tf.records.manifest.Manifest
+    place : path-like
+        Where the records are, for messages.
+    """
+    config = card.config
+    require_same(
+        "observation",
+        config.observation,
+        f"model {model_name}",
+        manifest.config.observation,
+        f"records {place}",
+    )
+    positions = (
+        np.array(manifest.config.mocks.sightlines_deg()).T
+        if manifest.kind == "mocks"
+        else manifest.config.sightlines.centers_deg()
+    )
+    if config.outside_region(*positions).all():
+        l, b = positions
+        l_low, l_high, b_low, b_high = config.region_deg()
+        raise MismatchError(
+            f"model {model_name} was made for l {l_low:g} to {l_high:g}, b {b_low:g} to {b_high:g}; all of "
+            f"the records {place} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to "
+            f"{b.max():g}"
+        )
