@@ -31,7 +31,7 @@ _PAIRS_PER_SHARD = 256
 
 
 _STEPS = JsonForm(
-    "list of a demo's steps", {"of": [str], "seconds": {str: float}}, "remove the folder", DEMO_STEPS
+    "list of a demo's steps", {"made": str, "seconds": {str: float}}, "remove the folder", DEMO_STEPS
 )
 
 
@@ -40,7 +40,7 @@ class Steps:
     """The steps that are done, with their seconds; kept in the demo's folder, so that it can be resumed."""
 
     folder: Path
-    config_digest: str
+    made: str
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -56,7 +56,7 @@ class Steps:
         if not path.exists():
             return cls(folder, made)
         found = _STEPS.read(path)
-        seconds, (told,) = found["seconds"], found["of"]
+        seconds, told = found["seconds"], found["made"]
         if told != made:
             raise DataError(
                 f"{folder} holds an unfinished demo of {told}, this one is of {made}: "
@@ -75,7 +75,7 @@ class Steps:
         self.seconds[name] = round(time.monotonic() - start, 1)
         about = {
             "format": DEMO_STEPS,
-            "of": [self.config_digest],
+            "made": self.made,
             "software_version": __version__,
             "seconds": self.seconds,
         }

@@ -1,10 +1,13 @@
-"""What the JSON files that this software writes call themselves, under the key "format"."""
+"""What files that this software writes call themselves, under the key "format"."""
 
 EVALUATION = "extmap_tf evaluation"
 COMPARISON = "extmap_tf comparison"
 FIT = "extmap_tf fit"
 DEMO = "extmap_tf demo"
 DEMO_STEPS = "extmap_tf demo steps"
+
+CLOUDS = "extmap_tf clouds"
+REPORT = "extmap_tf report"
 
 # In a folder of its own kind.
 FIT_NAME = "fit.json"

@@ -15,6 +15,7 @@ from extmap_tf.formats import (
     EVALUATION,
     FIT,
     FIT_NAME,
+    REPORT,
 )
 from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -37,7 +38,6 @@ _DEMO_PARTS = {
     DEMO_STEPS_NAME: "steps that are done, seconds",
     DEMO_NAME: "errors against the truth, seconds, counts",
 }
-_REPORT_TITLE = b"<title>3D extinction map:"
 
 
 def describe(path, verify=False):
@@ -95,9 +95,10 @@ def _describe_file(path, verify):
     suffix = path.suffix.lower()
     if copies.is_copy(path):
         return copies.describe_copy(path, verify)
+    # CSV and VOTable keep no format beside the columns.
     if b"jump_std_mag" in head:
         return _describe_clouds(path)
-    if _REPORT_TITLE in head:
+    if REPORT.encode() in head:
         return _describe_html(path)
     if suffix == ".toml":
         return [_line("configuration", "of extmap_tf"), *_describe_config(Config.load(path))]
@@ -117,7 +118,10 @@ def _describe_file(path, verify):
 
 def _describe_json(path):
     text = read_bounded(path)
-    kind = _ANY.parse(text, str(path))["format"]
+    try:
+        kind = _ANY.parse(text, str(path))["format"]
+    except DataError as error:
+        raise DataError(f"{error}; not a file that info knows, or one of version 0.3.0") from None
     if kind not in _FORMS:
         raise DataError(f"{path}: not a file that info knows; of records or a model give the folder")
     form, lines_of = _FORMS[kind]
@@ -296,7 +300,7 @@ _ABOUT = {"software_version": str}
 _ERRORS = {"overall": [{"n": int, "distance_kpc": float, "mean_absolute_error_mag": (float, None)}]}
 
 # Every JSON file of ours that is no part of records or of a model.
-_ANY = JsonForm("file of extmap_tf", {"format": str}, readable=require_readable)
+_ANY = JsonForm("JSON file", {"format": str}, readable=require_readable)
 _FORMS = {
     kind: (JsonForm(kind.removeprefix("extmap_tf "), _ABOUT | schema, file_format=kind), lines_of)
     for kind, schema, lines_of in (

@@ -7,6 +7,7 @@ from extmap_tf import __version__
 from extmap_tf.cli import (
     clouds,
     compare,
+    config,
     convert,
     demo,
     evaluate,
@@ -42,6 +43,7 @@ COMMANDS = (
     convert.COMMAND,
     plot.COMMAND,
     report.COMMAND,
+    config.COMMAND,
     info.COMMAND,
 )
 

@@ -19,6 +19,7 @@ from extmap_tf.catalogs.units import convert, is_stated
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_path
+from extmap_tf.formats import CLOUDS
 from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.text_tables import aligned
 
@@ -216,7 +217,7 @@ def clouds_table(clouds, volume):
     """
     from astropy.table import Table
 
-    about = {"schema": SCHEMA} | volume.provenance.to_dict()
+    about = {"format": CLOUDS, "schema": SCHEMA} | volume.provenance.to_dict()
     table = Table(meta={key.upper(): value for key, value in about.items()})
     for spec in dataclasses.fields(Cloud):
         if spec.name == "flags":

@@ -15,6 +15,7 @@ from extmap_tf.evaluation.profile_errors import density_errors_table, errors_tab
 from extmap_tf.figures.evaluation import coverage
 from extmap_tf.figures.gallery import standard_figures
 from extmap_tf.files import local_path, refuse_existing, whole_file
+from extmap_tf.formats import REPORT
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.query import profiles_at
 from extmap_tf.report.explorer import SCRIPT, explorer_data
@@ -148,6 +149,7 @@ def write_report(
     )
     kind = "Estimated from star counts" if origin.kind == "estimate" else "The true dust of a mock sky"
     text = page.render(
+        format=REPORT,
         title=f"3D extinction map: {origin.config_name}",
         lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, {where}.",
         sections=[section for section in sections if section],

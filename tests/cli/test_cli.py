@@ -22,6 +22,7 @@ from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.program import Command, run_command
 from extmap_tf.records.manifest import Records
+from extmap_tf.settings.config import Config
 
 COMMANDS = [
     ["demo"],
@@ -40,6 +41,7 @@ COMMANDS = [
     ["convert"],
     ["plot"],
     ["report"],
+    ["config"],
     ["info"],
 ]
 
@@ -271,8 +273,6 @@ def test_a_model_for_other_fields_is_refused_by_both_names(saved_model, survey_r
     other = copy_of(survey_records, tmp_path / "other")
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["config"]["sightlines"]["field_deg"] = 0.2
-    from extmap_tf.settings.config import Config
-
     manifest["config_digest"] = Config.from_dict(manifest["config"]).digest
     (other / "manifest.json").write_text(json.dumps(manifest))
     line = fails(capsys, "score", "--records", other, "--model", saved_model, "--out", tmp_path / "map.fits")
@@ -437,13 +437,22 @@ def contents_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("words", [["records", "mocks", "--config"], ["demo", "--config"]])
-def test_laws_are_checked_before_any_work(words, tmp_path, monkeypatch, capsys):
-    def never():
-        raise AssertionError("Beam was started")
+@pytest.fixture
+def nothing_heavy(monkeypatch):
+    """Neither TensorFlow nor Beam may be started."""
 
-    monkeypatch.setattr("beam_jobs.commands.start_beam", never)
-    monkeypatch.setattr("extmap_tf.cli.demo.start_beam", never)
+    def never():
+        raise AssertionError("started")
+
+    modules = ["beam_jobs.commands"]
+    modules += [f"extmap_tf.cli.{name}" for name in ("demo", "train", "export", "evaluate", "fit")]
+    for module in modules:
+        monkeypatch.setattr(f"{module}.start_tensorflow", never, raising=False)
+        monkeypatch.setattr(f"{module}.start_beam", never, raising=False)
+
+
+@pytest.mark.parametrize("words", [["records", "mocks", "--config"], ["demo", "--config"]])
+def test_laws_are_checked_before_any_work(words, tmp_path, nothing_heavy, capsys):
     out = ["--out", str(tmp_path / "r")]
     for law in ("Nobody", "BaseExtRvModel", "os"):
         assert f"no extinction law '{law}'" in fails(
@@ -451,6 +460,54 @@ def test_laws_are_checked_before_any_work(words, tmp_path, monkeypatch, capsys):
         )
     line = fails(capsys, *words, "demo", *out, "--set", "law.rv=99")
     assert "cannot have rv = 99" in line
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("demo --out MAP", "exists already"),
+        ("demo --out d --set survey.blue.name=H", "J and Ks"),
+        ("demo --out d --set seed=x", "seed"),
+        ("records mocks --config demo --out MOCKS", "exists already"),
+        ("records survey none.csv --config demo --out r", "none.csv: no such file"),
+        ("records survey MAP --config demo --out MOCKS", "exists already"),
+        ("records survey MAP --config demo --out r --column l", "--column needs ROLE=NAME"),
+        ("train --records none --out t", "none"),
+        ("train --records MOCKS --out TRAINED", "holds a finished model"),
+        ("train --records SURVEY --out t", "survey records carry no profiles"),
+        ("train --records MOCKS --out t --set sightlines.field_deg=0.2", "field_deg"),
+        ("export --model none --out m", "none"),
+        ("evaluate --model none --records MOCKS", "no SavedModel there"),
+        ("fit --records MOCKS --out MAP", "exists already"),
+        ("fit --records MOCKS --out f --model none", "no SavedModel there"),
+        ("fit --records SURVEY --out f", "--sightline L,B"),
+        ("score --records SURVEY --model none --out m.fits", "no SavedModel there"),
+        ("score --records none --model MODEL --out m.fits", "none"),
+        ("score --records SURVEY --model MODEL --out MAP", "exists already"),
+        ("score --records SURVEY --model MODEL --out m.fits --samples 99", "samples must be 0 to 32"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_heavy_is_loaded(
+    argv, message, mock_records, survey_records, trained, saved_model, map_file, nothing_heavy, capsys
+):
+    known = {
+        "MOCKS": mock_records,
+        "SURVEY": survey_records,
+        "TRAINED": trained,
+        "MODEL": saved_model,
+        "MAP": map_file,
+    }
+    assert message in fails(capsys, *(known.get(word, word) for word in argv.split()))
+
+
+def test_options_have_no_abbreviations(capsys):
+    for argv in ("export --mod m --out o", "info --verif x", "demo --o x"):
+        with pytest.raises(SystemExit) as caught:
+            main(argv.split())
+        assert caught.value.code == 2
+    assert "unknown option '--overwrit'" in fails(
+        capsys, "records", "mocks", "--config", "demo", "--out", "r", "--overwrit"
+    )
 
 
 def test_info_takes_the_version_that_score_takes(saved_model, tmp_path, capsys):
@@ -523,7 +580,7 @@ def test_an_ignored_signal_stays_ignored():
 def test_fit_of_survey_fields_writes_a_folder(survey_records, tmp_path, capsys):
     out = tmp_path / "fit"
     argv = ["fit", "--records", survey_records, "--out", out, "--fields", "2", "--iterations", "3"]
-    assert "name the sightlines to fit" in fails(capsys, *argv)
+    assert "name those to fit by --sightline L,B" in fails(capsys, *argv)
     assert "outside the records' grid" in fails(capsys, *argv, "--sightline", "10,0")
     assert "--sightline needs L,B" in fails(capsys, *argv, "--sightline", "284")
     assert list(tmp_path.iterdir()) == []
@@ -546,3 +603,13 @@ def test_fit_of_pairs_prints_its_errors_beside_a_models(saved_model, mock_record
     assert printed.index("Direct fit:") < printed.index("in 68 %") < printed.index("Model:")
     assert "in 68 %" in printed[printed.index("Model:") :]
     assert len(json.loads((out / "fit.json").read_text())["sightlines"]) == 2
+
+
+def test_config_shows_a_configuration_that_is_the_same_when_it_is_read(tmp_path, capsys):
+    assert main(["config", "--show", "demo"]) == 0
+    shown = tmp_path / "shown.toml"
+    shown.write_text(capsys.readouterr().out)
+    assert Config.load(shown) == Config.named("demo")
+    assert "no such file" in fails(capsys, "config", "--show", "nowhere.toml")
+    assert main(["config", "--reference"]) == 0
+    assert "- `n_pairs` (" in capsys.readouterr().out

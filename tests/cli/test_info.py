@@ -54,7 +54,7 @@ def test_info_says_what_it_is(name, words, files):
 @pytest.mark.parametrize(
     ("name", "size", "words"),
     [
-        ("evaluation.json", 300, "cannot be read as JSON"),
+        ("evaluation.json", 300, "damaged JSON file"),
         ("report.html", 5000, "cut short"),
         ("config.toml", 5, "config.toml"),
         ("clouds.vot", 3000, "truncated: fetch it again"),
@@ -77,7 +77,7 @@ def test_json_of_somebody_else_or_edited_is_one_line(tmp_path, files):
             describe(path)
     found = json.loads((files / "compare.json").read_text())
     path.write_text(json.dumps(found | {"rows": [{}]}))
-    with pytest.raises(DataError, match="was edited"):
+    with pytest.raises(DataError, match="damaged comparison"):
         describe(path)
 
 
