@@ -2,8 +2,8 @@
 
 Only the numbers of the pairs are shuffled; each shard's pairs are made where the shard is written::
 
-    blocks of numbers -> BlockToShards -> group by shard -> PairsToShard -+
-    reference nodes -> NodeToReference -> gather -> WriteReference -------+-> WriteManifest
+    numbers of pairs -> assign to shards -> group by shard -> simulate and write shards -+
+    reference sightlines -> make CMDs -> gather -> write reference table ----------------+-> write manifest
 """
 
 import atexit
@@ -32,7 +32,7 @@ from extmap_tf.mocks.pairs import (
     simulate_pairs,
     split_of,
 )
-from extmap_tf.program import run_command
+from extmap_tf.program import run_command, unless_stopped
 from extmap_tf.records.example import pair_to_example
 from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
 
@@ -118,7 +118,7 @@ def pairs_to_examples(numbers, config):
     n_sightlines = len(config.mocks.sightlines_deg())
     numbers = sorted(numbers, key=lambda number: (number % n_sightlines, number))
     placed = []
-    for pair in simulate_pairs(config, numbers):
+    for pair in unless_stopped(simulate_pairs(config, numbers)):
         key = pair_key(config, pair.number)
         placed.append((place_of(key, salt), key, pair_to_example(pair, key, config.seed)))
     placed.sort()
@@ -160,21 +160,21 @@ def build(pipeline, config, folder, n_shards):
     blocks = range(0, config.mocks.n_pairs, NUMBERS_PER_BLOCK)
     written = (
         pipeline
-        | "Blocks" >> beam.Create(list(blocks))
-        | "BlockToShards" >> beam.FlatMap(block_to_shards, config, n_shards)
-        | "GroupByShard" >> beam.GroupByKey()
-        | "PairsToShard" >> beam.ParDo(PairsToShard(config, folder, n_shards))
+        | "Number the pairs" >> beam.Create(list(blocks))
+        | "Assign pairs to shards" >> beam.FlatMap(block_to_shards, config, n_shards)
+        | "Group by shard" >> beam.GroupByKey()
+        | "Simulate and write shards" >> beam.ParDo(PairsToShard(config, folder, n_shards))
     )
     reference = (
         pipeline
-        | "Nodes" >> beam.Create(list(reference_nodes(config)))
-        | "SpreadNodes" >> beam.Reshuffle()
-        | "NodeToReference" >> beam.Map(node_to_reference, config)
-        | "GatherReference" >> beam.combiners.ToList()
-        | "WriteReference" >> beam.Map(write_reference_table, folder, config)
+        | "List reference sightlines" >> beam.Create(list(reference_nodes(config)))
+        | "Spread over workers" >> beam.Reshuffle()
+        | "Make reference CMDs" >> beam.Map(node_to_reference, config)
+        | "Gather reference CMDs" >> beam.combiners.ToList()
+        | "Write reference table" >> beam.Map(write_reference_table, folder, config)
     )
-    entries = (written, reference) | "Entries" >> beam.Flatten()
-    return entries | "WriteManifest" >> shards.WriteManifest(folder, "mocks", config, check=check_splits)
+    entries = (written, reference) | "Join lists of files" >> beam.Flatten()
+    return entries | "Write manifest" >> shards.WriteManifest(folder, "mocks", config, check=check_splits)
 
 
 def check_splits(manifest):

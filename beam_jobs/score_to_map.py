@@ -3,7 +3,7 @@
 What a worker takes is a shard, and it moves nothing: a batch of the shard's fields becomes a tile, a file of
 arrays that knows which fields it holds::
 
-    shards -> ReadShard -> RunInference -> ToMapLayers -> WriteTile
+    shards -> read records -> estimate profiles -> make map layers -> write tiles
     tiles -> one file of an ExtinctionMap, filled tile by tile by the process that started the job
 """
 
@@ -24,7 +24,7 @@ from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.model.checks import require_fit
-from extmap_tf.program import run_command
+from extmap_tf.program import run_command, unless_stopped
 from extmap_tf.quiet import start_tensorflow
 
 # Some 40 MB.
@@ -95,7 +95,7 @@ def read_shard(shard):
 
     first, path = shard
     with stores.local_copy(path) as local, corruption_named(path):
-        for batch in serialized_examples([local]).batch(BATCH_SIZE).prefetch(1):
+        for batch in unless_stopped(serialized_examples([local]).batch(BATCH_SIZE).prefetch(1)):
             facts = {name: value.numpy() for name, value in parse_field_facts(batch).items()}
             examples = batch.numpy().tolist()
             yield first, {"examples": examples, **facts}
@@ -182,12 +182,12 @@ def build(pipeline, shards, handler, distance, folder):
     """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
     return (
         pipeline
-        | "Shards" >> beam.Create(shards)
-        | "SpreadShards" >> beam.Reshuffle()
-        | "ReadShard" >> beam.FlatMap(read_shard)
-        | "RunInference" >> RunInference(KeyedModelHandler(handler))
-        | "ToMapLayers" >> beam.Map(to_map_layers, distance)
-        | "WriteTile" >> beam.Map(write_tile, folder)
+        | "List shards" >> beam.Create(shards)
+        | "Spread over workers" >> beam.Reshuffle()
+        | "Read records" >> beam.FlatMap(read_shard)
+        | "Estimate profiles" >> RunInference(KeyedModelHandler(handler))
+        | "Make map layers" >> beam.Map(to_map_layers, distance)
+        | "Write tiles" >> beam.Map(write_tile, folder)
     )
 
 

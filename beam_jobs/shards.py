@@ -72,10 +72,10 @@ class WriteManifest(beam.PTransform):
         self._report, self._check = report, check
 
     def expand(self, entries):
-        gathered = entries | "ToList" >> beam.combiners.ToList()
+        gathered = entries | "Gather list of files" >> beam.combiners.ToList()
         arguments = (self._folder, self._kind, self._config, self._check)
         sides = () if self._report is None else (self._report,)
-        return gathered | "Write" >> beam.Map(write_manifest, *arguments, *sides)
+        return gathered | "Write file" >> beam.Map(write_manifest, *arguments, *sides)
 
 
 def write_manifest(entries, folder, kind, config, check=None, report=None):

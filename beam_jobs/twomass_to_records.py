@@ -3,9 +3,9 @@
 Rows are read, cut and counted in batches; what moves between workers are partial counts of blocks of fields,
 never stars. A block is what one shard holds::
 
-    tables -> CountTable -+-> partial counts -+-> AddPartialCounts -> FieldsToShard -+
-                          |   empty blocks  --+                                      |
-                          +-> row counts -> AddReports ---------> WriteManifest <----+
+    tables -> read and count stars -+-> partial counts -+-> add partial counts -> write shards -+
+                                    |   empty blocks  --+                                       |
+                                    +-> row counts -> add row counts ----------> write manifest <-+
 """
 
 import logging
@@ -29,7 +29,7 @@ from extmap_tf.diagrams import (
 )
 from extmap_tf.errors import DataError
 from extmap_tf.grids.squares import sightline_name
-from extmap_tf.program import run_command
+from extmap_tf.program import run_command, unless_stopped
 from extmap_tf.records.example import field_to_example
 
 FIELDS_PER_SHARD = 1024
@@ -108,7 +108,7 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
             yield "block", block
 
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        for batch in read_survey_table(stream, path, config.survey, reading):
+        for batch in unless_stopped(read_survey_table(stream, path, config.survey, reading)):
             slots, n_in_no_field = batch_to_slots(batch, config.sightlines, diagram)
             report["rows"] += batch.n_rows
             report["in_no_field"] += int(n_in_no_field)
@@ -232,19 +232,20 @@ def build(pipeline, config, tables, reading, folder):
     """Apply the job's transforms to a pipeline that writes into `folder`."""
     counted = (
         pipeline
-        | "Tables" >> beam.Create(tables)
-        | "SpreadTables" >> beam.Reshuffle()
-        | "CountTable" >> beam.ParDo(CountTable(config, reading)).with_outputs("report", main="blocks")
+        | "List tables" >> beam.Create(tables)
+        | "Spread over workers" >> beam.Reshuffle()
+        | "Read and count stars"
+        >> beam.ParDo(CountTable(config, reading)).with_outputs("report", main="blocks")
     )
     empty = [(block, add_partial_counts([])) for block in range(_n_shards(config))]
     entries = (
-        (counted.blocks, pipeline | "EmptyBlocks" >> beam.Create(empty))
-        | "WithEmptyBlocks" >> beam.Flatten()
-        | "AddPartialCounts" >> beam.CombinePerKey(AddPartialCounts())
-        | "FieldsToShard" >> beam.ParDo(FieldsToShard(folder, config))
+        (counted.blocks, pipeline | "List all blocks" >> beam.Create(empty))
+        | "Add empty blocks" >> beam.Flatten()
+        | "Add partial counts" >> beam.CombinePerKey(AddPartialCounts())
+        | "Write shards" >> beam.ParDo(FieldsToShard(folder, config))
     )
-    report = counted.report | "AddReports" >> beam.CombineGlobally(add_reports)
-    return entries | "WriteManifest" >> shards.WriteManifest(
+    report = counted.report | "Add row counts" >> beam.CombineGlobally(add_reports)
+    return entries | "Write manifest" >> shards.WriteManifest(
         folder, "survey", config, report=beam.pvalue.AsSingleton(report), check=check_not_empty
     )
 

@@ -81,6 +81,13 @@ def whole_path(path: PathLike, overwrite: bool = False, folder_with: str | None 
 
 
 @contextlib.contextmanager
+def whole_paths(paths: Iterable[PathLike], overwrite: bool = False) -> Iterator[list[Path]]:
+    """As `whole_path`, for files that appear together."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(whole_path(path, overwrite)) for path in paths]
+
+
+@contextlib.contextmanager
 def unfinished_folder(path: PathLike, overwrite: bool, folder_with: str) -> Iterator[Path]:
     """A folder ``PATH.unfinished`` that takes the name `path` when the block ends well.
 

@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from extmap_tf.errors import ExtmapError
+
+T = TypeVar("T")
 
 _STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _LIBRARIES = {"tensorflow": "TensorFlow", "apache_beam": "Apache Beam"}
@@ -24,6 +27,24 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **how):
         super().__init__(**how, allow_abbrev=False)
+
+
+# Set by a signal that stops the program.
+_stopped = threading.Event()
+
+
+def unless_stopped(items: Iterable[T]) -> Iterator[T]:
+    """The items, until a signal stops the program: it reaches the main thread alone, which waits for others.
+
+    Raises
+    ------
+    ExtmapError
+        The program is to stop.
+    """
+    for item in items:
+        if _stopped.is_set():
+            raise ExtmapError("stopped")
+        yield item
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,7 @@ def run_program(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     if rest and not args.beam:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     received: list[int] = []
+    _stopped.clear()
     with _stopped_by_signals(received):
         try:
             args.run(args, rest) if args.beam else args.run(args)
@@ -104,6 +126,7 @@ def _stopped_by_signals(received: list[int]) -> Iterator[None]:
     """SIGTERM interrupts as Ctrl-C does, so that nothing half-written stays; `received` gets the signal."""
 
     def stop(number, frame):
+        _stopped.set()
         received.append(number)
         raise KeyboardInterrupt
 

@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import scratch_folder, whole_file, whole_path
+from extmap_tf.files import scratch_folder, whole_file, whole_path, whole_paths
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path):
@@ -232,3 +232,18 @@ def test_errors_of_the_system_name_the_output(error, number, tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), whole_path(path):
         (tmp_path / "elsewhere").read_text()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_belong_together_appear_together(tmp_path):
+    def write(fails):
+        with whole_paths([tmp_path / "a" / "1", tmp_path / "a" / "2"]) as (one, other):
+            one.write_text("one")
+            if fails:
+                raise RuntimeError
+            other.write_text("other")
+
+    with pytest.raises(RuntimeError):
+        write(True)
+    assert list(tmp_path.iterdir()) == []
+    write(False)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["1", "2"]

@@ -1,12 +1,14 @@
 """Pictures of a map beside another: values against values, differences on the sky, agreement by distance."""
 
+import functools
+
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from extmap_tf.errors import DataError
-from extmap_tf.figures.maps import COLORS, ESTIMATE, save
+from extmap_tf.figures.maps import COLORS, ESTIMATE, save_all
 from extmap_tf.figures.projection import projection_of
 from extmap_tf.figures.sky_view import MISSING, draw_lines
 from extmap_tf.files import local_path, refuse_existing
@@ -191,8 +193,9 @@ def draw_comparison(comparison, profiles, folder, suffix="png", overwrite=False)
         A figure exists already.
     """
     paths = figure_paths(folder, suffix, overwrite)
-    for draw, path in zip(_FIGURES, paths, strict=True):
-        save(draw(profiles if draw is side_by_side else comparison), path, overwrite=overwrite)
+    parts = [profiles if draw is side_by_side else comparison for draw in _FIGURES]
+    drawings = map(functools.partial, _FIGURES, parts)
+    save_all(dict(zip(paths, drawings, strict=True)), overwrite)
     return paths
 
 

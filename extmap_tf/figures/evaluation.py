@@ -1,15 +1,13 @@
 """Pictures of an `Evaluation`: errors, calibration and fingers of God."""
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.evaluation.calibration import CENTRAL_PERCENT
-from extmap_tf.figures.maps import COLORS, ESTIMATE, TRUTH, errors_against_distance, save
-from extmap_tf.files import refuse_existing
+from extmap_tf.figures.maps import COLORS, ESTIMATE, TRUTH, errors_against_distance, save_all
+from extmap_tf.files import local_path
 
 MARKERS = "os^Dvpx"
 
@@ -40,12 +38,9 @@ def draw_evaluation(evaluation, out, suffix="png", overwrite=False):
             drawings[f"{name}ranks"] = lambda rows=rows: ranks(rows)
     if evaluation.fingers:
         drawings["fingers_of_god"] = lambda: fingers(evaluation.fingers)
-    paths = {name: Path(out) / f"{name}.{suffix}" for name in drawings}
-    for path in paths.values():
-        refuse_existing(path, overwrite)
-    for name, path in paths.items():
-        save(drawings[name](), path, overwrite=overwrite)
-    return list(paths.values())
+    paths = {local_path(out) / f"{name}.{suffix}": draw for name, draw in drawings.items()}
+    save_all(paths, overwrite)
+    return list(paths)
 
 
 def density_errors_against_distance(rows):

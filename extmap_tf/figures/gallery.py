@@ -45,8 +45,7 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     """
     drawings = standard_figures(volume, truth, sightlines, arms, cmds)
     paths = figure_paths(volume, out, truth, suffix, overwrite)
-    for name, path in paths.items():
-        figures.save(drawings[name](), path, overwrite=overwrite)
+    figures.save_all({path: drawings[name] for name, path in paths.items()}, overwrite)
     return list(paths.values())
 
 

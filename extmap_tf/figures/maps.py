@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.figures.sky_view import MISSING, STEPS, edges_of, sky_view
-from extmap_tf.files import whole_file
+from extmap_tf.files import whole_file, whole_paths
 from extmap_tf.galaxy.arms import PUBLISHED
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.query import profiles_at
@@ -56,6 +56,20 @@ def save(figure, path, overwrite=False, dpi=200):
     metadata = {"CreationDate": None} if suffix == "pdf" else {}
     with whole_file(path, "wb", overwrite=overwrite) as stream:
         figure.savefig(stream, format=suffix, dpi=dpi, bbox_inches="tight", metadata=metadata)
+
+
+def save_all(drawings, overwrite=False):
+    """Write figures that appear together.
+
+    Parameters
+    ----------
+    drawings : dict of path-like to callable
+        What draws the figure of each path.
+    overwrite : bool
+    """
+    with whole_paths(drawings, overwrite) as temporary:
+        for path, draw in zip(temporary, drawings.values(), strict=True):
+            save(draw(), path)
 
 
 def face_on(volume, b_max_deg=None, z_max_kpc=None, truth=None, arms=()):

@@ -37,15 +37,15 @@ def test_every_job_builds_its_graph(tiny_config):
     folder = "gs://bucket/out"
     n_shards = mocks_to_records.shard_counts(tiny_config)
     mocks = graph_of(lambda p: mocks_to_records.build(p, tiny_config, folder, n_shards))
-    assert {"PairsToShard", "GatherReference", "WriteManifest"} <= steps(mocks)
+    assert {"Simulate and write shards", "Gather reference CMDs", "Write manifest"} <= steps(mocks)
     tables = ["gs://bucket/psc_aaa.gz", "gs://bucket/psc_aab.gz"]
     survey = graph_of(lambda p: twomass_to_records.build(p, tiny_config, tables, None, folder))
-    assert {"CountTable", "AddPartialCounts", "FieldsToShard"} <= steps(survey)
+    assert {"Read and count stars", "Add partial counts", "Write shards"} <= steps(survey)
     handler = score_to_map.SavedModelHandler("gs://bucket/model/1", tiny_config)
     gpu = "--dataflow_service_options=worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
     shards = [(0, "gs://bucket/survey/all-00000-of-00001.tfrecord.gz")]
     score = graph_of(lambda p: score_to_map.build(p, shards, handler, folder), [gpu])
-    assert {"ReadShard", "RunInference", "WriteTile"} <= steps(score)
+    assert {"Read records", "Estimate profiles", "Write tiles"} <= steps(score)
     asked = score.options.get_all_options()["dataflow_service_options"]
     assert any("nvidia-tesla-t4" in option for option in asked)
     for job in (mocks, survey, score):

@@ -57,10 +57,18 @@ def test_an_example_gives_back_the_pair(tiny_config, mock_records):
     assert features["n_stars"].int64_list.value[0] == pair.counts.sum()
 
 
-def test_same_records_with_other_shards_and_two_worker_processes(tiny_config, mock_records, tmp_path):
+def test_two_worker_processes_with_other_shards_make_the_same_records_and_say_nothing(
+    tiny_config, mock_records, tmp_path, monkeypatch, capfd
+):
     out = tmp_path / "again"
+    # A name of the standard library that Beam imports: nothing of the current folder is.
+    (tmp_path / "html.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
     workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     job.make_records(tiny_config, str(out), beam_argv=workers, examples_per_shard=37)
+    assert not (tmp_path / "imported").exists()
+    told = capfd.readouterr().err.replace("\r", "\n").split("\n")
+    assert all(line.startswith("mocks (") for line in told if line), told
     first, again = Records.open(mock_records).manifest, Records.open(out).manifest
     assert len(again.splits["train"]) > len(first.splits["train"])
     for split in mocks.SPLITS:

@@ -154,9 +154,8 @@ def told(job):
 @pytest.mark.parametrize(
     ("number", "status", "line", "workers"),
     [
-        (signal.SIGINT, 130, "interrupted", []),
+        (signal.SIGTERM, 143, "terminated", []),
         (signal.SIGINT, 130, "interrupted", TWO_PROCESSES),
-        (signal.SIGTERM, 143, "terminated", TWO_PROCESSES),
     ],
 )
 def test_a_stopped_job_says_so_in_a_line_and_leaves_nothing(number, status, line, workers, tmp_path):
@@ -169,14 +168,16 @@ def test_a_stopped_job_says_so_in_a_line_and_leaves_nothing(number, status, line
     workers_before = children_of(job.pid)
     # The terminal sends Ctrl-C to the whole group.
     os.killpg(job.pid, number) if number == signal.SIGINT else job.send_signal(number)
+    stopped = time.monotonic()
     assert told(job) == f"extmap-tf: error: {line}"
     assert job.returncode == status
+    assert time.monotonic() - stopped < 20.0
     assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
     assert not [pid for pid in workers_before if os.path.exists(f"/proc/{pid}")]
     assert list((tmp_path / "scratch").glob(".extmap_tf.*")) == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 6.0])
+@pytest.mark.parametrize("seconds", [0.5, 6.0])
 def test_a_worker_that_is_killed_ends_the_job_with_a_line(seconds, tmp_path):
     job = start_job(tmp_path, *TWO_PROCESSES)
     worker = wait_for(lambda: children_of(job.pid), job)[0]
@@ -204,19 +205,6 @@ def test_workers_end_with_a_job_that_was_killed(tmp_path):
     while any(os.path.exists(f"/proc/{pid}") for pid in workers):
         assert time.monotonic() < until
         time.sleep(0.2)
-
-
-def test_worker_processes_make_what_one_process_makes_and_say_nothing(
-    tiny_config, mock_records, tmp_path, capfd, monkeypatch
-):
-    # A name of the standard library that Beam imports: nothing of the current folder is.
-    (tmp_path / "html.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
-    monkeypatch.chdir(tmp_path)
-    make_records(tiny_config, str(tmp_path / "r"), beam_argv=TWO_PROCESSES, examples_per_shard=100)
-    assert Records.open(tmp_path / "r").manifest.splits == Records.open(mock_records).manifest.splits
-    assert not (tmp_path / "imported").exists()
-    err = capfd.readouterr().err.replace("\r", "\n")
-    assert all(line.startswith("mocks (") for line in err.split("\n") if line), err
 
 
 @pytest.mark.parametrize(

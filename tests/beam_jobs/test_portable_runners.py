@@ -69,7 +69,7 @@ def test_workers_that_are_killed_amid_a_job_change_nothing(
         wait_until(lambda: any(tmp_path.rglob("*.tfrecord.gz")), "a first shard")
         assert flink.kill_workers() > 0
     else:
-        drawing = wait_until(lambda: flink.running_in("BlockToShards"), "pairs being drawn")
+        drawing = wait_until(lambda: flink.running_in("Assign pairs to shards"), "pairs being drawn")
         flink.kill_task_manager(min(drawing))
     job.join(_SECONDS)
     assert not job.is_alive()
