@@ -92,7 +92,7 @@ class _Requests:
         self._lock = threading.Lock()
         self._open: list[Any] = []
         self._error = ""
-        connection.push = self._push_unless_dead
+        connection.push = self._push_unless_dead  # type: ignore[method-assign, assignment]
 
     def fail(self, error: str) -> None:
         """Answer all requests with an error, those to come included."""

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import apache_beam as beam
@@ -34,12 +35,14 @@ from extmap_tf.mocks.pairs import (
 )
 from extmap_tf.program import run_command, unless_stopped
 from extmap_tf.records.example import pair_to_example
-from extmap_tf.records.manifest import REFERENCE_NAME, write_reference
+from extmap_tf.records.manifest import REFERENCE_NAME, Manifest, write_reference
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.mocks import MocksConfig
 
 NUMBERS_PER_BLOCK = 10_000
 
 
-def with_catalog_digests(config):
+def with_catalog_digests(config: Config) -> Config:
     """A copy with the digests of the catalogs that are in an object store."""
     catalogs = []
     for catalog in config.mocks.catalogs:
@@ -53,7 +56,7 @@ def with_catalog_digests(config):
 
 
 @functools.lru_cache(maxsize=4)
-def with_local_catalogs(config):
+def with_local_catalogs(config: Config) -> Config:
     """A copy with the paths of local copies of the catalogs, which last as long as this process."""
     copies = contextlib.ExitStack()
     atexit.register(copies.close)
@@ -68,15 +71,16 @@ def _with_catalogs(config, catalogs):
     return dataclasses.replace(config, mocks=dataclasses.replace(config.mocks, catalogs=tuple(catalogs)))
 
 
-def shard_counts(config, examples_per_shard=shards.EXAMPLES_PER_SHARD):
-    """How many shards each split gets: dict of str to int."""
-    mocks = config.mocks
+def shard_counts(mocks: MocksConfig, examples_per_shard: int = shards.EXAMPLES_PER_SHARD) -> dict[str, int]:
+    """How many shards each split gets."""
     shares = {"validation": mocks.validation_fraction, "test": mocks.test_fraction}
     shares["train"] = 1.0 - sum(shares.values())
     return {split: shards.n_shards_for(mocks.n_pairs * shares[split], examples_per_shard) for split in SPLITS}
 
 
-def block_to_shards(start, config, n_shards):
+def block_to_shards(
+    start: int, config: Config, n_shards: dict[str, int]
+) -> list[tuple[tuple[str, int], list[int]]]:
     """Assign a block of pair numbers to shards.
 
     Parameters
@@ -92,7 +96,7 @@ def block_to_shards(start, config, n_shards):
     list of ((str, int), list of int)
         For each (split, shard) touched, the numbers of its pairs.
     """
-    found = {}
+    found: dict[tuple[str, int], list[int]] = {}
     for number in range(start, min(start + NUMBERS_PER_BLOCK, config.mocks.n_pairs)):
         place = place_of(pair_key(config, number), config.mocks.split_salt)
         split, within = split_of(place, config.mocks)
@@ -100,7 +104,7 @@ def block_to_shards(start, config, n_shards):
     return sorted(found.items())
 
 
-def pairs_to_examples(numbers, config):
+def pairs_to_examples(numbers: Iterable[int], config: Config) -> list[bytes]:
     """Simulate pairs and serialize them.
 
     Parameters
@@ -131,7 +135,7 @@ def pairs_to_examples(numbers, config):
 class PairsToShard(beam.DoFn):
     """(split, shard), lists of numbers -> one written shard, as (split, FileEntry)."""
 
-    def __init__(self, config, folder, n_shards):
+    def __init__(self, config: Config, folder: str, n_shards: dict[str, int]):
         self._config, self._folder, self._n_shards = config, folder, n_shards
 
     def process(self, element):
@@ -177,7 +181,7 @@ def build(pipeline, config, folder, n_shards):
     return entries | "Write manifest" >> shards.WriteManifest(folder, "mocks", config, check=check_splits)
 
 
-def check_splits(manifest):
+def check_splits(manifest: Manifest) -> None:
     """Raise ConfigError for a split without pairs."""
     for split in SPLITS:
         if split not in manifest.splits or manifest.n_examples(split) == 0:
@@ -186,7 +190,13 @@ def check_splits(manifest):
             )
 
 
-def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=shards.EXAMPLES_PER_SHARD):
+def make_records(
+    config: Config,
+    out: str,
+    overwrite: bool = False,
+    beam_argv: Sequence[str] = (),
+    examples_per_shard: int = shards.EXAMPLES_PER_SHARD,
+) -> None:
     """Run the job.
 
     Parameters
@@ -202,7 +212,7 @@ def make_records(config, out, overwrite=False, beam_argv=(), examples_per_shard=
     config = config.with_catalogs_of(".")
     check_start(beam_argv, out, *(catalog.path for catalog in config.mocks.catalogs))
     config = with_catalog_digests(config)
-    n_shards = shard_counts(config, examples_per_shard)
+    n_shards = shard_counts(config.mocks, examples_per_shard)
     with whole_folder(out, overwrite) as folder:
         progress = progress_of_files(
             folder, "[tv]*.tfrecord.gz", sum(n_shards.values()), f"mocks ({config.mocks.n_pairs} pairs)"

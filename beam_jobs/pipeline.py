@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import re
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import grpc
@@ -32,7 +34,7 @@ _SECONDS_TO_ANSWER = 10.0
 _EXTRAS = {"gs": ("gcp", "apitools"), "s3": ("aws", "boto3")}
 
 
-def pipeline_options(argv):
+def pipeline_options(argv: Sequence[str]) -> PipelineOptions:
     """Beam's options from command-line flags.
 
     Raises
@@ -49,7 +51,7 @@ def pipeline_options(argv):
         raise ConfigError(
             f"unknown option {unknown[0]!r}: neither of this command nor a pipeline option of Beam"
         )
-    options = PipelineOptions(argv)
+    options = PipelineOptions(list(argv))
     n_workers = options.view_as(DirectOptions).direct_num_workers
     if n_workers < 0:
         raise ConfigError(f"--direct_num_workers must be 0 (all processors) or more, got: {n_workers}")
@@ -61,7 +63,7 @@ def pipeline_options(argv):
     return options
 
 
-def check_start(beam_argv, *paths):
+def check_start(beam_argv: Sequence[str], *paths: str) -> None:
     """Refuse what a job could not use, before any work: options, a job server that is not there, paths.
 
     Parameters
@@ -73,7 +75,7 @@ def check_start(beam_argv, *paths):
     ------
     ConfigError, DataError
     """
-    options = pipeline_options(list(beam_argv))
+    options = pipeline_options(beam_argv)
     FileSystems.set_options(options)
     _require_job_server(options.view_as(PortableOptions).job_endpoint)
     for path in paths:
@@ -104,7 +106,11 @@ def _require_job_server(endpoint):
             ) from None
 
 
-def run(build, argv, progress=None):
+def run(
+    build: Callable[[beam.Pipeline], Any],
+    argv: Sequence[str],
+    progress: contextlib.AbstractContextManager | None = None,
+) -> None:
     """Build a pipeline and run it to its end.
 
     DirectRunner, the default, is taken as FnApiRunner: Beam's own choice behind that name first tries to
@@ -140,7 +146,7 @@ def run(build, argv, progress=None):
 
 
 @contextlib.contextmanager
-def progress_of_files(folder, pattern, total, what):
+def progress_of_files(folder: str, pattern: str, total: int, what: str) -> Iterator[None]:
     """Show how many of the expected files of a folder are there."""
     done = threading.Event()
     bar = tqdm(total=total, desc=what, unit="shard", mininterval=1.0, smoothing=0)

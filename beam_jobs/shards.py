@@ -3,6 +3,7 @@
 import math
 import os
 import uuid
+from collections.abc import Iterable
 
 import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
@@ -15,16 +16,16 @@ from extmap_tf.records.writing import write_tfrecords
 EXAMPLES_PER_SHARD = 2048
 
 
-def n_shards_for(n_examples, examples_per_shard=EXAMPLES_PER_SHARD):
+def n_shards_for(n_examples: float, examples_per_shard: int = EXAMPLES_PER_SHARD) -> int:
     """How many shards hold so many examples."""
     return max(1, math.ceil(n_examples / examples_per_shard))
 
 
-def shard_name(split, index, n_shards):
+def shard_name(split: str, index: int, n_shards: int) -> str:
     return f"{split}-{index:05d}-of-{n_shards:05d}.tfrecord.gz"
 
 
-def write_shard(folder, name, examples):
+def write_shard(folder: str, name: str, examples: Iterable[bytes]) -> FileEntry:
     """Write serialized examples to one gzip TFRecord file on any of Beam's file systems.
 
     Parameters
@@ -43,7 +44,7 @@ def write_shard(folder, name, examples):
         return _publish(local, folder, name, n_examples)
 
 
-def write_bytes(folder, name, data):
+def write_bytes(folder: str, name: str, data: bytes) -> FileEntry:
     """Write a small file that is not a shard, and return its FileEntry."""
     with scratch_folder() as scratch:
         local = os.path.join(scratch, name)

@@ -12,7 +12,14 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import made_parents, refuse_existing, scratch_beside, scratch_folder, whole_path
+from extmap_tf.files import (
+    PathLike,
+    made_parents,
+    refuse_existing,
+    scratch_beside,
+    scratch_folder,
+    whole_path,
+)
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model
 from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records
@@ -20,27 +27,27 @@ from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records
 _AS_IS = CompressionTypes.UNCOMPRESSED
 
 
-def is_local(path):
+def is_local(path: PathLike) -> bool:
     return FileSystems.get_scheme(str(path)) is None
 
 
-def join(folder, *names):
+def join(folder: PathLike, *names: str) -> str:
     return FileSystems.join(str(folder), *names)
 
 
-def refuse_patterns(path):
+def refuse_patterns(path: str) -> None:
     """Raise DataError if a name in an object store has letters that Beam would take for a pattern."""
     if not is_local(path) and re.search(r"[*?\[\]]", path):
         raise DataError(f"{path}: names in an object store cannot have *, ? or brackets here: choose another")
 
 
-def read_bytes(path):
+def read_bytes(path: str) -> bytes:
     """The content of a file."""
     with FileSystems.open(path, compression_type=_AS_IS) as stream:
         return stream.read()
 
 
-def sizes_in(folder, pattern="**"):
+def sizes_in(folder: PathLike, pattern: str = "**") -> dict[str, int]:
     """Files of a folder whose names match a pattern; ``**`` are all, those in folders below included.
 
     Returns
@@ -111,7 +118,7 @@ def whole_folder(path: str, overwrite: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def whole_upload(path):
+def whole_upload(path: str) -> Iterator[str]:
     """A local place to write a file at: `path` itself, or one whose file is copied there after the block."""
     if is_local(path):
         yield path
@@ -124,7 +131,7 @@ def whole_upload(path):
             shutil.copyfileobj(stream, out, 1 << 20)
 
 
-def refuse_object(path, overwrite=False):
+def refuse_object(path: str, overwrite: bool = False) -> None:
     """Raise DataError if the file `path`, local or in an object store, exists and may not be replaced."""
     refuse_patterns(path)
     if is_local(path):
@@ -134,7 +141,7 @@ def refuse_object(path, overwrite=False):
 
 
 @contextlib.contextmanager
-def local_copy(path):
+def local_copy(path: str) -> Iterator[str]:
     """The path of a local copy of a file or of a folder, or `path` itself where it is local."""
     if is_local(path):
         yield path
@@ -150,7 +157,7 @@ def local_copy(path):
         yield copy
 
 
-def open_manifest(path):
+def open_manifest(path: str) -> Manifest:
     """The manifest of a records folder whose files are all there with their stated sizes.
 
     Raises
@@ -172,7 +179,7 @@ def open_manifest(path):
     return manifest
 
 
-def find_model(path):
+def find_model(path: str) -> tuple[str, ModelCard]:
     """As `extmap_tf.model.versions.find_saved_model`, on any file system.
 
     Returns

@@ -10,6 +10,8 @@ never stars. A block is what one shard holds::
 
 import logging
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -20,7 +22,7 @@ from beam_jobs import shards
 from beam_jobs.commands import SURVEY
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.stores import open_manifest, whole_folder
-from extmap_tf.catalogs.survey_tables import AS_IT_IS, read_survey_table
+from extmap_tf.catalogs.survey_tables import AS_IT_IS, Reading, read_survey_table
 from extmap_tf.diagrams import (
     add_partial_counts,
     batch_to_slots,
@@ -28,9 +30,14 @@ from extmap_tf.diagrams import (
     slots_to_partial_counts,
 )
 from extmap_tf.errors import DataError
-from extmap_tf.grids.squares import sightline_name
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid, sightline_name
 from extmap_tf.program import run_command, unless_stopped
 from extmap_tf.records.example import field_to_example
+from extmap_tf.records.manifest import Manifest
+from extmap_tf.settings.config import Config
+from extmap_tf.settings.survey import SurveyConfig
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
@@ -43,7 +50,7 @@ _COUNTS_WAITING = 1 << 16
 logger = logging.getLogger(__name__)
 
 
-def match_tables(inputs):
+def match_tables(inputs: Iterable[str]) -> list[str]:
     """Paths of the tables that names and file patterns give, on any of Beam's file systems.
 
     A name that exists is taken as it stands, whatever letters are in it. A file that is given twice, be it
@@ -54,7 +61,7 @@ def match_tables(inputs):
     DataError
         Nothing has the name, or it is a folder.
     """
-    paths = {}
+    paths: dict[str, str] = {}
     for given in inputs:
         for path in _matching(given):
             real = path if FileSystems.get_scheme(path) else os.path.realpath(path)
@@ -83,13 +90,21 @@ def _matching(given):
     return paths
 
 
-def table_to_partial_counts(path, config, reading=AS_IT_IS):
-    """Count one table's stars into the fields of the configuration's grid.
+def table_to_partial_counts(
+    path: str,
+    survey: SurveyConfig,
+    sightlines: SightlineGrid | HealpixGrid,
+    diagram: Diagram,
+    reading: Reading = AS_IT_IS,
+) -> Iterator[tuple[str, Any]]:
+    """Count one table's stars into the fields of a grid.
 
     Parameters
     ----------
     path : str
-    config : extmap_tf.settings.config.Config
+    survey : extmap_tf.settings.survey.SurveyConfig
+    sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
+    diagram : extmap_tf.grids.diagram.Diagram
     reading : extmap_tf.catalogs.survey_tables.Reading
 
     Yields
@@ -99,7 +114,7 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
         gives them, and at the end what became of the rows.
     """
     report = add_reports([]) | {"tables": 1}
-    held, diagram = [np.zeros(0, np.int64)], config.diagrams[0]
+    held = [np.zeros(0, np.int64)]
 
     def partial_counts():
         slots = np.concatenate(held)
@@ -108,8 +123,8 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
             yield "block", block
 
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        for batch in unless_stopped(read_survey_table(stream, path, config.survey, reading)):
-            slots, n_in_no_field = batch_to_slots(batch, config.sightlines, diagram)
+        for batch in unless_stopped(read_survey_table(stream, path, survey, reading)):
+            slots, n_in_no_field = batch_to_slots(batch, sightlines, diagram)
             report["rows"] += batch.n_rows
             report["in_no_field"] += int(n_in_no_field)
             report["counted"] += batch.n_stars - int(n_in_no_field)
@@ -126,9 +141,9 @@ def table_to_partial_counts(path, config, reading=AS_IT_IS):
     yield "report", report
 
 
-def add_reports(reports):
+def add_reports(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Sum reports of several tables; of none, an empty one."""
-    total = {"tables": 0, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}, "extent_deg": {}}
+    total: dict[str, Any] = {"tables": 0, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}, "extent_deg": {}}
     for report in reports:
         for key in ("tables", "rows", "in_no_field", "counted"):
             total[key] += report[key]
@@ -163,11 +178,11 @@ def extent_text(extent_deg):
 class CountTable(beam.DoFn):
     """A table's path -> its partial counts; the report goes to the output ``report``."""
 
-    def __init__(self, config, reading):
-        self._config, self._reading = config, reading
+    def __init__(self, config: Config, reading: Reading):
+        self._how = config.survey, config.sightlines, config.diagrams[0], reading
 
     def process(self, path):
-        for tag, value in table_to_partial_counts(path, self._config, self._reading):
+        for tag, value in table_to_partial_counts(path, *self._how):
             yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
 
 
@@ -200,16 +215,19 @@ def _compacted(partials):
 class FieldsToShard(beam.DoFn):
     """Block, partial counts -> one written shard, as (split, FileEntry); in the grid's order."""
 
-    def __init__(self, folder, config):
-        self._folder, self._config = folder, config
+    def __init__(self, folder: str, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram):
+        self._folder, self._sightlines, self._diagram = folder, sightlines, diagram
 
     def process(self, element):
         block, partial = element
-        name = shards.shard_name(SPLIT, block, _n_shards(self._config))
-        yield SPLIT, shards.write_shard(self._folder, name, block_to_examples(block, partial, self._config))
+        name = shards.shard_name(SPLIT, block, _n_shards(self._sightlines))
+        examples = block_to_examples(block, partial, self._sightlines, self._diagram)
+        yield SPLIT, shards.write_shard(self._folder, name, examples)
 
 
-def block_to_examples(block, partial, config):
+def block_to_examples(
+    block: int, partial: Any, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram
+) -> Iterator[bytes]:
     """Serialize the fields of a block.
 
     Yields
@@ -217,15 +235,14 @@ def block_to_examples(block, partial, config):
     bytes
     """
     first = block * FIELDS_PER_SHARD
-    diagram = config.diagrams[0]
-    n_fields = min(FIELDS_PER_SHARD, config.sightlines.n_sightlines - first)
+    n_fields = min(FIELDS_PER_SHARD, sightlines.n_sightlines - first)
     for index, counts in enumerate(block_to_field_counts(partial, diagram, n_fields), first):
-        l_deg, b_deg = config.sightlines.center_deg(index)
+        l_deg, b_deg = sightlines.center_deg(index)
         yield field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, diagram)
 
 
-def _n_shards(config):
-    return shards.n_shards_for(config.sightlines.n_sightlines, FIELDS_PER_SHARD)
+def _n_shards(sightlines):
+    return shards.n_shards_for(sightlines.n_sightlines, FIELDS_PER_SHARD)
 
 
 def build(pipeline, config, tables, reading, folder):
@@ -237,12 +254,12 @@ def build(pipeline, config, tables, reading, folder):
         | "Read and count stars"
         >> beam.ParDo(CountTable(config, reading)).with_outputs("report", main="blocks")
     )
-    empty = [(block, add_partial_counts([])) for block in range(_n_shards(config))]
+    empty = [(block, add_partial_counts([])) for block in range(_n_shards(config.sightlines))]
     entries = (
         (counted.blocks, pipeline | "List all blocks" >> beam.Create(empty))
         | "Add empty blocks" >> beam.Flatten()
         | "Add partial counts" >> beam.CombinePerKey(AddPartialCounts())
-        | "Write shards" >> beam.ParDo(FieldsToShard(folder, config))
+        | "Write shards" >> beam.ParDo(FieldsToShard(folder, config.sightlines, config.diagrams[0]))
     )
     report = counted.report | "Add row counts" >> beam.CombineGlobally(add_reports)
     return entries | "Write manifest" >> shards.WriteManifest(
@@ -250,7 +267,7 @@ def build(pipeline, config, tables, reading, folder):
     )
 
 
-def check_not_empty(manifest):
+def check_not_empty(manifest: Manifest) -> None:
     """Raise DataError if not one star was counted."""
     report = manifest.report
     where, _ = manifest.config.sightlines.summary()
@@ -271,7 +288,14 @@ def _number(n, noun):
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def make_records(config, inputs, out, reading=AS_IT_IS, overwrite=False, beam_argv=()):
+def make_records(
+    config: Config,
+    inputs: Sequence[str],
+    out: str,
+    reading: Reading = AS_IT_IS,
+    overwrite: bool = False,
+    beam_argv: Sequence[str] = (),
+) -> Manifest:
     """Run the job.
 
     Parameters
@@ -297,7 +321,7 @@ def make_records(config, inputs, out, reading=AS_IT_IS, overwrite=False, beam_ar
         progress = progress_of_files(
             folder,
             "all-*.tfrecord.gz",
-            _n_shards(config),
+            _n_shards(config.sightlines),
             f"survey ({_number(len(tables), 'table')}, {_number(config.sightlines.n_sightlines, 'field')})",
         )
         run(lambda pipeline: build(pipeline, config, tables, reading, folder), list(beam_argv), progress)

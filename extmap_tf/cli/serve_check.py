@@ -27,7 +27,7 @@ def _run(args):
 
 COMMAND = Command(
     "serve-check",
-    "Whether a model server answers rightly: health, signatures, a CMD whose answer is known.",
+    "Check a model server: health, signatures, a CMD whose profile is known.",
     _add_options,
     _run,
 )

@@ -35,7 +35,7 @@ def steps(job):
 
 def test_every_job_builds_its_graph(tiny_config):
     folder = "gs://bucket/out"
-    n_shards = mocks_to_records.shard_counts(tiny_config)
+    n_shards = mocks_to_records.shard_counts(tiny_config.mocks)
     mocks = graph_of(lambda p: mocks_to_records.build(p, tiny_config, folder, n_shards))
     assert {"Simulate and write shards", "Gather reference CMDs", "Write manifest"} <= steps(mocks)
     tables = ["gs://bucket/psc_aaa.gz", "gs://bucket/psc_aab.gz"]

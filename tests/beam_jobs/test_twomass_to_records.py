@@ -53,7 +53,8 @@ def test_every_fields_cmd_is_that_of_its_stars(tiny_config, observed_sky, survey
 
 
 def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed_sky, survey_records):
-    found = list(job.table_to_partial_counts(str(observed_sky[0]), tiny_config))
+    how = tiny_config.survey, tiny_config.sightlines, tiny_config.diagrams[0]
+    found = list(job.table_to_partial_counts(str(observed_sky[0]), *how))
     reports = [value for tag, value in found if tag == "report"]
     partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
     whole = block_to_field_counts(partial, tiny_config.diagrams[0], tiny_config.sightlines.n_sightlines)

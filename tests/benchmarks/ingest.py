@@ -133,11 +133,12 @@ def write_parquet(stars, path):
 
 def count(path, config, reading=AS_IT_IS, warm=None):
     """Count a table's stars: seconds, processor seconds, peak MB, and what was counted."""
+    how = config.survey, config.sightlines, config.diagrams[0], reading
     if warm:
-        list(table_to_partial_counts(warm, config, reading))
+        list(table_to_partial_counts(warm, *how))
     wall, cpu = time.perf_counter(), time.process_time()
     n_pairs = 0
-    for tag, value in table_to_partial_counts(path, config, reading):
+    for tag, value in table_to_partial_counts(path, *how):
         # Each star of a field is there twice: in a pixel, and in a cell.
         n_pairs += value[1][1].sum(dtype=int) // 2 if tag == "block" else 0
     return figures(wall, cpu) | {"rows": value["rows"], "counted": value["counted"], "pairs": int(n_pairs)}
