@@ -505,6 +505,7 @@ def test_options_have_no_abbreviations(capsys):
         with pytest.raises(SystemExit) as caught:
             main(argv.split())
         assert caught.value.code == 2
+    capsys.readouterr()
     assert "unknown option '--overwrit'" in fails(
         capsys, "records", "mocks", "--config", "demo", "--out", "r", "--overwrit"
     )
