@@ -143,7 +143,14 @@ def table_to_partial_counts(
 
 def add_reports(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Sum reports of several tables; of none, an empty one."""
-    total: dict[str, Any] = {"tables": 0, "rows": 0, "in_no_field": 0, "counted": 0, "rejected": {}, "extent_deg": {}}
+    total: dict[str, Any] = {
+        "tables": 0,
+        "rows": 0,
+        "in_no_field": 0,
+        "counted": 0,
+        "rejected": {},
+        "extent_deg": {},
+    }
     for report in reports:
         for key in ("tables", "rows", "in_no_field", "counted"):
             total[key] += report[key]
