@@ -56,9 +56,10 @@ def _run(args):
     if args.out:
         refuse_existing(args.out, args.overwrite)
     if args.figures:
-        from extmap_tf.figures.comparison import figure_paths
+        from extmap_tf.figures.comparison import FIGURES
+        from extmap_tf.figures.style import figure_paths
 
-        figure_paths(args.figures, args.format, args.overwrite)
+        figure_paths(FIGURES, args.figures, args.format, args.overwrite)
     sightlines = chosen_sightlines(args)
     volume, other = ExtinctionMap.read(args.map), open_other(args.other)
     how = {"name": args.name or other.name}

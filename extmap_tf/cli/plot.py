@@ -16,14 +16,12 @@ def _add_options(parser):
 
 
 def _run(args):
-    from extmap_tf.figures.gallery import draw_all, figure_paths
+    from extmap_tf.figures.gallery import draw_all
     from extmap_tf.map.volume import ExtinctionMap
 
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     how = {"truth": truth, "suffix": args.format, "overwrite": args.overwrite}
-    # Before the records are read, which takes seconds.
-    figure_paths(volume, args.out, **how)
     paths = draw_all(volume, args.out, **how, **view_of(args, volume))
     for path in paths:
         print(path)

@@ -20,17 +20,20 @@ def add_view(parser):
 
 
 def view_of(args, volume, all_cmds=None):
-    """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand."""
+    """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand.
+
+    CMDs are read when they are drawn, which is after everything else was checked.
+    """
     from extmap_tf.figures.gallery import spread_sightlines
 
     how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
     how["arms"] = args.arms or args.arms is not None
     if all_cmds:
         grid, counts = all_cmds
-        # A place outside the map is refused where it would be drawn.
-        how["cmds"] = grid, counts[volume.grid.sightline_of(*zip(*how["sightlines"], strict=True))]
+        places = zip(*how["sightlines"], strict=True)
+        how["cmds"] = lambda: (grid, counts[volume.grid.sightline_of(*places)])
     elif args.records:
-        how["cmds"] = cmds_behind(args.records, volume, how["sightlines"])
+        how["cmds"] = lambda: cmds_behind(args.records, volume, how["sightlines"])
     return how
 
 
@@ -52,7 +55,7 @@ def cmds_behind(folder, volume, sightlines):
 
 
 def note_what_is_missing(volume):
-    from extmap_tf.figures.maps import NEAR_THE_PLANE_DEG, reaches_the_plane
+    from extmap_tf.figures.plane import NEAR_THE_PLANE_DEG, reaches_the_plane
 
     if not reaches_the_plane(volume.grid):
         print(

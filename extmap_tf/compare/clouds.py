@@ -136,7 +136,7 @@ def find_clouds(
         return []
     step = volume.distance.step_kpc
     density = np.asarray(volume.density[sky], float)
-    edges, cumulative = volume.distance.edges_kpc, np.append(0.0, volume.extinction[sky].astype(float))
+    edges, rising = volume.distance.edges_kpc, np.append(0.0, volume.extinction[sky].astype(float))
     # Zeros at both ends: a peak may lie in the first or the last bin.
     padded = np.concatenate([[0.0], density, [0.0]])
     if not density.any():
@@ -152,7 +152,7 @@ def find_clouds(
     for width, left, right in zip(half[0], wide[2], wide[3], strict=True):
         # Bin k of the map is element k + 1; its centre is half a bin past its inner edge.
         near, far = np.clip((left - 0.5) * step, 0, edges[-1]), np.clip((right - 0.5) * step, 0, edges[-1])
-        low, high = np.interp([near, far], edges, cumulative)
+        low, high = np.interp([near, far], edges, rising)
         if high - low < min_jump_mag:
             continue
         middle = 0.5 * (low + high)
@@ -167,7 +167,7 @@ def find_clouds(
             std = float(np.std([np.interp(far, edges, one) - np.interp(near, edges, one) for one in samples]))
         if high - low < min_sigma * std:
             continue
-        distance_kpc = _reached(middle, edges, cumulative)
+        distance_kpc = _reached(middle, edges, rising)
         flags = int(volume.flag[sky])
         if volume.percentiles and distance_kpc > volume.reliable_distance_kpc[sky]:
             flags |= Flag.BEYOND_RELIABLE_DISTANCE.value
@@ -412,12 +412,12 @@ def compare_clouds(volume, table, places, radius_deg=1.0, reach=0.5, **finding):
     return rows
 
 
-def _reached(level_mag, edges_kpc, cumulative):
+def _reached(level_mag, edges_kpc, rising):
     """Where a rising curve first reaches a level, in kpc; the last distance if it does not."""
-    index = int(np.searchsorted(cumulative, level_mag))
-    if index == len(cumulative):
+    index = int(np.searchsorted(rising, level_mag))
+    if index == len(rising):
         return float(edges_kpc[-1])
-    if index == 0 or cumulative[index] == cumulative[index - 1]:
+    if index == 0 or rising[index] == rising[index - 1]:
         return float(edges_kpc[index])
-    share = (level_mag - cumulative[index - 1]) / (cumulative[index] - cumulative[index - 1])
+    share = (level_mag - rising[index - 1]) / (rising[index] - rising[index - 1])
     return float(edges_kpc[index - 1] + share * (edges_kpc[index] - edges_kpc[index - 1]))

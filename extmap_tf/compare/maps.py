@@ -1,8 +1,9 @@
 """A map beside others: any object of dustmaps, another `ExtinctionMap`, or a table of profiles."""
 
 import contextlib
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -10,7 +11,11 @@ from astropy.coordinates import SkyCoord
 
 from extmap_tf.compare.other_maps import IntegratedMap, ProfileTable, require_cumulative
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.settings.law import LawConfig
+from extmap_tf.text_tables import aligned, row_to_dict
 
 DISTANCES_KPC = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 
@@ -49,6 +54,8 @@ class Comparison:
 
     Parameters
     ----------
+    grid : SightlineGrid or HealpixGrid
+        The map's.
     l_deg, b_deg : ndarray [n]
     distances_kpc : ndarray [n_distances]
     extinction_mag, other_mag : ndarray [n, n_distances]
@@ -60,6 +67,7 @@ class Comparison:
     rows : list of DistanceComparison
     """
 
+    grid: SightlineGrid | HealpixGrid
     l_deg: np.ndarray
     b_deg: np.ndarray
     distances_kpc: np.ndarray
@@ -69,37 +77,47 @@ class Comparison:
     other_std_mag: np.ndarray | None
     band: str
     name: str
-    rows: list
+    rows: list[DistanceComparison]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The rows for JSON: NaN becomes None."""
         return {
             "band": self.band,
             "other": self.name,
-            "rows": [
-                {key: None if value != value else value for key, value in dataclasses.asdict(row).items()}
-                for row in self.rows
-            ],
+            "rows": [row_to_dict(row) for row in self.rows],
         }
 
-    def table(self):
+    def table(self) -> str:
         """The rows as lines of aligned text."""
-        lines = [f"map against {self.name}, A({self.band}) in mag"]
-        lines.append(
-            f"{'kpc':>6}{'n':>8}{'corr.':>8}{'rank':>8}{'mean':>9}{'other':>9}{'offset':>9}{'scatter':>9}{'slope':>8}"
-        )
-        for row in self.rows:
-            lines.append(
-                f"{row.distance_kpc:6g}{row.n:8d}{row.correlation:8.3f}{row.rank_correlation:8.3f}"
-                f"{row.mean_mag:9.4f}{row.other_mean_mag:9.4f}{row.offset_mag:+9.4f}{row.scatter_mag:9.4f}"
-                f"{row.slope:8.3f}"
+        header = [("distance", "kpc"), ("positions", ""), ("correlation", ""), ("of ranks", "")]
+        header += [(name, "mag") for name in ("mean", "other", "offset", "scatter")] + [("slope", "")]
+        lines = [
+            (
+                f"{row.distance_kpc:g}",
+                f"{row.n}",
+                f"{row.correlation:.3f}",
+                f"{row.rank_correlation:.3f}",
+                f"{row.mean_mag:.4f}",
+                f"{row.other_mean_mag:.4f}",
+                f"{row.offset_mag:+.4f}",
+                f"{row.scatter_mag:.4f}",
+                f"{row.slope:.3f}",
             )
-        return "\n".join(lines)
+            for row in self.rows
+        ]
+        return f"map against {self.name}, A({self.band})\n{aligned(header, lines)}"
 
 
 def compare(
-    volume, other, band=None, law=None, per_unit=None, coords=None, distances_kpc=DISTANCES_KPC, name="other"
-):
+    volume: ExtinctionMap,
+    other: Any,
+    band: str | None = None,
+    law: LawConfig | str | None = None,
+    per_unit: float | None = None,
+    coords: SkyCoord | None = None,
+    distances_kpc: Sequence[float] = DISTANCES_KPC,
+    name: str = "other",
+) -> Comparison:
     """Correlation and offset of a map and another at several distances.
 
     Parameters
@@ -175,7 +193,9 @@ def compare(
     other_std = _std_of(other, grid)
     other_std = None if other_std is None else factor * other_std.reshape(shape)
     rows = [_row(d, ours[:, i], theirs[:, i]) for i, d in enumerate(at)]
-    return Comparison(l_deg, b_deg, at, ours, theirs, std, other_std, volume.provenance.band, name, rows)
+    return Comparison(
+        volume.grid, l_deg, b_deg, at, ours, theirs, std, other_std, volume.provenance.band, name, rows
+    )
 
 
 def _median_of(other, coords, name):

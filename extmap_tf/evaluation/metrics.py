@@ -45,6 +45,8 @@ class Evaluation:
     reliability : list of Reliability
     fingers : FingersOfGod or None
         Of maps only.
+    curves : list of DistanceErrors
+        Of all sightlines and of the classes, at every distance of the grid: for figures, not in `to_dict`.
     left_out : tuple of str
         What could not be evaluated, and why.
     """
@@ -57,6 +59,7 @@ class Evaluation:
     density_calibration: list = dataclasses.field(default_factory=list)
     reliability: list = dataclasses.field(default_factory=list)
     fingers: FingersOfGod | None = None
+    curves: list = dataclasses.field(default_factory=list)
     left_out: tuple = ()
 
     def to_dict(self):
@@ -64,7 +67,7 @@ class Evaluation:
         return {
             spec.name: [row.to_dict() for row in value] if isinstance(value, list) else value
             for spec in dataclasses.fields(self)
-            if spec.name not in ("fingers", "left_out")
+            if spec.name not in ("fingers", "curves", "left_out")
             for value in [getattr(self, spec.name)]
         } | {"fingers": self.fingers and self.fingers.to_dict(), "left_out": list(self.left_out)}
 
@@ -146,11 +149,11 @@ def evaluate(
     inside = [d for d in distances_kpc if d <= distance_grid.max_kpc * (1.0 + 1e-9)]
     bins = [int(np.argmin(np.abs(outer_kpc - d))) for d in inside]
 
-    def errors(groups):
+    def errors(groups, at_kpc=distances_kpc):
         return [
             row
             for group, mask in groups
-            for row in profile_errors(true_mag[mask], estimate_mag[mask], distance_grid, distances_kpc, group)
+            for row in profile_errors(true_mag[mask], estimate_mag[mask], distance_grid, at_kpc, group)
         ]
 
     calibration, density_calibration, reliability, left_out = [], [], [], ()
@@ -179,6 +182,7 @@ def evaluate(
         calibration=calibration,
         density_calibration=density_calibration,
         reliability=reliability,
+        curves=errors(everything, outer_kpc),
         left_out=left_out,
     )
 

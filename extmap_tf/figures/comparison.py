@@ -1,36 +1,33 @@
 """Pictures of a map beside another: values against values, differences on the sky, agreement by distance."""
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
+from extmap_tf.compare.maps import Comparison
 from extmap_tf.errors import DataError
-from extmap_tf.figures.maps import COLORS, ESTIMATE, save_all
-from extmap_tf.figures.projection import projection_of
-from extmap_tf.figures.sky_view import MISSING, draw_lines
-from extmap_tf.files import local_path, refuse_existing
+from extmap_tf.figures.layout import TOP_PERCENTILE, balanced, colorbar, outer_labels, panels
+from extmap_tf.figures.sky_view import sky_view
+from extmap_tf.figures.style import COLORS, ESTIMATE, TWO_COLUMNS, figure_paths, save_all, styled
 
-# The largest percent of differences do not set the colour scale.
-TOP_PERCENTILE = 99.0
-
-# Where positions reach further from the plane, l and b are no axes to draw on.
-POLAR_DEG = 85.0
-
-# Sectors of more than this width over height are drawn one below the other.
-WIDE = 2.5
+# Positions in fewer of the map's sightlines than this share are drawn as dots.
+_SPARSE = 0.2
 
 
-def against(comparison):
+@styled
+def against(comparison: Comparison) -> Figure:
     """The map's extinction against the other's, one panel a distance; bars are the map's uncertainty.
 
     Parameters
     ----------
     comparison : extmap_tf.compare.maps.Comparison
     """
-    figure, axes = _panels(comparison, share=False, shape=1.0)
+    figure, axes = _squares(comparison)
     for i, axis in enumerate(axes):
         ours, theirs = comparison.extinction_mag[:, i], comparison.other_mag[:, i]
         both = np.isfinite(ours) & np.isfinite(theirs)
@@ -42,14 +39,18 @@ def against(comparison):
         top = 1.05 * max([*ours[both], *theirs[both]], default=1.0) or 1.0
         axis.plot([0, top], [0, top], color="black", linewidth=0.8)
         axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
-        axis.grid(alpha=0.25)
+        axis.grid(True)
     figure.supxlabel(f"A({comparison.band}) of {comparison.name} (mag)")
     figure.supylabel(f"A({comparison.band}) of the map (mag)")
     return figure
 
 
-def difference(comparison):
-    """Map - other on the sky, one panel a distance, on one scale; grey where either has no value.
+@styled
+def difference(comparison: Comparison) -> Figure:
+    """Map - other on the sky of the map, one panel a distance, on one scale; grey where either has no value.
+
+    Where several positions are in one sightline of the map, their mean is drawn; positions in few of the
+    sightlines are dots.
 
     Parameters
     ----------
@@ -58,55 +59,38 @@ def difference(comparison):
     values = comparison.extinction_mag - comparison.other_mag
     known = np.abs(values[np.isfinite(values)])
     top = np.percentile(known, TOP_PERCENTILE) if known.size and known.max() > 0 else 1.0
-    # Across l = 0 the sector stays in one piece.
-    l_deg = comparison.l_deg
-    if np.ptp(l_deg) > 180:
-        l_deg = (l_deg + 180.0) % 360.0 - 180.0
-    b_deg = comparison.b_deg
-    polar = np.abs(b_deg).max() > POLAR_DEG
-    projection = projection_of(l_deg, b_deg) if polar else None
-    x, y = projection.to_plane(l_deg, b_deg) if polar else (l_deg, b_deg)
-    width, height = max(np.ptp(x), 1.0), max(np.ptp(y), 1.0)
-    figure, axes = _panels(comparison, share=True, shape=width / height)
-    # Squares in points, as large as the typical distance between positions.
-    panel = 72.0 * (7.0 if width > WIDE * height else 2.5)
-    size = np.clip(0.9 * panel * np.sqrt(height / width / len(l_deg)), 2.0, 10.0) ** 2
-    for i, axis in enumerate(axes):
-        good = np.isfinite(values[:, i])
-        axis.scatter(x[~good], y[~good], s=size, color=MISSING, linewidths=0, marker="s")
-        mesh = axis.scatter(
-            x[good],
-            y[good],
-            c=values[good, i],
-            s=size,
-            cmap="PuOr_r",
-            norm=TwoSlopeNorm(0.0, -top, top),
-            linewidths=0,
-            marker="s",
-            rasterized=True,
-        )
-        axis.set_aspect(1.0 if polar else 1.0 / np.cos(np.radians(b_deg.mean())))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda l, _: f"{l % 360.0:g}"))
-        if polar:
-            draw_lines(axis, projection, l_deg, b_deg)
-            axis.set_axis_off()
-    if not polar:
-        axes[0].invert_xaxis()
-        figure.supxlabel("Galactic longitude l (deg)")
-        figure.supylabel("b (deg)")
-    label = f"A({comparison.band}): map − {comparison.name} (mag)"
-    figure.colorbar(mesh, ax=list(axes), label=label, extend="both", shrink=0.8)
+    how = {"norm": TwoSlopeNorm(0.0, -top, top), "cmap": colormaps["PuOr_r"]}
+    view = sky_view(comparison.grid)
+    n = values.shape[1]
+    figure, axes = panels(n, view.shape, 1 if view.shape > 3.0 else balanced(n, 2))
+    index = comparison.grid.sightline_of(comparison.l_deg, comparison.b_deg)
+    sparse = np.unique(index).size < _SPARSE * comparison.grid.n_sightlines
+    for axis, column, d in zip(axes, values.T, comparison.distances_kpc, strict=True):
+        good = np.isfinite(column) & (index >= 0)
+        layer = np.full(comparison.grid.n_sightlines, np.nan)
+        if not sparse:
+            number, total = (
+                np.bincount(index[good], weights, layer.size) for weights in (None, column[good])
+            )
+            layer = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+        mesh = view.draw(axis, layer.reshape(comparison.grid.shape), title=f"{d:g} kpc", **how)
+        if sparse:
+            x, y = view.place(comparison.l_deg[good], comparison.b_deg[good])
+            axis.scatter(x, y, c=column[good], s=14, edgecolors="black", linewidths=0.4, **how)
+    outer_labels(axes, *view.labels)
+    colorbar(figure, mesh, axes, f"A({comparison.band}): map − {comparison.name} (mag)", "both")
     return figure
 
 
-def agreement(comparison):
+@styled
+def agreement(comparison: Comparison) -> Figure:
     """Correlations, and offset with scatter, against distance.
 
     Parameters
     ----------
     comparison : extmap_tf.compare.maps.Comparison
     """
-    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
+    figure = Figure(figsize=(TWO_COLUMNS, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     d = [row.distance_kpc for row in comparison.rows]
     for color, marker, name, label in (
@@ -120,17 +104,18 @@ def agreement(comparison):
     right.errorbar(d, offset, yerr=scatter, color=COLORS[0], marker="o", capsize=3)
     right.axhline(0.0, color="black", linewidth=0.8)
     left.set(ylabel="correlation", ylim=(min(0.0, left.get_ylim()[0]), 1.02))
-    left.legend(frameon=False)
+    left.legend()
     right.set_ylabel(f"A({comparison.band}): map − {comparison.name} (mag)")
-    right.set_title("mean and standard deviation", fontsize="medium")
+    right.set_title("mean and standard deviation")
     for axis in (left, right):
         axis.set_xlabel("distance (kpc)")
         axis.set_xlim(left=0.0)
-        axis.grid(alpha=0.25)
+        axis.grid(True)
     return figure
 
 
-def side_by_side(comparison):
+@styled
+def side_by_side(comparison: Comparison) -> Figure:
     """Both maps' extinction against distance, one panel a position; shaded is one standard deviation.
 
     Parameters
@@ -141,7 +126,7 @@ def side_by_side(comparison):
     n = len(comparison.l_deg)
     n_columns = min(n, 3)
     n_rows = -(-n // n_columns)
-    figure = Figure(figsize=(1.0 + 3.2 * n_columns, 0.9 + 2.3 * n_rows), layout="constrained")
+    figure = Figure(figsize=(TWO_COLUMNS * max(n_columns, 2) / 3, 0.8 + 1.7 * n_rows), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, sharex=True, squeeze=False).ravel()
     for spare in axes[n:]:
         spare.remove()
@@ -153,26 +138,32 @@ def side_by_side(comparison):
     for i, axis in enumerate(axes[:n]):
         for values, std, color, line, label in curves:
             mean = np.append(0.0, values[i])
-            axis.plot(d, mean, color=color, linestyle=line, linewidth=1.6, label=label)
+            axis.plot(d, mean, color=color, linestyle=line, label=label)
             if std is not None:
                 spread = np.append(0.0, std[i])
                 low = np.maximum(mean - spread, 0.0)
                 axis.fill_between(d, low, mean + spread, color=color, alpha=0.2, linewidth=0.0)
         l_deg, b_deg = comparison.l_deg[i], comparison.b_deg[i]
-        axis.set_title(f"l = {l_deg:.6g}°, b = {b_deg:.6g}°", loc="left", fontsize="medium")
+        axis.set_title(f"l = {l_deg:.6g}°, b = {b_deg:.6g}°", loc="left")
         axis.set_xlim(0.0, d[-1])
         axis.set_ylim(bottom=0.0)
-        axis.grid(alpha=0.25)
+        axis.grid(True)
         if i + n_columns >= n:
             axis.tick_params(labelbottom=True)
     figure.supxlabel("distance (kpc)")
     figure.supylabel(f"A({comparison.band}) (mag)")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
-def draw_comparison(comparison, profiles, folder, suffix="png", overwrite=False):
-    """Draw all figures of a comparison: difference, against, agreement and side_by_side.
+def draw_comparison(
+    comparison: Comparison,
+    profiles: Comparison,
+    folder: str | Path,
+    suffix: str = "png",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Draw all `FIGURES` of a comparison.
 
     Parameters
     ----------
@@ -192,25 +183,21 @@ def draw_comparison(comparison, profiles, folder, suffix="png", overwrite=False)
     DataError
         A figure exists already.
     """
-    paths = figure_paths(folder, suffix, overwrite)
-    parts = [profiles if draw is side_by_side else comparison for draw in _FIGURES]
-    drawings = map(functools.partial, _FIGURES, parts)
-    save_all(dict(zip(paths, drawings, strict=True)), overwrite)
-    return paths
+    paths = figure_paths(FIGURES, folder, suffix, overwrite)
+    parts = {name: profiles if name == "side_by_side" else comparison for name in FIGURES}
+    save_all({paths[name]: functools.partial(draw, parts[name]) for name, draw in FIGURES.items()}, overwrite)
+    return list(paths.values())
 
 
-_FIGURES = (difference, against, agreement, side_by_side)
+FIGURES: dict[str, Callable[[Comparison], Figure]] = {
+    "difference": difference,
+    "against": against,
+    "agreement": agreement,
+    "side_by_side": side_by_side,
+}
 
 
-def figure_paths(folder, suffix="png", overwrite=False):
-    """Where `draw_comparison` puts its figures, as a list; DataError if one exists already."""
-    paths = [local_path(folder) / f"{draw.__name__}.{suffix}" for draw in _FIGURES]
-    for path in paths:
-        refuse_existing(path, overwrite)
-    return paths
-
-
-def spread_positions(comparison, n=6):
+def spread_positions(comparison: Comparison, n: int = 6) -> list[tuple[float, float]]:
     """(l, b) of `n` positions where both have a value, evenly spaced in the order of their extinction.
 
     The extinction is that of the map at the farthest distance where three positions or more have both.
@@ -225,16 +212,15 @@ def spread_positions(comparison, n=6):
     return [(float(comparison.l_deg[k]), float(comparison.b_deg[k])) for k in picked]
 
 
-def _panels(comparison, share, shape):
+def _squares(comparison: Comparison) -> tuple[Figure, np.ndarray]:
+    """One panel a distance, each with axes of its own."""
     n = len(comparison.distances_kpc)
-    n_columns = 1 if shape > WIDE else min(n, 3)
+    n_columns = min(n, 3)
     n_rows = -(-n // n_columns)
-    width, height = (8.0, 7.0 / shape + 0.5) if shape > WIDE else (3.0, 2.9)
-    size = (1.0 + width * n_columns, 0.6 + max(height, 1.2) * n_rows)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, sharex=share, sharey=share, squeeze=False).ravel()
+    figure = Figure(figsize=(TWO_COLUMNS * max(n_columns, 2) / 3, 0.4 + 2.3 * n_rows), layout="constrained")
+    axes: np.ndarray = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for spare in axes[n:]:
         spare.remove()
     for axis, d in zip(axes, comparison.distances_kpc, strict=False):
-        axis.set_title(f"{d:g} kpc", fontsize="medium")
+        axis.set_title(f"{d:g} kpc")
     return figure, axes[:n]

@@ -1,18 +1,37 @@
 """Pictures of an `Evaluation`: errors, calibration and fingers of God."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES
-from extmap_tf.evaluation.calibration import CENTRAL_PERCENT
-from extmap_tf.figures.maps import COLORS, ESTIMATE, TRUTH, errors_against_distance, save_all
-from extmap_tf.files import local_path
+from extmap_tf.evaluation.calibration import CENTRAL_PERCENT, Calibration
+from extmap_tf.evaluation.fingers import FingersOfGod
+from extmap_tf.evaluation.metrics import Evaluation
+from extmap_tf.evaluation.profile_errors import DensityErrors, DistanceErrors
+from extmap_tf.figures.style import (
+    COLORS,
+    ESTIMATE,
+    MARKERS,
+    TRUTH,
+    TWO_COLUMNS,
+    figure_paths,
+    save_all,
+    styled,
+)
 
-MARKERS = "os^Dvpx"
+# Of more distances than these, a curve has no marks.
+_MAX_MARKS = 12
 
 
-def draw_evaluation(evaluation, out, suffix="png", overwrite=False):
+def draw_evaluation(
+    evaluation: Evaluation, out: str | Path, suffix: str = "png", overwrite: bool = False
+) -> list[Path]:
     """Draw all that an evaluation holds.
 
     Parameters
@@ -27,9 +46,11 @@ def draw_evaluation(evaluation, out, suffix="png", overwrite=False):
     -------
     list of pathlib.Path
     """
+    everything = [row for row in evaluation.curves if row.group == "all"]
+    classes = [row for row in evaluation.curves if row.group != "all"]
     drawings = {
-        "errors": lambda: errors_against_distance(evaluation.overall),
-        "errors_by_class": lambda: errors_against_distance([*evaluation.by_total, *evaluation.by_stars]),
+        "errors": lambda: errors_against_distance(everything),
+        "errors_by_class": lambda: errors_against_distance(classes),
         "density_errors": lambda: density_errors_against_distance(evaluation.density),
     }
     for name, rows in (("", evaluation.calibration), ("density_", evaluation.density_calibration)):
@@ -38,12 +59,53 @@ def draw_evaluation(evaluation, out, suffix="png", overwrite=False):
             drawings[f"{name}ranks"] = lambda rows=rows: ranks(rows)
     if evaluation.fingers:
         drawings["fingers_of_god"] = lambda: fingers(evaluation.fingers)
-    paths = {local_path(out) / f"{name}.{suffix}": draw for name, draw in drawings.items()}
-    save_all(paths, overwrite)
-    return list(paths)
+    paths = figure_paths(drawings, out, suffix, overwrite)
+    save_all({paths[name]: draw for name, draw in drawings.items()}, overwrite)
+    return list(paths.values())
 
 
-def density_errors_against_distance(rows):
+@styled
+def errors_against_distance(rows: Sequence[DistanceErrors]) -> Figure:
+    """Mean absolute and root-mean-square error, bias and relative error against distance.
+
+    Parameters
+    ----------
+    rows : sequence of extmap_tf.evaluation.profile_errors.DistanceErrors
+        One line for each group among them.
+    """
+    figure, (size, bias, relative) = _panels(rows, 3)
+    for style, chosen in _groups(rows):
+        distance_kpc = [row.distance_kpc for row in chosen]
+        dashed = style | {"linestyle": "--", "alpha": 0.7, "label": None}
+        size.plot(distance_kpc, [row.mean_absolute_error_mag for row in chosen], **style)
+        size.plot(distance_kpc, [row.rmse_mag for row in chosen], **dashed)
+        bias.plot(distance_kpc, [row.bias_mag for row in chosen], **style)
+        relative.plot(distance_kpc, [100 * row.relative_error for row in chosen], **style)
+    size.plot([], [], color="black", label="mean |error|")
+    size.plot([], [], color="black", linestyle="--", alpha=0.7, label="rms error")
+    bias.axhline(0.0, color="black", linewidth=0.8)
+    size.set_ylabel("error of the extinction (mag)")
+    bias.set_ylabel("mean of estimate − truth (mag)")
+    relative.set_ylabel("mean |error| / mean truth (%)")
+    for axis in (size, bias, relative):
+        axis.set_xlabel("distance (kpc)")
+        axis.set_xlim(0.0, max(row.distance_kpc for row in rows))
+    for axis, top in ((size, 1.08 * size.dataLim.ymax), (relative, _without_the_nearest(relative))):
+        axis.set_ylim(0.0, top)
+    _legend(figure, size)
+    return figure
+
+
+def _without_the_nearest(axis):
+    """The top of an axis without the nearest twentieth, where errors are a share of hardly anything."""
+    values = [y[x > 0.05 * x.max()] for x, y in (line.get_data() for line in axis.lines)]
+    known = np.concatenate(values) if values else np.empty(0)
+    known = known[np.isfinite(known)]
+    return 1.08 * known.max() if known.size else 1.0
+
+
+@styled
+def density_errors_against_distance(rows: Sequence[DensityErrors]) -> Figure:
     """Mean absolute error of the density, and its ratio to the mean density, in ranges of distance.
 
     Parameters
@@ -65,7 +127,8 @@ def density_errors_against_distance(rows):
     return figure
 
 
-def coverage(rows):
+@styled
+def coverage(rows: Sequence[Calibration]) -> Figure:
     """Share of the truths inside the central intervals, against distance and against the nominal share.
 
     Parameters
@@ -100,7 +163,8 @@ def coverage(rows):
     return figure
 
 
-def ranks(rows, levels=PERCENTILES):
+@styled
+def ranks(rows: Sequence[Calibration], levels: Sequence[float] = PERCENTILES) -> Figure:
     """Histogram of where the truth lies in its distribution, over what an honest one would have; 1 is honest.
 
     Parameters
@@ -113,7 +177,7 @@ def ranks(rows, levels=PERCENTILES):
     chosen = [row for row in rows if row.group == rows[0].group]
     n_columns = min(3, len(chosen))
     n_rows = -(-len(chosen) // n_columns)
-    figure = Figure(figsize=(3.6 * n_columns, 0.6 + 2.3 * n_rows), layout="constrained")
+    figure = Figure(figsize=(TWO_COLUMNS * n_columns / 3, 0.5 + 1.7 * n_rows), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     edges = np.array([0.0, *levels, 100.0])
     for axis, row in zip(axes, chosen, strict=False):
@@ -122,7 +186,7 @@ def ranks(rows, levels=PERCENTILES):
         spread = np.sqrt(honest * (1.0 - honest) / max(row.n, 1)) / honest
         axis.stairs(1 + 2 * spread, edges, baseline=1 - 2 * spread, fill=True, color="black", alpha=0.15)
         axis.axhline(1.0, color="black", linewidth=0.8)
-        axis.set_title(f"{row.distance_kpc:g} kpc", fontsize="medium")
+        axis.set_title(f"{row.distance_kpc:g} kpc")
     for axis in axes[len(chosen) :]:
         axis.remove()
     figure.supxlabel(f"percentile of the true {rows[0].quantity} in the estimate")
@@ -130,7 +194,8 @@ def ranks(rows, levels=PERCENTILES):
     return figure
 
 
-def fingers(found):
+@styled
+def fingers(found: FingersOfGod) -> Figure:
     """Power across and along the sight, of the estimate and of the truth, and their ratio.
 
     Parameters
@@ -152,30 +217,38 @@ def fingers(found):
     ratio.set_ylim(bottom=0.0)
     for axis in (across, along, ratio):
         axis.set_xlabel("wave number along the sight (1/kpc)")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    for axis in (across, along):
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     across.legend()
     return figure
 
 
-def _panels(rows, n):
+def _panels(rows: Sequence, n: int) -> tuple[Figure, Sequence[Axes]]:
     if not rows:
         raise DataError("nothing to draw: the evaluation has no such rows")
-    figure = Figure(figsize=(11.0, 4.2 if n < 3 else 3.8), layout="constrained")
+    figure = Figure(figsize=(TWO_COLUMNS, 2.8 if n < 3 else 2.5), layout="constrained")
     axes = figure.subplots(1, n)
     for axis in axes:
-        axis.grid(alpha=0.25)
+        axis.grid(True)
     return figure, axes
 
 
-def _groups(rows):
+def _groups(rows: Sequence) -> Iterator[tuple[dict, list]]:
     """Style and rows of each group, in the order of their first rows."""
     for i, group in enumerate(dict.fromkeys(row.group for row in rows)):
-        color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+        chosen = [row for row in rows if row.group == group]
+        marker = MARKERS[i % len(MARKERS)] if len(chosen) <= _MAX_MARKS else ""
         yield (
-            {"color": color, "marker": marker, "markersize": 5, "label": group},
-            [row for row in rows if row.group == group],
+            {
+                "color": COLORS[i % len(COLORS)],
+                "marker": marker,
+                "label": "all sightlines" if group == "all" else group,
+            },
+            chosen,
         )
 
 
-def _legend(figure, axis):
+def _legend(figure: Figure, axis: Axes) -> None:
     handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 4), frameon=False)
+    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 4))

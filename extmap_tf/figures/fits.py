@@ -1,16 +1,32 @@
 """The picture of a direct fit: the CMD as observed and as fitted, what is left, and the profile."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from extmap_tf.figures.maps import COLORS, ESTIMATE, TRUTH
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.figures.layout import axis_label
+from extmap_tf.figures.style import COLORS, ESTIMATE, TRUTH, TWO_COLUMNS, styled
+from extmap_tf.settings.config import Config
+
+if TYPE_CHECKING:
+    from extmap_tf.fit.directfit import FittedCmds
 
 _INTERVALS = ((2.5, 97.5, 0.15), (16.0, 84.0, 0.3))
 _MODEL = COLORS[1]
 
 
-def fit_figure(counts, fitted, config, title, truth=None, model=None):
+@styled
+def fit_figure(
+    counts: np.ndarray,
+    fitted: "FittedCmds",
+    config: Config,
+    title: str,
+    truth: np.ndarray | None = None,
+    model: ProfileEstimate | None = None,
+) -> Figure:
     """Draw one fit.
 
     Parameters
@@ -31,7 +47,7 @@ def fit_figure(counts, fitted, config, title, truth=None, model=None):
     matplotlib.figure.Figure
     """
     diagram, distance, survey = config.diagrams[0], config.distance, config.survey
-    figure = Figure(figsize=(12.0, 8.2), layout="constrained")
+    figure = Figure(figsize=(TWO_COLUMNS, 5.6), layout="constrained")
     figure.suptitle(title)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1.0))
     counts, expected = np.asarray(counts, float), np.asarray(fitted.expected, float)
@@ -41,23 +57,23 @@ def fit_figure(counts, fitted, config, title, truth=None, model=None):
     for axis, image, name in ((observed, counts, "observed"), (middle, expected, "fitted")):
         shown = np.ma.masked_less(image, 0.05)
         mesh = axis.pcolormesh(color_edges, mag_edges, shown, norm=norm, cmap="viridis", rasterized=True)
-        axis.set_title(name, fontsize="medium")
-    upper.colorbar(mesh, ax=[observed, middle], label="stars per pixel")
+        axis.set_title(name)
+    upper.colorbar(mesh, ax=[observed, middle], label="stars per pixel", format="{x:g}")
     # Of few stars the root of the expectation is no standard deviation; one star where none is expected
     # would be all that one sees.
     left = np.ma.masked_where(
         (counts == 0) & (expected < 0.05), (counts - expected) / np.sqrt(expected + 1.0)
     )
     mesh = residual.pcolormesh(color_edges, mag_edges, left, vmin=-4, vmax=4, cmap="RdBu_r", rasterized=True)
-    residual.set_title("observed − fitted", fontsize="medium")
+    residual.set_title("observed − fitted")
     upper.colorbar(mesh, ax=residual, label="residual / √(fitted + 1)", extend="both")
     filled = np.nonzero((counts > 0) | (expected > 0.05))
     first_mag, last_color = filled[0].min(initial=diagram.y.n_pixels - 1), filled[1].max(initial=0)
     observed.set_ylim(mag_edges[-1], mag_edges[first_mag])
     observed.set_xlim(color_edges[0], color_edges[min(last_color + 3, diagram.x.n_pixels)])
-    observed.set_ylabel(f"{survey.red.name} (mag)")
+    observed.set_ylabel(axis_label(diagram.y))
     for axis in (observed, middle, residual):
-        axis.set_xlabel(f"{survey.blue.name} − {survey.red.name} (mag)")
+        axis.set_xlabel(axis_label(diagram.x))
 
     extinction, density = lower.subplots(1, 2)
     sources = [(fitted.profiles, ESTIMATE, "direct fit", 3)]
@@ -79,7 +95,7 @@ def fit_figure(counts, fitted, config, title, truth=None, model=None):
     for axis in (extinction, density):
         axis.set_xlim(0.0, distance.max_kpc)
         axis.set_xlabel("distance (kpc)")
-        axis.grid(alpha=0.25)
+        axis.grid(True)
     extinction.legend(loc="lower right")
     return figure
 

@@ -1,23 +1,46 @@
 """The standard set of figures of a map."""
 
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from extmap_tf.errors import DataError
-from extmap_tf.evaluation.metrics import compare_maps, require_same_ground
-from extmap_tf.figures import maps as figures
-from extmap_tf.files import local_path, refuse_existing
+from extmap_tf.evaluation.metrics import require_same_ground
+from extmap_tf.evaluation.profile_errors import profile_errors
+from extmap_tf.figures.evaluation import errors_against_distance
+from extmap_tf.figures.plane import face_on, reaches_the_plane
+from extmap_tf.figures.profiles import profiles
+from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
+from extmap_tf.figures.style import figure_paths, save_all
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named, mock_arms
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.dust import DustConfig
 
+# The diagrams of some sightlines: their grid, and stars [n_sightlines, n_mag, n_color].
+Cmds = tuple[Diagram, np.ndarray]
 
-def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=False, arms=False, cmds=None):
+
+def draw_all(
+    volume: ExtinctionMap,
+    out: str | Path,
+    truth: ExtinctionMap | None = None,
+    sightlines: Sequence[tuple[float, float]] | None = None,
+    suffix: str = "png",
+    overwrite: bool = False,
+    arms: bool | Iterable[str] | None = False,
+    cmds: Callable[[], Cmds] | None = None,
+) -> list[Path]:
     """Draw the standard figures: face-on view, sky, slices, cuts in latitude, profiles, uncertainty, errors.
 
-    The first is left out where no sightline is near the plane.
+    The first is left out where no sightline is near the plane. They appear together.
 
     Parameters
     ----------
-    volume : extmap_tf.map.volume.ExtinctionMap
+    volume : ExtinctionMap
     out : path-like
         Folder for the figures; made if needed.
     truth : ExtinctionMap, optional
@@ -29,8 +52,8 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
     arms : bool or sequence of str
         Draw spiral arms over the face-on view, all or those of these names: the published ones or, of a mock
         sky whose truth is given, those along which its dust was drawn (with the pitch angle of `DustConfig`).
-    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
-        The diagrams of `sightlines`, to draw beside the profiles.
+    cmds : callable, optional
+        Gives the diagrams of `sightlines`, to draw beside the profiles; called after all else was checked.
 
     Returns
     -------
@@ -44,20 +67,18 @@ def draw_all(volume, out, truth=None, sightlines=None, suffix="png", overwrite=F
         The truth is of other grids.
     """
     drawings = standard_figures(volume, truth, sightlines, arms, cmds)
-    paths = figure_paths(volume, out, truth, suffix, overwrite)
-    figures.save_all({path: drawings[name] for name, path in paths.items()}, overwrite)
+    paths = figure_paths(drawings, out, suffix, overwrite)
+    save_all({paths[name]: draw for name, draw in drawings.items()}, overwrite)
     return list(paths.values())
 
 
-def figure_paths(volume, out, truth=None, suffix="png", overwrite=False):
-    """Where `draw_all` puts its figures: dict of name to path; DataError if one exists already."""
-    paths = {name: local_path(out) / f"{name}.{suffix}" for name in standard_figures(volume, truth)}
-    for path in paths.values():
-        refuse_existing(path, overwrite)
-    return paths
-
-
-def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None):
+def standard_figures(
+    volume: ExtinctionMap,
+    truth: ExtinctionMap | None = None,
+    sightlines: Sequence[tuple[float, float]] | None = None,
+    arms: bool | Iterable[str] | None = False,
+    cmds: Callable[[], Cmds] | None = None,
+) -> dict[str, Callable[[], Figure]]:
     """The standard set: dict of name to a function that draws it. Parameters and errors as for `draw_all`."""
     if truth is not None:
         require_same_ground(volume, truth)
@@ -67,18 +88,18 @@ def standard_figures(volume, truth=None, sightlines=None, arms=False, cmds=None)
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
             raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
     drawings = {}
-    if figures.reaches_the_plane(volume.grid):
-        drawings["face_on"] = lambda: figures.face_on(volume, truth=truth, arms=drawn_arms)
+    if reaches_the_plane(volume.grid):
+        drawings["face_on"] = lambda: face_on(volume, truth=truth, arms=drawn_arms)
     drawings |= {
-        "sky": lambda: figures.sky(volume, truth=truth),
-        "slices": lambda: figures.sky(volume, truth=truth, slices_kpc=slice_edges_kpc(volume.distance)),
-        "latitudes": lambda: figures.latitude_cuts(volume, truth=truth),
-        "profiles": lambda: figures.profiles(volume, chosen, truth=truth, cmds=cmds),
+        "sky": lambda: sky(volume, truth=truth),
+        "slices": lambda: slices(volume, slice_edges_kpc(volume.distance), truth=truth),
+        "latitudes": lambda: latitude_cuts(volume, truth=truth),
+        "profiles": lambda: profiles(volume, chosen, truth=truth, cmds=cmds() if cmds else None),
     }
     if volume.percentiles:
-        drawings["trust"] = lambda: figures.trust(volume)
+        drawings["trust"] = lambda: trust(volume)
     if truth is not None:
-        drawings["errors"] = lambda: figures.errors_against_distance(compare_maps(volume, truth).overall)
+        drawings["errors"] = lambda: errors_against_distance(_errors_everywhere(volume, truth))
     return drawings
 
 
@@ -88,12 +109,18 @@ def _arms_behind(volume, truth):
     return mock_arms(DustConfig().pitch_deg) if a_mock else PUBLISHED
 
 
-def slice_edges_kpc(distance):
+def _errors_everywhere(volume, truth):
+    """Errors of all sightlines at every distance of the map."""
+    of_truth, of_map = (one.extinction.reshape(volume.grid.n_sightlines, -1) for one in (truth, volume))
+    return profile_errors(of_truth, of_map, volume.distance, volume.distance.outer_kpc)
+
+
+def slice_edges_kpc(distance: DistanceGrid) -> list[float]:
     """Edges of slices that get thicker with distance, as the map's resolution does."""
     return [0.0, *(d for d in (1.0, 2.0, 3.0, 5.0) if d < 0.99 * distance.max_kpc), distance.max_kpc]
 
 
-def spread_sightlines(volume, n=6):
+def spread_sightlines(volume: ExtinctionMap, n: int = 6) -> list[tuple[float, float]]:
     """(l, b) of `n` sightlines with a profile, evenly spaced in the order of their total extinction."""
     index = np.flatnonzero(volume.has_profile)
     if not index.size:

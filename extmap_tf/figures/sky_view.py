@@ -3,16 +3,17 @@
 import math
 
 import numpy as np
-from matplotlib.colors import to_rgba
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PathCollection
+from matplotlib.colors import Colormap, Normalize, to_rgba
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from extmap_tf.figures.projection import projection_of
-from extmap_tf.grids.healpix import shortest_range_deg
+from extmap_tf.figures.projection import Projection, projection_of
+from extmap_tf.figures.style import MISSING, STEPS
+from extmap_tf.grids.healpix import HealpixGrid, shortest_range_deg
 from extmap_tf.grids.squares import SightlineGrid
-
-STEPS = (1, 2, 5, 10)
-MISSING = "#CFCFCF"
 
 # Cells along the longer side of a projected view.
 _N_CELLS = 900
@@ -20,12 +21,12 @@ _LINE_STEPS_DEG = (1, 2, 5, 10, 15, 30, 45, 60)
 _INK = "#333333"
 
 
-def sky_view(grid):
+def sky_view(grid: SightlineGrid | HealpixGrid) -> "PlateCarree | Projected":
     """The view of a grid: `PlateCarree` or `Projected`."""
     return PlateCarree(grid) if isinstance(grid, SightlineGrid) else Projected(grid)
 
 
-def edges_of(centers, step):
+def edges_of(centers: np.ndarray, step: float) -> np.ndarray:
     """Edges [n + 1] of cells with these centres [n]."""
     return np.append(centers - 0.5 * step, centers[-1] + 0.5 * step)
 
@@ -43,14 +44,16 @@ class PlateCarree:
 
     labels = ("Galactic longitude l (deg)", "b (deg)")
 
-    def __init__(self, grid):
+    def __init__(self, grid: SightlineGrid):
         self._grid = grid
         self._l_edges = edges_of(grid.l_deg, grid.step_deg)
         self._b_edges = edges_of(grid.b_deg, grid.step_deg)
         self._stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
         self.shape = np.ptp(self._l_edges) / np.ptp(self._b_edges) / self._stretch
 
-    def draw(self, axis, layer, norm, cmap, title):
+    def draw(
+        self, axis: Axes, layer: np.ndarray, norm: Normalize, cmap: Colormap, title: str
+    ) -> ScalarMappable:
         """Draw a layer [*grid.shape] and return what a colour bar is for; NaN is grey."""
         cmap = cmap.with_extremes(bad=MISSING)
         mesh = axis.pcolormesh(self._l_edges, self._b_edges, layer, norm=norm, cmap=cmap, rasterized=True)
@@ -60,10 +63,15 @@ class PlateCarree:
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         return mesh
 
-    def mark(self, axis, chosen):
+    def mark(self, axis: Axes, chosen: np.ndarray) -> PathCollection:
         """A dot on each chosen sightline, of bool [*grid.shape]."""
         i_b, i_l = np.nonzero(chosen)
         return _dots(axis, self._grid.l_deg[i_l], self._grid.b_deg[i_b])
+
+    def place(self, l_deg: np.ndarray, b_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where positions [n] are on the page; across l = 0 the sector stays in one piece."""
+        first = self._l_edges[0]
+        return first + np.mod(np.asarray(l_deg) - first, 360.0), np.asarray(b_deg)
 
 
 class Projected:
@@ -74,7 +82,7 @@ class Projected:
 
     labels = ("", "")
 
-    def __init__(self, grid):
+    def __init__(self, grid: HealpixGrid):
         self._grid = grid
         l_deg, b_deg = grid.centers_deg()
         self._projection = projection_of(l_deg, b_deg)
@@ -88,7 +96,9 @@ class Projected:
         )
         self._index = grid.sightline_of(*self._projection.to_sky(across[None, :], up[:, None]))
 
-    def draw(self, axis, layer, norm, cmap, title):
+    def draw(
+        self, axis: Axes, layer: np.ndarray, norm: Normalize, cmap: Colormap, title: str
+    ) -> ScalarMappable:
         """Draw a layer [*grid.shape] and return what a colour bar is for; NaN is grey, nothing outside."""
         inside = self._index >= 0
         values = np.where(inside, np.asarray(layer)[np.where(inside, self._index, 0)], np.nan)
@@ -103,12 +113,18 @@ class Projected:
         axis.set_ylim(self._extent[2] - room, self._extent[3] + room)
         return image
 
-    def mark(self, axis, chosen):
+    def mark(self, axis: Axes, chosen: np.ndarray) -> PathCollection:
         """A dot on each chosen sightline, of bool [*grid.shape]."""
-        return _dots(axis, *self._projection.to_plane(*self._grid.centers_deg(np.flatnonzero(chosen))))
+        return _dots(axis, *self.place(*self._grid.centers_deg(np.flatnonzero(chosen))))
+
+    def place(self, l_deg: np.ndarray, b_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where positions [n] are on the page."""
+        return self._projection.to_plane(l_deg, b_deg)
 
 
-def draw_lines(axis, projection, l_deg, b_deg, margin_deg=0.0):
+def draw_lines(
+    axis: Axes, projection: Projection, l_deg: np.ndarray, b_deg: np.ndarray, margin_deg: float = 0.0
+) -> None:
     """Draw lines of l and b around positions [n], `margin_deg` further in b, and their labels."""
     low_l, high_l = shortest_range_deg(l_deg)
     low_b, high_b = b_deg.min(), b_deg.max()
@@ -155,9 +171,9 @@ def _text(axis, projection, l_deg, b_deg, text, outwards):
         textcoords="offset points",
         ha="center",
         va="center",
-        fontsize=7,
+        fontsize=6.5,
         color=_INK,
-        path_effects=[withStroke(linewidth=2.0, foreground="white")],
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],
         annotation_clip=False,
     )
 

@@ -106,7 +106,7 @@
       { type: "scatter", mode: "markers+text", x: [0], y: [0], text: ["Sun"], textposition: "top center",
         hoverinfo: "skip", marker: { size: 9, color: "#E69F00", line: { color: "#000", width: 1 } } },
     ], {
-      title: { text: `mean density of A(${data.band}) from above (mag/kpc)`, font: { size: 14 } },
+      title: { text: `rise of A(${data.band}) seen from above (mag/kpc)`, font: { size: 14 } },
       font, margin, shapes: planeMark(), showlegend: false,
       xaxis: { title: { text: "x (kpc), towards the Galactic centre" }, constrain: "domain", showgrid: false, zeroline: false },
       yaxis: { title: { text: "y (kpc), towards l = 90°" }, scaleanchor: "x", constrain: "domain", showgrid: false, zeroline: false },
@@ -187,11 +187,12 @@
     });
   }
 
-  function nearest(l, b) {
+  // The sightline of a place; outside the map none is chosen, and the page says so.
+  function chooseAt(l, b) {
     const turn = ((l - longitudes[0] + data.step / 2) % 360 + 360) % 360 - data.step / 2;
-    const i = Math.min(nL - 1, Math.max(0, Math.round(turn / data.step)));
-    const j = Math.min(nB - 1, Math.max(0, Math.round((b - data.b[0]) / data.step)));
-    return j * nL + i;
+    const i = Math.round(turn / data.step), j = Math.round((b - data.b[0]) / data.step);
+    if (i >= 0 && i < nL && j >= 0 && j < nB) { choose(j * nL + i); return; }
+    element("explorer-told").textContent = `l = ${wrapped(l)}, b = ${b} deg is outside the map`;
   }
 
   let start = 0;
@@ -210,17 +211,17 @@
   for (const name of ["explorer-l", "explorer-b"]) {
     element(name).addEventListener("change", () => {
       const l = Number(element("explorer-l").value), b = Number(element("explorer-b").value);
-      if (Number.isFinite(l) && Number.isFinite(b)) { choose(nearest(l, b)); }
+      if (Number.isFinite(l) && Number.isFinite(b)) { chooseAt(l, b); }
     });
   }
   element("explorer-sky").on("plotly_click", (event) => {
     const point = event.points[0];
-    choose(nearest(point.x, point.y));
+    chooseAt(point.x, point.y);
   });
   element("explorer-plane").on("plotly_click", (event) => {
     const point = event.points[0];
     const l = (Math.atan2(point.y, point.x) * 180) / Math.PI;
-    choose(nearest(l, data.b[Math.floor(chosen / nL)]));
+    chooseAt(l, data.b[Math.floor(chosen / nL)]);
   });
   document.documentElement.dataset.explorer = "ready";
 })();

@@ -14,6 +14,10 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from extmap_tf.estimate import SIGHTLINE_FLAGS
+from extmap_tf.figures.dust import rise
+from extmap_tf.figures.plane import PlaneView, near_the_plane
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.map.volume import ExtinctionMap
 
 SCRIPT = Path(__file__).with_name("explorer.js")
 
@@ -27,7 +31,11 @@ COLORMAP = "magma_r"
 N_PLANE = 220
 
 
-def explorer_data(volume, truth=None, cmds=None):
+def explorer_data(
+    volume: ExtinctionMap,
+    truth: ExtinctionMap | None = None,
+    cmds: tuple[Diagram, np.ndarray] | None = None,
+) -> str:
     """All that the page's script needs, as JSON text that is safe inside a script element.
 
     Parameters
@@ -97,20 +105,13 @@ def _packed(values):
 
 def _plane(volume):
     """The view from above on a square grid: x towards the Galactic centre, y towards l = 90 deg, in kpc."""
-    counted = np.isfinite(volume.density)
-    number = counted.sum(axis=0)
-    total = np.where(counted, volume.density, 0.0).sum(axis=0, dtype=float)
-    mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-    grid, distance = volume.grid, volume.distance
-    half = 0.5 * grid.step_deg
-    around = np.radians(np.linspace(grid.l_min_deg - half, grid.l_max_deg + half, 181))
+    view, distance = PlaneView.of(volume), volume.distance
+    mean = view.mean(rise(volume), near_the_plane(volume))
+    around = np.radians(np.linspace(view.l_edges[0], view.l_edges[-1], 181))
     x, y = (distance.max_kpc * np.append(wave(around), 0.0) for wave in (np.cos, np.sin))
     cell = max(np.ptp(x), np.ptp(y)) / N_PLANE
     x, y = (np.arange(axis.min(), axis.max() + cell, cell) for axis in (x, y))
-    l_deg, d = np.degrees(np.arctan2(y[:, None], x[None])), np.hypot(y[:, None], x[None])
-    sightline = grid.sightline_of(l_deg, np.full(l_deg.shape, grid.b_deg[0]))
-    inside = (sightline >= 0) & (d < distance.max_kpc)
-    k = np.minimum((d / distance.step_kpc).astype(int), distance.n_distances - 1)
-    values = np.where(inside, mean[np.where(inside, sightline % grid.n_l, 0), k], np.nan)
+    column, k, inside = view.cells_at(x[None], y[:, None])
+    values = np.where(inside, mean[column, k], np.nan)
     rows = [[None if np.isnan(v) else float(f"{v:.3g}") for v in row] for row in values]
     return {"x": x.round(4).tolist(), "y": y.round(4).tolist(), "z": rows}

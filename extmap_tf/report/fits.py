@@ -6,7 +6,7 @@ from extmap_tf import __version__
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate
 from extmap_tf.evaluation.metrics import evaluate, write_json
 from extmap_tf.figures.fits import fit_figure
-from extmap_tf.figures.maps import save
+from extmap_tf.figures.style import save
 from extmap_tf.files import whole_path
 from extmap_tf.formats import FIT, FIT_NAME
 from extmap_tf.settings.identity import SCHEMA

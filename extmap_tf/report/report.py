@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,24 +14,26 @@ from extmap_tf.evaluation.calibration import calibration_table, reliability_tabl
 from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.evaluation.profile_errors import density_errors_table, errors_table
 from extmap_tf.figures.evaluation import coverage
-from extmap_tf.figures.gallery import standard_figures
+from extmap_tf.figures.gallery import Cmds, standard_figures
+from extmap_tf.figures.style import styled
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.formats import REPORT
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.query import profiles_at
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.explorer import SCRIPT, explorer_data
 
 REPORT_NAME = "report.html"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-DPI = 110
+DPI = 140
 DISTANCES_KPC = (0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0)
 
 _CAPTIONS = {
-    "face_on": "Seen from above the plane: mean density over the map's latitudes, with the Sun, circles of "
-    "distance and the direction of the Galactic centre. Grey is where there is no profile.",
+    "face_on": "Seen from above the plane: the dust, as the rise of the extinction with distance, averaged "
+    "over the map's latitudes, and how sure it is. Grey is where there is no profile.",
     "sky": "On the sky: extinction from the Sun to the last distance.",
-    "slices": "On the sky, in slices of distance.",
-    "latitudes": "Cuts at some longitudes: density against latitude and distance.",
+    "slices": "On the sky, in slices of distance, each on a colour scale of its own.",
+    "latitudes": "Cuts at some longitudes: the dust against latitude and distance.",
     "profiles": "Single sightlines, from little to much extinction. Shaded are the 68 and 90 % intervals, "
     "the dotted line is the reliable distance; to the left, where given, the diagram that it comes from.",
     "trust": "Standard deviation of the extinction to the last distance, and the distance to which a profile "
@@ -67,35 +70,35 @@ class Section:
 
     key: str
     title: str
-    text: tuple = ()
-    about: tuple = ()
-    tables: tuple = ()
-    pictures: tuple = field(default=(), repr=False)
+    text: tuple[str, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+    tables: tuple[dict, ...] = ()
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
-def report_path(out):
+def report_path(out: str | Path) -> Path:
     """The file to write: `out` if it ends in .html, else ``report.html`` in the folder `out`."""
     out = local_path(out)
     return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
 
 
-def can_be_explored(volume):
+def can_be_explored(volume: ExtinctionMap) -> bool:
     """Whether a report can have a part to explore: it shows rows and columns of l and b."""
     return isinstance(volume.grid, SightlineGrid)
 
 
 def write_report(
-    volume,
-    out,
-    truth=None,
-    sightlines=None,
-    arms=False,
-    cmds=None,
-    model=(),
-    interactive=True,
-    all_cmds=None,
-    overwrite=False,
-):
+    volume: ExtinctionMap,
+    out: str | Path,
+    truth: ExtinctionMap | None = None,
+    sightlines: Sequence[tuple[float, float]] | None = None,
+    arms: bool | Iterable[str] | None = False,
+    cmds: Callable[[], Cmds] | None = None,
+    model: Sequence[tuple[str, str]] = (),
+    interactive: bool = True,
+    all_cmds: Cmds | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Write a map's report: one HTML file that needs nothing else, neither files nor a network.
 
     Parameters
@@ -175,6 +178,7 @@ def _explorer(volume, truth, cmds):
     }
 
 
+@styled
 def _picture(figure, caption):
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})

@@ -32,7 +32,8 @@ def draw(path, evaluations):
     """Errors of both against distance."""
     from dataclasses import replace
 
-    from extmap_tf.figures.maps import errors_against_distance, save
+    from extmap_tf.figures.evaluation import errors_against_distance
+    from extmap_tf.figures.style import save
 
     rows = [
         replace(row, group=name) for name, evaluation in evaluations.items() for row in evaluation.overall

@@ -262,7 +262,7 @@ def table(kept):
 def draw(kept, path):
     from matplotlib.figure import Figure
 
-    from extmap_tf.figures.maps import save
+    from extmap_tf.figures.style import save
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     panels = figure.subplots(1, 4, sharey=True)

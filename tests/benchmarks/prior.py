@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from extmap_tf import Config
 from extmap_tf.extinction.profiles import density_to_cumulative, draw_densities
-from extmap_tf.figures.maps import COLORS, save
+from extmap_tf.figures.style import COLORS, save
 
 N_DRAWN, N_COUNTED = 7, 4000
 PERCENT = (2.5, 16, 50, 84, 97.5)

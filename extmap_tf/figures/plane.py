@@ -1,0 +1,327 @@
+"""The view from above the plane: where it lies, what is averaged, and its picture."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.figures.dust import half_interval, rise
+from extmap_tf.figures.layout import beside, colorbar, outer_labels, scale
+from extmap_tf.figures.sky_view import edges_of
+from extmap_tf.figures.style import COLORS, PAGE_HEIGHT, STEPS, TWO_COLUMNS, cmap, styled
+from extmap_tf.galaxy.arms import PUBLISHED, SpiralArm
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.volume import ExtinctionMap
+
+# What a view from above is of where a grid may be anywhere on the sky.
+NEAR_THE_PLANE_DEG = 10.0
+
+# A sector narrower than this is a diagonal sliver unless it is turned into the frame.
+NARROW_DEG = 40.0
+
+# A frame is at least this high for its width; a narrower wedge is stretched across.
+_LEAST_HEIGHT = 0.25
+
+# Room in inches for labels at the outer edge, and below.
+_BESIDE, _BELOW = 0.55, 0.2
+
+_SUN = COLORS[4]
+_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
+
+
+def reaches_the_plane(grid: SightlineGrid | HealpixGrid) -> bool:
+    """Whether `face_on` has something to draw by default."""
+    _, b_deg = grid.centers_deg()
+    return isinstance(grid, SightlineGrid) or bool((np.abs(b_deg) <= NEAR_THE_PLANE_DEG).any())
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneView:
+    """Columns of longitude, seen from above, and the sightlines of each.
+
+    Parameters
+    ----------
+    l_edges : ndarray [n_columns + 1]
+        Degrees, ascending, not wrapped.
+    column : ndarray of int [n_sightlines]
+    distance : DistanceGrid
+    """
+
+    l_edges: np.ndarray
+    column: np.ndarray
+    distance: DistanceGrid
+
+    @classmethod
+    def of(cls, volume: ExtinctionMap) -> "PlaneView":
+        """That of a map: its columns; of HEALPix pixels, columns as wide as these are on the equator."""
+        grid = volume.grid
+        if isinstance(grid, SightlineGrid):
+            edges, column = edges_of(grid.l_deg, grid.step_deg), np.arange(grid.n_sightlines) % grid.n_l
+            return cls(edges, column, volume.distance)
+        # Rings lie half a step askew.
+        step = 90.0 / grid.nside
+        first = math.floor(grid.l_min_deg / step + 1e-9)
+        n = min(math.floor(grid.l_max_deg / step + 1e-9) + 1 - first, 4 * grid.nside)
+        l_deg, _ = grid.centers_deg()
+        column = np.floor(np.mod(l_deg - step * first, 360.0) / step + 1e-9).astype(int)
+        return cls(step * (first + np.arange(n + 1)), column, volume.distance)
+
+    @property
+    def turned(self) -> bool:
+        """Whether the sector is drawn along the frame."""
+        return bool(np.ptp(self.l_edges) < NARROW_DEG)
+
+    @property
+    def l_right(self) -> float:
+        """The longitude that points to the right: the middle of a narrow sector, else the Galactic centre."""
+        return 0.5 * (self.l_edges[0] + self.l_edges[-1]) if self.turned else 0.0
+
+    def mean(self, layer: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        """Mean over each column's sightlines: [n_columns, n_distances], NaN where there is none.
+
+        Parameters
+        ----------
+        layer : ndarray [*sky, n_distances]
+        counted : ndarray of bool [n_sightlines, n_distances]
+            What counts; NaN never does.
+        """
+        values = np.asarray(layer, float).reshape(self.column.size, -1)
+        counted = counted & np.isfinite(values)
+        number, total = np.zeros((2, self.l_edges.size - 1, self.distance.n_distances))
+        np.add.at(number, self.column, counted)
+        np.add.at(total, self.column, np.where(counted, values, 0.0))
+        return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+    def cells_at(self, x_kpc: np.ndarray, y_kpc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Column and bin of places [...], x towards the Galactic centre and y towards l = 90 deg, and whether
+        they are inside."""
+        l_deg, d_kpc = np.degrees(np.arctan2(y_kpc, x_kpc)), np.hypot(x_kpc, y_kpc)
+        turn = np.mod(l_deg - self.l_edges[0], 360.0)
+        step = self.l_edges[1] - self.l_edges[0]
+        column, k = (turn / step).astype(int), (d_kpc / self.distance.step_kpc).astype(int)
+        n_columns = self.l_edges.size - 1
+        inside = (column < n_columns) & (d_kpc < self.distance.max_kpc)
+        return np.minimum(column, n_columns - 1), np.minimum(k, self.distance.n_distances - 1), inside
+
+    def towards(self, l_deg: np.ndarray | float) -> np.ndarray:
+        """Unit vectors [2, ...] of longitudes on the page."""
+        angle = np.radians(np.asarray(l_deg) - self.l_right)
+        return np.array([np.cos(angle), np.sin(angle)])
+
+
+def near_the_plane(
+    volume: ExtinctionMap, b_max_deg: float | None = None, z_max_kpc: float | None = None
+) -> np.ndarray:
+    """What a view from above averages: bool [n_sightlines, n_distances]; parameters as for `face_on`."""
+    grid = volume.grid
+    if b_max_deg is None and not isinstance(grid, SightlineGrid):
+        b_max_deg = NEAR_THE_PLANE_DEG
+    _, b_deg = grid.centers_deg()
+    chosen = np.full(b_deg.shape, True) if b_max_deg is None else np.abs(b_deg) <= b_max_deg + 1e-9
+    z_kpc = np.sin(np.radians(b_deg))[:, None] * volume.distance.centers_kpc
+    near = chosen[:, None] & (np.abs(z_kpc) <= (np.inf if z_max_kpc is None else z_max_kpc))
+    if not near.any():
+        raise ConfigError(
+            f"no sightline within b_max_deg = {b_max_deg}, z_max_kpc = {z_max_kpc}: the map has b "
+            f"{grid.b_min_deg:g} to {grid.b_max_deg:g} deg; widen them"
+        )
+    return near
+
+
+@styled
+def face_on(
+    volume: ExtinctionMap,
+    b_max_deg: float | None = None,
+    z_max_kpc: float | None = None,
+    truth: ExtinctionMap | None = None,
+    arms: Sequence[SpiralArm] = (),
+) -> Figure:
+    """The dust seen from above the plane, averaged over the sightlines at each longitude and distance.
+
+    The dust is the rise of the column (`extmap_tf.figures.dust`); of a map with a distribution, the mean of
+    half the 68 % interval of its density is drawn beside. A cell lies at its heliocentric distance d along
+    the sightline, (d cos l, d sin l): circles are of one distance at every latitude. The Galactic centre is
+    to the right. A narrow sector is turned to lie along the frame, which is cut to it and stretched across
+    where it would be a sliver; the axes say so.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    b_max_deg : float, optional
+        Only sightlines with abs(b) up to this; of HEALPix pixels by default `NEAR_THE_PLANE_DEG`.
+    z_max_kpc : float, optional
+        Only bins whose centre is up to this far from the plane through the Sun.
+    truth : ExtinctionMap, optional
+        Drawn beside, on the same colour scale.
+    arms : sequence of extmap_tf.galaxy.arms.SpiralArm
+        Draw these spiral arms.
+    """
+    view, near = PlaneView.of(volume), near_the_plane(volume, b_max_deg, z_max_kpc)
+    maps = beside(volume, truth)
+    layers = [view.mean(rise(one), near) for one, _ in maps]
+    titles = [title for _, title in maps]
+    band = volume.provenance.band
+    looks = [(*scale(layers), "magma_r", f"rise of A({band}) (mag/kpc)")] * len(layers)
+    if volume.percentiles:
+        layers.append(view.mean(half_interval(volume), near))
+        titles.append("uncertainty: half of the 68 % interval")
+        looks.append((*scale(layers[-1:]), "viridis", "of the density (mag/kpc)"))
+    frame = _Frame.of(view)
+    figure, axes, spare = frame.figure(len(layers))
+    x, y = volume.distance.edges_kpc * view.towards(view.l_edges)[..., None]
+    meshes = []
+    for axis, layer, title, (norm, _, colors, _) in zip(axes, layers, titles, looks, strict=True):
+        meshes.append(axis.pcolormesh(x, y, layer, norm=norm, cmap=cmap(colors), rasterized=True))
+        axis.set(aspect=frame.stretch, xlim=frame.x, ylim=frame.y, title=title)
+        _draw_polar_marks(axis, view, frame)
+        lines = _draw_arms(axis, arms, view)
+    outer_labels(axes, *_axis_labels(view, frame))
+    for chosen in (slice(0, len(maps)), slice(len(maps), None)):
+        if meshes[chosen]:
+            _, extend, _, label = looks[chosen][0]
+            colorbar(figure, meshes[chosen][0], axes[chosen], label, extend)
+    if lines and spare is not None:
+        spare.legend(handles=lines, loc="center")
+    elif lines:
+        figure.legend(handles=lines, loc="outside lower center", ncols=3)
+    return figure
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Limits of the panels in kpc, by how much they are stretched, and their size in inches."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    stretch: float
+    width: float
+    arrow: np.ndarray | None
+
+    @classmethod
+    def of(cls, view):
+        around = view.distance.max_kpc * view.towards(np.linspace(view.l_edges[0], view.l_edges[-1], 181))
+        x, y = np.append(around[0], 0.0), np.append(around[1], 0.0)
+        if view.turned:
+            width = TWO_COLUMNS - 1.6
+            reach = np.ptp(x)
+            stretch = max(1.0, _LEAST_HEIGHT * reach / np.ptp(y))
+            stretch = math.ceil(2.0 * stretch) / 2.0 if stretch > 1.0 else 1.0
+            # Inches to kpc, along and across.
+            kpc = reach / (width - _BESIDE - 0.2)
+            across = kpc / stretch
+            limits = (-0.2 * kpc, reach + _BESIDE * kpc), (y.min() - _BELOW * across, y.max() + 0.06 * across)
+            return cls(*limits, stretch, width, None)
+        reach = max(np.ptp(x), np.ptp(y))
+        arrow = 0.12 * reach * view.towards(0.0)
+        ends = np.array([[x.min(), y.min()], [x.max(), y.max()], arrow])
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        width = 0.5 * (TWO_COLUMNS - 1.4)
+        # Room for the labels around, in inches.
+        margin = np.array([0.52, 0.28]) * (high - low)[0] / (width - 1.04)
+        low, high = low - margin, high + margin
+        return cls((low[0], high[0]), (low[1], high[1]), 1.0, width, arrow)
+
+    @property
+    def shape(self):
+        return np.ptp(self.x) / (np.ptp(self.y) * self.stretch)
+
+    def figure(self, n):
+        """A figure, `n` panels and, if there is one, a place without a panel."""
+        n_columns = 1 if self.shape > 1.8 else min(n, 2)
+        n_rows = math.ceil(n / n_columns)
+        width = min(self.width, (PAGE_HEIGHT / n_rows - 0.4) * self.shape)
+        size = (1.3 + n_columns * (width + 0.1), 0.6 + n_rows * (width / self.shape + 0.35))
+        figure = Figure(figsize=size, layout="compressed")
+        how = {"sharex": True, "sharey": True, "squeeze": False}
+        axes = figure.subplots(n_rows, n_columns, **how).ravel()
+        spare = axes[n] if axes.size > n else None
+        if spare is not None:
+            spare.set_axis_off()
+        return figure, axes[:n], spare
+
+
+def _axis_labels(view, frame):
+    if not view.turned:
+        return "x (kpc), towards the Galactic centre", "y (kpc), towards l = 90°"
+    stretched = f",\nstretched {frame.stretch:g} times" if frame.stretch > 1.0 else ""
+    return (
+        f"distance along l = {view.l_right % 360:g}° (kpc)",
+        f"across (kpc), l increases upwards{stretched}",
+    )
+
+
+def _draw_polar_marks(axis, view, frame):
+    """Distance circles, longitudes, the Sun and, in the Galactic frame, the direction of its centre."""
+    low, high, max_kpc = view.l_edges[0], view.l_edges[-1], view.distance.max_kpc
+    around = view.towards(np.linspace(low, high, 361))
+    closed = high - low > 359.0
+    # Beside the sector's edge; a full circle has none, and l = 225 is away from every other label.
+    start, beside_it = (225.0, view.towards(225.0)) if closed else (low, view.towards(low - 90.0))
+    if view.turned:
+        beside_it = np.array([0.0, -1.0])
+    for radius in MaxNLocator(5, steps=STEPS).tick_values(0.0, max_kpc):
+        if 0 < radius <= max_kpc * (1 + 1e-9):
+            axis.plot(*radius * around, color="black", linewidth=0.5, alpha=0.5)
+            _label(axis, f"{radius:g} kpc", radius * view.towards(start), beside_it)
+    # Room for the labels at the outer edge: below one another, or around.
+    room = (0.28 / frame.stretch if view.turned else 0.45) * np.ptp(frame.x) / frame.width
+    apart = max((high - low) / 6.5, math.degrees(room / max_kpc))
+    step = next((s for s in (0.5, 1, 2, 5, 10, 15, 20, 30, 45) if s >= apart), 60)
+    for l in np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1) * step:
+        toward = view.towards(l)
+        axis.plot(*np.outer(toward, [0.0, max_kpc]), color="black", linewidth=0.5, alpha=0.25)
+        if l - low < 360.0 - 0.5 * step:
+            outwards = np.array([1.0, 0.0]) if view.turned else toward
+            _label(axis, f"l = {l % 360:g}°", max_kpc * toward, outwards)
+    axis.plot(
+        0.0, 0.0, marker="o", color=_SUN, markeredgecolor="black", markersize=5, zorder=7, clip_on=False
+    )
+    if view.turned:
+        _label(axis, "Sun", (0.0, 0.0), np.array([0.0, 1.0]))
+        return
+    style = {"arrowstyle": "-|>", "color": "black", "shrinkA": 4, "shrinkB": 0, "linewidth": 0.8}
+    style["path_effects"] = [withStroke(linewidth=2.5, foreground="white")]
+    axis.annotate("", frame.arrow, (0.0, 0.0), arrowprops=style)
+    ahead = frame.arrow / np.hypot(*frame.arrow)
+    _label(axis, "Galactic\ncentre", frame.arrow, ahead)
+    # Beside the Sun, where neither the sector nor the arrow is.
+    away = -(around[:, 180] + ahead)
+    _label(axis, "Sun", (0.0, 0.0), away / max(np.hypot(*away), 1e-6))
+
+
+def _label(axis, text, place, toward):
+    """Text beside `place`, shifted in the direction `toward`."""
+    horizontal = "left" if toward[0] > 0.5 else "right" if toward[0] < -0.5 else "center"
+    vertical = "bottom" if toward[1] > 0.5 else "top" if toward[1] < -0.5 else "center"
+    box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+    how = {"textcoords": "offset points", "ha": horizontal, "va": vertical, "fontsize": 6.5, "bbox": box}
+    axis.annotate(text, place, 4.0 * np.asarray(toward), zorder=6, **how)
+
+
+def _draw_arms(axis: Axes, arms, view):
+    """Draw spiral arms; the lines of those that are in the frame, for a legend."""
+    turn = np.array([view.towards(0.0), view.towards(90.0)]).T
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    names = [arm.name for arm in PUBLISHED]
+    lines = []
+    for arm in arms:
+        number = names.index(arm.name)
+        x, y = turn @ arm.xy_kpc()
+        if ((x > left) & (x < right) & (y > low) & (y < high)).any():
+            effects = [withStroke(linewidth=2.5, foreground="white")]
+            style = {
+                "color": COLORS[number],
+                "linestyle": _LINES[number],
+                "path_effects": effects,
+                "zorder": 4,
+            }
+            lines += axis.plot(x, y, label=f"{arm.name} arm", **style)
+    return lines

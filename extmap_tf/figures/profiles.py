@@ -1,0 +1,147 @@
+"""Profiles of single sightlines: extinction, the dust along the sight, and the diagrams behind them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.estimate import Flag
+from extmap_tf.figures.layout import axis_label
+from extmap_tf.figures.style import ESTIMATE, TRUTH, TWO_COLUMNS, styled
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.map.query import profiles_at
+from extmap_tf.map.volume import ExtinctionMap
+
+# Intervals of an estimate: percentiles, name, how opaque.
+INTERVALS = (((5.0, 95.0), "90 % interval", 0.18), ((16.0, 84.0), "68 % interval", 0.32))
+
+# Steps in which the dust along the sight is drawn, no less than a bin.
+N_STEPS = 25
+
+
+def step_edges_kpc(distance: DistanceGrid) -> np.ndarray:
+    """Edges of the steps in which the dust is drawn: of whole bins, about `N_STEPS` of them."""
+    n_bins = max(1, distance.n_distances // N_STEPS)
+    return distance.step_kpc * np.append(
+        np.arange(0, distance.n_distances, n_bins), float(distance.n_distances)
+    )
+
+
+@styled
+def profiles(
+    volume: ExtinctionMap,
+    sightlines: Sequence[tuple[float, float]],
+    truth: ExtinctionMap | None = None,
+    cmds: tuple[Diagram, np.ndarray] | None = None,
+) -> Figure:
+    """Extinction against distance, the dust as its rise in steps, and perhaps the CMD, one row a sightline.
+
+    The line of a map with a distribution is the median, between its 68 and 90 % intervals; those of the rise
+    are of the samples, where the map has some. A dotted line is the reliable distance.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    sightlines : sequence of (float, float)
+        (l, b) in degrees; the nearest sightlines of the map are drawn.
+    truth : ExtinctionMap, optional
+    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
+        The diagrams that the profiles come from: stars in each pixel.
+    """
+    if not len(sightlines):
+        raise ConfigError("profiles need one or more sightlines (l, b), got: none")
+    n = len(sightlines)
+    band = volume.provenance.band
+    figure = Figure(figsize=(TWO_COLUMNS, 0.7 + 1.4 * n), layout="constrained")
+    if cmds is None:
+        axes = figure.subplots(n, 2, squeeze=False)
+    else:
+        every = figure.subplots(n, 3, squeeze=False, width_ratios=(0.8, 1.0, 1.0))
+        axes = every[:, 1:]
+        _draw_cmds(figure, every[:, 0], *cmds)
+    for axis in axes[:-1].ravel():
+        axis.tick_params(labelbottom=False)
+    shown = {}
+    for (l, b), (left, right) in zip(sightlines, axes, strict=True):
+        curves = [(volume, ESTIMATE, volume.provenance.kind, 1.2, 3)]
+        if truth is not None:
+            curves.append((truth, TRUTH, "truth", 1.8, 2))
+        for one, color, label, width, order in curves:
+            style = {"color": color, "linewidth": width, "zorder": order}
+            shown |= _draw_profile(left, right, one, l, b, label, **style)
+        left.set_title(f"l = {l:g}°, b = {b:g}°", loc="left")
+        left.set_ylabel(f"A({band}) (mag)")
+        right.set_ylabel(f"rise of A({band})\n(mag/kpc)")
+        for axis in (left, right):
+            axis.set_xlim(0.0, volume.distance.max_kpc)
+            axis.set_ylim(bottom=0.0)
+            axis.grid(True)
+    if shown:
+        names, lines = list(shown), list(shown.values())
+        figure.legend(lines, names, loc="outside upper center", ncols=5)
+    for axis in axes[-1]:
+        axis.set_xlabel("distance (kpc)")
+    return figure
+
+
+def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
+    """Draw one map's profile; what it drew as a dict of name to artist, or empty after saying why not."""
+    extinction, flag = volume.query_gal(l_deg, b_deg, return_flags=True)
+    if not np.isfinite(extinction.value).all():
+        why = next((bit.meaning for bit in Flag if flag & bit.value), "no data")
+        right.text(0.97, 0.9, f"{label}: {why}", transform=right.transAxes, ha="right", va="top")
+        return {}
+    distance, shown = volume.distance, {}
+    edges, steps = distance.edges_kpc, step_edges_kpc(distance)
+    right.stairs(_rise(extinction.value, distance), steps, baseline=None, **style)
+    shown[label] = left.plot(edges, np.append(0.0, extinction.value), **style)[0]
+    if not volume.percentiles:
+        return shown
+    shown = {f"{label}, median": shown[label]}
+    samples = None
+    if volume.n_samples:
+        samples = _rise(volume.query_gal(l_deg, b_deg, mode="samples").value, distance)
+    for percentiles, name, alpha in INTERVALS:
+        look = {"color": style["color"], "alpha": alpha, "linewidth": 0.0, "zorder": 1}
+        low, high = volume.query_gal(l_deg, b_deg, mode="percentile", percentile=percentiles).value
+        shown[name] = left.fill_between(edges, np.append(0.0, low), np.append(0.0, high), **look)
+        if samples is not None:
+            low, high = np.percentile(samples, percentiles, axis=0)
+            right.stairs(high, steps, baseline=low, fill=True, **look)
+    index = volume.grid.sightline_of([l_deg], [b_deg])[0]
+    limit_kpc = volume.reliable_distance_kpc[np.unravel_index(index, volume.grid.shape)]
+    for axis in (left, right):
+        line = axis.axvline(limit_kpc, color="black", linestyle=":", linewidth=0.8)
+    return shown | {"reliable to": line}
+
+
+def _rise(extinction, distance):
+    """Rise in steps [..., n_steps] of profiles [..., n_distances], mag / kpc."""
+    edges = step_edges_kpc(distance)
+    return np.diff(profiles_at(extinction, distance, edges), axis=-1) / np.diff(edges)
+
+
+def _draw_cmds(figure, axes, diagram, counts):
+    """Diagrams on one scale, cut to the pixels where one of them has stars."""
+    y_edges, x_edges = diagram.edges
+    filled = np.nonzero(np.asarray(counts).any(axis=0))
+    rows, columns = (
+        [index.min(initial=n - 1), index.max(initial=0) + 1]
+        for index, n in zip(filled, diagram.shape, strict=True)
+    )
+    norm = LogNorm(0.7, max(float(np.max(counts)), 2.0))
+    for axis, image in zip(axes, counts, strict=True):
+        shown = np.ma.masked_equal(image, 0)
+        mesh = axis.pcolormesh(x_edges, y_edges, shown, norm=norm, cmap="viridis", rasterized=True)
+        # Bright stars are up.
+        axis.set(xlim=x_edges[columns], ylim=y_edges[rows][::-1], ylabel=axis_label(diagram.y))
+        if axis is not axes[-1]:
+            axis.tick_params(labelbottom=False)
+    axes[-1].set_xlabel(axis_label(diagram.x))
+    ticks = [t for power in range(5) for t in (10**power, 2 * 10**power, 5 * 10**power) if t <= norm.vmax]
+    style = {"location": "left", "shrink": 1.0 / len(axes) ** 0.5, "aspect": 20.0, "format": "{x:g}"}
+    bar = figure.colorbar(mesh, ax=list(axes), label="stars per pixel", ticks=ticks, **style)
+    bar.minorticks_off()

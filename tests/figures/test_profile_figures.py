@@ -1,0 +1,77 @@
+"""Profiles of single sightlines, their intervals, and the diagrams behind them."""
+
+import numpy as np
+import pytest
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.figures.profiles import profiles, step_edges_kpc
+from extmap_tf.grids.diagram import Axis, Diagram
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.map.query import profiles_at
+
+
+def test_curves_are_those_of_the_map(volume):
+    left, right = profiles(volume, [(258.5, 0.5)]).axes
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), np.append(0.0, volume.extinction[3, 3]))
+    np.testing.assert_allclose(right.patches[0].get_data().values, volume.density[3, 3], rtol=1e-4, atol=1e-6)
+    assert left.get_ylabel() == "A(Ks) (mag)"
+    assert right.get_ylabel() == "rise of A(Ks)\n(mag/kpc)"
+
+
+def test_steps_are_of_whole_bins_and_end_at_the_last():
+    for n, expected in ((12, 13), (100, 26), (110, 29)):
+        edges = step_edges_kpc(DistanceGrid(0.1, n))
+        assert edges.size == expected
+        assert (edges[0], edges[-1]) == (0.0, pytest.approx(0.1 * n))
+        np.testing.assert_allclose(edges / 0.1, np.round(edges / 0.1))
+
+
+def test_intervals_and_the_reliable_distance_are_drawn_as_the_map_has_them(sure):
+    figure = profiles(sure, [(258.5, 0.5)])
+    left, right = figure.axes
+    for shade, percentiles in zip(left.collections, ((5, 95), (16, 84)), strict=True):
+        low, high = sure.query_gal(258.5, 0.5, mode="percentile", percentile=percentiles).value
+        y = shade.get_paths()[0].vertices[:, 1]
+        assert np.isin(low.astype(float), y).all()
+        assert np.isin(high.astype(float), y).all()
+    edges = step_edges_kpc(sure.distance)
+    samples = profiles_at(sure.samples[3, 3], sure.distance, edges)
+    low, high = np.percentile(np.diff(samples, axis=-1) / np.diff(edges), (5, 95), axis=0)
+    shade = next(patch.get_data() for patch in right.patches if patch.get_fill())
+    np.testing.assert_allclose(shade.values, high, rtol=1e-6)
+    np.testing.assert_allclose(shade.baseline, low, rtol=1e-6)
+    assert left.lines[-1].get_xdata()[0] == sure.reliable_distance_kpc[3, 3]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["estimate, median", "90 % interval", "68 % interval", "reliable to"]
+
+
+def test_without_samples_the_rise_has_no_interval(make_sure_map):
+    _, right = profiles(make_sure_map(samples=False), [(258.5, 0.5)]).axes
+    assert not any(patch.get_fill() for patch in right.patches)
+
+
+def test_a_profile_without_data_says_why(volume):
+    figure = profiles(volume, [(258.0, -0.5), (100.0, 0.0)])
+    words = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert words == ["estimate: no star in the field", "estimate: outside the sky grid"]
+    with pytest.raises(ConfigError, match="one or more sightlines"):
+        profiles(volume, [])
+
+
+def test_profiles_stand_beside_their_diagrams(volume):
+    diagram = Diagram(
+        "2MASS", Axis("magnitude", ("Ks",), 4.0, 16.0, 60), Axis("color", ("J", "Ks"), 0.0, 3.0, 30)
+    )
+    counts = np.zeros((2, *diagram.shape))
+    counts[0, 10:30, 5:9] = 3
+    counts[1, 20, 20] = 400
+    figure = profiles(volume, [(258.5, 0.5), (257.5, 0.0)], cmds=(diagram, counts))
+    first, second = (axis for axis in figure.axes if axis.get_ylabel() == "Ks (mag)")
+    assert second.get_xlabel() == "J − Ks (mag)"
+    y_edges, x_edges = diagram.edges
+    for axis, image in ((first, counts[0]), (second, counts[1])):
+        np.testing.assert_array_equal(
+            np.ma.filled(axis.collections[0].get_array(), 0.0).reshape(diagram.shape), image
+        )
+        assert axis.get_ylim() == (y_edges[30], y_edges[10])
+        assert axis.get_xlim() == (x_edges[5], x_edges[21])

@@ -1,0 +1,108 @@
+"""A map on the sky, in slices, in cuts of latitude, and what is sure of it."""
+
+import numpy as np
+import pytest
+
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.figures.dust import rise
+from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
+from extmap_tf.grids.squares import SightlineGrid
+
+
+def meshes(figure):
+    return [axis.collections[0] for axis in figure.axes if axis.get_title()]
+
+
+def titles(figure):
+    return [axis.get_title() for axis in figure.axes if axis.get_title()]
+
+
+def bar_labels(figure):
+    return [axis.get_ylabel() for axis in figure.axes if not axis.get_title() and axis.get_ylabel()]
+
+
+def test_longitude_increases_to_the_left(volume):
+    (axis,) = (axis for axis in sky(volume).axes if axis.get_title())
+    left, right = axis.get_xlim()
+    assert left > right
+
+
+def test_the_sky_shows_the_extinction_to_a_distance_on_one_scale(make_map, wide):
+    volume, truth = make_map(wide, holes=False), make_map(wide, seed=2, kind="truth")
+    figure = sky(volume, d_max_kpc=0.8, truth=truth)
+    assert titles(figure) == ["estimate, 0 to 0.8 kpc", "truth, 0 to 0.8 kpc"]
+    first, second = meshes(figure)
+    np.testing.assert_allclose(first.get_array(), volume.extinction[..., 7], rtol=1e-4, atol=1e-6)
+    assert first.norm is second.norm
+    assert bar_labels(figure) == ["A(Ks) (mag)"]
+    with pytest.raises(ConfigError, match=r"ascend within 0 to 1\.2 kpc"):
+        sky(volume, d_max_kpc=3.0)
+
+
+def test_each_slice_has_a_scale_of_its_own_shared_with_the_truth(make_map, wide):
+    volume, truth = make_map(wide, holes=False), make_map(wide, seed=2, kind="truth")
+    figure = slices(volume, (0.0, 0.1, 1.2), truth=truth)
+    near, near_truth, far, far_truth = meshes(figure)
+    np.testing.assert_allclose(near.get_array(), volume.extinction[..., 0], rtol=1e-4, atol=1e-6)
+    expected = truth.extinction[..., 11] - truth.extinction[..., 0]
+    np.testing.assert_allclose(far_truth.get_array(), expected, rtol=1e-4, atol=1e-6)
+    assert near.norm is near_truth.norm
+    assert far.norm is far_truth.norm
+    # The near slice is not blank: its brightest fields have the darkest colour.
+    assert near.norm.vmax < 0.7 * far.norm.vmax
+    assert near.norm(near.get_array()).max() >= 1.0
+    assert bar_labels(figure).count("A(Ks) (mag)") == 2
+    assert len(bar_labels(slices(volume, (0.0, 0.1, 1.2)))) >= 2
+    with pytest.raises(ConfigError, match=r"ascend within 0 to 1\.2 kpc"):
+        slices(volume, (0.5, 0.1))
+
+
+def test_latitude_cuts_are_columns_of_the_dust(make_map, wide):
+    volume, truth = make_map(wide), make_map(wide, seed=2, kind="truth")
+    figure = latitude_cuts(volume, l_deg=[283.4, 257.0], truth=truth)
+    assert titles(figure) == [
+        "estimate, l = 283°",
+        "truth, l = 283°",
+        "estimate, l = 257°",
+        "truth, l = 257°",
+    ]
+    drawn = meshes(figure)
+    for mesh, (one, column) in zip(drawn, ((volume, 13), (truth, 13), (volume, 0), (truth, 0)), strict=True):
+        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), rise(one)[:, column])
+    assert len({mesh.norm.vmax for mesh in drawn}) == 1
+    assert "rise of A(Ks) (mag/kpc)" in bar_labels(figure)
+    assert len(meshes(latitude_cuts(volume))) == 4
+    with pytest.raises(DataError, match="l = 100 is outside the map"):
+        latitude_cuts(volume, l_deg=[100.0])
+
+
+def test_trust_shows_the_uncertainty_the_reliable_distance_and_the_doubtful_fields(
+    make_sure_map, volume, narrow
+):
+    sure = make_sure_map(narrow)
+    figure = trust(sure, d_kpc=0.65)
+    std, reliable = meshes(figure)
+    expected = 0.5 * (sure.extinction_std[..., 5] + sure.extinction_std[..., 6])
+    np.testing.assert_allclose(std.get_array(), expected, rtol=1e-5)
+    np.testing.assert_array_equal(reliable.get_array(), sure.reliable_distance_kpc)
+    assert {"standard deviation (mag)", "reliable distance (kpc)"} <= set(bar_labels(figure))
+    marks = figure.axes[0].collections[1].get_offsets()
+    np.testing.assert_allclose(marks, [[narrow.l_deg[3], narrow.b_deg[2]]])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "field unlike the training diagrams"
+    ]
+    with pytest.raises(DataError, match="no uncertainty to draw"):
+        trust(volume)
+    with pytest.raises(ConfigError, match=r"at most 1\.2, got: 3"):
+        trust(sure, d_kpc=3.0)
+
+
+def test_a_sector_across_zero_stays_in_one_piece(make_map):
+    grid = SightlineGrid(350.0, 370.0, -2.0, 2.0, 1.0, 1.0)
+    figure = sky(make_map(grid))
+    figure.draw_without_rendering()
+    (axis,) = (axis for axis in figure.axes if axis.get_title())
+    assert axis.get_xlim() == (370.5, 349.5)
+    labels = [text.get_text() for text in axis.get_xticklabels()]
+    assert "0" in labels
+    assert not any(float(label) > 360 for label in labels if label)
