@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES
@@ -217,11 +218,18 @@ def fingers(found: FingersOfGod) -> Figure:
     ratio.set_ylim(bottom=0.0)
     for axis in (across, along, ratio):
         axis.set_xlabel("wave number along the sight (1/kpc)")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        _plain_decades(axis.xaxis)
     for axis in (across, along):
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        _plain_decades(axis.yaxis)
     across.legend()
     return figure
+
+
+def _plain_decades(axis: Axis) -> None:
+    """Numbers on a logarithmic axis as plain text."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _panels(rows: Sequence, n: int) -> tuple[Figure, Sequence[Axes]]:

@@ -52,7 +52,7 @@ def test_compare_with_a_map_prints_writes_and_draws(map_file, other_file, tmp_pa
     argv = ["compare", map_file, "--with", other_file, "--distance", 0.5, 1.0]
     argv += ["--out", tmp_path / "c.json", "--figures", tmp_path / "figures", "--format", "pdf"]
     out = runs(capsys, *argv)
-    assert "map against other, A(Ks) in mag" in out
+    assert "map against other, A(Ks)" in out
     found = json.loads((tmp_path / "c.json").read_text())
     expected = compare(
         ExtinctionMap.read(map_file), ExtinctionMap.read(other_file), distances_kpc=(0.5, 1.0), name="other"

@@ -72,7 +72,7 @@ def test_agreement_has_the_rows(found):
     left, right = figures.agreement(found).axes
     np.testing.assert_allclose(left.lines[0].get_ydata(), [row.correlation for row in found.rows])
     np.testing.assert_allclose(left.lines[1].get_ydata(), [row.rank_correlation for row in found.rows])
-    offsets = right.containers[0].lines[0].get_ydata()
+    offsets = right.containers[0].lines[0].get_ydata().astype(float)
     np.testing.assert_allclose(offsets, [row.offset_mag for row in found.rows])
 
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.figures.dust import half_interval, rise
 from extmap_tf.figures.plane import PlaneView, face_on
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.map.volume import ExtinctionMap
 
 NARROW = SightlineGrid(206.0, 216.0, -20.5, -18.5, 1.0, 1.0)
 WIDE = SightlineGrid(257.0, 303.0, -5.0, 5.0, 2.0, 1.0)
@@ -143,8 +145,8 @@ def test_maps_of_different_grids_are_not_drawn_side_by_side(make_map):
 
 
 def test_a_map_of_no_data_is_grey(make_map):
-    empty = make_map(WIDE)
-    about = (empty.coverage, empty.n_stars, empty.provenance)
-    nothing = type(empty)(empty.grid, empty.distance, empty.density * np.nan, *about)
+    full = make_map(WIDE)
+    profiles = ProfileEstimate.of_density(full.density * np.nan, full.distance.step_kpc)
+    nothing = ExtinctionMap(full.header, profiles, full.coverage, full.n_stars)
     ((_, mesh),) = drawn(face_on(nothing)).values()
     assert np.ma.getmaskarray(mesh.get_array()).all()
