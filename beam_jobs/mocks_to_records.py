@@ -24,15 +24,9 @@ from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.stores import whole_folder
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import sha256_of
-from extmap_tf.mocks.pairs import (
-    SPLITS,
-    pair_key,
-    place_of,
-    reference_cmd,
-    reference_nodes,
-    simulate_pairs,
-    split_of,
-)
+from extmap_tf.mocks.pairs import pair_key, place_of, simulate_pairs, split_of
+from extmap_tf.mocks.pools import SPLITS
+from extmap_tf.mocks.reference import reference_cmd, reference_nodes
 from extmap_tf.program import run_command, unless_stopped
 from extmap_tf.records.example import pair_to_example
 from extmap_tf.records.manifest import REFERENCE_NAME, Manifest, write_reference
@@ -98,7 +92,7 @@ def block_to_shards(
     """
     found: dict[tuple[str, int], list[int]] = {}
     for number in range(start, min(start + NUMBERS_PER_BLOCK, config.mocks.n_pairs)):
-        place = place_of(pair_key(config, number), config.mocks.split_salt)
+        place = place_of(pair_key(config.mocks, number), config.mocks.split_salt)
         split, within = split_of(place, config.mocks)
         found.setdefault((split, int(within * n_shards[split])), []).append(number)
     return sorted(found.items())
@@ -123,7 +117,7 @@ def pairs_to_examples(numbers: Iterable[int], config: Config) -> list[bytes]:
     numbers = sorted(numbers, key=lambda number: (number % n_sightlines, number))
     placed = []
     for pair in unless_stopped(simulate_pairs(config, numbers)):
-        key = pair_key(config, pair.number)
+        key = pair_key(config.mocks, pair.number)
         placed.append((place_of(key, salt), key, pair_to_example(pair, key, config.seed)))
     placed.sort()
     for (_, key, _), (_, following, _) in pairwise(placed):
@@ -171,7 +165,7 @@ def build(pipeline, config, folder, n_shards):
     )
     reference = (
         pipeline
-        | "List reference sightlines" >> beam.Create(list(reference_nodes(config)))
+        | "List reference sightlines" >> beam.Create(list(reference_nodes(config.mocks, config.sightlines)))
         | "Spread over workers" >> beam.Reshuffle()
         | "Make reference CMDs" >> beam.Map(node_to_reference, config)
         | "Gather reference CMDs" >> beam.combiners.ToList()

@@ -1,4 +1,4 @@
-"""What a CMD is expected to hold: the mean of `extmap_tf.mocks.pairs.dim_and_count`, tabulated by extinction.
+"""What a CMD is expected to hold: the mean of `extmap_tf.mocks.fields.dim_and_count` by extinction.
 
 All nuisances are zero. Every star of a mock catalog of many fields is dimmed by each extinction of a grid.
 What the survey then makes of it - loss, noise, cuts - is not drawn but integrated: a star at its true place
@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.grids.diagram import Axis, Diagram
-from extmap_tf.mocks.pairs import fit_catalog
+from extmap_tf.mocks.pools import fit_catalog
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.surveys.limits import error_cut_mag, is_faint_enough
 from extmap_tf.surveys.observing import (

@@ -10,10 +10,10 @@ from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
+from extmap_tf.mocks.seeds import SKY
 from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.surveys.observing import faint_limit_mag, observe
 
-_SKY = 5
 # Tiles begin at the outermost fields' edges, and so end inside the margin of the dust.
 TILE_DEG = MARGIN_DEG
 
@@ -98,7 +98,7 @@ class _Pixel:
 
 def _observe_tile(config, dust, number, tile):
     """Columns of the stars of one tile."""
-    rng = np.random.default_rng([config.seed, _SKY, number])
+    rng = np.random.default_rng([config.seed, SKY, number])
     survey = config.survey
     bands = (survey.blue.name, survey.red.name)
     limit_mag = faint_limit_mag(survey.red, survey.cuts)

@@ -15,7 +15,7 @@ from extmap_tf.grids.squares import sightline_name
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.mocks.pairs import reference_nodes
+from extmap_tf.mocks.reference import reference_nodes
 from extmap_tf.mocks.sky import write_sky
 from extmap_tf.records.dataset import serialized_examples, survey_fields
 from extmap_tf.records.manifest import Records
@@ -123,7 +123,7 @@ def test_the_mock_sky_fills_the_pixels_evenly_behind_their_dust(pole_config, pol
 
 
 def test_reference_nodes_are_all_around_the_pole(pole_config):
-    nodes = reference_nodes(pole_config)
+    nodes = reference_nodes(pole_config.mocks, pole_config.sightlines)
     assert len(set(nodes)) == len(nodes)
     assert sum(abs(b) == 90.0 for _, b in nodes) == 1
     assert {(0.0, -89.5), (180.0, -89.5)} <= set(nodes)

@@ -11,6 +11,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from beam_jobs import mocks_to_records as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.mocks import pairs as mocks
+from extmap_tf.mocks.reference import reference_nodes
 from extmap_tf.records.dataset import serialized_examples
 from extmap_tf.records.manifest import MANIFEST_NAME, Records
 
@@ -36,7 +37,7 @@ def test_the_job_writes_what_the_functions_make_in_memory(tiny_config, mock_reco
             number
             for number in range(tiny_config.mocks.n_pairs)
             if mocks.split_of(
-                mocks.place_of(mocks.pair_key(tiny_config, number), tiny_config.mocks.split_salt),
+                mocks.place_of(mocks.pair_key(tiny_config.mocks, number), tiny_config.mocks.split_salt),
                 tiny_config.mocks,
             )[0]
             == split
@@ -53,7 +54,7 @@ def test_an_example_gives_back_the_pair(tiny_config, mock_records):
     np.testing.assert_array_equal(counts, pair.counts)
     np.testing.assert_array_equal(np.float32(features["density"].float_list.value), pair.density)
     assert features["seed"].int64_list.value[0] == tiny_config.seed
-    assert features["key"].bytes_list.value[0].decode() == mocks.pair_key(tiny_config, number)
+    assert features["key"].bytes_list.value[0].decode() == mocks.pair_key(tiny_config.mocks, number)
     assert features["n_stars"].int64_list.value[0] == pair.counts.sum()
 
 
@@ -100,7 +101,7 @@ def test_the_manifest_says_what_is_there(tiny_config, mock_records):
 
 def test_reference_cmds_are_those_of_the_nodes(tiny_config, mock_records):
     l_deg, b_deg, counts = Records.open(mock_records).reference()
-    assert tuple(zip(l_deg, b_deg, strict=True)) == mocks.reference_nodes(tiny_config)
+    assert tuple(zip(l_deg, b_deg, strict=True)) == reference_nodes(tiny_config.mocks, tiny_config.sightlines)
     np.testing.assert_array_equal(counts[2], mocks.reference_cmd(tiny_config, l_deg[2], b_deg[2]))
 
 

@@ -124,7 +124,7 @@ def write_survey(config, folder):
     from beam_jobs.twomass_to_records import FIELDS_PER_SHARD, SPLIT
     from extmap_tf.diagrams import FieldCounts
     from extmap_tf.grids.squares import sightline_name
-    from extmap_tf.mocks.pairs import reference_cmd
+    from extmap_tf.mocks.reference import reference_cmd
     from extmap_tf.records.example import field_to_example
 
     rng = np.random.default_rng(1)

@@ -14,7 +14,9 @@ import numpy as np
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.extinction.profiles import draw_density
-from extmap_tf.mocks.pairs import Nuisances, dim_and_count, draw_nuisances, one_field, sightline_catalog
+from extmap_tf.mocks.fields import dim_and_count, one_field
+from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
+from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.quiet import start_tensorflow
 
 SKIES = {

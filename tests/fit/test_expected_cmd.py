@@ -7,7 +7,9 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.profiles import cumulative_at, draw_density
 from extmap_tf.fit import expected_cmd as module
 from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmd, expected_cmds, extinction_grid
-from extmap_tf.mocks.pairs import SPLITS, dim_and_count, fit_catalog, sightline_catalog, simulate_pair
+from extmap_tf.mocks.fields import dim_and_count
+from extmap_tf.mocks.pairs import simulate_pair
+from extmap_tf.mocks.pools import SPLITS, fit_catalog, sightline_catalog
 from extmap_tf.settings.survey import Crowding
 from extmap_tf.surveys.observing import crowding_loss_mag
 

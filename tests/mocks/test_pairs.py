@@ -6,28 +6,32 @@ import pytest
 from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.profiles import cumulative_at
-from extmap_tf.mocks import pairs as mocks
+from extmap_tf.mocks import pairs
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.nuisances import AS_MODELLED, Nuisances, draw_nuisances
+from extmap_tf.mocks.pools import SPLITS, sightline_catalog
+from extmap_tf.mocks.reference import reference_cmd, reference_nodes
 from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.surveys.observing import crowding_loss_mag, observe
 
 
 def test_a_pair_depends_on_seed_and_number_alone(tiny_config):
-    first = mocks.simulate_pair(tiny_config, 7)
-    mocks.simulate_pair(tiny_config, 3)
-    again = mocks.simulate_pair(tiny_config, 7)
+    first = pairs.simulate_pair(tiny_config, 7)
+    pairs.simulate_pair(tiny_config, 3)
+    again = pairs.simulate_pair(tiny_config, 7)
     np.testing.assert_array_equal(first.counts, again.counts)
     np.testing.assert_array_equal(first.density, again.density)
-    other = mocks.simulate_pair(tiny_config.replace(seed=2), 7)
+    other = pairs.simulate_pair(tiny_config.replace(seed=2), 7)
     assert (first.density != other.density).any()
 
 
 def test_a_pair_does_not_depend_on_those_made_with_it(tiny_config, monkeypatch):
     numbers = [7, *range(40, 60), 3]
-    monkeypatch.setattr(mocks, "PAIRS_PER_BLOCK", 6)
-    together = list(mocks.simulate_pairs(tiny_config, numbers))
+    monkeypatch.setattr(pairs, "PAIRS_PER_BLOCK", 6)
+    together = list(pairs.simulate_pairs(tiny_config, numbers))
     assert [pair.number for pair in together] == numbers
     for pair in together[::3]:
-        alone = mocks.simulate_pair(tiny_config, pair.number)
+        alone = pairs.simulate_pair(tiny_config, pair.number)
         assert (pair.l_deg, pair.b_deg) == (alone.l_deg, alone.b_deg)
         np.testing.assert_array_equal(pair.density, alone.density)
         np.testing.assert_array_equal(pair.counts, alone.counts)
@@ -35,11 +39,11 @@ def test_a_pair_does_not_depend_on_those_made_with_it(tiny_config, monkeypatch):
 
 def test_zero_dust_gives_the_reference(tiny_config):
     config = tiny_config.replace(**{"sightlines.field_deg": 0.5})
-    reference = mocks.reference_cmd(config, 284.0, -1.0)
-    catalog = mocks.sightline_catalog(config, 284.0, -1.0, "train")
+    reference = reference_cmd(config, 284.0, -1.0)
+    catalog = sightline_catalog(config, 284.0, -1.0, "train")
     rng = np.random.default_rng(0)
     no_dust = np.zeros(config.distance.n_distances, np.float32)
-    counts = mocks.dim_and_count(catalog, no_dust, config, rng) / config.mocks.pool_fields
+    counts = dim_and_count(catalog, no_dust, config, rng) / config.mocks.pool_fields
     # Two independent Poisson draws of 8 fields each.
     sigma = np.sqrt((counts + reference + 0.1) / config.mocks.pool_fields)
     assert np.mean(np.abs(counts - reference) < 3 * sigma) > 0.98
@@ -47,9 +51,9 @@ def test_zero_dust_gives_the_reference(tiny_config):
 
 
 def test_dust_reddens_dims_and_removes_stars(tiny_config):
-    catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     clear, dusty = (
-        mocks.dim_and_count(catalog, np.full(40, density, np.float32), tiny_config, np.random.default_rng(1))
+        dim_and_count(catalog, np.full(40, density, np.float32), tiny_config, np.random.default_rng(1))
         for density in (0.0, 0.5)
     )
     color = np.arange(64)
@@ -58,12 +62,10 @@ def test_dust_reddens_dims_and_removes_stars(tiny_config):
 
 
 def test_patchy_dust_has_the_same_mean_and_spreads_the_colours(tiny_config):
-    catalog = mocks.sightline_catalog(
-        tiny_config.replace(**{"sightlines.field_deg": 0.5}), 284.0, -1.0, "train"
-    )
+    catalog = sightline_catalog(tiny_config.replace(**{"sightlines.field_deg": 0.5}), 284.0, -1.0, "train")
     density = np.full(40, 0.03, np.float32)
     even, patchy = (
-        mocks.dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), patchiness)
+        dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), patchiness)
         for patchiness in (0.0, 0.8)
     )
     color = np.arange(64)
@@ -79,9 +81,9 @@ def test_patchy_dust_has_the_same_mean_and_spreads_the_colours(tiny_config):
 
 
 def test_a_pairs_cmd_holds_every_star_that_was_observed_inside(tiny_config):
-    catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     no_dust = np.zeros(40, np.float32)
-    counts = mocks.dim_and_count(catalog, no_dust, tiny_config, np.random.default_rng(5))
+    counts = dim_and_count(catalog, no_dust, tiny_config, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     seen = observe(catalog.magnitudes, tiny_config.survey, catalog.area_deg2, rng)
     red = seen.magnitudes["Ks"]
@@ -93,18 +95,20 @@ def test_a_pairs_cmd_holds_every_star_that_was_observed_inside(tiny_config):
 
 def test_splits_have_their_shares_and_keep_a_pair_whatever_the_number_of_pairs(tiny_config):
     settings = tiny_config.mocks
-    places = [mocks.place_of(mocks.pair_key(tiny_config, n), settings.split_salt) for n in range(20_000)]
-    splits = [mocks.split_of(place, settings) for place in places]
-    share = {name: np.mean([split == name for split, _ in splits]) for name in mocks.SPLITS}
+    places = [
+        pairs.place_of(pairs.pair_key(tiny_config.mocks, n), settings.split_salt) for n in range(20_000)
+    ]
+    splits = [pairs.split_of(place, settings) for place in places]
+    share = {name: np.mean([split == name for split, _ in splits]) for name in SPLITS}
     assert share["test"] == pytest.approx(0.1, abs=0.01)
     assert share["validation"] == pytest.approx(0.1, abs=0.01)
     assert all(0 <= within < 1 for _, within in splits)
     more = tiny_config.replace(**{"mocks.n_pairs": 10**6})
-    assert mocks.place_of(mocks.pair_key(more, 17), settings.split_salt) == places[17]
+    assert pairs.place_of(pairs.pair_key(more.mocks, 17), settings.split_salt) == places[17]
 
 
 def test_reference_nodes_cover_the_region_and_the_training_sightlines(tiny_config):
-    nodes = mocks.reference_nodes(tiny_config)
+    nodes = reference_nodes(tiny_config.mocks, tiny_config.sightlines)
     grid = tiny_config.sightlines
     assert set(tiny_config.mocks.sightlines_deg()) <= set(nodes)
     for l in (grid.l_min_deg, grid.l_max_deg):
@@ -115,8 +119,8 @@ def test_reference_nodes_cover_the_region_and_the_training_sightlines(tiny_confi
 
 def test_besancon_output_replaces_the_builtin_galaxy(tiny_config, shared_data):
     config = with_catalog(tiny_config, shared_data / "besancon" / "web_jhkl.cat")
-    assert mocks.reference_nodes(config) == ((121.9, -50.7),)
-    pair = mocks.simulate_pair(config, 0)
+    assert reference_nodes(config.mocks, config.sightlines) == ((121.9, -50.7),)
+    pair = pairs.simulate_pair(config, 0)
     # 4915 stars in one square degree without the bright ones; dust and limits leave fewer than these.
     assert 0 < pair.counts.sum() < 4915 * config.sightlines.area_deg2 * 1.2
 
@@ -136,29 +140,29 @@ def test_no_star_of_a_file_is_in_the_pools_of_two_splits(tiny_config, tmp_path):
     rows = [f"{12 + 1e-3 * i:.3f},{11 + 1e-3 * i:.3f},{1 + 1e-3 * i:.3f}" for i in range(1000)]
     path.write_text("J,Ks,distance_kpc\n" + "\n".join(rows) + "\n")
     config = with_catalog(tiny_config, path)
-    pools = [mocks.sightline_catalog(config, 121.9, -50.7, split) for split in mocks.SPLITS]
+    pools = [sightline_catalog(config, 121.9, -50.7, split) for split in SPLITS]
     assert [pool.n_stars for pool in pools] == [500, 250, 250]
     assert [pool.area_deg2 for pool in pools] == [0.5, 0.25, 0.25]
     assert len(set.union(*map(stars_of, pools))) == 1000
 
 
 def test_the_splits_of_the_builtin_galaxy_have_draws_of_their_own(tiny_config, monkeypatch):
-    pools = [mocks.sightline_catalog(tiny_config, 284.0, -1.0, split) for split in mocks.SPLITS]
+    pools = [sightline_catalog(tiny_config, 284.0, -1.0, split) for split in SPLITS]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert not stars_of(pools[i]) & stars_of(pools[j])
     asked = []
 
     def spy(config, l_deg, b_deg, split):
         asked.append(split)
-        return pools[mocks.SPLITS.index(split)]
+        return pools[SPLITS.index(split)]
 
-    monkeypatch.setattr(mocks, "sightline_catalog", spy)
+    monkeypatch.setattr(pairs, "sightline_catalog", spy)
     salt = tiny_config.mocks.split_salt
     for number in range(60):
-        mocks.simulate_pair(tiny_config, number)
-        place = mocks.place_of(mocks.pair_key(tiny_config, number), salt)
-        assert asked[-1] == mocks.split_of(place, tiny_config.mocks)[0]
-    assert set(asked) == set(mocks.SPLITS)
+        pairs.simulate_pair(tiny_config, number)
+        place = pairs.place_of(pairs.pair_key(tiny_config.mocks, number), salt)
+        assert asked[-1] == pairs.split_of(place, tiny_config.mocks)[0]
+    assert set(asked) == set(SPLITS)
 
 
 def test_changed_content_of_a_catalog_is_refused(tiny_config, tmp_path):
@@ -169,23 +173,23 @@ def test_changed_content_of_a_catalog_is_refused(tiny_config, tmp_path):
     with pytest.raises(
         DataError, match=r"stars\.csv: its content has changed .* load the configuration again"
     ):
-        mocks.simulate_pair(config, 0)
+        pairs.simulate_pair(config, 0)
 
 
 def test_a_pool_of_less_than_two_fields_is_refused(tiny_config):
-    pool = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    pool = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     with pytest.raises(DataError, match=r"0\.08 deg2 of stars for fields of 0\.05 deg2, at least 2 fields"):
-        mocks.one_field(pool, 0.05, np.random.default_rng(1))
+        one_field(pool, 0.05, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize(
     ("nuisances", "near", "far", "faint"),
     [
-        (mocks.Nuisances(), 1.0, 1.0, 1.0),
-        (mocks.Nuisances(ln_count=0.3), np.exp(0.3), np.exp(0.3), np.exp(0.3)),
-        (mocks.Nuisances(ln_luminous=0.3), np.exp(0.3), np.exp(0.3), 1.0),
-        (mocks.Nuisances(ln_luminous=-0.3), np.exp(-0.3), np.exp(-0.3), 1.0),
-        (mocks.Nuisances(ln_distance=0.2), 0.5**0.2, 8**0.2, 0.5**0.2),
+        (Nuisances(), 1.0, 1.0, 1.0),
+        (Nuisances(ln_count=0.3), np.exp(0.3), np.exp(0.3), np.exp(0.3)),
+        (Nuisances(ln_luminous=0.3), np.exp(0.3), np.exp(0.3), 1.0),
+        (Nuisances(ln_luminous=-0.3), np.exp(-0.3), np.exp(-0.3), 1.0),
+        (Nuisances(ln_distance=0.2), 0.5**0.2, 8**0.2, 0.5**0.2),
     ],
 )
 def test_factors_on_the_counts_act_on_their_stars(nuisances, near, far, faint):
@@ -198,7 +202,7 @@ def test_factors_on_the_counts_act_on_their_stars(nuisances, near, far, faint):
     rng = np.random.default_rng(2)
     drawn = np.zeros(3)
     for _ in range(40):
-        field = mocks.one_field(catalog, 1.0, rng, nuisances)
+        field = one_field(catalog, 1.0, rng, nuisances)
         luminous = field.reference_mag - 5 * np.log10(field.distance_kpc) - 10 < 2
         is_near = field.distance_kpc < 1
         drawn += [(luminous & is_near).sum(), (~is_near).sum(), (~luminous).sum()]
@@ -207,29 +211,29 @@ def test_factors_on_the_counts_act_on_their_stars(nuisances, near, far, faint):
 
 @pytest.mark.parametrize("depth_mag", [-3.0, 0.0, 0.3])
 def test_stars_beyond_the_visible_limit_play_no_part(tiny_config, depth_mag):
-    nuisances = mocks.Nuisances(color_mag=-0.2, mag_mag=-0.1, depth_mag=depth_mag)
-    limit_mag = mocks.visible_limit_mag(tiny_config, nuisances)
+    nuisances = Nuisances(color_mag=-0.2, mag_mag=-0.1, depth_mag=depth_mag)
+    limit_mag = visible_limit_mag(tiny_config.survey, nuisances)
     n = 2000
     red_mag = np.linspace(limit_mag - 1.5, limit_mag + 1, n, dtype=np.float32)
     catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), {"J": red_mag, "Ks": red_mag}, "Ks", "test")
     rng = np.random.default_rng(1)
     faint, bright = (catalog.take(part, 1e-3) for part in (red_mag >= limit_mag, red_mag < limit_mag))
     no_dust = np.zeros(40, np.float32)
-    assert mocks.dim_and_count(faint, no_dust, tiny_config, rng, nuisances=nuisances).sum() == 0
+    assert dim_and_count(faint, no_dust, tiny_config, rng, nuisances=nuisances).sum() == 0
     assert crowding_loss_mag(faint.reference_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) == 0
     for _ in range(3):
-        field = mocks.one_field(catalog, 5.0, rng, nuisances, limit_mag)
+        field = one_field(catalog, 5.0, rng, nuisances, limit_mag)
         assert field.n_stars > 0
         assert field.reference_mag.max() < limit_mag
     # It is no deeper than it needs to be.
-    seen = mocks.dim_and_count(bright, no_dust, tiny_config, rng, nuisances=nuisances).sum()
+    seen = dim_and_count(bright, no_dust, tiny_config, rng, nuisances=nuisances).sum()
     assert (
         seen > 0 or crowding_loss_mag(bright.reference_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) > 0
     )
 
 
 def test_stars_stay_in_single_precision(tiny_config):
-    catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     a_red = cumulative_at(np.full(40, 0.1, np.float32), 0.1, catalog.distance_kpc)
     magnitudes = catalog.magnitudes | {"J": catalog.magnitudes["J"] + a_red}
     seen = observe(magnitudes, tiny_config.survey, 1.0, np.random.default_rng(1))
@@ -240,25 +244,23 @@ def test_stars_stay_in_single_precision(tiny_config):
 def test_nuisances_have_their_widths_and_zero_widths_switch_them_off(tiny_config):
     rng = np.random.default_rng(3)
     settings = tiny_config.nuisances
-    drawn = np.array([dataclasses.astuple(mocks.draw_nuisances(settings, rng)) for _ in range(4000)])
+    drawn = np.array([dataclasses.astuple(draw_nuisances(settings, rng)) for _ in range(4000)])
     expected = dataclasses.astuple(settings)
     np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.06)
     assert (np.abs(drawn) <= 3.0001 * np.array(expected)).all()
     off = NuisanceConfig(*[0.0] * len(expected))
-    assert mocks.draw_nuisances(off, rng) == mocks.AS_MODELLED
+    assert draw_nuisances(off, rng) == AS_MODELLED
 
 
 def test_nuisances_move_the_diagram_their_way(tiny_config):
-    catalog = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     diagram = tiny_config.diagrams[0]
     color, mag = diagram.x.centers, diagram.y.centers
 
     def observed(density=0.0, **values):
         profile = np.full(40, density, np.float32)
-        nuisances = mocks.Nuisances(**values)
-        return mocks.dim_and_count(
-            catalog, profile, tiny_config, np.random.default_rng(1), nuisances=nuisances
-        )
+        nuisances = Nuisances(**values)
+        return dim_and_count(catalog, profile, tiny_config, np.random.default_rng(1), nuisances=nuisances)
 
     def mean_color(counts):
         return counts[:50].sum(axis=0) @ color / counts[:50].sum()
@@ -272,7 +274,7 @@ def test_nuisances_move_the_diagram_their_way(tiny_config):
 
 
 def test_options_of_the_galaxy_change_its_stars(tiny_config):
-    plain = mocks.sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    plain = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     for key, value in (("galaxy.spiral_arms", True), ("galaxy.binary_fraction", 0.5)):
-        other = mocks.sightline_catalog(tiny_config.replace(**{key: value}), 284.0, -1.0, "train")
+        other = sightline_catalog(tiny_config.replace(**{key: value}), 284.0, -1.0, "train")
         assert abs(other.n_stars - plain.n_stars) > 5 * np.sqrt(plain.n_stars), key
