@@ -51,7 +51,7 @@ class Bounds:
         if self.one_of:
             return f"one of {', '.join(str(item) or 'nothing' for item in self.one_of)}"
         if low and (high or below):
-            return f"{low} to {high or below}"
+            return f"{low} to {high}" if high else f"from {low} to {below}"
         if above and (high or below):
             return f"{above} and {below or f'at most {high}'}"
         return above or below or (low and f"{low} or more") or (high and f"at most {high}") or ""

@@ -20,6 +20,7 @@ from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, mock_arms
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
+from extmap_tf.grids.sphere import unit_vectors
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.settings.dust import DustConfig
 
@@ -218,8 +219,7 @@ def _density(dust, l_deg, b_deg, area_deg2, fine_kpc, rng):
         density[block] = dust.local_mag_per_kpc * relative
         expected[block] = relative @ volume
     expected *= dust.clouds_per_deg2 * area_deg2
-    l, b = np.radians(l_deg), np.radians(b_deg)
-    towards = np.column_stack([np.cos(b) * np.cos(l), np.cos(b) * np.sin(l), np.sin(b)])
+    towards = unit_vectors(l_deg, b_deg)
     n_clouds = rng.poisson(expected.sum())
     for centre in rng.choice(l_deg.size, n_clouds, p=expected / expected.sum()) if n_clouds else ():
         # From the smooth dust alone: on the clouds there are already, more would gather.

@@ -17,7 +17,7 @@ from extmap_tf.figures.sky_view import edges_of
 from extmap_tf.figures.style import COLORS, PAGE_HEIGHT, STEPS, TWO_COLUMNS, cmap, styled
 from extmap_tf.galaxy.arms import PUBLISHED, SpiralArm
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -37,10 +37,10 @@ _SUN = COLORS[4]
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
 
-def reaches_the_plane(grid: SightlineGrid | HealpixGrid) -> bool:
+def reaches_the_plane(grid: SkyGrid) -> bool:
     """Whether `face_on` has something to draw by default."""
     _, b_deg = grid.centers_deg()
-    return isinstance(grid, SightlineGrid) or bool((np.abs(b_deg) <= NEAR_THE_PLANE_DEG).any())
+    return grid.rectangular or bool((np.abs(b_deg) <= NEAR_THE_PLANE_DEG).any())
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ def near_the_plane(
 ) -> np.ndarray:
     """What a view from above averages: bool [n_sightlines, n_distances]; parameters as for `face_on`."""
     grid = volume.grid
-    if b_max_deg is None and not isinstance(grid, SightlineGrid):
+    if b_max_deg is None and not grid.rectangular:
         b_max_deg = NEAR_THE_PLANE_DEG
     _, b_deg = grid.centers_deg()
     chosen = np.full(b_deg.shape, True) if b_max_deg is None else np.abs(b_deg) <= b_max_deg + 1e-9

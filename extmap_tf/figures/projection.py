@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from astropy.coordinates import angular_separation
 from astropy.wcs import WCS
+
+from extmap_tf.grids.sphere import separation_deg, unit_vectors
 
 # Regions that reach further than this from their middle are drawn as all of the sky is.
 WIDE_DEG = 90.0
@@ -81,14 +82,13 @@ class Projection:
 
 def projection_of(l_deg: np.ndarray, b_deg: np.ndarray) -> Projection:
     """The projection for positions [n]: around their middle, or of all of the sky if that is too wide."""
-    l, b = np.radians(np.asarray(l_deg, float)), np.radians(np.asarray(b_deg, float))
-    x, y, z = (np.mean(part) for part in (np.cos(b) * np.cos(l), np.cos(b) * np.sin(l), np.sin(b)))
+    l_deg, b_deg = np.asarray(l_deg, float), np.asarray(b_deg, float)
+    x, y, z = (np.mean(part) for part in unit_vectors(l_deg, b_deg).T)
     if np.linalg.norm([x, y, z]) < 1e-6:
         return Projection("MOL")
     l0_deg, b0_deg = np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
     if abs(b0_deg) > 90.0 - _AT_A_POLE_DEG:
         l0_deg, b0_deg = 0.0, 90.0 * np.sign(b0_deg)
-    apart = angular_separation(np.radians(l0_deg), np.radians(b0_deg), l, b)
-    if np.max(apart) > np.radians(WIDE_DEG):
+    if np.max(separation_deg(l0_deg, b0_deg, l_deg, b_deg)) > WIDE_DEG:
         return Projection("MOL")
     return Projection("ZEA", float(l0_deg), float(b0_deg))

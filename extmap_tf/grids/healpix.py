@@ -5,13 +5,16 @@ are numbered in the nested scheme, in Galactic coordinates (Górski et al. 2005,
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
+from extmap_tf.grids.sphere import separation_deg
 
 # Side of a pixel of nside 1 in degrees, if it were a square.
 SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
@@ -64,7 +67,7 @@ class SkyRegion(Section):
         span = self.l_max_deg - self.l_min_deg + 2.0 * margin_l
         inside &= (np.mod(l_deg - self.l_min_deg + margin_l, 360.0) <= span) | (span >= 360.0)
         if self.radius_deg < 180.0:
-            inside &= _separation_deg(l_deg, b_deg, self.l_deg, self.b_deg) <= self.radius_deg + margin_deg
+            inside &= separation_deg(l_deg, b_deg, self.l_deg, self.b_deg) <= self.radius_deg + margin_deg
         return inside
 
     def __str__(self):
@@ -84,6 +87,8 @@ class HealpixGrid(Section):
 
     Fields do not overlap, and have equal areas.
     """
+
+    rectangular: ClassVar[bool] = False
 
     nside: int = setting(doc="A power of two, 8 to 4096; a pixel's side is about 58.6 deg / nside.")
     regions: tuple[SkyRegion, ...] = setting((SkyRegion(),), "By default all of the sky.")
@@ -307,10 +312,44 @@ class HealpixGrid(Section):
         pixel = np.full(n, self.pixels[field] * factor**2 + small)
         return _centers_deg(pixel, self.nside * factor, dx=rng.uniform(size=n), dy=rng.uniform(size=n))
 
-    def joined(self, others):
+    def tiles(self, size_deg: float) -> list["PixelTile"]:
+        """Pixels at most `size_deg` wide that cover every field, or the fields where they are smaller."""
+        factor = max(1, smallest_nside(size_deg) // self.nside)
+        centers = zip(*self.parts_deg(factor), strict=True)
+        return [PixelTile(float(l), float(b), self, part, factor) for part, (l, b) in enumerate(centers)]
+
+    @property
+    def spacing(self) -> dict[str, float]:
+        """What grids must have in common to be joined."""
+        return {"nside": self.nside}
+
+    def require_joinable(self, other: "HealpixGrid", own_name: str, other_name: str) -> None:
+        """Pixels of one nside always can be joined."""
+
+    def joined(self, others: Sequence["HealpixGrid"]) -> "HealpixGrid":
         """The grid of all sightlines of this one and of others of the same nside."""
         regions = dict.fromkeys(region for grid in (self, *others) for region in grid.regions)
         return HealpixGrid(self.nside, tuple(regions))
+
+
+@dataclass(frozen=True)
+class PixelTile:
+    """A tile that is a HEALPix pixel: part `part` of a grid whose fields are cut `factor` times."""
+
+    l_deg: float
+    b_deg: float
+    grid: HealpixGrid
+    part: int
+    factor: int
+
+    @property
+    def area_deg2(self) -> float:
+        """Its solid angle."""
+        return self.grid.area_deg2 / self.factor**2
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (l, b) of `n` stars."""
+        return self.grid.draw_in_part(self.part, self.factor, n, rng)
 
 
 # Not in the grids themselves, which are copied, compared and sent to workers.
@@ -359,12 +398,6 @@ def _angles(l_deg, b_deg):
     from astropy import units as u
 
     return np.mod(np.asarray(l_deg, float), 360.0) * u.deg, np.asarray(b_deg, float) * u.deg
-
-
-def _separation_deg(l_deg, b_deg, l0_deg, b0_deg):
-    from astropy.coordinates import angular_separation
-
-    return np.degrees(angular_separation(*map(np.radians, (l_deg, b_deg, l0_deg, b0_deg))))
 
 
 def shortest_range_deg(l_deg):

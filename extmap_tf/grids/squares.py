@@ -1,12 +1,14 @@
 """Square fields in Galactic coordinates; intervals include their lower end and exclude their upper end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from extmap_tf.bounds import Section, setting
-from extmap_tf.errors import require
+from extmap_tf.errors import MismatchError, require
 
 # Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
 FIELD_TOLERANCE_DEG = 1e-9
@@ -20,6 +22,8 @@ class SightlineGrid(Section):
     |(l* - l) cos b| and |b* - b| below half a side (lower edges inclusive). Fields overlap where
     `field_deg` exceeds `step_deg`.
     """
+
+    rectangular: ClassVar[bool] = True
 
     l_min_deg: float = setting(doc="First Galactic longitude.", at_least=0, below=360)
     l_max_deg: float = setting(doc="Last Galactic longitude; may exceed 360 for a range across l = 0.")
@@ -214,6 +218,65 @@ class SightlineGrid(Section):
             }
         )
 
+    def tiles(self, size_deg: float) -> list["SquareTile"]:
+        """Tiles `size_deg` wide, in rows and columns from the outermost fields' edges on."""
+        reach = 0.5 * self.field_deg
+        cos_b = np.cos(np.radians(max(abs(self.b_min_deg), abs(self.b_max_deg))))
+        l = _steps(self.l_min_deg - reach / cos_b, self.l_max_deg + reach / cos_b, size_deg)
+        b = _steps(self.b_min_deg - reach, self.b_max_deg + reach, size_deg)
+        return [SquareTile(float(x), float(y), size_deg) for y in b for x in l]
+
+    @property
+    def spacing(self) -> dict[str, float]:
+        """What grids must have in common to be joined."""
+        return {"step_deg": self.step_deg, "field_deg": self.field_deg}
+
+    def offset_from(self, origin: "SightlineGrid") -> tuple[float, float]:
+        """Steps in l (the shortest way) and in b from the first node of `origin` to this grid's."""
+        l = (self.l_min_deg - origin.l_min_deg + 180.0) % 360.0 - 180.0
+        return l / origin.step_deg, (self.b_min_deg - origin.b_min_deg) / origin.step_deg
+
+    def require_joinable(self, other: "SightlineGrid", own_name: str, other_name: str) -> None:
+        """Raise MismatchError, which names both, unless the sightlines are a whole number of steps apart."""
+        for axis, steps in zip("lb", other.offset_from(self), strict=True):
+            if abs(steps - round(steps)) > 1e-6:
+                raise MismatchError(
+                    f"the sightlines of {own_name} ({axis} from {getattr(self, f'{axis}_min_deg'):g}) and "
+                    f"{other_name} (from {getattr(other, f'{axis}_min_deg'):g}) are not on one grid of "
+                    f"{self.step_deg:g} deg: make both with sightlines a whole number of steps apart"
+                )
+
+    def joined(self, others: Sequence["SightlineGrid"]) -> "SightlineGrid":
+        """The smallest grid that has all sightlines of this one and of others that are joinable."""
+        offsets = [(grid, *grid.offset_from(self)) for grid in (self, *others)]
+        low_l, low_b = round(min(l for _, l, _ in offsets)), round(min(b for _, _, b in offsets))
+        high_l = max(round(l) + grid.n_l for grid, l, _ in offsets)
+        high_b = max(round(b) + grid.n_b for grid, _, b in offsets)
+        step = self.step_deg
+        n_l = min(high_l - low_l, round(360.0 / step))
+        l_min, b_min = (self.l_min_deg + low_l * step) % 360.0, self.b_min_deg + low_b * step
+        l_max, b_max = l_min + (n_l - 1) * step, b_min + (high_b - low_b - 1) * step
+        return SightlineGrid(l_min, l_max, b_min, b_max, step, self.field_deg)
+
+
+@dataclass(frozen=True)
+class SquareTile:
+    """A tile `size_deg` on a side in l and b, so that its area shrinks with cos b."""
+
+    l_deg: float
+    b_deg: float
+    size_deg: float
+
+    @property
+    def area_deg2(self) -> float:
+        """Its solid angle."""
+        return self.size_deg**2 * np.cos(np.radians(self.b_deg))
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (l, b) of `n` stars."""
+        l = self.l_deg + self.size_deg * rng.uniform(-0.5, 0.5, n)
+        return l, self.b_deg + self.size_deg * rng.uniform(-0.5, 0.5, n)
+
 
 def sightline_name(l_deg, b_deg):
     """The name of a sightline, the same in records, tables and figures: ``l280.500b-03.250``."""
@@ -254,3 +317,7 @@ def _nodes_around(x, n, closed=False):
 
 def _spread(low, high, step):
     return np.linspace(low, high, max(2, int(np.ceil((high - low) / step - 1e-9)) + 1))
+
+
+def _steps(low, high, size):
+    return low + size * (np.arange(int(np.ceil((high - low) / size - 1e-9))) + 0.5)

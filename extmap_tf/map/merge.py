@@ -4,10 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from extmap_tf.errors import ConfigError, DataError, MismatchError
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import DOUBT_FLAGS, ProfileEstimate
-from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
@@ -56,9 +54,8 @@ def merge_maps(volumes, names, independent=False):
     first = volumes[0]
     for volume, name in zip(volumes[1:], names[1:], strict=True):
         require_same("map", _ground(first), names[0], _ground(volume), name)
-        if isinstance(first.grid, SightlineGrid):
-            _require_aligned(first.grid, volume.grid, names[0], name)
-    grid = _union([volume.grid for volume in volumes])
+        first.grid.require_joinable(volume.grid, names[0], name)
+    grid = first.grid.joined([volume.grid for volume in volumes[1:]])
     places = [_places(volume.grid, grid) for volume in volumes]
     known = np.zeros((len(volumes), *grid.shape), bool)
     doubt = np.zeros((len(volumes), *grid.shape), np.uint8)
@@ -148,7 +145,6 @@ def _combine(quantity, spread, independent):
 
 def _ground(volume):
     origin, grid = volume.provenance, volume.grid
-    spacing = ("nside",) if isinstance(grid, HealpixGrid) else ("step_deg", "field_deg")
     return {
         "kind": origin.kind,
         "band": origin.band,
@@ -157,46 +153,9 @@ def _ground(volume):
         "blue_over_red": origin.blue_over_red,
         "distance": dataclasses.asdict(volume.distance),
         "grid": type(grid).__name__,
-        "sky": {name: getattr(grid, name) for name in spacing},
+        "sky": grid.spacing,
         "percentiles": volume.percentiles,
     }
-
-
-def _offset(grid, origin):
-    """Steps in l (the shortest way) and in b from the first node of `origin` to that of `grid`."""
-    l = (grid.l_min_deg - origin.l_min_deg + 180.0) % 360.0 - 180.0
-    return l / origin.step_deg, (grid.b_min_deg - origin.b_min_deg) / origin.step_deg
-
-
-def _require_aligned(first, second, first_name, second_name):
-    for axis, steps in zip("lb", _offset(second, first), strict=True):
-        if abs(steps - round(steps)) > 1e-6:
-            raise MismatchError(
-                f"the sightlines of {first_name} ({axis} from {getattr(first, f'{axis}_min_deg'):g}) and "
-                f"{second_name} (from {getattr(second, f'{axis}_min_deg'):g}) are not on one grid of "
-                f"{first.step_deg:g} deg: make both with sightlines a whole number of steps apart"
-            )
-
-
-def _union(grids):
-    first = grids[0]
-    if isinstance(first, HealpixGrid):
-        return first.joined(grids[1:])
-    offsets = [_offset(grid, first) for grid in grids]
-    low_l, low_b = (round(min(steps)) for steps in zip(*offsets, strict=True))
-    high_l = max(round(x) + grid.n_l for (x, _), grid in zip(offsets, grids, strict=True))
-    high_b = max(round(y) + grid.n_b for (_, y), grid in zip(offsets, grids, strict=True))
-    step = first.step_deg
-    n_l = min(high_l - low_l, round(360.0 / step))
-    l_min, b_min = (first.l_min_deg + low_l * step) % 360.0, first.b_min_deg + low_b * step
-    return SightlineGrid(
-        l_min,
-        l_min + (n_l - 1) * step,
-        b_min,
-        b_min + (high_b - low_b - 1) * step,
-        step,
-        first.field_deg,
-    )
 
 
 def _places(grid, union):

@@ -19,8 +19,7 @@ from extmap_tf.estimate import (
 from extmap_tf.extinction.bands import as_law, extinction_ratio
 from extmap_tf.extinction.law import a_over_av, law_text
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.map import places
 from extmap_tf.map.formats import read_layers, write_layers
 from extmap_tf.map.header import MapHeader
@@ -121,7 +120,7 @@ class ExtinctionMap:
         return "\n".join(self.describe())
 
     @property
-    def grid(self) -> SightlineGrid | HealpixGrid:
+    def grid(self) -> SkyGrid:
         return self.header.grid
 
     @property

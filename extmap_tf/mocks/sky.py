@@ -1,7 +1,5 @@
 """A mock observed sky: a survey's table of a region behind known dust, as a file like the real ones."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from extmap_tf import __version__
@@ -9,7 +7,6 @@ from extmap_tf.extinction.dust import MARGIN_DEG
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
 from extmap_tf.galaxy import Galaxy
-from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
 from extmap_tf.mocks.seeds import SKY
 from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.surveys.observing import faint_limit_mag, observe
@@ -53,47 +50,12 @@ def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False)
     )
     n_rows = 0
     with whole_path(path, overwrite) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for number, tile in enumerate(progress(_tiles(config.sightlines))):
+        for number, tile in enumerate(progress(config.sightlines.tiles(TILE_DEG))):
             columns = _observe_tile(config, dust, number, tile)
             n_rows += len(columns[0])
             quality = np.full(len(columns[0]), "A" * 3)
             writer.write_table(pa.table([*columns, quality], schema=schema))
     return n_rows
-
-
-@dataclass(frozen=True)
-class _Square:
-    """A tile TILE_DEG on a side in l and b, so that its area shrinks with cos b."""
-
-    l_deg: float
-    b_deg: float
-
-    @property
-    def area_deg2(self):
-        return TILE_DEG**2 * np.cos(np.radians(self.b_deg))
-
-    def draw(self, n, rng):
-        """Positions (l, b) of `n` stars."""
-        l = self.l_deg + TILE_DEG * rng.uniform(-0.5, 0.5, n)
-        return l, self.b_deg + TILE_DEG * rng.uniform(-0.5, 0.5, n)
-
-
-@dataclass(frozen=True)
-class _Pixel:
-    """A tile that is a HEALPix pixel: part `part` of a grid whose fields are cut `factor` times."""
-
-    l_deg: float
-    b_deg: float
-    grid: HealpixGrid
-    part: int
-    factor: int
-
-    @property
-    def area_deg2(self):
-        return self.grid.area_deg2 / self.factor**2
-
-    def draw(self, n, rng):
-        return self.grid.draw_in_part(self.part, self.factor, n, rng)
 
 
 def _observe_tile(config, dust, number, tile):
@@ -117,20 +79,3 @@ def _observe_tile(config, dust, number, tile):
         b[seen.index],
         *(np.round(column.astype(float), 3) for column in magnitudes),
     )
-
-
-def _tiles(sightlines):
-    """The tiles that cover every field."""
-    if isinstance(sightlines, HealpixGrid):
-        factor = max(1, smallest_nside(TILE_DEG) // sightlines.nside)
-        centers = zip(*sightlines.parts_deg(factor), strict=True)
-        return [_Pixel(float(l), float(b), sightlines, part, factor) for part, (l, b) in enumerate(centers)]
-    reach = 0.5 * sightlines.field_deg
-    cos_b = np.cos(np.radians(max(abs(sightlines.b_min_deg), abs(sightlines.b_max_deg))))
-    l = _steps(sightlines.l_min_deg - reach / cos_b, sightlines.l_max_deg + reach / cos_b)
-    b = _steps(sightlines.b_min_deg - reach, sightlines.b_max_deg + reach)
-    return [_Square(float(x), float(y)) for y in b for x in l]
-
-
-def _steps(low, high):
-    return low + TILE_DEG * (np.arange(int(np.ceil((high - low) / TILE_DEG - 1e-9))) + 0.5)

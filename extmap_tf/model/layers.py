@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from extmap_tf.grids.sphere import unit_vectors
+
 _PACKAGE = "extmap_tf"
 
 
@@ -49,7 +51,7 @@ class ReferenceCmd(keras.layers.Layer):
             Expected stars per pixel and field.
         """
         n = self.n_nodes
-        nodes = _unit_vectors_numpy(l_deg, b_deg)
+        nodes = unit_vectors(np.asarray(l_deg, float), np.asarray(b_deg, float))
         system = np.ones((n + 1, n + 1))
         system[:n, :n] = np.linalg.norm(nodes[:, None] - nodes, axis=-1)
         system[n, n] = 0.0
@@ -59,7 +61,7 @@ class ReferenceCmd(keras.layers.Layer):
         self.coefficients.assign(np.linalg.solve(system, values))
 
     def call(self, l_deg, b_deg):
-        positions = _unit_vectors(l_deg, b_deg)  # [batch, 3]
+        positions = unit_vectors(l_deg, b_deg, ops)  # [batch, 3]
         difference = ops.expand_dims(positions, 1) - ops.expand_dims(self.nodes, 0)  # [batch, n_nodes, 3]
         squared = ops.sum(ops.square(difference), axis=-1)
         basis = ops.sqrt(ops.maximum(squared, 1e-20))
@@ -158,13 +160,3 @@ class FirstDistances(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"n_distances": self.n_distances}
-
-
-def _unit_vectors(l_deg, b_deg):
-    l, b = l_deg * (np.pi / 180.0), b_deg * (np.pi / 180.0)
-    return ops.stack([ops.cos(l) * ops.cos(b), ops.sin(l) * ops.cos(b), ops.sin(b)], axis=-1)
-
-
-def _unit_vectors_numpy(l_deg, b_deg):
-    l, b = np.radians(np.asarray(l_deg, float)), np.radians(np.asarray(b_deg, float))
-    return np.stack([np.cos(l) * np.cos(b), np.sin(l) * np.cos(b), np.sin(b)], axis=-1)

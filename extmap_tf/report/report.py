@@ -18,7 +18,6 @@ from extmap_tf.figures.gallery import Cmds, standard_figures
 from extmap_tf.figures.style import styled
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.formats import REPORT
-from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.query import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.explorer import SCRIPT, explorer_data
@@ -84,7 +83,7 @@ def report_path(out: str | Path) -> Path:
 
 def can_be_explored(volume: ExtinctionMap) -> bool:
     """Whether a report can have a part to explore: it shows rows and columns of l and b."""
-    return isinstance(volume.grid, SightlineGrid)
+    return volume.grid.rectangular
 
 
 def write_report(

@@ -45,7 +45,7 @@ COMMANDS = [
     ["info"],
 ]
 
-PROGRESS = re.compile(r"(mocks|survey|score) \(.*shard")
+ASIDE = re.compile(r"(mocks|survey|score) \(.*shard|extmap-tf: warning: ")
 
 
 def fails(capsys, *argv):
@@ -55,8 +55,8 @@ def fails(capsys, *argv):
 
 
 def one_line(err):
-    """The only line on standard error, next to those of a progress bar."""
-    lines = [line for line in re.split(r"[\r\n]", err) if line and not PROGRESS.match(line)]
+    """The only line on standard error, next to warnings and those of a progress bar."""
+    lines = [line for line in re.split(r"[\r\n]", err) if line and not ASIDE.match(line)]
     assert len(lines) == 1, lines
     assert lines[0].startswith("extmap-tf: error: ")
     return lines[0]

@@ -6,7 +6,7 @@ from extmap_tf.galaxy.arms import mock_arms
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.mocks.sky import TILE_DEG, _tiles
+from extmap_tf.mocks.sky import TILE_DEG
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.dust import DustConfig
 
@@ -103,7 +103,7 @@ def test_the_arms_that_are_drawn_are_those_that_made_the_dust():
 def test_dust_reaches_as_far_as_the_mock_skys_stars():
     for sky in (SightlineGrid(281, 283, -1, 1, 0.5, 0.5), SightlineGrid(100, 101, 70, 71, 0.5, 1.5)):
         cube = draw_dust(DustConfig(clouds_per_deg2=0.0), sky, DistanceGrid(1.0, 2), 1)
-        tiles = np.array([(tile.l_deg, tile.b_deg) for tile in _tiles(sky)])
+        tiles = np.array([(tile.l_deg, tile.b_deg) for tile in sky.tiles(TILE_DEG)])
         for axis, at in ((cube.l_deg, tiles[:, 0]), (cube.b_deg, tiles[:, 1])):
             assert axis[0] <= at.min() - 0.5 * TILE_DEG + 1e-9
             assert axis[-1] >= at.max() + 0.5 * TILE_DEG - 1e-9

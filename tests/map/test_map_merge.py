@@ -10,7 +10,7 @@ from extmap_tf.errors import ConfigError, DataError, MismatchError
 from extmap_tf.estimate import Flag
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.merge import _offset, _places, _union, merge_maps
+from extmap_tf.map.merge import _places, merge_maps
 from extmap_tf.map.volume import ExtinctionMap
 
 WEST = SightlineGrid(357.0, 359.0, -1.0, 1.0, 0.5, 0.5)
@@ -116,13 +116,13 @@ def test_every_sightline_keeps_its_place_in_the_union(start, n_first, shift, n_s
     first = SightlineGrid(start / 2, (start + n_first - 1) / 2, -3.0, 3.0, 0.5, 0.5)
     begin = (start + shift) % 720
     second = SightlineGrid(begin / 2, (begin + n_second - 1) / 2, -3.0 + up / 2, 1.0 + up / 2, 0.5, 0.5)
-    union = _union([first, second])
+    union = first.joined([second])
     for grid in (first, second):
         i_b, i_l = _places(grid, union)
         np.testing.assert_allclose(union.b_deg[i_b], np.broadcast_to(grid.b_deg[:, None], grid.shape))
         difference = union.l_deg[i_l] - grid.l_deg
         np.testing.assert_allclose((difference + 180.0) % 360.0, 180.0)
-    assert all(abs(x - round(x)) < 1e-6 for x in _offset(second, first))
+    assert all(abs(x - round(x)) < 1e-6 for x in second.offset_from(first))
 
 
 def test_a_map_that_tells_nothing_of_its_model_merges_with_one_that_does(make_map):

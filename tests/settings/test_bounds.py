@@ -27,7 +27,10 @@ class Room(Section):
     [
         ({"width_m": 0.0}, r"width_m must be above 0 and at most 100, got: 0\.0"),
         ({"width_m": float("nan")}, "width_m must be above 0 and at most 100, got: nan"),
-        ({"width_m": 1.0, "angles_deg": (3.0, 360.0)}, r"angles_deg must be 0 to below 360, got: \(3\.0"),
+        (
+            {"width_m": 1.0, "angles_deg": (3.0, 360.0)},
+            r"angles_deg must be from 0 to below 360, got: \(3\.0",
+        ),
         ({"width_m": 1.0, "kind": "bath"}, "kind must be one of hall, kitchen, got: 'bath'"),
         ({"width_m": 20.0, "kind": "kitchen"}, r"width_m must be below 10 for a kitchen, got: 20\.0"),
     ],
