@@ -1,7 +1,5 @@
 """Parts of a FITS file: whole, checksummed, and the same bytes for the same map."""
 
-import os
-
 from astropy.io import fits
 
 from extmap_tf.errors import DataError
@@ -33,7 +31,7 @@ def add_checksum(hdu):
 def require_whole(path, hdus, kind):
     """Raise DataError unless a FITS file's parts after the first are of `kind` and end inside the file."""
     # Of the open file: another may have its name by now.
-    size = os.fstat(hdus.fileinfo(0)["file"].fileobj.fileno()).st_size
+    size = hdus.fileinfo(0)["file"].size
     for number, hdu in enumerate(hdus):
         if not isinstance(hdu, fits.PrimaryHDU | kind):
             raise DataError(
