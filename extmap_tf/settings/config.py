@@ -163,7 +163,7 @@ class Config(Section):
             data["network"] = dataclasses.asdict(class_of_network({"preset": preset}, "--set", "network")())
         for name, value in dotted.items():
             *sections, key = name.split(".")
-            target = data
+            target: Any = data
             for section in sections:
                 target = target.get(section)
                 if not isinstance(target, dict):

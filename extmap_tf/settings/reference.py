@@ -55,8 +55,8 @@ def _tables(cls: type, place: str) -> Iterator[tuple[str, type, bool]]:
 
 def _sections_in(hint: Any) -> list[type]:
     """The classes of tables that a type is made of: none for a plain value."""
-    kinds = typing.get_args(hint) or (hint,)
-    return [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    kinds: tuple[type, ...] = typing.get_args(hint) or (hint,)
+    return list(filter(dataclasses.is_dataclass, kinds))
 
 
 def _header(name: str, repeated: bool) -> str:
