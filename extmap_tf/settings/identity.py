@@ -61,6 +61,9 @@ _SCHEMA_1 = frozenset().union(
     _leaves("training", "precision shuffle_buffer"),
 )
 
+# Fields of schema 1 that not every class of a section has any more, with the values that they count with.
+_GONE = {"network": {"rank": 8}}
+
 
 def identifying(section: Any, place: str = "") -> dict[str, Any]:
     """The values of a section that identify it: without later fields that mean "as before".
@@ -77,12 +80,18 @@ def identifying(section: Any, place: str = "") -> dict[str, Any]:
     dict
         Nested, of JSON-able values.
     """
-    values = {}
+    values = dict(_GONE.get(place, {}))
     for spec in dataclasses.fields(section):
         key, value = f"{place}.{spec.name}" if place else spec.name, getattr(section, spec.name)
         if key in _SCHEMA_1 or value != as_before(spec):
             values[spec.name] = _identifying_value(value, key)
     return values
+
+
+def without_gone(data: dict[str, Any], cls: type, place: str) -> dict[str, Any]:
+    """The values that a file states of a section, without those of schema 1 that its class has no more."""
+    own = {spec.name for spec in dataclasses.fields(cls)}
+    return {name: value for name, value in data.items() if name in own or name not in _GONE.get(place, {})}
 
 
 def as_before(spec: dataclasses.Field) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.networks import Dense, Network, network_class
-from extmap_tf.settings.identity import as_before
+from extmap_tf.settings.identity import as_before, without_gone
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ def build(cls: type[T], data: Any, place: str, section: str = "", stored: bool =
     where = f"{place}: [{section}]" if section else place
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must be a table, got: {data!r}")
+    if stored:
+        data = without_gone(data, cls, section)
     known = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in known:

@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 
 from extmap_tf.bounds import bounds_of, meaning_of
+from extmap_tf.networks import PRESETS, Network
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA
 
@@ -55,6 +56,8 @@ def _tables(cls: type, place: str) -> Iterator[tuple[str, type, bool]]:
 
 def _sections_in(hint: Any) -> list[type]:
     """The classes of tables that a type is made of: none for a plain value."""
+    if hint is Network:
+        return list(PRESETS.values())
     kinds: tuple[type, ...] = typing.get_args(hint) or (hint,)
     return list(filter(dataclasses.is_dataclass, kinds))
 

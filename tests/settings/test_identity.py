@@ -94,6 +94,15 @@ def test_records_keep_their_digest_after_a_new_option(monkeypatch):
     assert Manifest.from_json(text, "m").digest == manifest.digest
 
 
+def test_networks_that_lost_a_key_keep_the_digests_of_version_0_3_0():
+    config = Config.named("demo").replace(**{"network.preset": "cornu2022"})
+    assert config.digest == "005aa455229a"
+    stated = config.to_dict()
+    stated["network"]["rank"] = 8
+    assert Config.from_stated({"config": stated, "config_digest": config.digest}, "a card") == config
+    assert Config.named("demo").replace(**{"network.rank": 4}).digest == "63089a5b74f3"
+
+
 def test_an_option_may_say_what_files_without_it_meant():
     new = config_with_a_new_option(as_before=0.25)
     stated = {"config": Config.named("carina").to_dict(), "config_digest": DIGESTS["carina"]}

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from extmap_tf.networks import PRESETS
 from extmap_tf.settings.config import Config, builtin_names
 from extmap_tf.settings.mocks import MocksConfig
 from extmap_tf.settings.reference import configuration_text, reference_text
@@ -49,6 +50,7 @@ def test_the_reference_tells_the_tables_in_the_order_of_the_configuration():
     headers = [line[3:] for line in reference_text().splitlines() if line.startswith("## ")]
     assert headers[:3] == ["[survey]", "[survey.blue]", "[survey.red]"]
     assert headers.count("[sightlines]") == 2
+    assert headers.count("[network]") == len(PRESETS)
     top = [name for name in headers if "." not in name]
     order = [f"[{spec.name}]" for spec in dataclasses.fields(Config)]
     assert list(dict.fromkeys(top)) == [name for name in order if name in top]
