@@ -42,7 +42,8 @@ def _add_options(parser):
 
 
 def _run(args):
-    from extmap_tf.compare import clouds
+    from extmap_tf.compare import cloud_tables, published_clouds
+    from extmap_tf.compare.clouds import find_all_clouds
     from extmap_tf.files import refuse_existing
     from extmap_tf.map.volume import ExtinctionMap
 
@@ -50,7 +51,7 @@ def _run(args):
         args.parser.error("--place goes with --table")
     if args.out:
         refuse_existing(args.out, args.overwrite)
-        clouds.require_table_name(args.out)
+        cloud_tables.require_table_name(args.out)
     sightlines = chosen_sightlines(args) or None
     how = {
         "min_jump_mag": args.min_jump,
@@ -60,26 +61,26 @@ def _run(args):
     how = {name: value for name, value in how.items() if value is not None}
     volume = ExtinctionMap.read(args.map)
     if args.table:
-        table = clouds.read_cloud_distances(args.table)
+        table = published_clouds.read_cloud_distances(args.table)
         places = {
             region: place_of(text, "--place")
             for region, text in named(args.place, "--place", "REGION=L,B").items()
         }
-        places = places or clouds.places_in(volume, table)
+        places = places or published_clouds.places_in(volume, table)
         if not places:
             raise ConfigError(
                 f"{args.table} has no region with l_deg and b_deg inside the map: give --place REGION=L,B"
             )
-        rows = clouds.compare_clouds(volume, table, places, args.radius, **how)
-        print(clouds.format_cloud_comparison(rows))
+        rows = published_clouds.compare_clouds(volume, table, places, args.radius, **how)
+        print(published_clouds.format_cloud_comparison(rows))
         if not args.out:
             return
-    found = clouds.find_all_clouds(volume, sightlines, **how)
+    found = find_all_clouds(volume, sightlines, **how)
     if args.out:
-        clouds.write_clouds(found, volume, args.out, args.overwrite)
+        cloud_tables.write_clouds(found, volume, args.out, args.overwrite)
         print(f"{args.out}: {len(found)} clouds")
     else:
-        print(clouds.format_clouds(found, volume.provenance.band))
+        print(cloud_tables.format_clouds(found, volume.provenance.band))
 
 
 COMMAND = Command(

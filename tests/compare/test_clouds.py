@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
 
-from extmap_tf.compare.clouds import (
-    clouds_table,
-    compare_clouds,
-    find_clouds,
-    format_clouds,
-    read_cloud_distances,
-)
+from extmap_tf.compare.cloud_tables import clouds_table, format_clouds
+from extmap_tf.compare.clouds import find_clouds
+from extmap_tf.compare.published_clouds import compare_clouds, read_cloud_distances
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
