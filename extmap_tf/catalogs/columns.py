@@ -133,10 +133,12 @@ def missing_column(
 
 def what_there_is(available: Sequence[str], wanted: Sequence[str] = ()) -> str:
     """A phrase that lists a table's columns, and of many those whose names are closest to the wanted ones."""
-    shown = ", ".join(available[:40])
-    if len(available) > 40:
-        shown += f" and {len(available) - 40} more"
-    if close := closest(available, wanted):
+    close = closest(available, wanted)
+    n_shown = 12 if close and len(available) > 40 else 40
+    shown = ", ".join(available[:n_shown])
+    if len(available) > n_shown:
+        shown += f" and {len(available) - n_shown} more"
+    if close:
         return f"the table has {shown}; closest: {', '.join(close)}"
     return f"the table has {shown}"
 

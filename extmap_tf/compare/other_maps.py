@@ -110,6 +110,13 @@ def read_bayestar_text(path):
             text = stream.read()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        return _profile_table(_rows_of_bayestar(text, path))
+    except ValueError as error:
+        raise DataError(f"{path}: a number of a sightline cannot be read, fetch it again: {error}") from None
+
+
+def _rows_of_bayestar(text, path):
     rows = []
     for number, block in enumerate(text.split("# Line-of-Sight Reddening Results")[1:], 1):
         place = [re.search(rf"#\s+{name} = (\S+)", block) for name in "lb"]
@@ -133,7 +140,7 @@ def read_bayestar_text(path):
         )
     if not rows:
         raise DataError(f"{path}: no profiles of Bayestar's web server in it")
-    return _profile_table(rows)
+    return rows
 
 
 def read_marshall(path):

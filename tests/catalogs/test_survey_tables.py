@@ -2,7 +2,6 @@ import bz2
 import dataclasses
 import gzip
 import io
-from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +11,12 @@ from astropy.coordinates import SkyCoord
 from astropy.io import ascii as astropy_ascii
 from astropy.io import fits
 from astropy.table import Table
+from star_tables import SURVEY, read
 
 from extmap_tf.catalogs.formats.delimited import PSC_COLUMNS
 from extmap_tf.catalogs.survey_tables import Reading, describe_table, read_survey_table
 from extmap_tf.errors import DataError
-from extmap_tf.settings.config import Config
 from extmap_tf.settings.survey import Cuts
-
-SURVEY = Config.named("carina").survey
 
 # Six rows: three stars, an upper limit in Ks, an upper limit in J without error, a faint star.
 ROWS = {
@@ -128,17 +125,6 @@ MADE = {
     "FITS": fits_table,
     "Parquet": parquet,
 }
-
-
-def read(content, survey=SURVEY, name="stars.tbl", **options):
-    batches = list(read_survey_table(io.BytesIO(content), name, survey, **options))
-    rejected = Counter()
-    for batch in batches:
-        assert batch.n_rows == batch.n_stars + sum(batch.rejected.values())
-        rejected.update(batch.rejected)
-    rows = [(batch.l_deg, batch.b_deg, *batch.magnitudes.values()) for batch in batches]
-    columns = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-    return columns, sum(batch.n_rows for batch in batches), dict(rejected)
 
 
 def with_cuts(**cuts):

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import logging
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -163,6 +164,28 @@ def readable(name: str, n_read: int | None = None):
         if isinstance(e, OSError) and e.errno is not None:
             raise DataError(f"{name}: cannot be read{place}: {text}") from None
         raise DataError(f"{name}: corrupted{place}: {text}") from None
+
+
+@contextlib.contextmanager
+def astropy_reads():
+    """Whatever astropy raises on a damaged table - some errors of its own are no ValueErrors - as one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (EOFError, OSError, DataError):
+        raise
+    except Exception as error:
+        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from None
+
+
+def units_in_yaml(lines: Sequence[str]) -> dict[str, str]:
+    """Units of columns in the header of an ECSV table, or in what astropy writes into Parquet."""
+    from astropy.table.meta import get_header_from_yaml
+
+    with astropy_reads():
+        header = get_header_from_yaml(list(lines))
+        return {item["name"]: str(item["unit"]) for item in header["datatype"] if item.get("unit")}
 
 
 def read_bounded(stream: BinaryIO, name: str, what: str) -> bytes:

@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from extmap_tf.catalogs.completeness import stated_rows
-from extmap_tf.catalogs.formats.base import MAX_LINE_BYTES, MAX_REMARKS, Table, read_bounded, readable
+from extmap_tf.catalogs.formats.base import (
+    MAX_LINE_BYTES,
+    MAX_REMARKS,
+    Table,
+    astropy_reads,
+    read_bounded,
+    readable,
+    units_in_yaml,
+)
 from extmap_tf.catalogs.values import MISSING, to_flag, to_numbers
 from extmap_tf.errors import DataError
 
@@ -99,7 +107,8 @@ class DelimitedText(Table):
         self.names, self.units = _names_and_units(names, self.units)
         self._n_skip = n_comments + n_header
         if self._ecsv:
-            self.units |= _ecsv_units(self.remarks)
+            yaml = [line.removeprefix("#").removeprefix(" ") for line in self.remarks[1:]]
+            self.units |= units_in_yaml(yaml)
         body = rows[1:] or rows
         self._row_bytes = max(16, sum(map(len, body)) // len(body) + 1)
         self._header_bytes = sum(len(line.encode()) + 2 for line in lines[: self._n_skip])
@@ -240,7 +249,8 @@ class DelimitedText(Table):
         with readable(self.name):
             text = read_bounded(self._source(), self.name, "a table to be written again")
             if self._ecsv:
-                return AstropyTable.read(text.decode("utf-8-sig"), format="ascii.ecsv")
+                with astropy_reads():
+                    return AstropyTable.read(text.decode("utf-8-sig"), format="ascii.ecsv")
             del text
             reader, lent = self._reader(1 << 16, dict.fromkeys(self.names, pa.string()), ())
             try:
@@ -443,13 +453,6 @@ def _names_and_units(fields, units):
         elif field in units:
             found[name] = units[field]
     return tuple(names), found
-
-
-def _ecsv_units(remarks):
-    from astropy.table.meta import get_header_from_yaml
-
-    header = get_header_from_yaml([line.removeprefix("#").removeprefix(" ") for line in remarks[1:]])
-    return {item["name"]: str(item["unit"]) for item in header["datatype"] if item.get("unit")}
 
 
 def _is_number(text):

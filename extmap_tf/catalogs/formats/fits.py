@@ -11,6 +11,7 @@ from extmap_tf.catalogs.formats.base import (
     MAX_HEADER_BYTES,
     MAX_LINE_BYTES,
     Table,
+    astropy_reads,
     read_bounded,
     readable,
 )
@@ -28,11 +29,12 @@ def open_fits(stream, name):
     tables = []
     number = 0
     while (header := _read_header(stream, name)) is not None:
-        kind = str(header.get("XTENSION", "")).strip()
+        kind = str(_card(header, "XTENSION", name, "")).strip()
         n_bytes = _data_bytes(header, name)
         if kind in ("BINTABLE", "TABLE"):
             made = _BinaryTable if kind == "BINTABLE" else _AsciiTable
-            tables.append(made(stream, name, header, stream.tell(), number))
+            with astropy_reads():
+                tables.append(made(stream, name, header, stream.tell(), number))
         number += 1
         stream.seek(-(-n_bytes // _BLOCK) * _BLOCK, io.SEEK_CUR)
     if not tables:
@@ -154,8 +156,7 @@ class _FitsTable(Table):
     def whole(self):
         from astropy.table import Table as AstropyTable
 
-        with readable(self.name), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with readable(self.name), astropy_reads():
             self.stream.seek(0)
             content = io.BytesIO(read_bounded(self.stream, self.name, "a table to be written again"))
             return AstropyTable.read(content, format="fits", hdu=self._hdu)
@@ -170,14 +171,9 @@ class _BinaryTable(_FitsTable):
         super().__init__(stream, name, header, start, number)
         if _card(header, "ZTABLE", name):
             raise DataError(f"{name}: a compressed FITS table (ZTABLE): decompress it with funpack")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                columns = fits.BinTableHDU.fromstring(header.tostring().encode("ascii", "replace")).columns
-                self._columns = {column.name: column for column in columns}
-                dtype = columns.dtype.newbyteorder(">")
-        except fits.VerifyError as error:
-            raise ValueError(f"a column's description: {error}") from None
+        columns = fits.BinTableHDU.fromstring(header.tostring().encode("ascii", "replace")).columns
+        self._columns = {column.name: column for column in columns}
+        dtype = columns.dtype.newbyteorder(">")
         self.names = tuple(columns.names)
         self.units = {column.name: column.unit for column in columns if column.unit}
         if dtype.itemsize != self._row_bytes:

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet
 
-from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, Table
+from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, Table, readable, units_in_yaml
 from extmap_tf.catalogs.formats.delimited import from_arrow
 from extmap_tf.catalogs.values import to_numbers
 from extmap_tf.errors import DataError
@@ -68,15 +68,17 @@ class Parquet(Table):
 
     def arrow(self):
         """The whole as an Arrow table, which knows the types that a copy shall keep."""
-        self.stream.seek(0)
-        file = pa.parquet.ParquetFile(self.stream)
+        with readable(self.name):
+            self.stream.seek(0)
+            file = pa.parquet.ParquetFile(self.stream)
         n_bytes = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if n_bytes > MAX_WHOLE_BYTES:
             raise DataError(
                 f"{self.name}: a table to be written again is held whole, of at most {MAX_WHOLE_BYTES >> 20} "
                 "MB: give it in parts"
             )
-        return file.read()
+        with readable(self.name):
+            return file.read()
 
     def whole(self):
         from astropy.table import Table as AstropyTable
@@ -89,10 +91,7 @@ def _units(schema):
     units = {}
     about = (schema.metadata or {}).get(b"table_meta_yaml")
     if about:
-        from astropy.table.meta import get_header_from_yaml
-
-        header = get_header_from_yaml(about.decode().split("\n"))
-        units = {item["name"]: str(item["unit"]) for item in header["datatype"] if item.get("unit")}
+        units = units_in_yaml(about.decode().split("\n"))
     for name in schema.names:
         unit = (schema.field(name).metadata or {}).get(b"unit")
         if unit:

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from extmap_tf.catalogs.completeness import cut_off
-from extmap_tf.catalogs.formats.base import Table, read_bounded
+from extmap_tf.catalogs.formats.base import Table, astropy_reads, read_bounded, readable
 from extmap_tf.catalogs.values import column_to_flags, column_to_numbers
 from extmap_tf.errors import DataError
 
@@ -95,8 +95,7 @@ class _VoTable(Table):
         return numbers
 
     def whole(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with readable(self.name), astropy_reads():
             return self._element.to_table(use_names_over_ids=True)
 
 

@@ -1,0 +1,269 @@
+"""Tables as other people write them: delimiters, missing values, several tables, units, base 60."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import Angle
+from astropy.io import fits, votable
+from astropy.table import MaskedColumn, Table
+from star_tables import N_STARS, assert_all_read, lines_of, read, stars, text_of
+
+from extmap_tf.errors import DataError
+
+VIZIER = ("RAJ2000", "DEJ2000", "Jmag", "e_Jmag", "Kmag", "e_Kmag", "Qflg")
+
+
+def written(table, form, **how):
+    out = io.StringIO()
+    table.write(out, format=form, **how)
+    return out.getvalue().encode()
+
+
+def ascii_fits(columns):
+    hdu = fits.TableHDU.from_columns(
+        [
+            fits.Column(name, "A3" if name == "ph_qual" else "F12.6", array=values, ascii=True)
+            for name, values in columns.items()
+        ]
+    )
+    out = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(out)
+    return out.getvalue()
+
+
+def mysql(columns):
+    head, *rows = lines_of(columns, " | ")
+    rule = "+" + "+".join(["-" * 9] * len(columns)) + "+"
+    body = [rule, f"| {head} |", rule, *(f"| {row} |" for row in rows), rule]
+    return ("\n".join(body) + "\n").encode()
+
+
+def psql(columns, n_rows=N_STARS):
+    head, *rows = lines_of(columns, " | ")
+    rule = "+".join(["-" * 9] * len(columns))
+    return ("\n".join([f" {head}", rule, *(f" {row}" for row in rows)]) + f"\n({n_rows} rows)\n").encode()
+
+
+FORMS = {
+    "quoted tabs": lambda c: written(Table(c), "ascii.tab", quotechar='"').replace(b"AAA", b'"AAA"'),
+    "all quoted tabs": lambda c: "\n".join('"' + line + '"' for line in lines_of(c, '"\t"')).encode(),
+    "semicolons": lambda c: text_of(c, ";"),
+    "decimal commas": lambda c: text_of(c, ";").replace(b".", b","),
+    "spaces": lambda c: written(Table(c), "ascii.basic"),
+    "runs of spaces": lambda c: text_of(c, "   ").replace(b"\n", b"  \n  "),
+    "commented header": lambda c: written(Table(c), "ascii.commented_header"),
+    "fixed width with bars": lambda c: written(Table(c), "ascii.fixed_width"),
+    "MySQL": mysql,
+    "PostgreSQL": psql,
+    "ECSV": lambda c: written(Table(c), "ascii.ecsv"),
+    "IPAC": lambda c: written(Table(c), "ascii.ipac"),
+    "ASCII FITS": ascii_fits,
+    "carriage returns": lambda c: text_of(c).replace(b"\n", b"\r\n"),
+    "old Macintosh": lambda c: text_of(c).replace(b"\n", b"\r"),
+    "byte order mark": lambda c: b"\xef\xbb\xbf" + text_of(c),
+    "units behind the names": lambda c: text_of(c, ",", ["ra [deg]", "dec [deg]", "j_m [mag]", *list(c)[3:]]),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_text_is_read(form, zipped):
+    content = FORMS[form](stars())
+    assert_all_read(gzip.compress(content) if zipped else content)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["NA", "N/A", "None", "---", "-", "INDEF", "null", r"\N", "", ".", ".....", " -- ", "  null", "n/a"],
+)
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_every_spelling_of_a_missing_value_is_one(missing, delimiter):
+    columns = stars() | {"j_msigcom": np.array([missing] * 5 + ["0.03"] * (N_STARS - 5))}
+    _, n_rows, rejected = read(text_of(columns, delimiter))
+    assert (n_rows, rejected) == (N_STARS, {"J error missing": 5})
+
+
+def test_a_spelling_that_comes_late_is_read_from_there_on():
+    columns = {name: np.tile(values, 500) for name, values in stars().items()}
+    columns["j_msigcom"] = np.array(["0.03"] * (500 * N_STARS - 3) + ["  n/a  "] * 3)
+    (_, _, j, _), n_rows, rejected = read(text_of(columns), batch_rows=1000)
+    assert (n_rows, rejected) == (500 * N_STARS, {"J error missing": 3})
+    np.testing.assert_array_equal(j, columns["j_m"][:-3])
+
+
+def vizier(*tables):
+    parts = ["#\n#   VizieR Astronomical Server\n#INFO\t-out.max=1000\n"]
+    for number, (columns, names) in enumerate(tables, 1):
+        head, *rows = lines_of(columns, "\t", names)
+        units = "\t".join(["deg", "deg", *["mag"] * (len(columns) - 2)])
+        rule = "\t".join(["-----"] * len(columns))
+        parts.append(
+            "\n".join([f"#RESOURCE=yCat_{number}", f"#Name: II/{number}", "", head, units, rule, *rows, "\n"])
+        )
+    return "\n".join(parts).encode()
+
+
+def other_columns():
+    columns = stars()
+    return {"ra": columns["ra"], "dec": columns["dec"], "g": columns["j_m"]}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gz"])
+def test_of_two_tables_of_vizier_the_one_with_the_columns_is_read(order, zipped):
+    content = vizier(*[(stars(), VIZIER), (other_columns(), ("RA_ICRS", "DE_ICRS", "Gmag"))][::order])
+    assert_all_read(gzip.compress(content) if zipped else content)
+
+
+def test_two_tables_that_both_serve_are_told_and_not_added():
+    content = vizier((stars(), VIZIER), (stars(), VIZIER))
+    with pytest.raises(DataError, match=r"2 of its 2 tables have the columns .* holds 1: II/1 .*; 2: II/2"):
+        read(content)
+    with pytest.raises(DataError, match="a second header line, so give its tables in files of their own"):
+        read(text_of(stars()) * 2)
+
+
+def test_the_second_table_of_a_votable_or_fits_file_is_read():
+    document = votable.from_table(Table(other_columns()))
+    document.resources[0].tables.append(votable.from_table(Table(stars())).get_first_table())
+    out = io.BytesIO()
+    document.to_xml(out)
+    assert_all_read(out.getvalue())
+    out = io.BytesIO()
+    parts = [fits.BinTableHDU(Table(other_columns())), fits.BinTableHDU(Table(stars()))]
+    fits.HDUList([fits.PrimaryHDU(), *parts]).writeto(out)
+    assert_all_read(out.getvalue())
+    assert_all_read(gzip.compress(out.getvalue()))
+
+
+def in_units(form, **units):
+    table = Table(stars())
+    for name, unit in units.items():
+        table[name] = (np.asarray(table[name]) * (u.mag if name[0] in "jk" else u.deg)).to(unit)
+    if form in ("fits", "votable"):
+        out = io.BytesIO()
+        table.write(out, format=form)
+        return out.getvalue()
+    if form == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        fields = [(name, table[name].tolist(), table[name].unit) for name in table.colnames]
+        arrow = pa.table(
+            [pa.array(values) for _, values, _ in fields],
+            schema=pa.schema(
+                [
+                    pa.field(name, pa.array(values).type, metadata={"unit": str(unit)} if unit else None)
+                    for name, values, unit in fields
+                ]
+            ),
+        )
+        out = io.BytesIO()
+        pa.parquet.write_table(arrow, out)
+        return out.getvalue()
+    return written(table, form)
+
+
+@pytest.mark.parametrize("form", ["ascii.ecsv", "ascii.ipac", "fits", "votable", "parquet"])
+@pytest.mark.parametrize("units", [{"ra": "rad", "dec": "rad"}, {"j_m": "mmag", "k_msigcom": "mmag"}])
+def test_units_that_are_stated_are_converted(form, units):
+    assert_all_read(in_units(form, **units))
+
+
+def test_right_ascension_in_hours_is_converted_and_a_foreign_unit_refused():
+    assert_all_read(in_units("ascii.ecsv", ra="hourangle"))
+    for wrong, words in (
+        ("pc", "'pc', which is not a unit of an angle"),
+        ("blah", "'blah', which is not a unit"),
+    ):
+        with pytest.raises(DataError, match=f"column ra is in {words}"):
+            read(in_units("ascii.ecsv", ra="rad").replace(b"unit: rad", f"unit: {wrong}".encode()))
+    with pytest.raises(DataError, match="column j_m is in 'Jy', which is not a unit of a Vega magnitude"):
+        read(in_units("ascii.ecsv", j_m="mmag").replace(b"unit: mmag", b"unit: Jy"))
+
+
+@pytest.mark.parametrize("style", [(":", ":"), ("hms", "dms"), (" ", " ")])
+@pytest.mark.parametrize("form", ["csv", "fits", "votable", "ascii.ipac"])
+def test_coordinates_in_base_60_are_read(style, form):
+    table = Table(stars())
+    for name, sep, unit in (("ra", style[0], u.hourangle), ("dec", style[1], u.deg)):
+        table[name] = Angle(np.asarray(table[name]), u.deg).to_string(unit, sep=sep, precision=4, pad=True)
+    if form == "csv":
+        content = text_of({name: np.asarray(table[name]) for name in table.colnames})
+    elif form == "ascii.ipac":
+        content = written(table, form)
+    else:
+        out = io.BytesIO()
+        table.write(out, format=form)
+        content = out.getvalue()
+    assert_all_read(content)
+
+
+def test_masked_values_are_missing_ones():
+    table = Table(stars())
+    table["j_m"] = MaskedColumn(table["j_m"], mask=[True] + [False] * (N_STARS - 1))
+    for form in ("votable", "fits"):
+        out = io.BytesIO()
+        table.write(out, format=form)
+        assert read(out.getvalue())[2] == {"no J magnitude": 1}
+    assert read(written(table, "ascii.ecsv"))[2] == {"no J magnitude": 1}
+
+
+@pytest.mark.parametrize("mark", ["\x0c", "\u2028", "\x85", "\x0b"])
+def test_no_row_is_lost_behind_a_comment_with_an_odd_line_end(mark):
+    assert_all_read(f"# a{mark}b\n".encode() + text_of(stars()))
+    head, rest = text_of(stars()).split(b"\n", 1)
+    assert_all_read(head + f"\n# a{mark}b\n".encode() + rest)
+    assert_all_read(b"#" + head + f"\n# a{mark}b\n".encode() + rest)
+
+
+def test_a_row_behind_a_comment_sign_is_no_star():
+    content = text_of(stars())
+    assert_all_read(content + b"#" + content.splitlines()[-1] + b"\n")
+
+
+def test_rows_that_are_remarks_are_counted():
+    assert read(text_of(stars()) + b"x,#finished,normally\n")[2] == {"a remark, no row": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (psql(stars(), 41), "it promises 41 rows and has 40"),
+        (b"\\RowsRetrieved = 55\n" + written(Table(stars()), "ascii.ipac"), "it promises 55 rows and has 40"),
+        (b"#INFO\tQUERY_STATUS=OVERFLOW\n" + text_of(stars()), "QUERY_STATUS=OVERFLOW"),
+        (text_of(stars()) + b"# result truncated at 40 rows\n", "result truncated at 40 rows"),
+    ],
+)
+def test_a_table_that_says_it_is_not_whole_is_refused_unless_accepted(content, words, caplog):
+    from extmap_tf.catalogs.survey_tables import Reading
+
+    with pytest.raises(DataError, match=f"not whole .*{words}.*--accept-partial"):
+        read(content)
+    assert read(content, reading=Reading(accept_partial=True))[1] == N_STARS
+    assert words in caplog.text
+
+
+@pytest.mark.parametrize("status", ["OVERFLOW", "ERROR"])
+def test_a_votable_whose_service_cut_it_off_is_refused(status):
+    out = io.BytesIO()
+    Table(stars()).write(out, format="votable")
+    info = f'</TABLE><INFO name="QUERY_STATUS" value="{status}">limit</INFO>'.encode()
+    with pytest.raises(DataError, match=f"not whole .QUERY_STATUS {status}"):
+        read(out.getvalue().replace(b"</TABLE>", info))
+    with pytest.raises(DataError, match="it promises 99999999999 rows and has 40"):
+        read(out.getvalue().replace(b"<TABLE>", b'<TABLE nrows="99999999999">'))
+
+
+def test_what_is_no_table_is_named():
+    for content, words in (
+        ("ra,dec\n".encode("utf-16"), "UTF-16 text"),
+        (b"<html><body>no</body></html>", "a web page"),
+        (b"Title: x\nByte-by-byte Description of file: y\n", "machine-readable format"),
+        (b"ra dec j k\n10 32 12.3 -57 36 26 12.0 11.0\n", "base 60 written with spaces"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read(content)
