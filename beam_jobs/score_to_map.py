@@ -119,9 +119,11 @@ def write_tile(element, folder):
     """Write (index of the first field, dict of layers [n, ...]) as a NumPy archive; returns its name."""
     first, layers = element
     name = f"tile-{first:09d}.npz"
-    with FileSystems.create(
-        FileSystems.join(folder, name), compression_type=CompressionTypes.UNCOMPRESSED
-    ) as stream:
+    path = FileSystems.join(folder, name)
+    with (
+        stores.naming(folder),
+        FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream,
+    ):
         np.savez(stream, first=first, **layers)
     return name
 

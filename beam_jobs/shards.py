@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 import uuid
 from collections.abc import Iterable
 
@@ -9,6 +10,7 @@ import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_jobs.stores import naming
 from extmap_tf.files import scratch_folder, sha256_of
 from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
 from extmap_tf.records.writing import write_tfrecords
@@ -39,7 +41,7 @@ def write_shard(folder: str, name: str, examples: Iterable[bytes]) -> FileEntry:
     """
     with scratch_folder() as scratch:
         local = os.path.join(scratch, name)
-        with open(local, "wb") as stream:
+        with naming(tempfile.gettempdir()), open(local, "wb") as stream:
             n_examples = write_tfrecords(stream, examples)
         return _publish(local, folder, name, n_examples)
 
@@ -48,7 +50,7 @@ def write_bytes(folder: str, name: str, data: bytes) -> FileEntry:
     """Write a small file that is not a shard, and return its FileEntry."""
     with scratch_folder() as scratch:
         local = os.path.join(scratch, name)
-        with open(local, "wb") as stream:
+        with naming(tempfile.gettempdir()), open(local, "wb") as stream:
             stream.write(data)
         return _publish(local, folder, name, 0)
 
@@ -102,7 +104,7 @@ def write_manifest(entries, folder, kind, config, check=None, report=None):
 
 
 def _publish(local, folder, name, n_examples):
-    with open(local, "rb") as stream:
+    with naming(FileSystems.join(folder, name)), open(local, "rb") as stream:
         digest = sha256_of(stream)
         n_bytes = stream.tell()
         stream.seek(0)
@@ -111,5 +113,5 @@ def _publish(local, folder, name, n_examples):
         with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as out:
             while block := stream.read(1 << 20):
                 out.write(block)
-    FileSystems.rename([temporary], [FileSystems.join(folder, name)])
+        FileSystems.rename([temporary], [FileSystems.join(folder, name)])
     return FileEntry(name, n_bytes, digest, n_examples)

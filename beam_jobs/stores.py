@@ -47,6 +47,15 @@ def read_bytes(path: str) -> bytes:
         return stream.read()
 
 
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Errors of the system while the block writes are told of `path`: a worker's own are not one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def sizes_in(folder: PathLike, pattern: str = "**") -> dict[str, int]:
     """Files of a folder whose names match a pattern; ``**`` are all, those in folders below included.
 

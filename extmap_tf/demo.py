@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -232,7 +232,7 @@ def make_sky(config: Config, folder: Path, overwrite: bool = False) -> "tuple[Ex
     from extmap_tf.mocks.sky import write_sky
 
     grid = config.sightlines
-    dust = draw_dust(config.dust, grid, config.distance, config.seed)
+    dust: Any = draw_dust(config.dust, grid, config.distance, config.seed)
     n_rows = write_sky(config, dust, folder / "sky.parquet", _progress, overwrite)
     truth = ExtinctionMap(
         MapHeader(grid, config.distance, Provenance.of(config, "truth")),

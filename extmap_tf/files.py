@@ -111,7 +111,7 @@ def unfinished_folder(path: PathLike, overwrite: bool, folder_with: str) -> Iter
     with made_parents(path), _told_as(path):
         work.mkdir(exist_ok=True)
         try:
-            with _locked(work, fcntl.LOCK_EX | fcntl.LOCK_NB), scratch_beside(path) as scratch:
+            with alone_in(work), scratch_beside(path) as scratch:
                 yield work
                 if overwrite and os.path.lexists(path):
                     refuse_existing(path, overwrite, folder_with)
@@ -121,12 +121,24 @@ def unfinished_folder(path: PathLike, overwrite: bool, folder_with: str) -> Iter
                 except BaseException:
                     _bring_back(path)(scratch)
                     raise
-        except BlockingIOError:
-            raise DataError(f"{work}: another run is at work there: wait for it") from None
         except BaseException:
             with contextlib.suppress(OSError):
                 work.rmdir()
             raise
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Raise DataError if another run is at work in a folder; others wait outside while the block runs."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise DataError(f"{folder}: another run is at work there: wait for it") from None
+        except OSError:
+            # A file system without locks.
+            pass
+        yield
 
 
 @contextlib.contextmanager

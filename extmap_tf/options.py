@@ -4,13 +4,19 @@ import argparse
 import math
 import sys
 import tomllib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from extmap_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from extmap_tf.settings.config import Config
+    from extmap_tf.settings.law import LawConfig
 
 _CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
 
 
-def finite(text):
+def finite(text: str) -> float:
     """A finite number; argparse tells of any other text."""
     number = float(text)
     if not math.isfinite(number):
@@ -18,13 +24,13 @@ def finite(text):
     return number
 
 
-def add_out(parser, what):
+def add_out(parser: argparse.ArgumentParser, what: str) -> None:
     """``--out`` and ``--overwrite``."""
     parser.add_argument("--out", required=True, help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing one when done")
 
 
-def add_model(parser, what, required=False):
+def add_model(parser: argparse.ArgumentParser, what: str, required: bool = False) -> None:
     """``--model`` for a SavedModel that is run, and ``--trust-model``."""
     parser.add_argument("--model", required=required, help=what)
     parser.add_argument(
@@ -34,7 +40,7 @@ def add_model(parser, what, required=False):
     )
 
 
-def add_numbers_and_figures(parser):
+def add_numbers_and_figures(parser: argparse.ArgumentParser) -> None:
     """``--out`` and ``--figures`` for what is also printed, with ``--format`` and ``--overwrite``."""
     parser.add_argument("--out", help="also write all numbers to this JSON file")
     parser.add_argument("--figures", metavar="FOLDER", help="also draw them")
@@ -42,17 +48,17 @@ def add_numbers_and_figures(parser):
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
-def add_sightlines(parser, what):
+def add_sightlines(parser: argparse.ArgumentParser, what: str) -> None:
     """``--sightline``, which `chosen_sightlines` reads."""
     parser.add_argument("--sightline", action="append", default=[], metavar="L,B", help=what)
 
 
-def chosen_sightlines(args):
+def chosen_sightlines(args: argparse.Namespace) -> list[tuple[float, float]]:
     """The places of --sightline, as (l, b) in degrees."""
     return [place_of(text, "--sightline") for text in args.sightline]
 
 
-def place_of(text, option):
+def place_of(text: str, option: str) -> tuple[float, float]:
     """The text L,B as (l, b) in degrees; ConfigError names the option otherwise."""
     try:
         l_deg, b_deg = map(finite, text.split(","))
@@ -61,7 +67,7 @@ def place_of(text, option):
     return l_deg, b_deg
 
 
-def named(items, option, what="ROLE=NAME"):
+def named(items: Iterable[str], option: str, what: str = "ROLE=NAME") -> dict[str, str]:
     """Options like ``ROLE=NAME``, each given once, as a dict.
 
     Parameters
@@ -70,7 +76,7 @@ def named(items, option, what="ROLE=NAME"):
     option, what : str
         What it is called in the ConfigError that follows another form, or a role given twice.
     """
-    found = {}
+    found: dict[str, str] = {}
     for item in items:
         role, equals, name = (part.strip() for part in item.partition("="))
         if not equals:
@@ -81,7 +87,10 @@ def named(items, option, what="ROLE=NAME"):
     return found
 
 
-def add_config(parser, required=True, default=None, extra=""):
+def add_config(
+    parser: argparse.ArgumentParser, required: bool = True, default: str | None = None, extra: str = ""
+) -> None:
+    """``--config`` and ``--set``, which `config_of` reads."""
     parser.add_argument(
         "--config", required=required and default is None, default=default, help=_CONFIG_HELP + extra
     )
@@ -94,12 +103,13 @@ def add_config(parser, required=True, default=None, extra=""):
     )
 
 
-def config_of(args, default=None):
+def config_of(args: argparse.Namespace, default: "Config | None" = None) -> "Config":
+    """The configuration of --config with the changes of --set; `default` where --config is not required."""
     from extmap_tf.settings.config import Config
     from extmap_tf.settings.sanity import warnings_of
 
-    config = default if args.config is None else Config.load(args.config)
-    changes = {}
+    config = default if default is not None and args.config is None else Config.load(args.config)
+    changes: dict[str, Any] = {}
     for change in args.set:
         key, found, text = change.partition("=")
         if not found:
@@ -123,12 +133,14 @@ def config_of(args, default=None):
     return config
 
 
-def add_law(parser, what):
+def add_law(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--law`` and ``--rv``, which `law_of` reads."""
     parser.add_argument("--law", help=f"{what}: a model of dust_extinction, such as F19")
     parser.add_argument("--rv", type=finite, help="R(V) of --law (default: 3.1)")
 
 
-def law_of(args):
+def law_of(args: argparse.Namespace) -> "LawConfig | None":
+    """The extinction law of --law and --rv, if one is given."""
     if args.law is None:
         if args.rv is not None:
             args.parser.error("--rv goes with --law")

@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import scratch_folder, whole_file, whole_path, whole_paths
+from extmap_tf.files import alone_in, scratch_folder, whole_file, whole_path, whole_paths
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path):
@@ -232,6 +232,15 @@ def test_errors_of_the_system_name_the_output(error, number, tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), whole_path(path):
         (tmp_path / "elsewhere").read_text()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_are_not_at_work_in_one_folder(tmp_path):
+    with alone_in(tmp_path):
+        with pytest.raises(DataError, match="another run is at work there"), alone_in(tmp_path):
+            pass
+        assert tmp_path.is_dir()
+    with alone_in(tmp_path):
+        pass
 
 
 def test_files_that_belong_together_appear_together(tmp_path):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
-from extmap_tf.files import local_path, whole_file, whole_path, write_checksums
+from extmap_tf.files import alone_in, local_path, whole_file, whole_path, write_checksums
 from extmap_tf.json_files import JsonForm
 from extmap_tf.model.build import build_network, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -114,17 +114,18 @@ def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
     check_training(records, config, out, overwrite)
     out = local_path(out)
     steps_per_epoch(records, config.training)
-    state, checkpoint = _last_checkpoint(out, config, records, overwrite)
+    _refuse_other_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     previous_policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.training.precision)
-    # Also where a training goes on: the order of the pairs mixes the global seed in.
-    keras.utils.set_random_seed(config.seed % 2**32)
-    try:
-        with corruption_named(records.path, records):
+    with alone_in(out), corruption_named(records.path, records):
+        state, checkpoint = _last_checkpoint(out, config, records, overwrite)
+        keras.config.set_dtype_policy(config.training.precision)
+        # Also where a training goes on: the order of the pairs mixes the global seed in.
+        keras.utils.set_random_seed(config.seed % 2**32)
+        try:
             return _fit(records, config, out, strategy_for(cpu_devices), state, checkpoint, echo)
-    finally:
-        keras.config.set_dtype_policy(previous_policy)
+        finally:
+            keras.config.set_dtype_policy(previous_policy)
 
 
 def _fit(records, config, out, strategy, state, checkpoint, echo):
@@ -314,16 +315,18 @@ def mean_density(records):
     return gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest")
 
 
-def _last_checkpoint(out, config, records, overwrite):
-    """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
-    finished = (out / CARD_NAME).exists()
-    started = finished or (out / _CHECKPOINTS).is_dir()
+def _refuse_other_folder(out):
+    started = (out / CARD_NAME).exists() or (out / _CHECKPOINTS).is_dir()
     if (
         out.exists()
         and not started
         and (not out.is_dir() or {path.name for path in out.iterdir()} - {"logs"})
     ):
         raise DataError(f"{out} exists and is no training folder: choose another name")
+
+
+def _last_checkpoint(out, config, records, overwrite):
+    """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
     checkpoints = sorted((out / _CHECKPOINTS).glob("epoch-*/state.json"))
     if not checkpoints:
         return State(), None
