@@ -77,12 +77,15 @@ def _run(args):
 
 
 def _query_position(volume, args, how):
+    from extmap_tf.errors import DataError
     from extmap_tf.estimate import Flag
 
     if args.l is not None:
         values, flags = volume.query_gal(args.l, args.b, args.distance, return_flags=True, **how)
     else:
         values, flags = volume.query_equ(args.ra, args.dec, args.distance, return_flags=True, **how)
+    if int(flags) & Flag.NO_PLACE:
+        raise DataError("no such position: latitude must be -90 to 90 deg and no distance negative")
     for flag in Flag:
         if int(flags) & flag:
             print(f"extmap-tf: note: {flag.meaning}", file=sys.stderr)

@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from extmap_tf import __version__
+from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import local_path, whole_path
@@ -21,8 +22,11 @@ from extmap_tf.map.formats.tables import require_tables, tables_of
 from extmap_tf.map.pixels import pixels_of
 from extmap_tf.settings.identity import SCHEMA, require_readable
 
-# Ranks of the profiles that stand for samples in a map without any, in percent.
-RANKS = tuple(2.5 + 5.0 * i for i in range(20))
+# Ranks of the profiles that stand for samples in a map without any, in percent: of n samples NumPy, and so
+# dustmaps, takes number k to be the quantile k / (n - 1).
+RANKS = tuple(np.linspace(0.0, 100.0, 21))
+
+_WRONG = (ValueError, TypeError, AttributeError)
 
 # Distance modulus of 1 pc: dustmaps asks from where on a profile is reliable, and ours are from the Sun on.
 _DM_AT_THE_SUN = -5.0
@@ -73,7 +77,7 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     ours l, b, coverage and flag; its attribute DM_bin_edges has the distance moduli. ``/best_fit``
     [n_pixels, n_distances] is the median extinction at these, ``/samples`` [n_pixels, n_samples,
     n_distances] the samples. For a map without samples these are profiles of equal rank, the percentiles
-    2.5, 7.5 to 97.5, so that medians and percentiles of them are right at each distance; the attribute
+    0, 5 to 100, so that medians and percentiles of them are right at each distance; the attribute
     ``samples_are`` says which. Further data sets have the names of the attributes of `ExtinctionMap`. All
     have checksums (Fletcher-32), which HDF5 checks as it reads. What the file is, is in the attributes of its
     root.
@@ -131,9 +135,8 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     if volume.n_samples:
         samples, what = cubes.pop("samples"), "equally likely profiles"
     elif volume.percentiles:
-        how = {"mode": "percentile", "percentile": RANKS, "band": band, "law": law}
-        samples = volume.query_gal(pixels.l_deg, pixels.b_deg, **how).value
-        what = "profiles of equal rank: the percentiles 2.5, 7.5, ..., 97.5 at each distance"
+        samples = _ranked(volume, pixels, {"band": band, "law": law})
+        what = "profiles of equal rank: the percentiles 0, 5, ..., 100 at each distance"
     else:
         samples, what = best_fit[:, None], "the one profile of the map"
     about = _attributes(volume, pixels, band, float(factor)) | {"samples_are": what}
@@ -146,6 +149,28 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
             small = {"compression": "gzip", "shuffle": True}
             file.create_dataset(name, data=values, **small, **sound).attrs["unit"] = unit
     return pixels
+
+
+def _ranked(volume, pixels, how):
+    """Profiles [n_pixels, n_ranks, n_distances] at `RANKS`, whose 68 and 95 % intervals are the map's."""
+
+    def at(percentiles):
+        where = (pixels.l_deg, pixels.b_deg)
+        return volume.query_gal(*where, mode="percentile", percentile=percentiles, **how).value
+
+    stored = volume.percentiles[0], volume.percentiles[-1]
+    inner = [rank for rank in RANKS if stored[0] < rank < stored[1]]
+    first = RANKS.index(inner[0])
+    end = first + len(inner)
+    samples = np.empty((len(pixels.index), len(RANKS), volume.distance.n_distances), np.float32)
+    samples[:, first:end] = at(inner)
+    outermost = at(stored)
+    for side, row, beyond in ((0, first, range(first)), (1, end - 1, range(end, len(RANKS)))):
+        # Straight on from the outermost rank through the outermost percentile.
+        for k in beyond:
+            share = (RANKS[k] - RANKS[row]) / (stored[side] - RANKS[row])
+            samples[:, k] = samples[:, row] + share * (outermost[:, side] - samples[:, row])
+    return np.maximum(samples, 0.0)
 
 
 def _attributes(volume, pixels, band, factor):
@@ -204,6 +229,7 @@ def _is_hdf5(head):
 
 
 def _about_fits(path, verify):
+    require_sound_headers(path)
     try:
         with warnings.catch_warnings():
             # What astropy only warns of on opening (a file cut short) is refused below.
@@ -217,7 +243,7 @@ def _about_fits(path, verify):
                 require_readable(about, str(path))
                 lines = [text for keyword, text in about.items() if keyword.startswith("ABOUT")]
                 return "FITS tables", table["NSIDE"], table["NAXIS2"], lines
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+    except (OSError, LookupError, *_WRONG, fits.VerifyError) as error:
         raise _unreadable(path, "a HEALPix copy of a map", error) from None
 
 
@@ -234,7 +260,8 @@ def _about_hdf5(path, verify):
                 _require_sound(path, file)
             kind = f"HDF5 for dustmaps, values are {about['band']} in {about['unit']}, {about['samples_are']}"
             return kind, about["nside"], len(file["pixel_info"]), list(about["about"])
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+    # Whatever h5py raises on a damaged file.
+    except (OSError, RuntimeError, LookupError, ArithmeticError, *_WRONG, SystemError) as error:
         raise _unreadable(path, "HDF5", error) from None
 
 

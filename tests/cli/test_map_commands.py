@@ -210,8 +210,8 @@ def test_options_of_query_that_exclude_each_other_are_refused(map_file, capsys):
 
 def test_a_position_off_the_sky_is_refused(map_file, sure, capsys):
     argv = ["query", map_file, "--l", 258]
-    assert "latitude must be -90 to 90 deg, got: 100" in fails(capsys, *argv, "--b", 100)
-    assert "got: -90.5" in fails(capsys, *argv, "--b", -90.5)
+    assert "latitude must be -90 to 90 deg" in fails(capsys, *argv, "--b", 100)
+    assert "no such position" in fails(capsys, *argv, "--b", -90.5)
     assert np.isnan(sure.query_gal(258.0, [90.0, np.nan, np.inf], 0.5).value).all()
 
 

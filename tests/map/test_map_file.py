@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.formats.cards import card
 from extmap_tf.map.provenance import Provenance
@@ -410,3 +411,78 @@ def test_description_of_a_distribution_says_what_it_has(sure):
     text = "\n".join(sure.describe())
     for words in ("percentiles 2.5, 5, 16", "32 samples", "reliable to", "1 are doubtful: colours unlike"):
         assert words in text
+
+
+def of_0_3_0(path, columns=()):
+    """Make a map's file one of version 0.3.0, which called the extinction cumulative."""
+    with fits.open(path) as hdus:
+        for hdu in hdus:
+            hdu.header["EXTMAPV"] = 3 if columns else 2
+            hdu.header.remove("SCHEMA")
+            if not columns and hdu.name.startswith("EXTINCTION"):
+                hdu.name = hdu.name.replace("EXTINCTION", "CUMULATIVE")
+        for name in columns:
+            hdus["PROFILES"].columns.change_name(name, name.replace("EXTINCTION", "CUMULATIVE"))
+        for hdu in hdus:
+            hdu.add_checksum()
+        hdus.writeto(path.with_name("old.fits"))
+    return path.with_name("old.fits")
+
+
+def test_maps_of_0_3_0_still_open(sure, tmp_path):
+    sure.write(tmp_path / "map.fits")
+    old = of_0_3_0(tmp_path / "map.fits")
+    with fits.open(old) as hdus:
+        assert "CUMULATIVE_PERCENTILES" in hdus
+        assert "EXTINCTION" not in hdus
+    assert_same(ExtinctionMap.read(old, verify=True), sure)
+
+
+def test_tables_of_0_3_0_still_open(sure, tmp_path):
+    grid = HealpixGrid(1)
+    rows = sure.profiles.reshaped(-1)[:12]
+    made = ExtinctionMap(dataclasses.replace(sure.header, grid=grid), rows, np.ones(12), np.full(12, 3000))
+    made.write(tmp_path / "map.fits")
+    names = [f"EXTINCTION{end}" for end in ("", "_MEAN", "_STD", "_PERCENTILES")]
+    assert_same(ExtinctionMap.read(of_0_3_0(tmp_path / "map.fits", names)), made)
+
+
+@pytest.mark.parametrize(
+    ("part", "keyword", "value", "words"),
+    [
+        (3, "NAXIS1", -7, "NAXIS1 is -7"),
+        (3, "NAXIS3", -12, "NAXIS3 is -12"),
+        (3, "PCOUNT", -2880, "PCOUNT is -2880"),
+        (3, "GCOUNT", -1, "GCOUNT is -1"),
+        (0, "PERC1", "120.0", "percentiles must be ascending, above 0 and below 100"),
+        (0, "PERC9", "1.0", "percentiles must be ascending"),
+        (0, "NPERC", "'x'", "NPERC must be a whole number, got: 'x'"),
+        (0, "NPERC", 10**9, "PERC10"),
+        (0, "NSAMPLES", -3, "n_samples must be 0 or more"),
+        (0, "LMIN", "'x'", "LMIN must be a number, got: 'x'"),
+        (0, "NDIST", "12.5", "NDIST must be a whole number, got: 12.5"),
+        (0, "KIND", 17, "KIND must be text, got: 17"),
+        (0, "MINCOVER", "7.0", "min_coverage must be 0 to 1"),
+    ],
+)
+def test_a_header_that_cannot_be_is_one_line(sure, part, keyword, value, words, tmp_path):
+    path = tmp_path / "map.fits"
+    sure.write(path)
+    with fits.open(path) as hdus:
+        start = hdus[part].fileinfo()["hdrLoc"]
+    data = path.read_bytes()
+    at = data.index(f"{keyword:<8}= ".encode(), start)
+    path.write_bytes(data[:at] + f"{keyword:<8}= {value:>20}".ljust(80).encode() + data[at + 80 :])
+    with pytest.raises(DataError, match=words) as caught:
+        ExtinctionMap.read(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_long_strings_are_announced(make_map, tmp_path):
+    for facts, long in (("short", False), ("x" * 200, True)):
+        made = make_map(model_facts=facts)
+        made.write(tmp_path / "map.fits", overwrite=True)
+        for hdu in fits.open(tmp_path / "map.fits"):
+            assert ("LONGSTRN" in hdu.header) == long
+        assert ExtinctionMap.read(tmp_path / "map.fits", verify=True).provenance.model_facts == facts

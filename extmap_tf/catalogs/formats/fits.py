@@ -42,6 +42,16 @@ def open_fits(stream, name):
     return tables
 
 
+def require_sound_headers(path) -> None:
+    """Raise DataError unless every header of a FITS file can be read, in bounds, before anything else is."""
+    with open(path, "rb") as stream:
+        try:
+            while (header := _read_header(stream, path)) is not None:
+                stream.seek(-(-_data_bytes(header, path) // _BLOCK) * _BLOCK, io.SEEK_CUR)
+        except EOFError:
+            raise DataError(f"{path}: truncated inside a header; fetch or make it again") from None
+
+
 def _read_header(stream, name):
     """The next header; None at the end of the file."""
     from astropy.io import fits

@@ -14,6 +14,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import local_path
 from extmap_tf.map.formats.cards import Part, about_cards, header_of, parts_of
@@ -121,6 +122,7 @@ def read_layers(path, verify=False):
         with open(path, "rb") as stream:
             if stream.read(9) != b"SIMPLE  =":
                 raise DataError(f"{path}: not a FITS file (or compressed: unpack it first)")
+        require_sound_headers(path)
         with warnings.catch_warnings():
             # What astropy only warns of on opening (a file cut short) is refused below.
             warnings.simplefilter("ignore", AstropyWarning)

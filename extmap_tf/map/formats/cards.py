@@ -142,18 +142,18 @@ def header_of(header):
         else _from_header(SightlineGrid, header, _SIGHTLINE_KEYWORDS),
         _from_header(DistanceGrid, header, _DISTANCE_KEYWORDS),
         _from_header(Provenance, header, _PROVENANCE_KEYWORDS),
-        float(header["MINCOVER"]),
-        tuple(float(header[f"PERC{i}"]) for i in range(1, 1 + header["NPERC"])),
-        header["NSAMPLES"],
+        _value(header, "MINCOVER", float),
+        tuple(_value(header, f"PERC{i}", float) for i in range(1, 1 + _value(header, "NPERC"))),
+        _value(header, "NSAMPLES"),
     )
 
 
 def _healpix_grid(header):
     regions = (
         _from_header(SkyRegion, header, _region_keywords(number))
-        for number in range(1, 1 + header["NREGIONS"])
+        for number in range(1, 1 + _value(header, "NREGIONS"))
     )
-    return HealpixGrid(int(header["SKYNSIDE"]), tuple(regions))
+    return HealpixGrid(_value(header, "SKYNSIDE"), tuple(regions))
 
 
 def parts_of(header: MapHeader) -> dict[str, Part]:
@@ -187,8 +187,17 @@ def _from_header(cls, header, keywords):
     for keyword, (name, _) in keywords.items():
         if keyword in _OPTIONAL and keyword not in header:
             continue
-        value, kinds = header[keyword], typing.get_args(hints[name]) or (hints[name],)
+        kinds = typing.get_args(hints[name]) or (hints[name],)
         # A keyword without a value stands for None.
-        none = value is None and type(None) in kinds
-        values[name] = None if none else kinds[0](value)
+        none = header[keyword] is None and type(None) in kinds
+        values[name] = None if none else _value(header, keyword, kinds[0])
     return cls(**values)
+
+
+def _value(header, keyword, kind=int):
+    value = header[keyword]
+    what = {int: "a whole number", float: "a number", str: "text"}[kind]
+    fits_kind = isinstance(value, str) if kind is str else isinstance(value, int | float)
+    if not fits_kind or isinstance(value, bool) or (kind is int and value != int(value)):
+        raise ValueError(f"{keyword} must be {what}, got: {value!r:.60}")
+    return kind(value)

@@ -6,6 +6,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.files import whole_file
 
 CHECKED = "FITS checksum convention"
+_LONG_STRINGS = fits.Card("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE")
 
 
 def write_hdus(path, hdus, shared, overwrite=False):
@@ -20,6 +21,8 @@ def write_hdus(path, hdus, shared, overwrite=False):
 def share(hdus, cards):
     hdus.update_extend()
     for hdu in hdus:
+        if any(len(card.image) > 80 for card in (*hdu.header.cards, *cards)):
+            hdu.header.append(_LONG_STRINGS, end=True)
         hdu.header.extend(cards, end=True)
 
 
