@@ -439,9 +439,10 @@ def test_maps_of_0_3_0_still_open(sure, tmp_path):
 
 
 def test_tables_of_0_3_0_still_open(sure, tmp_path):
-    grid = HealpixGrid(1)
-    rows = sure.profiles.reshaped(-1)[:12]
-    made = ExtinctionMap(dataclasses.replace(sure.header, grid=grid), rows, np.ones(12), np.full(12, 3000))
+    grid = HealpixGrid(8)
+    rows = sure.profiles.reshaped(-1)[np.arange(grid.n_sightlines) % sure.grid.n_sightlines]
+    header = dataclasses.replace(sure.header, grid=grid)
+    made = ExtinctionMap(header, rows, np.ones(grid.shape), np.full(grid.shape, 3000))
     made.write(tmp_path / "map.fits")
     names = [f"EXTINCTION{end}" for end in ("", "_MEAN", "_STD", "_PERCENTILES")]
     assert_same(ExtinctionMap.read(of_0_3_0(tmp_path / "map.fits", names)), made)
@@ -483,6 +484,6 @@ def test_long_strings_are_announced(make_map, tmp_path):
     for facts, long in (("short", False), ("x" * 200, True)):
         made = make_map(model_facts=facts)
         made.write(tmp_path / "map.fits", overwrite=True)
-        for hdu in fits.open(tmp_path / "map.fits"):
-            assert ("LONGSTRN" in hdu.header) == long
+        with fits.open(tmp_path / "map.fits") as hdus:
+            assert {"LONGSTRN" in hdu.header for hdu in hdus} == {long}
         assert ExtinctionMap.read(tmp_path / "map.fits", verify=True).provenance.model_facts == facts
