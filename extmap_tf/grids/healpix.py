@@ -14,7 +14,7 @@ import numpy as np
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
-from extmap_tf.grids.sphere import separation_deg
+from extmap_tf.grids.sphere import separation_deg, shortest_range_deg
 
 # Side of a pixel of nside 1 in degrees, if it were a square.
 SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
@@ -398,17 +398,3 @@ def _angles(l_deg, b_deg):
     from astropy import units as u
 
     return np.mod(np.asarray(l_deg, float), 360.0) * u.deg, np.asarray(b_deg, float) * u.deg
-
-
-def shortest_range_deg(l_deg):
-    """The shortest range that holds all longitudes: 0 to 360 where they go all around.
-
-    They do where no gap is wider than a right angle: around a pole the innermost ring has four pixels.
-    """
-    l_deg = np.unique(l_deg)
-    gaps = np.diff(np.append(l_deg, l_deg[0] + 360.0))
-    widest = int(np.argmax(gaps))
-    if gaps[widest] <= 90.0 + 1e-6:
-        return 0.0, 360.0
-    first = float(l_deg[(widest + 1) % l_deg.size])
-    return first, first + 360.0 - float(gaps[widest])

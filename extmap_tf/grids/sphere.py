@@ -28,3 +28,17 @@ def separation_deg(l_deg: Any, b_deg: Any, l0_deg: Any, b0_deg: Any) -> Any:
     from astropy.coordinates import angular_separation
 
     return np.degrees(angular_separation(*map(np.radians, (l_deg, b_deg, l0_deg, b0_deg))))
+
+
+def shortest_range_deg(l_deg: np.ndarray) -> tuple[float, float]:
+    """The shortest range that holds all longitudes: 0 to 360 where they go all around.
+
+    They do where no gap is wider than a right angle: around a pole the innermost ring has four pixels.
+    """
+    l_deg = np.unique(l_deg)
+    gaps = np.diff(np.append(l_deg, l_deg[0] + 360.0))
+    widest = int(np.argmax(gaps))
+    if gaps[widest] <= 90.0 + 1e-6:
+        return 0.0, 360.0
+    first = float(l_deg[(widest + 1) % l_deg.size])
+    return first, first + 360.0 - float(gaps[widest])
