@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.figures.layout import axis_label
 from extmap_tf.figures.style import COLORS, ESTIMATE, TRUTH, TWO_COLUMNS, styled
-from extmap_tf.settings.config import Config
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.distance import DistanceGrid
 
 if TYPE_CHECKING:
     from extmap_tf.fit.directfit import FittedCmds
@@ -22,7 +23,9 @@ _MODEL = COLORS[1]
 def fit_figure(
     counts: np.ndarray,
     fitted: "FittedCmds",
-    config: Config,
+    diagram: Diagram,
+    distance: DistanceGrid,
+    band: str,
     title: str,
     truth: np.ndarray | None = None,
     model: ProfileEstimate | None = None,
@@ -35,7 +38,11 @@ def fit_figure(
         Stars per pixel.
     fitted : extmap_tf.fit.directfit.FittedCmds
         Of this CMD alone.
-    config : extmap_tf.settings.config.Config
+    diagram : Diagram
+        Of the counts.
+    distance : DistanceGrid
+    band : str
+        Of the extinction.
     title : str
     truth : array_like [n_distances], optional
         True density, mag / kpc.
@@ -46,7 +53,6 @@ def fit_figure(
     -------
     matplotlib.figure.Figure
     """
-    diagram, distance, survey = config.diagrams[0], config.distance, config.survey
     figure = Figure(figsize=(TWO_COLUMNS, 5.6), layout="constrained")
     figure.suptitle(title)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1.0))
@@ -86,11 +92,13 @@ def fit_figure(
         true_mag = np.append(0.0, np.cumsum(truth) * distance.step_kpc)
         extinction.plot(distance.edges_kpc, true_mag, label="truth", **style)
         density.stairs(truth, distance.edges_kpc, baseline=None, **style)
-    extinction.set_ylabel(f"A({survey.red.name}) (mag)")
-    density.set_ylabel(f"density of A({survey.red.name}) (mag/kpc)")
+    extinction.set_ylabel(f"A({band}) (mag)")
+    density.set_ylabel(f"rise of A({band}) (mag/kpc)")
     tops = [np.max(source.extinction_median) for source, *_ in sources]
     extinction.set_ylim(0.0, 1.3 * max(*tops, 0.01))
-    tops = [np.max(source.density_median) for source, *_ in sources] + [0.0 if truth is None else max(truth)]
+    tops = [np.max(_rise(source, distance)) for source, *_ in sources] + [
+        0.0 if truth is None else max(truth)
+    ]
     density.set_ylim(0.0, 1.2 * max(*tops, 0.01))
     for axis in (extinction, density):
         axis.set_xlim(0.0, distance.max_kpc)
@@ -101,10 +109,10 @@ def fit_figure(
 
 
 def _draw(extinction, density, profiles, distance, **style):
-    """Medians, and the 68 and 95 % intervals where there are any."""
+    """Median and its rise in each bin, and the 68 and 95 % intervals of both where there are any."""
     edges = distance.edges_kpc
     extinction.plot(edges, np.append(0.0, profiles.extinction_median), **style)
-    density.stairs(profiles.density_median, edges, baseline=None, **style)
+    density.stairs(_rise(profiles, distance), edges, baseline=None, **style)
     for low, high, alpha in _INTERVALS if profiles.has_spread else ():
         band = {"color": style["color"], "alpha": alpha, "linewidth": 0.0}
         for name in ("extinction", "density"):
@@ -113,3 +121,8 @@ def _draw(extinction, density, profiles, distance, **style):
                 extinction.fill_between(edges, *(np.append(0.0, end) for end in ends), **band)
             else:
                 density.stairs(ends[1], edges, baseline=ends[0], fill=True, **band)
+
+
+def _rise(profiles, distance):
+    """What adds up to the median column, which medians of single bins do not."""
+    return np.diff(profiles.extinction_median, prepend=0.0) / distance.step_kpc

@@ -110,7 +110,9 @@ def _figure(fits, i):
     return fit_figure(
         fits.counts[i],
         fits.fitted[i],
-        fits.config,
+        fits.config.diagrams[0],
+        fits.config.distance,
+        fits.config.survey.red.name,
         f"{fits.names[i]}, {int(fits.counts[i].sum())} stars",
         truth=None if fits.density is None else fits.density[i],
         model=fits.model and fits.model[i],

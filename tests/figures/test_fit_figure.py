@@ -25,12 +25,13 @@ def case():
         spread[f"{name}_percentiles"] = median * factors
     profiles = ProfileEstimate(**spread, flag=0, reliable_distance_kpc=1.0)
     fitted = FittedCmds(profiles, np.float32(0.5), np.float32(1.0), np.float32(1.0), expected)
-    return config, rng.poisson(expected), fitted
+    of = (config.diagrams[0], config.distance, config.survey.red.name)
+    return of, rng.poisson(expected), fitted
 
 
 def test_the_curve_is_the_median_from_zero_at_the_sun(case):
-    config, counts, fitted = case
-    figure = fit_figure(counts, fitted, config, "one")
+    of, counts, fitted = case
+    figure = fit_figure(counts, fitted, *of, "one")
     axis = next(axis for axis in figure.axes if axis.get_ylabel() == "A(Ks) (mag)")
     (line,) = axis.lines
     np.testing.assert_allclose(line.get_ydata(), np.append(0.0, fitted.profiles.extinction_median))
@@ -38,25 +39,25 @@ def test_the_curve_is_the_median_from_zero_at_the_sun(case):
 
 
 def test_truth_and_model_are_drawn_beside(case):
-    config, counts, fitted = case
+    of, counts, fitted = case
     density = fitted.profiles.density_median
     model = ProfileEstimate.of_density(density, 0.1)
-    figure = fit_figure(counts, fitted, config, "one", density, model)
+    figure = fit_figure(counts, fitted, *of, "one", density, model)
     axis = next(axis for axis in figure.axes if axis.get_ylabel() == "A(Ks) (mag)")
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["direct fit", "model", "truth"]
     of_fit, of_model, of_truth = (line.get_ydata() for line in axis.lines)
     np.testing.assert_allclose(of_fit, of_model)
     # The truth is a density, and its column is drawn.
     np.testing.assert_allclose(of_truth, np.append(0.0, np.cumsum(density) * 0.1))
-    axis = next(axis for axis in figure.axes if axis.get_ylabel() == "density of A(Ks) (mag/kpc)")
+    axis = next(axis for axis in figure.axes if axis.get_ylabel() == "rise of A(Ks) (mag/kpc)")
     lines = [patch.get_data().values for patch in axis.patches if not patch.get_fill()]
     assert len(lines) == 3
     np.testing.assert_allclose(lines[-1], density)
 
 
 def test_bright_stars_are_up_and_the_residual_is_observed_minus_fitted(case):
-    config, counts, fitted = case
-    figure = fit_figure(counts, fitted, config, "one")
+    of, counts, fitted = case
+    figure = fit_figure(counts, fitted, *of, "one")
     axis = next(axis for axis in figure.axes if axis.get_title() == "observed − fitted")
     low, high = axis.get_ylim()
     assert low > high
@@ -66,8 +67,8 @@ def test_bright_stars_are_up_and_the_residual_is_observed_minus_fitted(case):
 
 
 def test_observed_and_fitted_share_a_scale_and_the_title_is_text(case):
-    config, counts, fitted = case
-    figure = fit_figure(counts, fitted, config, "one $ two, 3 stars")
+    of, counts, fitted = case
+    figure = fit_figure(counts, fitted, *of, "one $ two, 3 stars")
     panels = {axis.get_title(): axis.collections[0] for axis in figure.axes if axis.get_title()}
     observed, middle = panels["observed"], panels["fitted"]
     assert observed.norm is middle.norm
@@ -78,11 +79,11 @@ def test_observed_and_fitted_share_a_scale_and_the_title_is_text(case):
 
 
 def test_an_empty_field_is_an_empty_diagram(case):
-    config, counts, fitted = case
+    of, counts, fitted = case
     zeros = {name: np.zeros_like(value) for name, value in fitted.profiles.arrays().items()}
     profiles = replace(fitted.profiles, **zeros)
     nothing = replace(fitted, profiles=profiles, expected=np.zeros_like(fitted.expected))
-    figure = fit_figure(0 * counts, nothing, config, "none")
+    figure = fit_figure(0 * counts, nothing, *of, "none")
     figure.draw_without_rendering()
     panels = {axis.get_title(): axis.collections[0] for axis in figure.axes if axis.get_title()}
     assert all(np.ma.getmaskarray(mesh.get_array()).all() for mesh in panels.values())

@@ -66,6 +66,8 @@ const rest = (ms) => new Promise((go) => setTimeout(go, ms));
   of("b").value = "0";
   set("l", "258", "change");
   await look();
+  set("l", "10", "change");
+  await look();
   const told = document.createElement("pre");
   told.id = "seen";
   told.textContent = JSON.stringify(seen);
@@ -99,7 +101,7 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     assert path.stat().st_size < 10e6
     seen = used(path, tmp_path, 258.5, 0.0)
     assert seen["errors"] == []
-    first, clicked, slid, density, typed = seen["steps"]
+    first, clicked, slid, density, typed, outside = seen["steps"]
     i_b, i_l = np.nonzero(sure.extinction[..., -1] == np.nanmax(sure.extinction[..., -1]))
     assert f"l = {sure.grid.l_deg[i_l[0]]:g}, b = {sure.grid.b_deg[i_b[0]]:g} deg" in first["told"]
 
@@ -124,6 +126,10 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     rise = np.diff(sure.extinction, axis=-1)[..., 2] / sure.distance.step_kpc
     np.testing.assert_allclose(np.array(density["sky"], float), rise, atol=2e-3 * top)
     assert typed["told"].startswith("l = 258, b = 0 deg")
+    # A place outside the map is told, and moves nothing.
+    assert outside["told"] == "l = 10, b = 0 deg is outside the map"
+    assert outside["mark"] == typed["mark"]
+    assert outside["profile"] == typed["profile"]
     assert [typed["mark"][name] for name in ("x0", "x1", "y0", "y1")] == [257.75, 258.25, -0.25, 0.25]
 
 
