@@ -30,7 +30,7 @@ def view_of(args, volume, all_cmds=None):
     how["arms"] = args.arms or args.arms is not None
     if all_cmds:
         grid, counts = all_cmds
-        places = zip(*how["sightlines"], strict=True)
+        places = list(zip(*how["sightlines"], strict=True))
         how["cmds"] = lambda: (grid, counts[volume.grid.sightline_of(*places)])
     elif args.records:
         how["cmds"] = lambda: cmds_behind(args.records, volume, how["sightlines"])
