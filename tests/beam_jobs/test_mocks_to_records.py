@@ -11,7 +11,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from beam_jobs import mocks_to_records as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.mocks import pairs as mocks
-from extmap_tf.mocks.reference import reference_nodes
+from extmap_tf.mocks.pools import SPLITS
+from extmap_tf.mocks.reference import reference_cmd, reference_nodes
 from extmap_tf.records.dataset import serialized_examples
 from extmap_tf.records.manifest import MANIFEST_NAME, Records
 
@@ -32,7 +33,7 @@ def test_block_to_shards_gives_every_pair_one_shard(tiny_config):
 
 
 def test_the_job_writes_what_the_functions_make_in_memory(tiny_config, mock_records):
-    for split in mocks.SPLITS:
+    for split in SPLITS:
         numbers = [
             number
             for number in range(tiny_config.mocks.n_pairs)
@@ -72,7 +73,7 @@ def test_two_worker_processes_with_other_shards_make_the_same_records_and_say_no
     assert all(line.startswith("mocks (") for line in told if line), told
     first, again = Records.open(mock_records).manifest, Records.open(out).manifest
     assert len(again.splits["train"]) > len(first.splits["train"])
-    for split in mocks.SPLITS:
+    for split in SPLITS:
         assert examples_of(out, split) == examples_of(mock_records, split)
     assert again.others == first.others
 
@@ -95,14 +96,14 @@ def test_the_manifest_says_what_is_there(tiny_config, mock_records):
     records = Records.open(mock_records)
     assert records.manifest.config == tiny_config
     records.verify()
-    for split in mocks.SPLITS:
+    for split in SPLITS:
         assert records.manifest.n_examples(split) == len(examples_of(mock_records, split))
 
 
 def test_reference_cmds_are_those_of_the_nodes(tiny_config, mock_records):
     l_deg, b_deg, counts = Records.open(mock_records).reference()
     assert tuple(zip(l_deg, b_deg, strict=True)) == reference_nodes(tiny_config.mocks, tiny_config.sightlines)
-    np.testing.assert_array_equal(counts[2], mocks.reference_cmd(tiny_config, l_deg[2], b_deg[2]))
+    np.testing.assert_array_equal(counts[2], reference_cmd(tiny_config, l_deg[2], b_deg[2]))
 
 
 def test_an_existing_folder_is_kept_unless_told_otherwise(tiny_config, tmp_path):
@@ -129,7 +130,7 @@ def test_overwrite_replaces_records_when_done(tiny_config, mock_records, tmp_pat
     out = tmp_path / "records"
     shutil.copytree(mock_records, out)
     job.make_records(tiny_config.replace(**{"mocks.n_pairs": 60}), str(out), overwrite=True)
-    assert sum(Records.open(out).manifest.n_examples(split) for split in mocks.SPLITS) == 60
+    assert sum(Records.open(out).manifest.n_examples(split) for split in SPLITS) == 60
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
 
 
