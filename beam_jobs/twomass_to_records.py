@@ -281,7 +281,7 @@ def check_not_empty(manifest: Manifest) -> None:
     if report["counted"]:
         return
     tables, rows = _number(report["tables"], "table"), _number(report["rows"], "row")
-    said = [f"no star was counted into {where}: {tables} with {rows}"]
+    said = [f"no star was counted ({where}): {tables} with {rows}"]
     if report["in_no_field"]:
         n, extent = _number(report["in_no_field"], "star"), extent_text(report["extent_deg"])
         said.append(f"{n} elsewhere, at {extent}")

@@ -25,9 +25,9 @@ from extmap_tf.evaluation.profile_errors import (
     paired,
     profile_errors,
 )
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.files import whole_file
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.map.query import profiles_at
 from extmap_tf.settings.identity import SCHEMA, require_same
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.map.query import profiles_at
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.text_tables import aligned, row_to_dict
 
 DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extmap_tf.extinction.profiles import density_to_cumulative
+from extmap_tf.extinction.profiles import bins_of, density_to_cumulative, inside_bin
 from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, mock_arms
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
@@ -122,12 +122,11 @@ class HealpixDust:
         """
         part = self.sightlines.part_of(l_deg, b_deg, self.factor)
         touched, part = np.unique(part, return_inverse=True)
-        edges = np.zeros((touched.size, self.density.shape[1] + 1))
-        edges[:, 1:] = density_to_cumulative(self.density[touched], self.step_kpc)
-        place = np.clip(np.asarray(distance_kpc) / self.step_kpc, 0.0, self.density.shape[1])
-        k = np.minimum(place.astype(int), self.density.shape[1] - 1)
-        inner = edges[part, k]
-        return (inner + (place - k) * (edges[part, k + 1] - inner)).astype(np.float32)
+        outer = density_to_cumulative(self.density[touched], self.step_kpc)
+        distance = DistanceGrid(self.step_kpc, self.density.shape[1])
+        k, fraction, _ = bins_of(distance, np.asarray(distance_kpc, float))
+        at = inside_bin(outer[part, k], outer[part, np.maximum(k - 1, 0)], k, fraction)
+        return at.astype(np.float32)
 
     def field_density(self, sightlines: HealpixGrid) -> np.ndarray:
         """The mean profile over each field of its grid: density [n_sightlines, n_distances], mag / kpc."""

@@ -15,7 +15,15 @@ drawn anew for every profile from the ranges in `extmap_tf.settings.profiles.Pro
 keeps the density positive, so that the cumulative extinction never falls.
 """
 
+from typing import Any
+
 import numpy as np
+
+from extmap_tf.grids.distance import DistanceGrid
+
+# Catalogs give distances in decimals, and 0.7 / 0.1 is below 7. This tolerance, in bins, puts a distance that
+# is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
+BIN_TOLERANCE = 1e-9
 
 _FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
@@ -130,8 +138,44 @@ def density_to_cumulative(density, step_kpc):
     return np.cumsum(density, axis=-1) * step_kpc
 
 
+def bins_of(distance: DistanceGrid, d_kpc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bin of each distance, how far into it (0 to 1), and whether the distance is past the last bin."""
+    x = d_kpc / distance.step_kpc
+    k = np.minimum(np.floor(x + BIN_TOLERANCE), distance.n_distances - 1)
+    return k.astype(np.int64), np.clip(x - k, 0.0, 1.0), x > distance.n_distances + BIN_TOLERANCE
+
+
+def inside_bin(outer: np.ndarray, inner: np.ndarray, k: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """Extinction at `fraction` of bin `k`, from those at the outer edges of `k` and `k - 1`."""
+    inner = np.where(k > 0, inner, 0.0)
+    return inner + (outer.astype(np.float64) - inner) * fraction
+
+
+def profiles_at(extinction: Any, distance: DistanceGrid, distances_kpc: Any) -> np.ndarray:
+    """Extinction of every profile at the same distances: linear inside a bin, from 0 at the Sun.
+
+    Parameters
+    ----------
+    extinction : array_like [..., n_distances]
+        mag, at the outer edges of the bins.
+    distance : DistanceGrid
+    distances_kpc : array_like [n]
+        Not negative; beyond ``distance.max_kpc`` the last value stays.
+
+    Returns
+    -------
+    ndarray of float64 [..., n]
+        mag.
+    """
+    extinction = np.asarray(extinction)
+    k, fraction, _ = bins_of(distance, np.asarray(distances_kpc, float))
+    return inside_bin(extinction[..., k], extinction[..., np.maximum(k - 1, 0)], k, fraction)
+
+
 def cumulative_at(density, step_kpc, distance_kpc):
     """Cumulative extinction of stars on one sightline, linear inside bins, constant past the last.
+
+    As `profiles_at`, for the hundred thousands of stars of a mock: in single precision, several times faster.
 
     Parameters
     ----------

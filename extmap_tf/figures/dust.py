@@ -6,7 +6,7 @@ single bins do not, for they add up to less.
 
 import numpy as np
 
-from extmap_tf.map.query import profiles_at
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 
 

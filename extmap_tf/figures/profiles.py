@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import Flag
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.layout import axis_label
 from extmap_tf.figures.style import ESTIMATE, TRUTH, TWO_COLUMNS, styled
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.map.query import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 
 # Intervals of an estimate: percentiles, name, how opaque.

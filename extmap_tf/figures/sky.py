@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.dust import rise, rise_between
 from extmap_tf.figures.layout import balanced, beside, colorbar, outer_labels, panels, scale
 from extmap_tf.figures.plane import PlaneView
@@ -18,7 +19,6 @@ from extmap_tf.figures.sky_view import edges_of, sky_view
 from extmap_tf.figures.style import STEPS, cmap, styled
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.query import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 
 

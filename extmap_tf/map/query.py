@@ -8,39 +8,14 @@ import numpy as np
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
-from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.extinction.profiles import bins_of, inside_bin
 
 QUANTITIES = ("extinction", "density")
 MODES = ("median", "mean", "std", "percentile", "samples", "random_sample")
 SKY_MODES = ("nearest", "linear")
 
-# Catalogs give distances in decimals, and 0.7 / 0.1 is below 7. This tolerance, in bins, puts a distance that
-# is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
-BIN_TOLERANCE = 1e-9
-
 # Positions answered at once: memory stays bounded and the intermediate arrays stay in the processor's cache.
 BLOCK = 1 << 16
-
-
-def profiles_at(extinction: Any, distance: DistanceGrid, distances_kpc: Any) -> np.ndarray:
-    """Extinction of every profile at the same distances: linear inside a bin, from 0 at the Sun.
-
-    Parameters
-    ----------
-    extinction : array_like [..., n_distances]
-        mag, at the outer edges of the bins.
-    distance : DistanceGrid
-    distances_kpc : array_like [n]
-        Not negative; beyond ``distance.max_kpc`` the last value stays.
-
-    Returns
-    -------
-    ndarray of float64 [..., n]
-        mag.
-    """
-    extinction = np.asarray(extinction)
-    k, fraction, _ = bins_of(distance, np.asarray(distances_kpc, float))
-    return _inside_bin(extinction[..., k], extinction[..., np.maximum(k - 1, 0)], k, fraction)
 
 
 class Lookup:
@@ -133,7 +108,7 @@ class Lookup:
             k, fraction = bins
             if quantity == "density":
                 return cube[*place, k]
-            return _inside_bin(cube[*place, k], cube[*place, np.maximum(k - 1, 0)], k, fraction)
+            return inside_bin(cube[*place, k], cube[*place, np.maximum(k - 1, 0)], k, fraction)
 
         return read
 
@@ -156,7 +131,7 @@ class Lookup:
             outer, inner = samples[*place, which, k], samples[*place, which, np.maximum(k - 1, 0)]
             if quantity == "density":
                 return (outer - np.where(k > 0, inner, 0.0)) / step_kpc
-            return _inside_bin(outer, inner, k, fraction)
+            return inside_bin(outer, inner, k, fraction)
 
         return read
 
@@ -202,19 +177,6 @@ class Lookup:
         values = np.stack(values, axis=1)
         values[empty] = np.nan
         return values, flags
-
-
-def bins_of(distance: DistanceGrid, d_kpc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bin of each distance, how far into it (0 to 1), and whether the distance is past the last bin."""
-    x = d_kpc / distance.step_kpc
-    k = np.minimum(np.floor(x + BIN_TOLERANCE), distance.n_distances - 1)
-    return k.astype(np.int64), np.clip(x - k, 0.0, 1.0), x > distance.n_distances + BIN_TOLERANCE
-
-
-def _inside_bin(outer, inner, k, fraction):
-    """Extinction at `fraction` of bin `k`, from those at the outer edges of `k` and `k - 1`."""
-    inner = np.where(k > 0, inner, 0.0)
-    return inner + (outer.astype(np.float64) - inner) * fraction
 
 
 def _percentile_weights(percentiles, wanted):

@@ -13,12 +13,12 @@ from extmap_tf.estimate import EMPTY_FLAGS, RELIABLE_FRACTION, RELIABLE_MAG, SIG
 from extmap_tf.evaluation.calibration import calibration_table, reliability_table
 from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.evaluation.profile_errors import density_errors_table, errors_table
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.evaluation import coverage
 from extmap_tf.figures.gallery import Cmds, standard_figures
 from extmap_tf.figures.style import styled
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.formats import REPORT
-from extmap_tf.map.query import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.explorer import SCRIPT, explorer_data
 

@@ -187,7 +187,7 @@ def test_sightlines_without_stars_are_there_and_empty(tiny_config, tmp_path):
         ),
         (
             lambda p: [write_csv(p / "a.csv", [ROW.format(12, 11, "AAA").replace("284", "100")])],
-            r"no star was counted into l 284 to 284\.2.*: 1 table with 1 row; "
+            r"no star was counted \(l 284 to 284\.2.*\): 1 table with 1 row; "
             r"1 star elsewhere, at l 100 to 100, b -0\.95 to -0\.95$",
         ),
         (

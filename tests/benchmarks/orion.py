@@ -16,9 +16,9 @@ from scipy.stats import spearmanr
 
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.files import whole_path
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.query import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
 

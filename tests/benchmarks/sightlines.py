@@ -19,8 +19,8 @@ import numpy as np
 from extmap_tf import ExtinctionMap
 from extmap_tf.demo import make_sky
 from extmap_tf.evaluation import metrics
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.style import COLORS, save
-from extmap_tf.map.query import profiles_at
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 from extmap_tf.settings.config import Config

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import ConfigError
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.profiles import profiles, step_edges_kpc
 from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.map.query import profiles_at
 
 
 def test_curves_are_those_of_the_map(volume):

@@ -11,9 +11,9 @@ from astropy.utils.masked import Masked
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.query import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.law import LawConfig
 

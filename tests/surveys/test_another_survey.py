@@ -1,0 +1,76 @@
+"""A survey of the same kind is one TOML file: no code knows its name, its bands or its depth."""
+
+import numpy as np
+import pytest
+
+from extmap_tf.catalogs.cuts import apply_cuts
+from extmap_tf.diagrams import count_stars
+from extmap_tf.errors import ConfigError
+from extmap_tf.mocks.pairs import simulate_pair
+from extmap_tf.mocks.pools import sightline_catalog
+from extmap_tf.mocks.reference import reference_cmd
+from extmap_tf.settings.config import Config
+from extmap_tf.surveys.observing import observe
+
+DEEP = """
+name = "deep"
+
+[blue]
+name = "H"
+wavelength_um = 1.631
+error_floor_mag = 0.01
+snr10_mag = 18.6
+half_complete_mag = 18.9
+completeness_scale_mag = 0.15
+
+[red]
+name = "Ks"
+wavelength_um = 2.201
+error_floor_mag = 0.01
+snr10_mag = 18.0
+half_complete_mag = 18.3
+completeness_scale_mag = 0.15
+
+[cuts]
+bright_mag = 12.0
+"""
+
+
+@pytest.fixture(scope="module")
+def deep_config(tiny_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deep")
+    (folder / "deep.toml").write_text(DEEP)
+    cmd = {"color_min_mag": -0.3, "color_max_mag": 2.9, "mag_min_mag": 11.0, "mag_max_mag": 18.0}
+    return Config.from_dict(tiny_config.to_dict() | {"survey": "deep.toml", "cmd": cmd}, folder=folder)
+
+
+def test_its_pairs_and_references_are_made(deep_config, tiny_config):
+    (diagram,) = deep_config.diagrams
+    assert (diagram.survey, diagram.y.label, diagram.x.label) == ("deep", "Ks", "H-Ks")
+    reference = reference_cmd(deep_config, 284.0, -1.0)
+    below = diagram.y.edges[1:] <= 12.0
+    assert reference[below].sum() == 0.0
+    # Stars down to Ks 18 are several times as many as those of 2MASS.
+    assert reference.sum() > 4 * reference_cmd(tiny_config, 284.0, -1.0).sum()
+    pair = simulate_pair(deep_config, 0)
+    assert pair.counts.shape == diagram.shape
+    assert 0 < pair.counts.sum() < 2 * reference.sum()
+
+
+def test_its_mock_stars_pass_the_cuts_of_its_tables(deep_config):
+    survey = deep_config.survey
+    stars = sightline_catalog(deep_config, 284.0, -1.0, "train").take(slice(0, 50_000), 1.0)
+    assert set(stars.magnitudes) == {"H", "Ks"}
+    seen = observe(stars.magnitudes, survey, stars.area_deg2, np.random.default_rng(1))
+    kept, rejected = apply_cuts(survey.cuts, ("H", "Ks"), seen.magnitudes, seen.errors)
+    # On the limit itself single precision may put a star on either side.
+    assert kept.mean() > 0.9995, rejected
+    assert count_stars(seen.magnitudes, deep_config.diagrams[0]).sum() > 0.5 * kept.sum()
+
+
+def test_a_band_is_reached_by_name(deep_config):
+    survey = deep_config.survey
+    assert [band.name for band in survey.bands] == ["H", "Ks"]
+    assert survey.band("H") is survey.blue
+    with pytest.raises(ConfigError, match="survey deep has no band 'J'; its bands are H, Ks"):
+        survey.band("J")
