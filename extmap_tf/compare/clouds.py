@@ -8,7 +8,7 @@ import numpy as np
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
-from extmap_tf.map.query import profiles_at
+from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 
 MIN_JUMP_MAG = 0.05
