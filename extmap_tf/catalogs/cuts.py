@@ -15,7 +15,7 @@ FLAG_BANDS = {"J": 0, "H": 1, "K": 2, "KS": 2}
 UPPER_LIMIT_ERROR_MAG = 9.0
 
 
-def flag_index(band_name):
+def flag_index(band_name: str) -> int | None:
     """Which character of a 2MASS flag speaks of the band `band_name`; None for a band that is not 2MASS's."""
     return FLAG_BANDS.get(band_name.upper())
 

@@ -5,7 +5,9 @@ corrected star by star with a law, or refused; Johnson J, H, K are turned into 2
 """
 
 import logging
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,12 @@ import numpy as np
 from extmap_tf.catalogs.columns import find_columns, what_there_is
 from extmap_tf.catalogs.formats.base import readable
 from extmap_tf.catalogs.formats.models import open_models
-from extmap_tf.catalogs.reddening import extinction_in, signs
+from extmap_tf.catalogs.reddening import Law, extinction_in, signs
 from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.catalogs.tables import open_local
 from extmap_tf.catalogs.units import convert, is_stated
 from extmap_tf.errors import DataError
+from extmap_tf.settings.config import SurveyConfig
 from extmap_tf.surveys.limits import is_magnitude
 
 _log = logging.getLogger(__name__)
@@ -42,16 +45,16 @@ _FARTHEST_KPC = 200.0
 
 
 def read_model_catalog(
-    path,
-    survey,
-    area_deg2=None,
-    l_deg=None,
-    b_deg=None,
-    columns=None,
-    system=None,
-    a_over_av=None,
-    seed=0,
-):
+    path: str | os.PathLike,
+    survey: SurveyConfig,
+    area_deg2: float | None = None,
+    l_deg: float | None = None,
+    b_deg: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    system: str | None = None,
+    a_over_av: Law | None = None,
+    seed: int = 0,
+) -> tuple[MockCatalog, dict[str, int]]:
     """Read a Galaxy model's stars on one sightline.
 
     Recognised are Besançon's .resu files of 2003, its present web output, TRILEGAL's output, and any table

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class ProfileTable:
         return answer
 
 
-def read_bayestar_text(path):
+def read_bayestar_text(path: str | os.PathLike) -> ProfileTable:
     """Profiles as the Bayestar web server prints them: E(B-V) on its own scale against distance modulus.
 
     The value is the median of the samples, the standard deviation theirs.
@@ -143,7 +144,7 @@ def _rows_of_bayestar(text, path):
     return rows
 
 
-def read_marshall(path):
+def read_marshall(path: str | os.PathLike) -> ProfileTable:
     """Profiles of Marshall et al. 2006 from VizieR (J/A+A/453/635): A(Ks) against distance.
 
     Parameters
@@ -289,7 +290,7 @@ class OtherMap(NamedTuple):
     ks_per_unit: float | None = None
 
 
-def open_other(source):
+def open_other(source: str | os.PathLike) -> "OtherMap":
     """A map to compare with, recognised by its content.
 
     Parameters

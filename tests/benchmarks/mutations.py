@@ -147,8 +147,8 @@ def read(path, how):
     """Read a file as a command would."""
     from extmap_tf.catalogs.model_tables import read_model_catalog
     from extmap_tf.catalogs.survey_tables import read_survey_table
-    from extmap_tf.compare.clouds import read_cloud_distances
     from extmap_tf.compare.other_maps import open_other
+    from extmap_tf.compare.published_clouds import read_cloud_distances
     from extmap_tf.map.table_query import read_table
     from extmap_tf.settings.config import Config
 

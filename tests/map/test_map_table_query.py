@@ -165,7 +165,7 @@ def test_a_row_that_cannot_be_gets_nan_and_a_flag(sure, table, tmp_path):
     table.write(tmp_path / "in.csv")
     assert query_table(sure, tmp_path / "in.csv", tmp_path / "out.csv") == (4, 4)
     found = Table.read(tmp_path / "out.csv")
-    assert [int(flag) & Flag.NOT_A_NUMBER for flag in found["extinction_flag"]] == [1024, 0, 1024, 0]
+    assert [int(flag) & Flag.NO_PLACE for flag in found["extinction_flag"]] == [1024, 0, 1024, 0]
     assert list(found["distance"]) == list(table["distance"])
 
 
@@ -179,7 +179,7 @@ def test_masked_distances_are_missing_and_units_are_those_of_the_column(sure, ta
         query_table(sure, tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}")
         found = Table.read(tmp_path / f"out.{suffix}", format=form)
         values = np.ma.filled(np.ma.asarray(found["A_Ks_median"], float), np.nan)
-        assert found["extinction_flag"][0] == Flag.NOT_A_NUMBER
+        assert found["extinction_flag"][0] == Flag.NO_PLACE
         assert values[2] == pytest.approx(float(sure.query_gal(259.0, 0.0, 1.1).value), rel=1e-5)
     other["distance"].unit = "mas"
     other.write(tmp_path / "mas.ecsv")

@@ -150,7 +150,7 @@ class Table:
 
 
 @contextlib.contextmanager
-def readable(name: str, n_read: int | None = None):
+def readable(name: str, n_read: int | None = None) -> Iterator[None]:
     """Turn what the parsers raise into one line that names the file and, if known, the place in it."""
     try:
         yield
@@ -167,7 +167,7 @@ def readable(name: str, n_read: int | None = None):
 
 
 @contextlib.contextmanager
-def astropy_reads():
+def astropy_reads() -> Iterator[None]:
     """Whatever astropy raises on a damaged table - some errors of its own are no ValueErrors - as one."""
     try:
         with warnings.catch_warnings():

@@ -2,10 +2,10 @@
 
 import csv
 import gzip
-import io
 import itertools
 import re
-import threading
+from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +14,13 @@ import pyarrow.csv
 
 from extmap_tf.catalogs.completeness import stated_rows
 from extmap_tf.catalogs.formats.base import (
-    MAX_LINE_BYTES,
-    MAX_REMARKS,
     Table,
     astropy_reads,
     read_bounded,
     readable,
     units_in_yaml,
 )
+from extmap_tf.catalogs.formats.text_streams import READ_BYTES, Cleaned, Lent, Limited, parts_of_vizier
 from extmap_tf.catalogs.values import MISSING, to_flag, to_numbers
 from extmap_tf.errors import DataError
 
@@ -37,22 +36,20 @@ _PSC_FORMAT = """
 """
 PSC_COLUMNS = tuple(_PSC_FORMAT.split())
 
-# Each read of a Python stream waits for the interpreter: few and large ones.
-_READ_BYTES = 1 << 22
 # Text of more bytes at once leaves the processor's cache and is parsed more slowly.
 _BLOCK_BYTES = 1 << 21
 _LINE_END = re.compile("\r\n|\r|\n")
 _SPACES = " "
 _REMARK = "a remark, no row"
-# VizieR's text: each table of an answer begins with such a line.
-_NEXT_TABLE = re.compile(rb"^#(?:RESOURCE=|Table[ \t])", re.MULTILINE)
 KNOWN_FORMATS = (
     "2MASS PSC files, text with a header line (CSV, TSV, separated by spaces or bars), ECSV, IPAC tables, "
     "VOTables, FITS (each also .gz), Parquet"
 )
 
 
-def open_delimited(stream, name, head, whole, zipped):
+def open_delimited(
+    stream: BinaryIO, name: str, head: bytes, whole: bool, zipped: bool
+) -> list["DelimitedText"]:
     """The tables of a text.
 
     Parameters
@@ -70,7 +67,7 @@ def open_delimited(stream, name, head, whole, zipped):
     list of DelimitedText
     """
     if head.startswith(b"#") and (b"VizieR" in head or b"#RESOURCE=" in head):
-        parts = _parts_of_vizier(stream, zipped)
+        parts = parts_of_vizier(stream, zipped)
         if len(parts) > 1:
             return [DelimitedText(stream, name, None, True, zipped, part) for part in parts]
     return [DelimitedText(stream, name, head, whole, zipped)]
@@ -159,15 +156,19 @@ class DelimitedText(Table):
         if self._part is None:
             return source
         source.seek(self._part[0])
-        return _Limited(source, self._part[1] - self._part[0])
+        return Limited(source, self._part[1] - self._part[0])
+
+    def _cleaned(self):
+        squeeze = self._delimiter == _SPACES
+        return Cleaned(self._source(), self.name, self.remarks, self._n_skip, squeeze)
 
     def _reader(self, batch_rows, types, missing=MISSING):
         """An open reader of Arrow, and what to close after it."""
         psc = self.format == "2MASS PSC"
         if psc:
             self.stream.seek(0)
-        lent = _Lent(self.stream) if psc else _Cleaned(self._source(), self)
-        source = pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), _READ_BYTES)
+        lent = Lent(self.stream) if psc else self._cleaned()
+        source = pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), READ_BYTES)
         if psc and self._zipped:
             source = pa.CompressedInputStream(source, "gzip")
         block_bytes = int(np.clip(batch_rows * self._row_bytes, 1 << 16, _BLOCK_BYTES))
@@ -277,116 +278,6 @@ class DelimitedText(Table):
         return "error"
 
 
-class _Limited(io.RawIOBase):
-    """So many bytes of a stream from where it is."""
-
-    def __init__(self, stream, n_bytes):
-        self._stream, self._n_left = stream, n_bytes
-
-    def read(self, n_bytes=-1):
-        n_bytes = self._n_left if n_bytes is None or n_bytes < 0 else min(n_bytes, self._n_left)
-        part = self._stream.read(n_bytes)
-        self._n_left -= len(part)
-        return part
-
-
-class _Lent:
-    """A stream lent to Arrow's reading thread: not closed by it, nor touched once `close` has returned."""
-
-    def __init__(self, stream):
-        self._stream = stream
-        self._lock = threading.Lock()
-        self.closed = False
-
-    def read(self, n_bytes=-1):
-        with self._lock:
-            return b"" if self.closed else self._read(n_bytes)
-
-    def _read(self, n_bytes):
-        return self._stream.read(n_bytes)
-
-    def close(self):
-        with self._lock:
-            self.closed = True
-
-
-class _Cleaned(_Lent):
-    """A text's rows alone: without what stands above them, without comments, with one space for several.
-
-    Comments become the table's remarks. Only whole lines are passed on.
-    """
-
-    def __init__(self, stream, table):
-        super().__init__(stream)
-        self._table = table
-        self._rest = b""
-        self._n_skip = table._n_skip
-        self._at_start = True
-        self._squeeze = table._delimiter == _SPACES
-
-    def _read(self, n_bytes):
-        while True:
-            part = self._stream.read(max(n_bytes, _READ_BYTES))
-            if not part and not self._rest:
-                return b""
-            block, self._rest = self._rest + part, b""
-            if part:
-                end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, len(block) - 1)) + 1
-                block, self._rest = block[:end], block[end:]
-                if len(self._rest) > MAX_LINE_BYTES:
-                    raise DataError(
-                        f"{self._table.name}: a line of more than {MAX_LINE_BYTES >> 20} MB: not a table"
-                    )
-            if block := self._rows(block):
-                return block
-
-    def _rows(self, block):
-        if self._at_start and block:
-            block = block.removeprefix(b"\xef\xbb\xbf")
-            self._at_start = False
-        while self._n_skip and block:
-            end = re.search(b"\r\n|\r|\n", block)
-            block = block[end.end() :] if end else b""
-            self._n_skip -= 1
-        if b"#" in block:
-            block = re.sub(rb"(?m)(?<![^\r\n])[ \t]*#[^\r\n]*(?:\r\n|\r|\n|\Z)", self._remark, block)
-        if self._squeeze:
-            block = re.sub(rb"[ \t]+", b" ", block)
-            block = re.sub(rb"(?m)^ | (?=\r?$)", b"", block)
-        return block
-
-    def _remark(self, found):
-        if len(self._table.remarks) < MAX_REMARKS:
-            self._table.remarks.append(found[0].decode("utf-8", "replace").strip())
-        return b""
-
-
-def _parts_of_vizier(stream, zipped):
-    """First and last byte of each table in a text of VizieR; nothing if there is one table."""
-    stream.seek(0)
-    source = gzip.GzipFile(fileobj=stream) if zipped else stream
-    starts, offset, block = [], 0, b""
-    has_rows = False
-    while part := source.read(_READ_BYTES):
-        block += part
-        end = block.rfind(b"\n") + 1
-        at = 0
-        for found in _NEXT_TABLE.finditer(block, 0, end):
-            has_rows = has_rows or re.search(rb"^[^#\s]", block[at : found.start()], re.MULTILINE) is not None
-            at = found.start()
-            if not starts or has_rows:
-                starts.append(offset + at if starts else 0)
-                has_rows = False
-        has_rows = has_rows or re.search(rb"^[^#\s]", block[at:end], re.MULTILINE) is not None
-        offset += end
-        block = block[end:]
-        if len(block) > MAX_LINE_BYTES:
-            break
-    if len(starts) < 2:
-        return []
-    return list(zip(starts, [*starts[1:], offset + len(block)], strict=True))
-
-
 def _is_no_row(line):
     text = line.strip()
     return (
@@ -463,7 +354,7 @@ def _is_number(text):
     return text.strip().lower() not in ("nan", "inf", "infinity")
 
 
-def from_arrow(batch, numbers, texts):
+def from_arrow(batch: pa.RecordBatch, numbers: Iterable[str], texts: Iterable[str]) -> dict[str, np.ndarray]:
     """Columns of a record batch as numpy has them: float64, and flags of 3 bytes."""
     columns = {}
     for column in numbers:

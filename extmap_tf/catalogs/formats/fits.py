@@ -4,6 +4,7 @@ import gzip
 import io
 import re
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,7 +25,7 @@ _MAX_BYTES = 1 << 60
 _MAX_COLUMNS = 999
 
 
-def open_fits(stream, name):
+def open_fits(stream: BinaryIO, name: str) -> list[Table]:
     """The tables of a FITS file, in its order."""
     tables = []
     number = 0

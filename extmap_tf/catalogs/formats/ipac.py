@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ _TYPES = re.compile(
 _MAX_BATCH_BYTES = 1 << 26
 
 
-def is_ipac(lines):
+def is_ipac(lines: Sequence[str]) -> bool:
     """Whether lines of text, the first of which starts with a bar or a backslash, begin an IPAC table."""
     bars = [line for line in lines if line.startswith("|")]
     if len(bars) < 2:

@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,7 +20,7 @@ _ROWS = re.compile(rb"(<(?:\w+:)?TABLE\b[^>]*?)\snrows\s*=\s*[\"']\s*([^\"']*)[\
 _ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']([\dx ]+)")
 
 
-def open_votable(stream, name):
+def open_votable(stream: BinaryIO, name: str) -> list[Table]:
     """The tables of a VOTable document, in its order."""
     from astropy.io import votable
     from astropy.io.votable.tree import TableElement
