@@ -249,7 +249,8 @@ class ProfileEstimate:
                 f"a SavedModel without the output {', '.join(missing)}: export it again with "
                 "'extmap-tf export'"
             )
-        return cls(**{name: np.asarray(outputs[name]) for name in AXES if name in outputs})
+        arrays: dict[str, Any] = {name: outputs[name] for name in AXES if name in outputs}
+        return cls(**arrays)
 
 
 def reliable_distance_kpc(p16: Any, p50: Any, p84: Any, outer_kpc: Any, xp: ModuleType = np) -> Any:

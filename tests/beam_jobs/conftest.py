@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.files import write_checksums
 from extmap_tf.model.card import ModelCard
 from extmap_tf.records.example import parse_examples
 
@@ -58,5 +59,8 @@ def saved_model(saved_model, tmp_path_factory):
     names = ("examples", "serving_default", "samples")
     signatures = {name: getattr(module, name) for name in names}
     tf.saved_model.save(module, str(folder / "1"), signatures=signatures)
-    shutil.copytree(extra, folder / "1" / extra.name)
+    version = folder / "1"
+    shutil.copytree(extra, version / extra.name, ignore=shutil.ignore_patterns("SHA256SUMS"))
+    files = [path.relative_to(version) for path in version.rglob("*") if path.is_file()]
+    write_checksums(version, files, within=extra.name)
     return folder
