@@ -37,6 +37,8 @@ from scipy.special import ndtri
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate, reliable_distance_kpc
+from extmap_tf.fit.blocks import block_of, summed
+from extmap_tf.fit.prior import AT_ONCE, FitPrior
 
 # Expected stars per pixel that no model has: without them a single stray star in a pixel where none is
 # expected would outweigh all the others.
@@ -55,12 +57,7 @@ _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1.0, 1e-4, 1e8
 
 # The coarsest stage begins at the best few of many draws of the prior. Twelve in place of four found a better
 # minimum for 2 of 24 `carina` fields behind more than 0.9 mag, in 2.6 times the time.
-_N_DRAWS, _N_STARTS = 512, 4
-# And of single clouds: totals in standard normals, a width in bins, a height in standard deviations of the
-# log-density, on a field of this spectral index.
-_N_WALLS, _WALL_TOTALS, _WALL_BINS, _WALL_HEIGHT, _WALL_INDEX = 128, (-0.5, 0.5, 1.0, 1.6), 1.5, 4.0, 1.8
-
-_SCALARS = ("total", "index", "sigma", "height", "patchiness", "count")
+_N_STARTS = 4
 
 
 class _Sky(NamedTuple):
@@ -143,29 +140,15 @@ class DirectFit:
         if n_iterations < 1:
             raise ConfigError(f"a fit needs 1 or more iterations, got: {n_iterations}")
         self._config, self._diagram, self._n_iterations = config, config.diagrams[0], n_iterations
-        prior, n = config.profiles, config.distance.n_distances
-        self._n = n
-        self.n_parameters = 2 * n + len(_SCALARS)
-        phase = np.pi / n * np.outer(np.arange(1, n + 1), np.arange(n))
-        self._cos, self._sin = (tf.constant(f(phase), tf.float32) for f in (np.cos, np.sin))
-        # As in `gaussian_random_field`: every k below the last counts twice.
-        self._k = tf.range(1.0, n + 1.0)
-        self._twice = tf.constant(np.append(np.full(n - 1, 2.0), 1.0), tf.float32)
-        self._ranges = {
-            "total": (np.log(prior.total_min_mag), np.log(prior.total_max_mag)),
-            "index": (prior.spectral_index_min, prior.spectral_index_max),
-            "sigma": (prior.log_sigma_min, prior.log_sigma_max),
-            "height": (prior.scale_height_min_kpc, prior.scale_height_max_kpc),
-            "patchiness": (0.0, prior.patchiness_max),
-        }
-        nodes = _PATCH_NODES if prior.patchiness_max else np.zeros(1)
+        n = self._n = config.distance.n_distances
+        self.prior = FitPrior(config.distance, config.profiles, config.nuisances)
+        self._draws = self.prior.starts(seed)
+        nodes = _PATCH_NODES if config.profiles.patchiness_max else np.zeros(1)
         weights = np.exp(-0.5 * nodes**2)
         self._nodes = tf.constant(nodes, tf.float32)
         self._weights = tf.constant(weights / weights.sum(), tf.float32)
-        draws = tf.random.stateless_normal([_N_DRAWS, self.n_parameters], [seed, 0])
-        self._draws = tf.concat([draws, self._walls()], axis=0)
         # One trace each, whatever the sightline and the number of CMDs.
-        parameters = tf.TensorSpec([None, self.n_parameters], tf.float32)
+        parameters = tf.TensorSpec([None, self.prior.n_parameters], tf.float32)
         sky = _Sky(
             depth_kpc=tf.TensorSpec([n], tf.float32),
             extinction_mag=tf.TensorSpec([None], tf.float32),
@@ -173,7 +156,7 @@ class DirectFit:
             background=tf.TensorSpec([], tf.float32),
         )
         images, numbers = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
-        matrices = tf.TensorSpec([None, self.n_parameters, self.n_parameters], tf.float64)
+        matrices = tf.TensorSpec([None, self.prior.n_parameters, self.prior.n_parameters], tf.float64)
         self._mean = tf.function(self._mean, autograph=False, input_signature=[parameters, sky])
         self._trial = tf.function(self._trial, autograph=False, input_signature=[parameters, images, sky])
         self._propose = tf.function(
@@ -195,16 +178,16 @@ class DirectFit:
         depth_kpc = self._config.distance.centers_kpc * abs(np.sin(np.radians(table.b_deg)))
         skies, blocks = [], []
         for size, background, _ in _STAGES:
-            blocks.append(_block_of(table.pixels, self._diagram, size))
+            blocks.append(block_of(table.pixels, self._diagram, size))
             skies.append(
                 _Sky(
                     tf.constant(depth_kpc, tf.float32),
                     tf.constant(table.extinction_mag),
-                    tf.constant(_blocks(table.counts, blocks[-1])),
+                    tf.constant(summed(table.counts, blocks[-1])),
                     tf.constant(background),
                 )
             )
-        starts = [self._mean(part, skies[0]) for part in tf.split(self._draws, len(self._draws) // 32)]
+        starts = [self._mean(part, skies[0]) for part in tf.split(self._draws, len(self._draws) // AT_ONCE)]
         return Sightline(tuple(skies), tuple(blocks), table.pixels, tf.concat(starts, axis=0))
 
     def fit(self, counts, sightline):
@@ -232,9 +215,9 @@ class DirectFit:
                 f"counts must be [batch, {shape[0]}, {shape[1]}] and not negative, got: {counts.shape}"
             )
         flat = counts.reshape(len(counts), -1)[:, sightline.pixels]
-        theta = self._begin(tf.constant(_blocks(flat, sightline.blocks[0])), sightline.starts)
+        theta = self._begin(tf.constant(summed(flat, sightline.blocks[0])), sightline.starts)
         for i, (_, _, share) in enumerate(_STAGES):
-            observed = tf.constant(_blocks(flat, sightline.blocks[i]))
+            observed = tf.constant(summed(flat, sightline.blocks[i]))
             n_iterations = max(1, round(share * self._n_iterations))
             if i == 0:
                 theta = self._best_of(theta, observed, sightline.skies[0], n_iterations)
@@ -262,26 +245,11 @@ class DirectFit:
 
     def _best_of(self, theta, observed, sky, n_iterations):
         """Minimise from every start, and keep the best for each CMD: parameters [batch, n_parameters]."""
-        flat = tf.reshape(theta, [-1, self.n_parameters])
+        flat = tf.reshape(theta, [-1, self.prior.n_parameters])
         repeated = tf.repeat(observed, _N_STARTS, axis=0)
         objective, flat, _ = self._minimise(flat, repeated, sky, n_iterations)
         best = tf.argmin(tf.reshape(objective, [-1, _N_STARTS]), axis=1)
         return tf.gather(tf.reshape(flat, tf.shape(theta)), best, batch_dims=1)
-
-    def _walls(self):
-        """Parameters [n_walls, n_parameters] of single clouds, which the field draws too seldom."""
-        n = self._n
-        bins = np.unique(np.geomspace(1, n - 1, _N_WALLS // len(_WALL_TOTALS) + 1).astype(int))
-        bump = np.exp(-0.5 * ((np.arange(n) - bins[:, None]) / _WALL_BINS) ** 2)
-        amplitude = np.asarray(self._twice) / np.sqrt(np.asarray(self._k)) ** _WALL_INDEX
-        amplitude /= np.linalg.norm(amplitude)
-        basis = amplitude[:, None] * np.stack([self._cos, -self._sin.numpy()])  # [2, n modes, n]
-        modes = np.linalg.lstsq(basis.reshape(2 * n, n).T, _WALL_HEIGHT * bump.T, rcond=1e-6)[0].T
-        walls = np.zeros((len(_WALL_TOTALS), len(bins), self.n_parameters), np.float32)
-        walls[..., : 2 * n] = modes
-        walls[..., 2 * n + _SCALARS.index("total")] = np.asarray(_WALL_TOTALS)[:, None]
-        walls = walls.reshape(-1, self.n_parameters)
-        return tf.constant(walls[: len(walls) // 32 * 32])
 
     def _minimise(self, theta, observed, sky, n_iterations):
         """Levenberg's method for each CMD of the batch: objective, parameters and Fisher matrix of its end.
@@ -309,26 +277,7 @@ class DirectFit:
 
     def _mean(self, theta, sky):
         """Expected counts [batch, n_kept]."""
-        return self._expected(*self._physical(theta, sky)[1:], sky)[0]
-
-    def _physical(self, theta, sky):
-        """Density [batch, n], extinction of every shell [batch, n + 1], patchiness and scale [batch]."""
-        n = self._n
-        scalars = dict(zip(_SCALARS, tf.unstack(theta[:, 2 * n :], axis=1), strict=True))
-        value = {}
-        for name, (low, high) in self._ranges.items():
-            share = 0.5 * (1.0 + tf.math.erf(scalars[name] / np.float32(np.sqrt(2.0))))
-            value[name] = low + (high - low) * share
-        amplitude = self._twice * tf.exp(-0.5 * value["index"][:, None] * tf.math.log(self._k))
-        amplitude /= tf.norm(amplitude, axis=1, keepdims=True)
-        field = tf.matmul(amplitude * theta[:, :n], self._cos)
-        field -= tf.matmul(amplitude * theta[:, n : 2 * n], self._sin)
-        log_density = value["sigma"][:, None] * field - sky.depth_kpc / value["height"][:, None]
-        increments = tf.exp(value["total"])[:, None] * tf.nn.softmax(log_density)  # [batch, n]
-        outer = tf.cumsum(increments, axis=1)
-        shells = tf.concat([outer - 0.5 * increments, outer[:, -1:]], axis=1)
-        scale = tf.exp(np.float32(self._config.nuisances.count_sigma) * scalars["count"])
-        return increments / self._config.distance.step_kpc, shells, value["patchiness"], scale
+        return self._expected(*self.prior.physical(theta, sky.depth_kpc)[1:], sky)[0]
 
     def _expected(self, shells, patchiness, scale, sky):
         """Expected counts [batch, n_kept], and their derivatives [batch, n + 3, n_kept].
@@ -373,7 +322,7 @@ class DirectFit:
         """Objective [batch], its gradient [batch, n_parameters], and Fisher matrix, the prior's included."""
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            _, shells, patchiness, scale = self._physical(theta, sky)
+            _, shells, patchiness, scale = self.prior.physical(theta, sky.depth_kpc)
             inner = tf.concat([shells, patchiness[:, None], tf.math.log(scale)[:, None]], axis=1)
         chain = tape.batch_jacobian(inner, theta)  # [batch, n + 3, n_parameters]
         expected, slopes = self._expected(shells, patchiness, scale, sky)
@@ -385,7 +334,7 @@ class DirectFit:
         weighted = tf.cast(slopes * tf.math.rsqrt(expected)[:, None], tf.float64)
         inner_fisher, chain = tf.matmul(weighted, weighted, transpose_b=True), tf.cast(chain, tf.float64)
         fisher = tf.matmul(chain, tf.matmul(inner_fisher, chain), transpose_a=True)
-        return objective, gradient, fisher + tf.eye(self.n_parameters, dtype=tf.float64)
+        return objective, gradient, fisher + tf.eye(self.prior.n_parameters, dtype=tf.float64)
 
     def _propose(self, theta, gradient, fisher, damping):
         damped = tf.linalg.set_diag(
@@ -403,7 +352,7 @@ class DirectFit:
         n, step_kpc = self._n, self._config.distance.step_kpc
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            density, shells, patchiness, scale = self._physical(theta, sky)
+            density, shells, patchiness, scale = self.prior.physical(theta, sky.depth_kpc)
             extinction = tf.cumsum(density, axis=1) * step_kpc
             logarithms = tf.math.log(tf.concat([density, extinction], axis=1))
         chain = tape.batch_jacobian(logarithms, theta)  # [batch, 2 n, n_parameters]
@@ -429,19 +378,6 @@ class DirectFit:
             answer[f"{name}_mean"] = median * tf.exp(0.5 * sigma**2)
             answer[f"{name}_std"] = answer[f"{name}_mean"] * tf.sqrt(tf.math.expm1(sigma**2))
         return answer
-
-
-def _block_of(pixels, diagram, size):
-    """Which block of `size` x `size` pixels each flat pixel lies in, numbered without gaps."""
-    row, column = np.divmod(pixels, diagram.x.n_pixels)
-    return np.unique((row // size) * diagram.x.n_pixels + column // size, return_inverse=True)[1]
-
-
-def _blocks(counts, blocks):
-    """Counts [..., n_pixels] summed over blocks [n_pixels] to [..., n_blocks]."""
-    order = np.argsort(blocks, kind="stable")
-    first = np.searchsorted(blocks[order], np.arange(blocks.max() + 1))
-    return np.add.reduceat(counts[..., order], first, axis=-1)
 
 
 def _running_maximum(values):

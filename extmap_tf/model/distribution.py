@@ -24,6 +24,12 @@ its mean and variance are integrals over that number. The mean of the cumulative
 theirs, but its spread and quantiles have no closed form. They are taken over `N_QUANTILE` profiles made from
 one fixed set of quasi-random normal numbers, the same for every sightline, so that an answer depends on its
 diagram alone and not on its place in a batch.
+
+`profile_distribution` is this definition in TensorFlow Probability, for what is not hot: probabilities, and
+the tests, which hold the functions below to it. What is hot (the score, quantiles, samples) takes
+`to_density`, the same function in operations that are fast on a CPU: a sixth of the time for densities, two
+thirds for the score with its gradient. Quantiles over fixed noise, and samples that follow from a seed and a
+position, have no counterpart there.
 """
 
 import numpy as np
@@ -34,7 +40,7 @@ from scipy.stats import qmc
 
 from extmap_tf.estimate import PERCENTILES
 
-tfd = tfp.distributions
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 N_QUANTILE = 256
 """Profiles behind the quantiles of a sightline."""
@@ -46,7 +52,7 @@ _ROWS_AT_ONCE = 32
 _NODES = 32
 
 
-def normal_distribution(parameters):
+def normal_distribution(parameters: tf.Tensor) -> tfd.Distribution:
     """The distribution of y.
 
     Parameters
@@ -65,14 +71,39 @@ def normal_distribution(parameters):
     )
 
 
-def to_density(y, parameters):
+def profile_distribution(parameters: tf.Tensor) -> tfd.TransformedDistribution:
+    """The distribution of the profiles rho, mag / kpc, as the module defines it.
+
+    Parameters
+    ----------
+    parameters : tf.Tensor [batch, n_distances, 5 + rank]
+
+    Returns
+    -------
+    tensorflow_probability.distributions.TransformedDistribution
+        Of vectors [n_distances], with batch shape [batch].
+    """
+    scale, loc, _, skewness, tail, _ = _parts(parameters)
+    tau = _deviation(parameters)
+    bijectors = (
+        tfb.Scale(scale),
+        tfb.Softplus(),
+        tfb.Shift(loc),
+        tfb.Scale(tau),
+        tfb.SinhArcsinh(skewness, tail),
+        tfb.Scale(1.0 / tau),
+    )
+    return tfd.TransformedDistribution(normal_distribution(parameters), tfb.Chain(bijectors))
+
+
+def to_density(y: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
     """The profiles rho, mag / kpc [..., batch, n_distances], of y [..., batch, n_distances]."""
     scale, loc, _, skewness, tail, _ = _parts(parameters)
     tau = _deviation(parameters)
     return scale * tf.nn.softplus(loc + tau * _bent(y / tau, skewness, tail))
 
 
-def profiles_from_noise(parameters, noise):
+def profiles_from_noise(parameters: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """Profiles from given standard normal numbers: if these are random, y follows `normal_distribution`.
 
     Parameters
@@ -94,13 +125,13 @@ def profiles_from_noise(parameters, noise):
     return to_density(y, parameters[:, None])
 
 
-def quantile_noise(width):
+def quantile_noise(width: int) -> tf.Tensor:
     """The fixed quasi-random normal numbers behind all quantiles: tf.Tensor [1, `N_QUANTILE`, width]."""
     normal = qmc.MultivariateNormalQMC(np.zeros(width), rng=np.random.default_rng(0))
     return tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
 
 
-def percentiles_of(samples):
+def percentiles_of(samples: tf.Tensor) -> tf.Tensor:
     """Percentiles [rows, n_percentiles, n] over axis 1 of samples [rows, `N_QUANTILE`, n]."""
     descending = tf.math.top_k(tf.transpose(samples, [0, 2, 1]), N_QUANTILE).values
     # Sample k of n stands at the quantile (k + 1/2) / n; the value between two is interpolated.
@@ -111,7 +142,7 @@ def percentiles_of(samples):
     return tf.transpose(low + fraction * (high - low), [0, 2, 1])
 
 
-def summarize(parameters, step_kpc):
+def summarize(parameters: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     """What the distribution says of the density and of the cumulative extinction, sightline by sightline.
 
     Parameters
@@ -160,7 +191,9 @@ def summarize(parameters, step_kpc):
     return summary
 
 
-def draw_profiles(parameters, n_samples, seed, l_deg, b_deg):
+def draw_profiles(
+    parameters: tf.Tensor, n_samples: int, seed: tf.Tensor, l_deg: tf.Tensor, b_deg: tf.Tensor
+) -> tf.Tensor:
     """Whole profiles; those of a sightline follow from the seed and its position, whatever the batch.
 
     Parameters
@@ -187,7 +220,7 @@ def draw_profiles(parameters, n_samples, seed, l_deg, b_deg):
     return profiles_from_noise(parameters, noise)
 
 
-def summarize_point(density, step_kpc):
+def summarize_point(density: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     """The keys of `summarize` for a network that gives one profile: no spread is known, so it is NaN."""
     summary = {}
     for quantity, value in (("density", density), ("extinction", tf.cumsum(density, axis=-1) * step_kpc)):

@@ -1,11 +1,13 @@
 """A trained model as a SavedModel that runs with nothing of ours imported."""
 
 import sys
+import uuid
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
@@ -171,6 +173,8 @@ class Served(tf.Module):
 def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stderr)):
     """Export a trained model into the next version folder, ``OUT/1``, ``OUT/2``, ...
 
+    The same model exported in a new process by the same software gives the same bytes.
+
     ``OUT/serving`` gets configuration files of TensorFlow Serving, unless it is there.
 
     Parameters
@@ -195,6 +199,7 @@ def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stder
     version = out / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)
+        _without_chance(temporary / "fingerprint.pb")
         extra = temporary / EXTRA
         extra.mkdir()
         (extra / CARD_NAME).write_text(card.to_json())
@@ -207,6 +212,15 @@ def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stder
         with whole_path(out / SERVER_FOLDER) as temporary:
             write_server_configs(temporary)
     return version
+
+
+def _without_chance(path: Path) -> None:
+    """Give a fingerprint, in place of a random number, one that follows from what it is of."""
+    fingerprint = FingerprintDef()
+    fingerprint.ParseFromString(path.read_bytes())
+    fingerprint.uuid = ""
+    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, str(fingerprint)))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def _is_placed(l_deg, b_deg):

@@ -75,7 +75,8 @@ def write_warmup(path, known, config):
             for name, value in inputs.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
-            writer.write(log.SerializeToString())
+            # Maps in a fixed order, so that an export can be repeated to the byte.
+            writer.write(log.SerializeToString(deterministic=True))
     return True
 
 

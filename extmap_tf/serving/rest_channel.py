@@ -82,7 +82,7 @@ class RestChannel:
         text = self._get(path, timeout_s, body)
         try:
             yield json.loads(text)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise ServingError(
                 f"{self._address}: the answer is not TensorFlow Serving's JSON: {text[:80]!r}"
             ) from None
@@ -113,7 +113,7 @@ class RestChannel:
 def _error_of(text):
     try:
         return " ".join(str(json.loads(text)["error"]).split())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

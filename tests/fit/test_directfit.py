@@ -100,8 +100,8 @@ def test_one_stray_star_moves_nothing(fit, sightline, pairs, fitted):
 
 def test_the_gradient_is_that_of_the_objective(fit, sightline, pairs):
     rng = np.random.default_rng(3)
-    theta = 0.5 * rng.standard_normal((1, fit.n_parameters)).astype(np.float32)
-    direction = rng.standard_normal(fit.n_parameters).astype(np.float32)
+    theta = 0.5 * rng.standard_normal((1, fit.prior.n_parameters)).astype(np.float32)
+    direction = rng.standard_normal(fit.prior.n_parameters).astype(np.float32)
     flat = tf.constant(pairs[0][:1].reshape(1, -1)[:, sightline.pixels].astype(np.float32))
     sky = sightline.skies[-1]._replace(background=tf.constant(0.1))
 
@@ -117,9 +117,9 @@ def test_the_gradient_is_that_of_the_objective(fit, sightline, pairs):
 
 def test_standard_normal_parameters_are_the_training_prior(fit, sightline, config):
     n = 4000
-    theta = tf.random.stateless_normal([n, fit.n_parameters], [1, 2])
+    theta = tf.random.stateless_normal([n, fit.prior.n_parameters], [1, 2])
     ours = density_to_cumulative(
-        fit._physical(theta, sightline.skies[0])[0].numpy(), config.distance.step_kpc
+        fit.prior.physical(theta, sightline.skies[0].depth_kpc)[0].numpy(), config.distance.step_kpc
     )
     smooth = config.replace(**{"profiles.clouds_mean": 0.0})
     rng = np.random.default_rng(1)

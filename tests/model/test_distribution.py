@@ -6,6 +6,7 @@ from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import (
     N_QUANTILE,
     normal_distribution,
+    profile_distribution,
     profiles_from_noise,
     summarize,
     to_density,
@@ -63,6 +64,24 @@ def test_profiles_follow_the_formula_of_the_module(parameters):
     tau = np.sqrt(sigma**2 + (factor**2).sum(axis=-1)[:, None])
     z = mu + tau * 2 * np.sinh((np.arcsinh(y / tau) + e) * t) / np.sinh(t * np.arcsinh(2))
     np.testing.assert_allclose(found, scale * np.log1p(np.exp(z)), rtol=1e-4)
+
+
+def test_the_fast_functions_are_those_of_the_definition(parameters):
+    parameters = tf.constant(parameters)
+    defined = profile_distribution(parameters)
+    expected = defined.sample(20, seed=[1, 2]).numpy()
+    found = to_density(normal_distribution(parameters).sample(20, seed=[1, 2]), parameters).numpy()
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-7)
+    log_prob = defined.log_prob(expected).numpy()
+    assert log_prob.shape == (20, len(parameters))
+    assert np.isfinite(log_prob[(expected > 1e-5).all(axis=-1)]).all()
+
+
+def test_the_definition_is_a_density(parameters):
+    one_bin = tf.constant(parameters[:5, :1])
+    rho = np.geomspace(1e-6, 100.0, 20_000).astype(np.float32)
+    density = np.exp(profile_distribution(one_bin).log_prob(rho[:, None, None]))
+    np.testing.assert_allclose(np.trapezoid(density, rho, axis=0), 1.0, atol=5e-3)
 
 
 def test_the_score_and_the_profiles_share_one_distribution(parameters):

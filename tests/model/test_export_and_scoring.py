@@ -162,6 +162,18 @@ def test_every_version_is_kept(trained, tmp_path):
     assert find_saved_model(out)[0] == out / "2"
 
 
+def test_an_export_in_another_process_gives_the_same_bytes(trained, tmp_path):
+    command = [sys.executable, "-m", "extmap_tf", "export", "--model", str(trained), "--out"]
+    outs = [tmp_path / "a", tmp_path / "b"]
+    processes = [subprocess.Popen([*command, str(out)], stderr=subprocess.DEVNULL) for out in outs]
+    assert [process.wait() for process in processes] == [0, 0]
+    first, second = (
+        {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for out in outs
+    )
+    assert first == second
+
+
 def test_a_mixed_precision_model_is_served_in_float32(trained, tmp_path, batch):
     # The trained weights are float32 in any policy; only the arithmetic differs.
     model, card = load_trained(trained)
