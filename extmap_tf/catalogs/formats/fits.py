@@ -78,10 +78,9 @@ def _read_header(stream, name):
 def _integer(header, key, low, high, name, default=None):
     """A whole number of a header; DataError if it is none or outside of what can be."""
     value = _card(header, key, name, default)
+    text = " ".join(str(value).split())[:40]
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise DataError(
-            f"{name}: the FITS header's {key} is {str(value)[:40]}, it must be {low} to {high}: damaged"
-        )
+        raise DataError(f"{name}: the FITS header's {key} is {text}, it must be {low} to {high}: damaged")
     return value
 
 
