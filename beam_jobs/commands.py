@@ -16,7 +16,9 @@ MAX_SAMPLES = 32
 def _add_mocks_options(parser):
     add_config(parser)
     add_out(parser, "records folder to make")
-    parser.add_argument("--examples-per-shard", type=int, default=2048, help="default: %(default)s")
+    parser.add_argument(
+        "--examples-per-shard", type=int, default=2048, help="pairs a file (default: %(default)s)"
+    )
 
 
 def _run_mocks(args, beam_argv):
@@ -44,13 +46,13 @@ def _add_survey_options(parser):
         action="append",
         default=[],
         metavar="ROLE=NAME",
-        help="a column with an unknown name; ROLE is l, b, ra, dec, blue, red, blue_error, red_error, "
-        "ph_qual, cc_flg, blue_limit or red_limit; may be repeated",
+        help="name of a column that is not recognised; ROLE is l, b, ra, dec, blue, red, blue_error, "
+        "red_error, ph_qual, cc_flg, blue_limit or red_limit; may be repeated",
     )
     parser.add_argument(
         "--errors-from-survey",
         action="store_true",
-        help="of tables without errors: take those that the survey has at each magnitude",
+        help="for tables without errors: use those that the survey has at each magnitude",
     )
     parser.add_argument(
         "--accept-partial",
@@ -134,7 +136,7 @@ def _is_local(path):
 
 MOCKS = Command(
     "records mocks",
-    "Mock catalogs and random extinction profiles to training pairs.",
+    "Make training pairs: CMDs of mock stars behind random extinction profiles.",
     _add_mocks_options,
     _run_mocks,
     beam=True,
@@ -143,7 +145,7 @@ MOCKS = Command(
 
 SURVEY = Command(
     "records survey",
-    "Tables of a survey's stars to the CMD of every field.",
+    "Count the stars of a survey's tables into the CMD of every field.",
     _add_survey_options,
     _run_survey,
     beam=True,
@@ -151,5 +153,5 @@ SURVEY = Command(
 
 
 SCORE = Command(
-    "score", "Survey records and a SavedModel to a 3D map.", _add_score_options, _run_score, beam=True
+    "score", "Make a 3D map from survey records and a SavedModel.", _add_score_options, _run_score, beam=True
 )

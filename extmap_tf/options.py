@@ -36,15 +36,17 @@ def add_model(parser: argparse.ArgumentParser, what: str, required: bool = False
     parser.add_argument(
         "--trust-model",
         action="store_true",
-        help="run it though its graph may do more than compute, such as read and write files",
+        help="run the SavedModel even if its graph can do more than compute, such as read and write files",
     )
 
 
 def add_numbers_and_figures(parser: argparse.ArgumentParser) -> None:
     """``--out`` and ``--figures`` for what is also printed, with ``--format`` and ``--overwrite``."""
     parser.add_argument("--out", help="also write all numbers to this JSON file")
-    parser.add_argument("--figures", metavar="FOLDER", help="also draw them")
-    parser.add_argument("--format", default="png", choices=["png", "pdf"], help="of the figures")
+    parser.add_argument("--figures", metavar="FOLDER", help="also draw figures into this folder")
+    parser.add_argument(
+        "--format", default="png", choices=["png", "pdf"], help="format of the figures (default: png)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
@@ -99,7 +101,7 @@ def add_config(
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change one value of it, for instance training.epochs=5; may be repeated",
+        help="change one value of the configuration, for instance training.epochs=5; may be repeated",
     )
 
 

@@ -50,10 +50,11 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; as `extmap_tf.program.run_program`."""
-    return run_program(_parser(), argv)
+    return run_program(command_parser(), argv)
 
 
-def _parser() -> Parser:
+def command_parser() -> Parser:
+    """The parser of all commands."""
     parser = Parser(prog="extmap-tf", description="3D maps of the Milky Way's dust from star counts.")
     parser.add_argument("--version", action="version", version=f"extmap-tf {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -36,7 +36,7 @@ def _add_options(parser):
         help="where a region of --table is, in degrees; may be repeated (default: all that it has places of)",
     )
     parser.add_argument(
-        "--radius", type=finite, default=1.0, metavar="DEG", help="around a place (default: 1)"
+        "--radius", type=finite, default=1.0, metavar="DEG", help="radius around a place (default: 1)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing table")
 
@@ -85,8 +85,8 @@ def _run(args):
 
 COMMAND = Command(
     "clouds",
-    "Clouds along sightlines: distance, extent and jump, with their uncertainty. Without --out or --table "
-    "they are printed.",
+    "Find clouds along sightlines: distance, extent and jump, with their uncertainty. Without --out or "
+    "--table, print them.",
     _add_options,
     _run,
 )

@@ -26,9 +26,9 @@ def _add_options(parser):
     )
     parser.add_argument("--name", help="what to call the other map")
     parser.add_argument(
-        "--band", help="what the other's numbers are, such as V or E(B-V); known of all but dustmaps"
+        "--band", help="band of the other map, such as V or E(B-V); only a class of dustmaps needs it"
     )
-    add_law(parser, "by which they are converted, instead of the map's own")
+    add_law(parser, "extinction law of the conversion, instead of the map's own")
     parser.add_argument(
         "--per-unit",
         type=finite,
@@ -37,7 +37,11 @@ def _add_options(parser):
         "and Bayestar in Ks: 0.31)",
     )
     parser.add_argument(
-        "--distance", type=finite, nargs="+", metavar="KPC", help="default: 0.5, 1, 2, 3, 5, 8"
+        "--distance",
+        type=finite,
+        nargs="+",
+        metavar="KPC",
+        help="distances to compare at (default: 0.5, 1, 2, 3, 5, 8)",
     )
     add_numbers_and_figures(parser)
     add_sightlines(parser, "profile to draw, in degrees; may be repeated (default: six of them)")
@@ -91,7 +95,7 @@ def _run(args):
 
 COMMAND = Command(
     "compare",
-    "A map beside another: correlation, offset and scatter at each distance, and figures.",
+    "Compare a map with another: correlation, offset and scatter at each distance, and figures.",
     _add_options,
     _run,
 )

@@ -21,7 +21,7 @@ def _run(args):
 
 COMMAND = Command(
     "config",
-    "A configuration with all its values, or the meaning, default and bounds of every key.",
+    "Print a configuration with all its values, or the meaning, default and bounds of every key.",
     _add_options,
     _run,
 )

@@ -15,10 +15,10 @@ def _add_options(parser):
         "--nside",
         type=int,
         metavar="N",
-        help="a power of two (default: the smallest that keeps 99 %% of the sightlines)",
+        help="nside of the copy, a power of two (default: the smallest that keeps 99 %% of the sightlines)",
     )
-    parser.add_argument("--band", help="of .h5: other than the map's own, such as V or E(B-V)")
-    add_law(parser, "of --band, instead of the map's own")
+    parser.add_argument("--band", help="for .h5: another band than the map's own, such as V or E(B-V)")
+    add_law(parser, "extinction law of --band, instead of the map's own")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
@@ -52,8 +52,8 @@ def _run(args):
 
 COMMAND = Command(
     "convert",
-    "A copy of a map on HEALPix pixels for other programs: .fits for those that read HEALPix tables, .h5 "
-    "for dustmaps, whose BayestarQuery reads it.",
+    "Copy a map to HEALPix pixels for other programs: .fits for those that read HEALPix tables, .h5 for "
+    "dustmaps, whose BayestarQuery reads it.",
     _add_options,
     _run,
 )

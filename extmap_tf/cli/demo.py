@@ -27,8 +27,8 @@ def _run(args):
 
 COMMAND = Command(
     "demo",
-    "The whole line on a mock sky: records, training, map, figures, errors. After a failure the same command "
-    "goes on with the finished steps in OUT.unfinished.",
+    "Run the whole line on a mock sky: records, training, map, figures, errors. After a failure, "
+    "the same command continues with the finished steps in OUT.unfinished.",
     _add_options,
     _run,
 )

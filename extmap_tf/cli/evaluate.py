@@ -12,7 +12,7 @@ from extmap_tf.quiet import start_tensorflow
 def _add_options(parser):
     add_model(parser, "SavedModel of 'export'")
     parser.add_argument("--records", help="mock records")
-    parser.add_argument("--split", default="test", help="of the records (default: %(default)s)")
+    parser.add_argument("--split", default="test", help="split of the records to use (default: %(default)s)")
     parser.add_argument("--map", help="map of 'score'")
     parser.add_argument("--truth", help="true map, such as the demo's truth.fits")
     add_numbers_and_figures(parser)
@@ -66,7 +66,7 @@ def _evaluation(args):
 
 COMMAND = Command(
     "evaluate",
-    "Errors of a model on held-out mocks, or of a map against a known truth.",
+    "Measure the errors of a model on held-out mocks, or of a map against a known truth.",
     _add_options,
     _run,
 )

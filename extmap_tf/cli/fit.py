@@ -11,9 +11,17 @@ from extmap_tf.quiet import start_tensorflow
 
 def _add_options(parser):
     parser.add_argument("--records", required=True, help="folder of 'records survey' or 'records mocks'")
-    add_sightlines(parser, "of survey records: field to fit, in degrees; may be repeated")
-    parser.add_argument("--pairs", type=int, default=20, metavar="N", help="of mock records (default: 20)")
-    parser.add_argument("--split", default="test", help="of mock records (default: %(default)s)")
+    add_sightlines(parser, "for survey records: field to fit, in degrees; may be repeated")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=20,
+        metavar="N",
+        help="for mock records: number of pairs to fit (default: 20)",
+    )
+    parser.add_argument(
+        "--split", default="test", help="for mock records: split to use (default: %(default)s)"
+    )
     add_model(parser, "SavedModel of 'export' to compare with")
     parser.add_argument(
         "--fields",
@@ -22,7 +30,9 @@ def _add_options(parser):
         metavar="N",
         help="fields of model stars behind the expected CMD (default: 64)",
     )
-    parser.add_argument("--iterations", type=int, default=40, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--iterations", type=int, default=40, metavar="N", help="most steps of the fit (default: %(default)s)"
+    )
     add_out(parser, "folder to make: fit.json, profiles.ecsv, figures")
 
 
@@ -71,8 +81,8 @@ def _run(args):
 
 COMMAND = Command(
     "fit",
-    "Fit single CMDs with the exact forward model, without a network. Slow, and a check on one: survey "
-    "records by sightline, mock records against their true profiles.",
+    "Fit single CMDs with the exact forward model, without a network: survey records by sightline, mock "
+    "records against their true profiles. This is slow, and a check on networks.",
     _add_options,
     _run,
 )

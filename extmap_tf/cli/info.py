@@ -5,7 +5,7 @@ from extmap_tf.program import Command
 
 
 def _add_options(parser):
-    parser.add_argument("path", nargs="+")
+    parser.add_argument("path", nargs="+", help="file or folder, or the name of a shipped model")
     parser.add_argument("--verify", action="store_true", help="also check every checksum")
 
 

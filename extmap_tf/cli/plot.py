@@ -10,7 +10,7 @@ def _add_options(parser):
     parser.add_argument("--out", required=True, help="folder for the figures")
     parser.add_argument("--truth", help="true map to show beside it")
     add_sightlines(parser, "profile to draw, in degrees; may be repeated")
-    parser.add_argument("--format", default="png", choices=["png", "pdf"])
+    parser.add_argument("--format", default="png", choices=["png", "pdf"], help="default: png")
     parser.add_argument("--overwrite", action="store_true", help="replace existing figures")
     add_view(parser)
 
@@ -30,7 +30,7 @@ def _run(args):
 
 COMMAND = Command(
     "plot",
-    "Figures of a map: face-on view, sky, slices, profiles, uncertainty.",
+    "Draw figures of a map: face-on view, sky, slices, profiles, uncertainty.",
     _add_options,
     _run,
 )

@@ -12,16 +12,20 @@ def _add_options(parser):
     parser.add_argument("--b", type=finite, metavar="DEG", help="Galactic latitude")
     parser.add_argument("--ra", type=finite, metavar="DEG", help="right ascension (ICRS), instead of --l")
     parser.add_argument("--dec", type=finite, metavar="DEG", help="declination (ICRS), instead of --b")
-    parser.add_argument("--distance", type=finite, metavar="KPC", help="by default: the whole profile")
-    parser.add_argument("--band", help="the map's own (default), another (U to W2), or E(B-V) and the like")
+    parser.add_argument(
+        "--distance", type=finite, metavar="KPC", help="heliocentric distance (default: the whole profile)"
+    )
+    parser.add_argument(
+        "--band", help="the map's own (default), another (U to W2), or a colour excess such as E(B-V)"
+    )
     parser.add_argument("--quantity", default="extinction", help="extinction (default) or density")
     parser.add_argument("--mode", help="median (default), mean, std, percentile, samples or random_sample")
     parser.add_argument(
         "--percentile", type=float, nargs="+", metavar="P", help="in percent; implies --mode percentile"
     )
-    add_law(parser, "instead of the map's own")
+    add_law(parser, "extinction law, instead of the map's own")
     parser.add_argument("--sky", default="nearest", help="nearest field (default) or linear between fields")
-    parser.add_argument("--seed", type=int, help="of random_sample (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of --mode random_sample (default: 0)")
     parser.add_argument("--table", help="instead of one position: a table in any format of 'records survey'")
     parser.add_argument("--out", help="with --table: the same table with new columns")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing table")
@@ -30,7 +34,7 @@ def _add_options(parser):
         action="append",
         default=[],
         metavar="ROLE=NAME",
-        help="a column of the table with an unknown name; ROLE is l, b, ra, dec, distance or distance_pc",
+        help="name of a column that is not recognised; ROLE is l, b, ra, dec, distance or distance_pc",
     )
     parser.add_argument(
         "--accept-partial",
@@ -101,7 +105,7 @@ def _query_position(volume, args, how):
 
 COMMAND = Command(
     "query",
-    "Extinction at a position of a map, or for every row of a table.",
+    "Look up the extinction at a position of a map, or for every row of a table.",
     _add_options,
     _run,
 )

@@ -13,14 +13,14 @@ def _add_options(parser):
     parser.add_argument(
         "-o", "--out", required=True, help="file to make (.html), or a folder for report.html"
     )
-    parser.add_argument("--truth", help="true map; then errors are told too")
-    parser.add_argument("--model", help="SavedModel that made the map, to tell its card")
+    parser.add_argument("--truth", help="true map; adds errors")
+    parser.add_argument("--model", help="SavedModel that made the map, to show its card")
     add_sightlines(parser, "profile to draw, in degrees; may be repeated (default: six of them)")
     add_view(parser)
     parser.add_argument(
         "--static",
         action="store_true",
-        help="without the part to explore: a slider of distance, profiles (with --records, CMDs) at a click",
+        help="leave out the part to explore: a slider of distance, profiles and CMDs at a click",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
@@ -64,8 +64,8 @@ def _summary_of_model(path, volume):
 
 COMMAND = Command(
     "report",
-    "One HTML file on a map: what it is, a sky to explore, figures, flags, reliable distances, errors if "
-    "the truth is known. It needs no network and no other file.",
+    "Write one HTML file on a map: what it is, a sky to explore, figures, flags, reliable distances, errors "
+    "if the truth is known. It needs no network and no other file.",
     _add_options,
     _run,
 )

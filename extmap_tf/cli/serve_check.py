@@ -6,13 +6,19 @@ from extmap_tf.program import Command
 
 def _add_options(parser):
     parser.add_argument("url", help="http://HOST:8501 (REST) or grpc://HOST:8500")
-    parser.add_argument("--name", default="extmap", help="of the model on the server (default: %(default)s)")
-    parser.add_argument("--version", type=int, help="of the model (default: the newest)")
+    parser.add_argument(
+        "--name", default="extmap", help="name of the model on the server (default: %(default)s)"
+    )
+    parser.add_argument("--version", type=int, help="version of the model (default: the newest)")
     parser.add_argument(
         "--model", help="SavedModel of 'export' that should be served (default: what the server says it is)"
     )
     parser.add_argument(
-        "--timeout", type=finite, default=30.0, metavar="S", help="of each request (default: 30)"
+        "--timeout",
+        type=finite,
+        default=30.0,
+        metavar="S",
+        help="timeout of each request, in seconds (default: 30)",
     )
 
 

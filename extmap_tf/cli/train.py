@@ -8,7 +8,7 @@ from extmap_tf.quiet import start_tensorflow
 
 def _add_options(parser):
     parser.add_argument("--records", required=True, help="folder of 'records mocks'")
-    add_config(parser, required=False, extra="; by default that of the records")
+    add_config(parser, required=False, extra="; default: that of the records")
     parser.add_argument("--out", required=True, help="training folder; an unfinished one is resumed")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished model")
     parser.add_argument(
@@ -37,7 +37,7 @@ def _run(args):
 
 COMMAND = Command(
     "train",
-    "Train a network on mock records, or go on with a training that was cut off.",
+    "Train a network on mock records, or continue a training that was interrupted.",
     _add_options,
     _run,
 )
