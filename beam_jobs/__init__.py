@@ -1,6 +1,7 @@
 """Apache Beam jobs: options, thin transforms, graphs. The numerics are functions of `extmap_tf`.
 
-Each job is a module to run, ``python -m beam_jobs.<job>``, and a command of ``extmap-tf``, by `commands`.
+Each job is a module to run, ``python -m beam_jobs.<job>``, and a command of ``extmap-tf``. That module has
+the options and loads no Beam; the transforms are in the module of the same name in `graphs`.
 """
 
 import logging

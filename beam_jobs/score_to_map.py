@@ -1,270 +1,52 @@
-"""Survey records and a SavedModel -> a 3D map file.
+"""``extmap-tf score``, also as ``python -m beam_jobs.score_to_map``."""
 
-What a worker takes is a shard, and it moves nothing: a batch of the shard's fields becomes a tile, a file of
-arrays that knows which fields it holds::
-
-    shards -> read records -> estimate profiles -> make map layers -> write tiles
-    tiles -> one file of an ExtinctionMap, filled tile by tile by the process that started the job
-"""
-
-import apache_beam as beam
-import numpy as np
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
-
-from beam_jobs import stores
-from beam_jobs.commands import SCORE, require_samples
-from beam_jobs.pipeline import check_start, progress_of_files, run
-from beam_jobs.shards import n_shards_for
-from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES
-from extmap_tf.map.formats import new_map_file
-from extmap_tf.map.header import MapHeader
-from extmap_tf.map.layers import map_layers
-from extmap_tf.map.provenance import Provenance
-from extmap_tf.model.checks import require_fit
-from extmap_tf.program import run_command, unless_stopped
+from beam_jobs import start_beam
+from beam_jobs.early import is_local, require_samples
+from extmap_tf.options import add_model, add_out
+from extmap_tf.program import Command, run_command
 from extmap_tf.quiet import start_tensorflow
 
-# Some 40 MB.
-_FIELDS_PUT_AT_ONCE = 4096
 
-
-class SavedModelHandler(ModelHandler[dict, tuple, object]):
-    """RunInference over the ``examples`` signature of a SavedModel.
-
-    Its elements are batches, as `read_shard` makes them, so that all that follows handles arrays.
-
-    Parameters
-    ----------
-    folder : str
-        A version folder.
-    config : extmap_tf.settings.config.Config
-        Of the model.
-    n_samples : int
-        Profiles to draw for each field.
-    trust_model : bool
-        As `extmap_tf.model.scoring.Scorer` takes it.
-    """
-
-    def __init__(self, folder, config=None, n_samples=0, trust_model=False):
-        super().__init__()
-        self._folder = folder
-        self._config = config
-        self._n_samples = n_samples
-        self._trust_model = trust_model
-
-    def load_model(self):
-        start_tensorflow()
-        from extmap_tf.model.scoring import Scorer
-
-        # It is read whole: what was copied from an object store is not needed any more.
-        with stores.local_copy(self._folder) as folder:
-            return Scorer(folder, self._trust_model)
-
-    def run_inference(self, batch, model, inference_args=None):
-        return [self._estimate_of(model, **fields) for fields in batch]
-
-    def _estimate_of(self, model, examples, **facts):
-        estimate = model.score_examples(examples)
-        if self._n_samples:
-            density = model.sample_examples(examples, self._config, self._config.seed)
-            estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
-        return estimate, facts
-
-    def get_num_bytes(self, batch):
-        return sum(len(example) for fields in batch for example in fields["examples"])
-
-    def batch_elements_kwargs(self):
-        return {"min_batch_size": 1, "max_batch_size": 1}
-
-
-def read_shard(shard):
-    """(first index, path) of a shard -> batches of its fields.
-
-    Yields
-    ------
-    (int, dict)
-        Index of the first field, and of each: examples, the serialized records [n], n_stars and coverage [n].
-    """
-    start_tensorflow()
-    from extmap_tf.model.scoring import BATCH_SIZE
-    from extmap_tf.records.dataset import corruption_named, serialized_examples
-    from extmap_tf.records.example import parse_field_facts
-
-    first, path = shard
-    with stores.local_copy(path) as local, corruption_named(path):
-        for batch in unless_stopped(serialized_examples([local]).batch(BATCH_SIZE).prefetch(1)):
-            facts = {name: value.numpy() for name, value in parse_field_facts(batch).items()}
-            examples = batch.numpy().tolist()
-            yield first, {"examples": examples, **facts}
-            first += len(examples)
-
-
-def to_map_layers(element, distance):
-    """(index of the first field, (estimate, facts) [n]) -> the same of the layers that a map of them holds.
-
-    Parameters
-    ----------
-    element : (int, (ProfileEstimate, dict of str to ndarray))
-        What `SavedModelHandler` gives; the facts are coverage and n_stars.
-    distance : extmap_tf.grids.distance.DistanceGrid
-    """
-    first, (estimate, facts) = element
-    return first, map_layers(estimate, distance, "estimate", **facts)
-
-
-def write_tile(element, folder):
-    """Write (index of the first field, dict of layers [n, ...]) as a NumPy archive; returns its name."""
-    first, layers = element
-    name = f"tile-{first:09d}.npz"
-    path = FileSystems.join(folder, name)
-    with (
-        stores.naming(folder),
-        FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream,
-    ):
-        np.savez(stream, first=first, **layers)
-    return name
-
-
-def put_tiles(put, paths, n_sightlines):
-    """Put tiles into the file of a map, one after the other.
-
-    Parameters
-    ----------
-    put : callable
-        Of `extmap_tf.map.formats.new_map_file`.
-    paths : iterable of str
-        Tiles as `write_tile` writes them.
-    n_sightlines : int
-        Of the map.
-
-    Raises
-    ------
-    DataError
-        A field of the grid is missing or there twice.
-    """
-    seen = np.zeros(n_sightlines, np.int64)
-    for first, layers in _joined(map(_read_tile, paths)):
-        seen[first : first + len(layers["flag"])] += 1
-        put(first, layers)
-    if (seen != 1).any():
-        raise DataError(
-            f"{np.count_nonzero(seen == 0)} of {n_sightlines} fields are missing in the scored records "
-            f"and {np.count_nonzero(seen > 1)} are there twice: make the records again"
-        )
-
-
-def _read_tile(path):
-    stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    with stream, np.load(stream) as tile:
-        layers = dict(tile)
-    return int(layers.pop("first")), layers
-
-
-def _joined(tiles):
-    """Join tiles that follow each other: what lies together in an image is written together."""
-    run, end = [], None
-    for first, layers in tiles:
-        if run and (first != end or end - run[0][0] >= _FIELDS_PUT_AT_ONCE):
-            yield _one_of(run)
-            run = []
-        run.append((first, layers))
-        end = first + len(layers["flag"])
-    if run:
-        yield _one_of(run)
-
-
-def _one_of(run):
-    return run[0][0], {name: np.concatenate([layers[name] for _, layers in run]) for name in run[0][1]}
-
-
-def build(pipeline, shards, handler, distance, folder):
-    """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
-    return (
-        pipeline
-        | "List shards" >> beam.Create(shards)
-        | "Spread over workers" >> beam.Reshuffle()
-        | "Read records" >> beam.FlatMap(read_shard)
-        | "Estimate profiles" >> RunInference(KeyedModelHandler(handler))
-        | "Make map layers" >> beam.Map(to_map_layers, distance)
-        | "Write tiles" >> beam.Map(write_tile, folder)
+def _add_options(parser):
+    parser.add_argument("--records", required=True, help="folder of 'records survey'")
+    add_model(parser, "SavedModel of 'export'", required=True)
+    add_out(parser, "map to make (FITS)")
+    parser.add_argument(
+        "--samples", type=int, default=0, metavar="N", help="also keep N sampled profiles a field (up to 32)"
     )
 
 
-def facts_of(card):
-    """What a `ModelCard` says, in short: network, weights, training pairs and loss, software."""
-    training = card.training
-    facts = [f"{card.config.network.preset} network", f"{card.n_weights} weights"]
-    if "train_pairs" in training:
-        facts.append(f"{training['train_pairs']} training pairs")
-    if "validation_loss" in training:
-        facts.append(f"validation loss {training['validation_loss']:.6g}")
-    return ", ".join([*facts, f"trained by extmap_tf {card.software_version}"])
+def _run(args, beam_argv):
+    _check(args)
+    start_tensorflow()
+    start_beam()
+    from beam_jobs.graphs.score_to_map import make_map
+
+    make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples, args.trust_model)
 
 
-def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_samples=0, trust_model=False):
-    """Run the job.
+def _check(args):
+    """Refuse what can be refused before TensorFlow and Beam are loaded; the job checks it again."""
+    from extmap_tf.files import refuse_existing
+    from extmap_tf.model.checks import require_fit
+    from extmap_tf.model.versions import find_saved_model
+    from extmap_tf.records.manifest import Records
 
-    Parameters
-    ----------
-    records_path : path-like
-        Survey records, on any of Beam's file systems, as the model and the map.
-    model_path : path-like
-        A SavedModel's version folder, or its parent (the highest version is taken).
-    out : path-like
-        The map to make.
-    overwrite : bool
-    beam_argv : sequence of str
-        Pipeline options of Beam.
-    n_samples : int
-        Profiles drawn for each field that the map keeps, at most `beam_jobs.commands.MAX_SAMPLES`.
-    trust_model : bool
-        As `extmap_tf.model.scoring.Scorer` takes it.
-    """
-    from extmap_tf.model.scoring import BATCH_SIZE
+    require_samples(args.samples)
+    if is_local(args.out):
+        refuse_existing(args.out, args.overwrite)
+    if is_local(args.model):
+        folder, card = find_saved_model(args.model)
+    if is_local(args.records):
+        records = Records.open(args.records)
+    if is_local(args.model) and is_local(args.records) and records.manifest.kind == "survey":
+        require_fit(card, str(folder), records.manifest, records.path)
 
-    records_path, model_path, out = map(str, (records_path, model_path, out))
-    check_start(beam_argv, records_path, model_path, out)
-    require_samples(n_samples)
-    stores.refuse_object(out, overwrite)
-    manifest = stores.open_manifest(records_path)
-    if manifest.kind != "survey":
-        raise DataError(f"{records_path}: mock records are no map's; score 'records survey'")
-    model_folder, card = stores.find_model(model_path)
-    require_fit(card, model_folder, manifest, records_path)
-    shards, first, n_tiles = [], 0, 0
-    for split in manifest.splits.values():
-        for entry in split:
-            shards.append((first, stores.join(records_path, entry.name)))
-            first += entry.n_examples
-            n_tiles += n_shards_for(entry.n_examples, BATCH_SIZE)
-    grid = manifest.config.sightlines
-    handler = SavedModelHandler(model_folder, card.config, n_samples, trust_model)
-    with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
-        progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
-        run(
-            lambda pipeline: build(pipeline, shards, handler, card.config.distance, folder),
-            list(beam_argv),
-            progress,
-        )
-        tiles = list(stores.sizes_in(folder, "tile-*.npz"))
-        provenance = Provenance.of(
-            manifest.config,
-            "estimate",
-            law=card.config.law,
-            model_name=f"{card.config.network.preset}/{model_folder.rsplit('/', 1)[-1]}",
-            model_digest=card.digest,
-            records_digest=card.records_digest,
-            model_facts=facts_of(card),
-        )
-        header = MapHeader(
-            grid, card.config.distance, provenance, percentiles=PERCENTILES, n_samples=n_samples
-        )
-        with new_map_file(local, header, overwrite) as put:
-            put_tiles(put, tiles, grid.n_sightlines)
+
+COMMAND = Command(
+    "score", "Make a 3D map from survey records and a SavedModel.", _add_options, _run, beam=True
+)
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command(SCORE))
+    raise SystemExit(run_command(COMMAND))

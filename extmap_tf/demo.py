@@ -172,7 +172,7 @@ def _run(config: Config, folder: Path) -> "Evaluation":
 
 def _make_mocks(config: Config, folder: Path) -> None:
     # Beam and TensorFlow load here and below, so that importing this module stays light.
-    from beam_jobs.mocks_to_records import make_records
+    from beam_jobs.graphs.mocks_to_records import make_records
 
     config.write(folder / "config.toml", overwrite=True)
     make_records(config, str(folder / "mocks"), True, _WORKERS, _PAIRS_PER_SHARD)
@@ -198,7 +198,7 @@ def _export(folder: Path) -> None:
 
 
 def _observe(config: Config, folder: Path) -> None:
-    from beam_jobs.twomass_to_records import make_records
+    from beam_jobs.graphs.twomass_to_records import make_records
 
     _, n_rows = make_sky(config, folder, overwrite=True)
     _say(f"     {n_rows:,} stars")
@@ -206,7 +206,7 @@ def _observe(config: Config, folder: Path) -> None:
 
 
 def _make_map(folder: Path, model: PathLike, name: str) -> None:
-    from beam_jobs.score_to_map import make_map
+    from beam_jobs.graphs.score_to_map import make_map
 
     make_map(folder / "survey", model, folder / name, overwrite=True)
 

@@ -58,7 +58,7 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def mock_records(tiny_config, tmp_path_factory):
     """Finished mock records of the tiny configuration; not to be changed."""
-    from beam_jobs.mocks_to_records import make_records
+    from beam_jobs.graphs.mocks_to_records import make_records
 
     out = tmp_path_factory.mktemp("records") / "mocks"
     make_records(tiny_config, str(out), examples_per_shard=100)
@@ -80,7 +80,7 @@ def observed_sky(tiny_config, tmp_path_factory):
 @pytest.fixture(scope="session")
 def survey_records(tiny_config, observed_sky, tmp_path_factory):
     """Finished survey records of the tiny configuration; not to be changed."""
-    from beam_jobs.twomass_to_records import make_records
+    from beam_jobs.graphs.twomass_to_records import make_records
 
     out = tmp_path_factory.mktemp("records") / "survey"
     make_records(tiny_config, [str(observed_sky[0])], str(out))

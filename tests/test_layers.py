@@ -77,7 +77,7 @@ def test_every_module_has_its_layer():
 
 
 def jobs():
-    return sorted(Path(beam_jobs.__file__).parent.glob("*.py"))
+    return sorted(Path(beam_jobs.__file__).parent.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", jobs(), ids=lambda path: path.name)
@@ -92,3 +92,18 @@ def test_jobs_import_no_tensorflow_at_the_top():
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
                 assert not any(name.startswith(("tensorflow", "keras")) for name in names), path
+
+
+def test_no_module_needs_one_that_needs_it():
+    top = ROOT.parent
+    paths = {path: ".".join(path.relative_to(top).with_suffix("").parts) for path in (*modules(), *jobs())}
+    named = {name.removesuffix(".__init__"): name for name in paths.values()}
+    needs = {
+        name: {named[other] for other in imports_of(path) if other in named and named[other] != name}
+        for path, name in paths.items()
+    }
+    # Take away, again and again, what needs nothing that is left.
+    while free := [name for name, others in needs.items() if not others & needs.keys()]:
+        for name in free:
+            del needs[name]
+    assert not needs, f"among these is a circle: {', '.join(sorted(needs))}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from beam_jobs import commands as jobs
+from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf import __version__
 from extmap_tf.cli import (
     clouds,
@@ -28,13 +28,13 @@ GROUPS = {"records": "Make sharded TFRecords of CMDs"}
 # In the order of the work.
 COMMANDS = (
     demo.COMMAND,
-    jobs.MOCKS,
-    jobs.SURVEY,
+    mocks_to_records.COMMAND,
+    twomass_to_records.COMMAND,
     train.COMMAND,
     export.COMMAND,
     evaluate.COMMAND,
     fit.COMMAND,
-    jobs.SCORE,
+    score_to_map.COMMAND,
     serve_check.COMMAND,
     query.COMMAND,
     compare.COMMAND,

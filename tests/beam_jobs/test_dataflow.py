@@ -5,7 +5,7 @@ import importlib.util
 import apache_beam as beam
 import pytest
 
-from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
+from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from beam_jobs.pipeline import pipeline_options
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("apitools"), reason="needs the extra gcp")

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
+from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.estimate import ProfileEstimate

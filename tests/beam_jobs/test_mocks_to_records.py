@@ -8,7 +8,7 @@ import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from beam_jobs import mocks_to_records as job
+from beam_jobs.graphs import mocks_to_records as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.mocks import pairs as mocks
 from extmap_tf.mocks.pools import SPLITS

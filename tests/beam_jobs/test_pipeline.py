@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from beam_jobs.mocks_to_records import make_records
+from beam_jobs.graphs.mocks_to_records import make_records
 from beam_jobs.pipeline import run
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.records.manifest import Records
@@ -100,7 +100,7 @@ def test_a_job_that_fails_takes_the_parents_it_made_with_it(tiny_config, tmp_pat
     def fail(build, argv, progress):
         raise DataError("half-way")
 
-    monkeypatch.setattr("beam_jobs.mocks_to_records.run", fail)
+    monkeypatch.setattr("beam_jobs.graphs.mocks_to_records.run", fail)
     with pytest.raises(DataError, match="half-way"):
         make_records(tiny_config, str(tmp_path / "a" / "b" / "records"))
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from beam_servers import beam_job_server, flink_cluster, wait_until
 
-from beam_jobs import mocks_to_records, score_to_map, twomass_to_records
+from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf.records.manifest import Records
 
 _SECONDS = 300

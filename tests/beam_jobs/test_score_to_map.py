@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from beam_jobs import score_to_map as job
+from beam_jobs.graphs import score_to_map as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate
 from extmap_tf.map.formats import new_map_file

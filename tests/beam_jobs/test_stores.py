@@ -8,7 +8,8 @@ import pytest
 from apache_beam.io.filesystem import BeamIOError, CompressedFile, CompressionTypes, FileMetadata, FileSystem
 from astropy.io import fits
 
-from beam_jobs import mocks_to_records, score_to_map, stores, twomass_to_records
+from beam_jobs import stores
+from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf.cli import main
 from extmap_tf.errors import DataError
 from extmap_tf.records.manifest import Records

@@ -10,7 +10,7 @@ import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from beam_jobs import twomass_to_records as job
+from beam_jobs.graphs import twomass_to_records as job
 from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.survey_tables import Reading
 from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars

@@ -23,7 +23,7 @@ import numpy as np
 from ingest import ALL_SKY, draw_stars, in_new_process, write_parquet, write_psc
 from networks import write_survey
 
-from beam_jobs.score_to_map import put_tiles, write_tile
+from beam_jobs.graphs.score_to_map import put_tiles, write_tile
 from extmap_tf import Config
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.map.formats import new_map_file

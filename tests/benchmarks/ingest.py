@@ -31,7 +31,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from astropy.coordinates import SkyCoord
 
-from beam_jobs.twomass_to_records import make_records, table_to_partial_counts
+from beam_jobs.graphs.twomass_to_records import make_records, table_to_partial_counts
 from extmap_tf.catalogs.formats.delimited import PSC_COLUMNS
 from extmap_tf.catalogs.survey_tables import AS_IT_IS, Reading
 from extmap_tf.settings.config import Config

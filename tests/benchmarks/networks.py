@@ -121,7 +121,7 @@ def network_ratios(args, figures):
 def write_survey(config, folder):
     """Survey records of the configuration's grid: Poisson draws of the sector's mean CMD."""
     from beam_jobs import shards
-    from beam_jobs.twomass_to_records import FIELDS_PER_SHARD, SPLIT
+    from beam_jobs.graphs.twomass_to_records import FIELDS_PER_SHARD, SPLIT
     from extmap_tf.diagrams import FieldCounts
     from extmap_tf.grids.squares import sightline_name
     from extmap_tf.mocks.reference import reference_cmd
@@ -154,7 +154,7 @@ def scoring_rates(repeats, figures):
     dict of str to float
         Ratios of the job's rate to the SavedModel's: with the start, and without it also by processor time.
     """
-    from beam_jobs.score_to_map import make_map
+    from beam_jobs.graphs.score_to_map import make_map
     from extmap_tf.model.scoring import BATCH_SIZE, Scorer
     from extmap_tf.model.versions import find_saved_model
     from extmap_tf.records.dataset import serialized_examples

@@ -426,7 +426,7 @@ def test_an_existing_map_survives_a_score_that_fails(
         raise OSError("disk full")
 
     argv = ["score", "--records", survey_records, "--model", saved_model, "--out", out, "--overwrite"]
-    for what in ("beam_jobs.score_to_map.put_tiles", "os.posix_fallocate", "os.replace"):
+    for what in ("beam_jobs.graphs.score_to_map.put_tiles", "os.posix_fallocate", "os.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(what, fail)
             assert "disk full" in fails(capsys, *argv)
@@ -444,7 +444,7 @@ def nothing_heavy(monkeypatch):
     def never():
         raise AssertionError("started")
 
-    modules = ["beam_jobs.commands"]
+    modules = [f"beam_jobs.{name}" for name in ("mocks_to_records", "twomass_to_records", "score_to_map")]
     modules += [f"extmap_tf.cli.{name}" for name in ("demo", "train", "export", "evaluate", "fit")]
     for module in modules:
         monkeypatch.setattr(f"{module}.start_tensorflow", never, raising=False)
