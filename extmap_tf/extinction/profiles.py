@@ -5,48 +5,57 @@ Along a sightline at latitude b, the differential extinction is
 .. math::
 
     \rho(d) = T \left[ (1 - f) \frac{e(d)\,\exp(\sigma g(d))}{\int e \exp(\sigma g)}
-              + f \sum_k w_k\, N(d; d_k, s_k) \right],
-    \qquad e(d) = \exp(-d\,|\sin b| / h),
+              + f \sum_k w_k\, N(d; d_k, s_k) \right]
 
 with a Gaussian random field g of zero mean, unit variance and power spectrum k^-index (Cornu et al. 2022,
-sec. 3, draw their profiles from such fields), the mean decline e(d) away from the plane, and single clouds of
-extent s_k at distances d_k whose density falls as e(d) d^-1/2. Total T, index, sigma, h, f and the clouds are
-drawn anew for every profile from the ranges in `extmap_tf.settings.profiles.ProfilePrior`. Exponentiation
-keeps the density positive, so that the cumulative extinction never falls.
+sec. 3, draw their profiles from such fields), the mean decline e(d), and single clouds of extent s_k at
+distances d_k. Total T, index, sigma, f, the clouds and the numbers in e are drawn anew for every profile
+from the ranges in `extmap_tf.settings.profiles.ProfilePrior`. Exponentiation keeps the density positive, so
+that the cumulative extinction never falls.
+
+The mean decline is ``exp(-d |sin b| / h)``, or that of a disc of dust,
+
+.. math:: e(d) = \exp\left(-\frac{|z_\odot + d \sin b - w\,z_w|}{h\,k(R)} - \frac{R - R_\odot}{L}\right),
+
+with the height z_w of the stars' warp, w a factor on it, and k their flare. The density of clouds falls as
+e(d) d^-1/2. A share of the profiles are walls: at least one cloud, nearly all of the column in clouds, and
+these anywhere on the way, with a density that falls as d^-1/2 alone.
 """
 
 from typing import Any
 
 import numpy as np
 
+from extmap_tf.galaxy.laws.thin_disc import ThinDisc
 from extmap_tf.grids.distance import DistanceGrid
 
 # Catalogs give distances in decimals, and 0.7 / 0.1 is below 7. This tolerance, in bins, puts a distance that
 # is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
 BIN_TOLERANCE = 1e-9
 
+_STARS = ThinDisc()
 _FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
-def draw_density(prior, distance, b_deg, rng):
+def draw_density(prior, distance, l_deg, b_deg, rng):
     """Draw one profile of differential extinction: `draw_densities` with one generator.
 
     Returns
     -------
     ndarray of float32 [n_distances]
     """
-    return draw_densities(prior, distance, b_deg, [rng])[0]
+    return draw_densities(prior, distance, l_deg, b_deg, [rng])[0]
 
 
-def draw_densities(prior, distance, b_deg, rngs):
+def draw_densities(prior, distance, l_deg, b_deg, rngs):
     """Draw profiles of differential extinction.
 
     Parameters
     ----------
     prior : extmap_tf.settings.profiles.ProfilePrior
     distance : extmap_tf.grids.distance.DistanceGrid
-    b_deg : float
-        Galactic latitude of the sightline.
+    l_deg, b_deg : float
+        Of the sightline.
     rngs : sequence of numpy.random.Generator
         One for each profile, which does not depend on the others.
 
@@ -66,33 +75,71 @@ def draw_densities(prior, distance, b_deg, rngs):
     index = _uniform(prior.spectral_index_min, prior.spectral_index_max, index)
     sigma = _uniform(prior.log_sigma_min, prior.log_sigma_max, sigma)
     height = _uniform(prior.scale_height_min_kpc, prior.scale_height_max_kpc, height)
-    fraction = _uniform(prior.cloud_fraction_min, prior.cloud_fraction_max, fraction)
+    is_wall = np.zeros(len(rngs), bool)
+    if prior.wall_share:
+        is_wall = np.array([rng.random() for rng in rngs]) < prior.wall_share
+        n_clouds = n_clouds + is_wall
+    fraction = np.where(
+        is_wall[:, None],
+        1.0 - (1.0 - prior.wall_fraction_min) * fraction**2,
+        _uniform(prior.cloud_fraction_min, prior.cloud_fraction_max, fraction),
+    )
 
-    d = distance.centers_kpc
-    envelope = np.exp(-d * abs(np.sin(np.radians(b_deg))) / height)
+    if prior.disc:
+        envelope = _disc(prior, distance, l_deg, b_deg, height, np.array([rng.random(2) for rng in rngs]))
+    else:
+        envelope = np.exp(-distance.centers_kpc * abs(np.sin(np.radians(b_deg))) / height)
     increments = envelope * np.exp(sigma * gaussian_random_field(index, normal))
     increments /= increments.sum(axis=-1, keepdims=True)
     cloudy = np.flatnonzero(n_clouds)
     if cloudy.size:
-        n_clouds = n_clouds[cloudy]
-        draws = np.concatenate([rngs[i].random((k, 3)) for i, k in zip(cloudy, n_clouds, strict=True)])
-        # Shares even over all that sum to one (Dirichlet's distribution): exponential, over their sum.
-        weights = np.concatenate(
-            [rngs[i].standard_exponential(k) for i, k in zip(cloudy, n_clouds, strict=True)]
-        )
-        owner = np.repeat(cloudy, n_clouds)
-        chance = np.cumsum(envelope / np.sqrt(d), axis=-1)[owner]
-        where = np.minimum(np.sum(chance <= draws[:, :1] * chance[:, -1:], axis=-1), n - 1)
-        centers = d[where] + distance.step_kpc * (draws[:, 1] - 0.5)
-        widths = (
-            _log_uniform(prior.cloud_fwhm_min_kpc, prior.cloud_fwhm_max_kpc, draws[:, 2]) / _FWHM_OVER_SIGMA
-        )
-        first = np.cumsum(n_clouds) - n_clouds
-        weights /= np.repeat(np.add.reduceat(weights, first), n_clouds)
-        clouds = _cloud_increments(distance, centers[:, None], widths[:, None]) * weights[:, None]
-        increments[cloudy] *= 1.0 - fraction[cloudy]
-        increments[cloudy] += fraction[cloudy] * np.add.reduceat(clouds, first, axis=0)
+        fraction, n_clouds = fraction[cloudy], n_clouds[cloudy]
+        where = np.where(is_wall[:, None], 1.0, envelope) / np.sqrt(distance.centers_kpc)
+        clouds = _draw_clouds(prior, distance, where[cloudy], n_clouds, [rngs[i] for i in cloudy])
+        increments[cloudy] *= 1.0 - fraction
+        increments[cloudy] += fraction * clouds
     return (total * increments / distance.step_kpc).astype(np.float32)
+
+
+def _disc(prior, distance, l_deg, b_deg, height_kpc, uniform):
+    """Mean decline in a disc of dust [n_profiles, n_distances].
+
+    Heights are [n_profiles, 1]; `uniform` [n_profiles, 2] are numbers for its length and its warp.
+    """
+    l, b, d = np.radians(l_deg), np.radians(b_deg), distance.centers_kpc
+    x, y = _STARS.sun_kpc - d * np.cos(b) * np.cos(l), d * np.cos(b) * np.sin(l)
+    radius = np.hypot(x, y)
+    flare = 1.0 + _STARS.flare_slope_per_kpc * np.maximum(radius - _STARS.flare_kpc, 0.0)
+    warp_kpc = prior.warp_factor_max * uniform[:, 1:] * _STARS.warp_height_kpc(x, y)
+    above_kpc = np.abs(_STARS.sun_height_kpc + d * np.sin(b) - warp_kpc)
+    length_kpc = _uniform(prior.scale_length_min_kpc, prior.scale_length_max_kpc, uniform[:, :1])
+    return np.exp(-above_kpc / (height_kpc * flare) - (radius - _STARS.sun_kpc) / length_kpc)
+
+
+def _draw_clouds(prior, distance, density, n_clouds, rngs):
+    """Increments [n_profiles, n_distances] of the clouds of profiles that have some; they sum to one.
+
+    Parameters
+    ----------
+    prior, distance
+    density : ndarray [n_profiles, n_distances]
+        Chance of a cloud in a bin, in any unit.
+    n_clouds : ndarray of int [n_profiles]
+        1 or more.
+    rngs : sequence of numpy.random.Generator [n_profiles]
+    """
+    draws = np.concatenate([rng.random((k, 3)) for rng, k in zip(rngs, n_clouds, strict=True)])
+    # Shares even over all that sum to one (Dirichlet's distribution): exponential, over their sum.
+    weights = np.concatenate([rng.standard_exponential(k) for rng, k in zip(rngs, n_clouds, strict=True)])
+    owner = np.repeat(np.arange(len(rngs)), n_clouds)
+    chance = np.cumsum(density, axis=-1)[owner]
+    where = np.minimum(np.sum(chance <= draws[:, :1] * chance[:, -1:], axis=-1), distance.n_distances - 1)
+    centers = distance.centers_kpc[where] + distance.step_kpc * (draws[:, 1] - 0.5)
+    widths = _log_uniform(prior.cloud_fwhm_min_kpc, prior.cloud_fwhm_max_kpc, draws[:, 2]) / _FWHM_OVER_SIGMA
+    first = np.cumsum(n_clouds) - n_clouds
+    weights /= np.repeat(np.add.reduceat(weights, first), n_clouds)
+    clouds = _cloud_increments(distance, centers[:, None], widths[:, None]) * weights[:, None]
+    return np.add.reduceat(clouds, first, axis=0)
 
 
 def gaussian_random_field(index, normal):

@@ -4,11 +4,11 @@ import numpy as np
 
 from extmap_tf.catalogs.stars import KINDS, MockCatalog
 from extmap_tf.diagrams import count_stars
-from extmap_tf.draws import normals, uniforms
+from extmap_tf.draws import uniforms
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import blue_over_red
-from extmap_tf.extinction.profiles import cumulative_at
 from extmap_tf.mocks.nuisances import AS_MODELLED, Nuisances
+from extmap_tf.mocks.patchiness import EVEN, Patchiness, patchy_extinction
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.settings.survey import SurveyConfig
@@ -20,7 +20,7 @@ def dim_and_count(
     density: np.ndarray,
     config: Config,
     rng: np.random.Generator,
-    patchiness: float = 0.0,
+    patchiness: Patchiness = EVEN,
     nuisances: Nuisances = AS_MODELLED,
 ) -> np.ndarray:
     """Dim every star by the extinction at its distance, observe it, and count the survivors.
@@ -32,9 +32,7 @@ def dim_and_count(
         A(red) per kpc.
     config : extmap_tf.settings.config.Config
     rng : numpy.random.Generator
-    patchiness : float
-        Standard deviation of the natural logarithm of the column across the field; the profile is the mean.
-        Columns through clouds are log-normal at first (Kainulainen et al. 2009, A&A 508, L35).
+    patchiness : extmap_tf.mocks.patchiness.Patchiness
     nuisances : Nuisances
         Offsets of magnitudes, depth and law.
 
@@ -42,12 +40,7 @@ def dim_and_count(
     -------
     ndarray of int64 [n_mag, n_color]
     """
-    a_red = cumulative_at(density, config.distance.step_kpc, catalog.distance_kpc)
-    if patchiness:
-        normal = normals(rng, catalog.n_stars)
-        normal *= np.float32(patchiness)
-        normal -= np.float32(0.5 * patchiness**2)
-        a_red *= np.exp(normal, out=normal)
+    a_red = patchy_extinction(catalog.distance_kpc, density, config.distance.step_kpc, patchiness, rng)
     # Dust reddens, whatever the draw.
     ratio = max(blue_over_red(config.law, config.survey) + nuisances.law_ratio, 1.05)
     survey = config.survey

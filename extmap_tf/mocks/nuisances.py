@@ -58,4 +58,6 @@ def draw_nuisances(nuisances: NuisanceConfig, rng: np.random.Generator) -> Nuisa
         nuisances.law_ratio_sigma,
     )
     normal = np.clip(rng.standard_normal(len(sigmas)), -MAX_SIGMA, MAX_SIGMA)
-    return Nuisances(*(normal * sigmas).tolist())
+    offsets = normal * sigmas
+    offsets[-1] += nuisances.law_ratio_mean
+    return Nuisances(*offsets.tolist())

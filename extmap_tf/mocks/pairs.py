@@ -15,6 +15,7 @@ from extmap_tf.extinction.profiles import draw_densities
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
 from extmap_tf.mocks.nuisances import draw_nuisances
+from extmap_tf.mocks.patchiness import draw_patchiness
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.mocks.seeds import PAIR
 from extmap_tf.settings.config import Config
@@ -38,6 +39,8 @@ class Pair:
         The CMD.
     density : ndarray of float32 [n_distances]
         The profile: differential extinction in the red band, mag / kpc.
+    covered : float
+        Share of the field that the survey covers.
     """
 
     number: int
@@ -45,6 +48,7 @@ class Pair:
     b_deg: float
     counts: np.ndarray
     density: np.ndarray
+    covered: float = 1.0
 
 
 def pair_key(mocks: MocksConfig, number: int) -> str:
@@ -116,21 +120,30 @@ def simulate_pairs(config: Config, numbers: Iterable[int]) -> Iterator[Pair]:
             block = here[start : start + PAIRS_PER_BLOCK]
             # A third faster than NumPy's default where the random numbers of thousands of stars are drawn.
             rngs = [np.random.Generator(np.random.SFC64([config.seed, PAIR, number])) for number in block]
-            densities = draw_densities(config.profiles, config.distance, place[1], rngs)
+            densities = draw_densities(config.profiles, config.distance, *place, rngs)
             for number, density, rng in zip(block, densities, rngs, strict=True):
                 split, _ = split_of(place_of(pair_key(mocks, number), mocks.split_salt), mocks)
                 if split not in pools:
                     pools[split] = sightline_catalog(config, *place, split)
-                yield Pair(number, *place, _draw_counts(config, pools[split], density, rng), density)
+                counts, covered = _draw_counts(config, pools[split], density, rng)
+                yield Pair(number, *place, counts, density, covered)
 
 
 def _draw_counts(config, pool, density, rng):
-    """The CMD of one field of a pool of stars behind a profile."""
+    """The CMD of one field of a pool of stars behind a profile, and the covered share of the field."""
     nuisances = draw_nuisances(config.nuisances, rng)
+    covered = draw_covered(config.mocks, rng)
     limit_mag = visible_limit_mag(config.survey, nuisances)
-    stars = one_field(pool, config.sightlines.area_deg2, rng, nuisances, limit_mag)
-    patchiness = rng.uniform(0.0, config.profiles.patchiness_max)
-    return dim_and_count(stars, density, config, rng, patchiness, nuisances)
+    stars = one_field(pool, covered * config.sightlines.area_deg2, rng, nuisances, limit_mag)
+    patchiness = draw_patchiness(config.profiles, config.distance.max_kpc, rng)
+    return dim_and_count(stars, density, config, rng, patchiness, nuisances), covered
+
+
+def draw_covered(mocks: MocksConfig, rng: np.random.Generator) -> float:
+    """Draw the covered share of one pair's field."""
+    if not mocks.partial_share or rng.random() >= mocks.partial_share:
+        return 1.0
+    return float(rng.uniform(mocks.covered_min, 1.0))
 
 
 def _sightline(mocks, number):

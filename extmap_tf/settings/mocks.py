@@ -78,6 +78,18 @@ class MocksConfig(Section):
         "Spacing of the table of reference CMDs (without extinction) over the map's region.",
         above=0,
     )
+    partial_share: float = setting(
+        0.0,
+        "Share of the pairs of which the survey covers only a part of the field.",
+        at_least=0,
+        at_most=1,
+    )
+    covered_min: float = setting(
+        0.3,
+        "Least covered share of such a field; it is drawn uniformly from this to 1.",
+        at_least=0.05,
+        at_most=1,
+    )
 
     def check(self) -> None:
         if self.catalogs:

@@ -60,3 +60,10 @@ class NuisanceConfig(Section):
         at_least=0,
         at_most=0.5,
     )
+    law_ratio_mean: float = setting(
+        0.0,
+        """The mean of what is added to A(blue)/A(red): where the law itself is at an end of what is
+        published.""",
+        at_least=-1,
+        at_most=1,
+    )

@@ -16,6 +16,7 @@ from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.extinction.profiles import draw_density
 from extmap_tf.mocks.fields import dim_and_count, one_field
 from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
+from extmap_tf.mocks.patchiness import draw_patchiness
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.quiet import start_tensorflow
 
@@ -38,11 +39,11 @@ def pairs_of(config, nuisances, n_pairs):
     found = []
     for number in range(n_pairs):
         l_deg, b_deg = places[number % len(places)]
-        density = draw_density(config.profiles, config.distance, b_deg, rng)
+        density = draw_density(config.profiles, config.distance, l_deg, b_deg, rng)
         off = draw_nuisances(config.nuisances, rng) if nuisances is None else nuisances
         pool = sightline_catalog(config, l_deg, b_deg, "test")
         stars = one_field(pool, config.sightlines.area_deg2, rng, off)
-        patchiness = rng.uniform(0.0, config.profiles.patchiness_max)
+        patchiness = draw_patchiness(config.profiles, config.distance.max_kpc, rng)
         found.append((dim_and_count(stars, density, config, rng, patchiness, off), l_deg, b_deg, density))
     return (np.array(part) for part in zip(*found, strict=True))
 

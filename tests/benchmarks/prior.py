@@ -1,6 +1,6 @@
 """Figure of draws from the prior of extinction profiles, whose equations `extmap_tf.extinction.profiles` has.
 
-    python tests/benchmarks/prior.py [--config NAME] [--b LATITUDE] [--figure FILE]
+    python tests/benchmarks/prior.py [--config NAME] [--l LONGITUDE] [--b LATITUDE] [--figure FILE]
 
 Left and middle: profiles drawn one after the other, as density and as cumulative extinction. Right:
 percentiles of many draws against distance.
@@ -22,13 +22,14 @@ PERCENT = (2.5, 16, 50, 84, 97.5)
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="carina")
+    parser.add_argument("--l", type=float, default=280.0)
     parser.add_argument("--b", type=float, default=0.0)
     parser.add_argument("--figure", default="tests/benchmarks/figures/prior.png")
     args = parser.parse_args()
     config = Config.load(args.config)
     distance = config.distance
     rngs = [np.random.default_rng([config.seed, number]) for number in range(N_COUNTED)]
-    density = draw_densities(config.profiles, distance, args.b, rngs)
+    density = draw_densities(config.profiles, distance, args.l, args.b, rngs)
     cumulative = density_to_cumulative(density, distance.step_kpc)
 
     figure = Figure(figsize=(13, 4), layout="constrained")
@@ -46,7 +47,9 @@ def main():
     right.set(ylabel="cumulative A(Ks) / mag", yscale="log", ylim=(1e-3, None))
     for axis in (left, middle, right):
         axis.set(xlabel="distance / kpc", xlim=(0, distance.max_kpc))
-    figure.suptitle(f"{config.name}, b = {args.b:g} deg: draws, and percentiles of {N_COUNTED:,} draws")
+    figure.suptitle(
+        f"{config.name}, l = {args.l:g}, b = {args.b:g} deg: draws, and percentiles of {N_COUNTED:,} draws"
+    )
     save(figure, args.figure, overwrite=True, dpi=110)
     print(args.figure)
 

@@ -123,7 +123,7 @@ def test_standard_normal_parameters_are_the_training_prior(fit, sightline, confi
     )
     smooth = config.replace(**{"profiles.clouds_mean": 0.0})
     rng = np.random.default_rng(1)
-    drawn = [draw_density(smooth.profiles, config.distance, -1.0, rng) for _ in range(n)]
+    drawn = [draw_density(smooth.profiles, config.distance, 284.0, -1.0, rng) for _ in range(n)]
     theirs = density_to_cumulative(np.array(drawn), config.distance.step_kpc)
     for k in (4, 19, 39):
         quantiles = [np.quantile(np.log(a[:, k]), (0.1, 0.5, 0.9)) for a in (ours, theirs)]

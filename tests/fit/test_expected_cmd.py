@@ -48,7 +48,7 @@ def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
     rng = np.random.default_rng(seed)
     density = np.zeros(40, np.float32)
     if seed:
-        density = draw_density(config.profiles, config.distance, B_DEG, rng)
+        density = draw_density(config.profiles, config.distance, L_DEG, B_DEG, rng)
     catalog = fit_catalog(config, L_DEG, B_DEG, N_FIELDS)
     n_bright = np.count_nonzero(catalog.reference_mag < 14.0)
     config = with_crowding(config, n_bright / catalog.area_deg2, 1.0 if crowded else 0.0)

@@ -9,9 +9,11 @@ from extmap_tf.extinction.profiles import cumulative_at
 from extmap_tf.mocks import pairs
 from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
 from extmap_tf.mocks.nuisances import AS_MODELLED, Nuisances, draw_nuisances
+from extmap_tf.mocks.patchiness import EVEN, Patchiness, draw_patchiness
 from extmap_tf.mocks.pools import SPLITS, sightline_catalog
 from extmap_tf.mocks.reference import reference_cmd, reference_nodes
 from extmap_tf.settings.nuisances import NuisanceConfig
+from extmap_tf.settings.profiles import ProfilePrior
 from extmap_tf.surveys.observing import crowding_loss_mag, observe
 
 
@@ -66,7 +68,7 @@ def test_patchy_dust_has_the_same_mean_and_spreads_the_colours(tiny_config):
     density = np.full(40, 0.03, np.float32)
     even, patchy = (
         dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), patchiness)
-        for patchiness in (0.0, 0.8)
+        for patchiness in (EVEN, Patchiness(0.8))
     )
     color = np.arange(64)
     # Stars so bright that extinction of this strength removes none.
@@ -245,10 +247,10 @@ def test_nuisances_have_their_widths_and_zero_widths_switch_them_off(tiny_config
     rng = np.random.default_rng(3)
     settings = tiny_config.nuisances
     drawn = np.array([dataclasses.astuple(draw_nuisances(settings, rng)) for _ in range(4000)])
-    expected = dataclasses.astuple(settings)
+    *expected, _ = dataclasses.astuple(settings)
     np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.06)
     assert (np.abs(drawn) <= 3.0001 * np.array(expected)).all()
-    off = NuisanceConfig(*[0.0] * len(expected))
+    off = NuisanceConfig(*[0.0] * (len(expected) + 1))
     assert draw_nuisances(off, rng) == AS_MODELLED
 
 
@@ -278,3 +280,53 @@ def test_options_of_the_galaxy_change_its_stars(tiny_config):
     for key, value in (("galaxy.spiral_arms", True), ("galaxy.binary_fraction", 0.5)):
         other = sightline_catalog(tiny_config.replace(**{key: value}), 284.0, -1.0, "train")
         assert abs(other.n_stars - plain.n_stars) > 5 * np.sqrt(plain.n_stars), key
+
+
+def test_far_dust_has_a_patchiness_of_its_own(tiny_config):
+    catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
+    density = np.where(np.arange(40) == 25, 10.0, 0.0).astype(np.float32)
+
+    def moved(patchiness):
+        """Stars in other pixels than those behind even dust."""
+        even, patchy = (
+            dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), p)
+            for p in (EVEN, patchiness)
+        )
+        return np.abs(even - patchy).sum()
+
+    # All dust is beyond 2 kpc: how patchy it is before plays no part. The draws differ either way.
+    noise = moved(Patchiness(0.0, 2.0, 1e-6))
+    assert moved(Patchiness(0.8, 2.0, 0.0)) < 1.2 * noise
+    assert moved(Patchiness(0.0, 2.0, 0.8)) > 1.5 * noise
+
+
+def test_patchiness_is_drawn_from_the_prior():
+    rng = np.random.default_rng(1)
+    prior = ProfilePrior(patchiness_max=1.0, patchiness_power=2.0, patchy_layers=2)
+    drawn = [draw_patchiness(prior, 10.0, rng) for _ in range(3000)]
+    for sigma in ([p.sigma for p in drawn], [p.sigma_beyond for p in drawn]):
+        assert np.median(sigma) == pytest.approx(0.25, abs=0.02)
+        assert 0.98 < max(sigma) <= 1.0
+    assert np.median([p.beyond_kpc for p in drawn]) == pytest.approx(np.sqrt(0.3 * 10.0), rel=0.1)
+    assert draw_patchiness(ProfilePrior(), 10.0, rng).beyond_kpc == np.inf
+
+
+def test_a_partly_covered_field_has_that_share_of_the_stars(tiny_config):
+    config = tiny_config.replace(
+        **{"mocks.partial_share": 0.5, "mocks.covered_min": 0.3, "mocks.n_pairs": 400}
+    )
+    made = list(pairs.simulate_pairs(config.replace(**{"profiles.total_max_mag": 0.06}), range(400)))
+    covered = np.array([pair.covered for pair in made])
+    stars = np.array([pair.counts.sum() for pair in made])
+    assert 0.4 < np.mean(covered < 1.0) < 0.6
+    assert covered.min() > 0.3
+    assert stars[covered < 0.5].mean() / stars[covered == 1.0].mean() == pytest.approx(0.4, abs=0.05)
+    assert all(pair.covered == 1.0 for pair in pairs.simulate_pairs(tiny_config, range(20)))
+
+
+def test_the_law_may_be_off_in_the_mean():
+    nuisances = NuisanceConfig(law_ratio_sigma=0.2, law_ratio_mean=0.23)
+    rng = np.random.default_rng(1)
+    ratios = [draw_nuisances(nuisances, rng).law_ratio for _ in range(2000)]
+    assert np.mean(ratios) == pytest.approx(0.23, abs=0.02)
+    assert np.std(ratios) == pytest.approx(0.2, abs=0.02)

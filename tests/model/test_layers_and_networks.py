@@ -95,7 +95,9 @@ def test_loss_and_metric_agree_with_their_formulas(tiny_config):
     rng = np.random.default_rng(2)
     step = tiny_config.distance.step_kpc
     truth, guess = (
-        np.array([draw_density(tiny_config.profiles, tiny_config.distance, 0.0, rng) for _ in range(5)])
+        np.array(
+            [draw_density(tiny_config.profiles, tiny_config.distance, 284.0, 0.0, rng) for _ in range(5)]
+        )
         for _ in range(2)
     )
     a, a_guess = np.cumsum(truth, axis=1) * step, np.cumsum(guess, axis=1) * step

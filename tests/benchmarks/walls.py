@@ -1,0 +1,123 @@
+"""Walls of dust behind mock stars: whether a model, or the direct fit, puts a jump of A(Ks) where it is.
+
+    python tests/benchmarks/walls.py [MODEL] [--fields N] [--fit] [--json FILE]
+
+Thin walls of 0.3, 1 and 2 mag at 1, 2 and 4 kpc on three of the model's training sightlines, of stars that
+the training never saw, with nothing off and with nuisances as trained. A row for each wall: share of the
+jump within 20 % of its distance, distance of its half and total extinction over the wall's, and how many
+true values behind it lie in the 68 % interval. With --fit, the direct fit of the same fields beside it:
+seconds a field.
+"""
+
+import argparse
+
+import numpy as np
+
+from extmap_tf.evaluation.metrics import write_json
+from extmap_tf.evaluation.walls import wall_density, wall_score
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
+from extmap_tf.mocks.pools import sightline_catalog
+from extmap_tf.quiet import start_tensorflow
+from extmap_tf.text_tables import aligned
+
+WALLS_MAG, WALLS_KPC, N_PLACES = (0.3, 1.0, 2.0), (1.0, 2.0, 4.0), 3
+GROUPS = ("nothing off", "as trained")
+HEADER = [
+    ("fields", ""),
+    ("by", ""),
+    ("wall", "mag"),
+    ("at", "kpc"),
+    ("share near", ""),
+    ("half", "/ distance"),
+    ("total", "/ wall"),
+    ("in 68 %", ""),
+]
+
+
+def places_of(config):
+    """Training sightlines (l, b) spread over the region."""
+    places = config.mocks.sightlines_deg()
+    return [places[i] for i in np.unique(np.linspace(0, len(places) - 1, N_PLACES).round().astype(int))]
+
+
+def fields_behind(config, density, group, n_fields, rng):
+    """counts [n, n_mag, n_color], l_deg, b_deg [n] of fields behind a wall, `n_fields` at each place."""
+    found = []
+    for place in places_of(config):
+        pool = sightline_catalog(config, *place, "test")
+        for _ in range(n_fields):
+            # The law's mean is no nuisance.
+            off = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
+            if group == "as trained":
+                off = draw_nuisances(config.nuisances, rng)
+            stars = one_field(
+                pool, config.sightlines.area_deg2, rng, off, visible_limit_mag(config.survey, off)
+            )
+            found.append((dim_and_count(stars, density, config, rng, nuisances=off), *place))
+    return tuple(np.array(part) for part in zip(*found, strict=True))
+
+
+def fitted_percentiles(fit, config, counts, l_deg, b_deg):
+    """Percentiles [n, n_percentiles, n_distances] of the direct fit."""
+    from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
+
+    keys = list(
+        zip(l_deg.tolist(), b_deg.tolist(), crowding_losses_mag(counts, config).tolist(), strict=True)
+    )
+    found = [None] * len(counts)
+    for key in sorted(set(keys)):
+        l, b, loss_mag = key
+        sightline = fit.prepare(expected_cmds(config, l, b, [loss_mag])[0])
+        here = [i for i, other in enumerate(keys) if other == key]
+        for i, percentiles in zip(
+            here, fit.fit(counts[here], sightline).profiles.extinction_percentiles, strict=True
+        ):
+            found[i] = percentiles
+    return np.array(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default="carina")
+    parser.add_argument("--fields", type=int, default=12, help="for each wall, place and group")
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    start_tensorflow()
+    from extmap_tf.fit.directfit import DirectFit
+    from extmap_tf.model.scoring import Scorer
+    from extmap_tf.model.versions import find_saved_model
+
+    folder, card = find_saved_model(args.model)
+    config, scorer = card.config, Scorer(folder)
+    fit = DirectFit(config) if args.fit else None
+    rng = np.random.default_rng(2022)
+    scores = []
+    for group in GROUPS:
+        for mag in WALLS_MAG:
+            for kpc in WALLS_KPC:
+                fields = fields_behind(
+                    config, wall_density(mag, kpc, config.distance), group, args.fields, rng
+                )
+                by = {args.model: scorer.score_counts(*fields).extinction_percentiles}
+                if fit:
+                    by["direct fit"] = fitted_percentiles(fit, config, *fields)
+                for name, percentiles in by.items():
+                    score = wall_score(percentiles, mag, kpc, config.distance.step_kpc, group)
+                    scores.append({"by": name, **score.to_dict()})
+    lines = [
+        [row["group"], row["by"], f"{row['wall_mag']:g}", f"{row['distance_kpc']:g}"]
+        + [
+            f"{row[name]:.2f}"
+            for name in ("share_near", "half_over_distance", "total_over_wall", "coverage_68")
+        ]
+        for row in scores
+    ]
+    print(aligned(HEADER, lines))
+    if args.json:
+        write_json({"walls": scores}, args.json, overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
