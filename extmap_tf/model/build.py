@@ -10,6 +10,7 @@ import math
 import keras
 import numpy as np
 
+from extmap_tf.model.generator import ProfileGenerator
 from extmap_tf.model.heads import head_of
 from extmap_tf.model.layers import CmdChannels, ProfileParameters, ReferenceCmd
 from extmap_tf.settings.config import Config
@@ -57,7 +58,7 @@ def fill_tables(
     """
     model.get_layer("reference").set_nodes(*reference)
     for layer in model.layers:
-        if isinstance(layer, ProfileParameters):
+        if isinstance(layer, ProfileParameters | ProfileGenerator):
             layer.set_mean_density(mean_density)
 
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.model import generator
 from extmap_tf.model.distribution import draw_profiles, summarize, summarize_point
+from extmap_tf.model.generator import ProfileGenerator, WholeProfileScore
 from extmap_tf.model.layers import FirstDistances, ProfileParameters
 from extmap_tf.model.objective import ProfileLoss, ProfileScore
 from extmap_tf.model.spread import fit_spread
@@ -150,7 +153,55 @@ class ProfileHead(Head):
         return None
 
 
-HEADS: dict[str, type[Head]] = {"distribution": DistributionHead, "profile": ProfileHead}
+@dataclass(frozen=True)
+class EnsembleHead(Head):
+    """Whole profiles drawn of a diagram: density [batch, n_samples, n_distances], mag / kpc.
+
+    Parameters
+    ----------
+    distance : extmap_tf.grids.distance.DistanceGrid
+    width, n_noise : int
+        See `extmap_tf.model.generator.ProfileGenerator`.
+    """
+
+    distance: DistanceGrid
+    width: int = 256
+    n_noise: int = 16
+
+    @classmethod
+    def of(cls, network: Any, distance: DistanceGrid) -> Self:
+        return cls(distance, network.generator_width, network.n_noise)
+
+    def build(self, features: Any) -> Any:
+        return ProfileGenerator(self.distance.n_distances, self.width, self.n_noise, name="profile")(features)
+
+    def loss(self) -> keras.losses.Loss:
+        return WholeProfileScore(self.distance.step_kpc)
+
+    def summarize(self, output: tf.Tensor) -> dict[str, tf.Tensor]:
+        return generator.summarize(output, self.distance.step_kpc)
+
+    def sample(
+        self, output: tf.Tensor, n_samples: int, seed: tf.Tensor, l_deg: tf.Tensor, b_deg: tf.Tensor
+    ) -> tf.Tensor:
+        return generator.sample(output, n_samples, seed, l_deg, b_deg)
+
+    def calibrate(
+        self, model: keras.Model, batches: tf.data.Dataset, echo: Callable[[str], None]
+    ) -> dict[str, list[float]] | None:
+        layer = model.get_layer("profile")
+        body = keras.Model(model.inputs, layer.input)
+        pairs = [(body(inputs, training=False).numpy(), density.numpy()) for inputs, density in batches]
+        features, density = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        echo(f"calibrating the profiles on {len(density):,} pairs")
+        return generator.calibrate(layer, features, density, self.distance.step_kpc)
+
+
+HEADS: dict[str, type[Head]] = {
+    "distribution": DistributionHead,
+    "ensemble": EnsembleHead,
+    "profile": ProfileHead,
+}
 """Heads by the name that a network calls them."""
 
 

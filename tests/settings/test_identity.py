@@ -12,7 +12,7 @@ from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records import manifest as manifest_module
 from extmap_tf.records.manifest import FileEntry, Manifest
 from extmap_tf.settings import identity
-from extmap_tf.settings.config import Config, builtin_names
+from extmap_tf.settings.config import Config
 
 # Of extmap_tf 0.3.0.
 DIGESTS = {"carina": "19381b41b5b8", "demo": "e324d8bd50da", "orion": "52b553c2a692"}

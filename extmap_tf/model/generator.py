@@ -1,0 +1,298 @@
+r"""A head that draws whole profiles: noise goes in, profiles come out, each as likely as another.
+
+Features of a diagram and normal noise z pass through a small network of two layers, whose output x gives the
+differential extinction in bin i,
+
+.. math:: \rho_i = s_i \exp(x_i + \sigma_i \epsilon_i),
+
+with s the mean density of the training profiles, sigma from the features, and epsilon normal noise of each
+bin's own. What is uncertain may be the place of a wall, and the noise moves it as a whole: no Gaussian of few
+directions can say that, and no sum of softplus functions makes a jump of a hundred times the mean density.
+
+It is trained with a proper score of whole profiles, the continuous ranked probability score of the extinction
+at every distance and in windows of 0.2 to 4 kpc (`WholeProfileScore`). After the training its output is
+an ensemble of `extmap_tf.model.distribution.N_QUANTILE` profiles made from one fixed set of quasi-random
+numbers, so that it depends on its diagram alone: percentiles are those of the ensemble, samples are members.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from extmap_tf.estimate import PERCENTILES
+from extmap_tf.model.distribution import N_QUANTILE, percentiles_of, quantile_noise
+from extmap_tf.model.objective import DENSITY_WEIGHT, RELATIVE_FLOOR_MAG
+
+_PACKAGE = "extmap_tf"
+
+N_SCORE = 4
+"""Profiles drawn of each diagram of a training batch."""
+
+WINDOWS = ((2, 1), (5, 2), (10, 3), (20, 5), (40, 8))
+"""Lengths of the score's windows and steps between them, in bins."""
+
+WINDOW_FLOOR_MAG = 0.02
+
+_LN_LEAST, _LN_MOST = -14.0, 8.0
+_FIRST_SIGMA = 0.2
+_KNOTS = 12
+_CALIBRATION_STEPS, _CALIBRATION_BATCH, _CALIBRATION_RATE = 200, 128, 0.02
+_CALIBRATION_SCORE = 8
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class ProfileGenerator(layers.Layer):
+    """Features [batch, n] to profiles: density [batch, n_samples, n_distances], mag / kpc.
+
+    In training there are `N_SCORE` profiles of random noise, which follows from the features, so that a
+    training can be repeated; else the ensemble of the fixed noise.
+
+    Parameters
+    ----------
+    n_distances : int
+    width : int
+        Units of the two layers.
+    n_noise : int
+        Numbers of noise that all bins share.
+    """
+
+    def __init__(self, n_distances: int, width: int = 256, n_noise: int = 16, **kwargs):
+        super().__init__(**kwargs)
+        self.n_distances, self.width, self.n_noise = n_distances, width, n_noise
+        small = keras.initializers.RandomNormal(stddev=0.01)
+        self._codes = [layers.Dense(width, name=f"code{i}") for i in range(3)]
+        self._noises = [layers.Dense(width, use_bias=False, name=f"noise{i}") for i in range(2)]
+        self._inner = layers.Dense(width, name="inner")
+        self._outer = layers.Dense(n_distances, kernel_initializer=small, dtype="float32", name="outer")
+        # Small weights: a fresh network starts near the mean profile whatever the diagram.
+        self._base = layers.Dense(2 * n_distances, kernel_initializer=small, dtype="float32", name="base")
+
+    def build(self, features_shape):
+        n_features = features_shape[-1]
+        for layer in (*self._codes, self._base):
+            layer.build((None, n_features))
+        for layer in self._noises:
+            layer.build((None, None, self.n_noise))
+        for layer in (self._inner, self._outer):
+            layer.build((None, None, self.width))
+        fixed = {"trainable": False, "dtype": "float32"}
+        self.scale = self.add_weight(shape=(self.n_distances,), name="scale", initializer="ones", **fixed)
+        # After the training: a shift of x, logarithms of factors on sigma and on the shared noise.
+        self.adjustment = self.add_weight(
+            shape=(3, self.n_distances), name="adjustment", initializer="zeros", **fixed
+        )
+        self.built = True
+
+    def set_mean_density(self, density: np.ndarray) -> None:
+        """Take the mean density [n_distances] of the training profiles, mag / kpc."""
+        self.scale.assign(np.maximum(density, 1e-6))
+
+    def call(self, features, training=False):
+        width = self.n_distances + self.n_noise
+        if not training:
+            return self.profiles(features, quantile_noise(width))
+        seed = tf.bitcast(tf.reduce_sum(tf.cast(features, tf.float32)), tf.int32)
+        noise = tf.random.stateless_normal([tf.shape(features)[0], N_SCORE, width], seed=tf.stack([seed, 0]))
+        return self.profiles(features, noise)
+
+    def profiles(self, features, noise, adjustment=None):
+        """Profiles from given noise.
+
+        Parameters
+        ----------
+        features : tf.Tensor [batch, n]
+        noise : tf.Tensor [batch or 1, n_samples, n_distances + n_noise]
+            Standard normal numbers.
+        adjustment : tf.Tensor [3, n_distances], optional
+            By default what `calibrate` has set.
+
+        Returns
+        -------
+        tf.Tensor [batch, n_samples, n_distances]
+            Density, mag / kpc.
+        """
+        shift, ln_sigma, ln_shared = tf.unstack(
+            tf.convert_to_tensor(self.adjustment if adjustment is None else adjustment)
+        )
+        own, shared = noise[..., : self.n_distances], noise[..., self.n_distances :]
+        shared = shared * tf.exp(tf.reduce_mean(ln_shared))
+        add, gain, second = (code(features)[:, None] for code in self._codes)
+        x = tf.nn.relu(add + (1.0 + gain) * self._noises[0](shared))
+        x = tf.nn.relu(self._inner(x) + second + self._noises[1](shared))
+        base = self._base(features)[:, None]
+        sigma = _FIRST_SIGMA * tf.nn.softplus(base[..., self.n_distances :]) * tf.exp(ln_sigma)
+        x = self._outer(x) + base[..., : self.n_distances] + shift + sigma * own
+        return self.scale * tf.exp(tf.clip_by_value(x, _LN_LEAST, _LN_MOST))
+
+    def compute_output_shape(self, features_shape):
+        return (features_shape[0], None, self.n_distances)
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("n_distances", "width", "n_noise")}
+        return super().get_config() | own
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class WholeProfileScore(keras.losses.Loss):
+    """Score of profiles [batch, n_samples, n_distances] drawn of each diagram, against the true ones.
+
+    ``CRPS[ln(A + 0.1 mag)] + 0.2 CRPS[ln(1 + r / r0)] + mean over windows of CRPS[ln(A2 - A1 + 0.02 mag)]``,
+    each a mean over distance and over the lengths in `WINDOWS`, with A the cumulative extinction, r the
+    density and r0 `density_mag_per_kpc`. Every term is proper, and so is their sum (Gneiting & Raftery 2007,
+    J. Am. Stat. Assoc. 102, 359); windows tie the distances together. Each is estimated without bias.
+
+    Parameters
+    ----------
+    step_kpc : float
+    density_mag_per_kpc : float
+    """
+
+    def __init__(
+        self, step_kpc: float, density_mag_per_kpc: float = 0.1, name="whole_profile_score", **kwargs
+    ):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(name=name, **kwargs)
+        self.step_kpc, self.density_mag_per_kpc = step_kpc, density_mag_per_kpc
+
+    def call(self, y_true, y_pred):
+        density, truth = y_pred, y_true[:, None]
+        drawn, true = (tf.cumsum(r, axis=-1) * self.step_kpc for r in (density, truth))
+        score = _mean_crps(tf.math.log(drawn + RELATIVE_FLOOR_MAG), tf.math.log(true + RELATIVE_FLOOR_MAG))
+        per_level = 1.0 / self.density_mag_per_kpc
+        score += DENSITY_WEIGHT * _mean_crps(
+            tf.math.log1p(density * per_level), tf.math.log1p(truth * per_level)
+        )
+        drawn, true = (tf.pad(a, [[0, 0], [0, 0], [1, 0]]) for a in (drawn, true))
+        lengths = [(lag, step) for lag, step in WINDOWS if lag < drawn.shape[-1]]
+        for lag, step in lengths:
+            inside, within = (
+                tf.math.log(a[..., lag::step] - a[..., :-lag:step] + WINDOW_FLOOR_MAG) for a in (drawn, true)
+            )
+            score += _mean_crps(inside, within) / len(lengths)
+        return score
+
+    def get_config(self):
+        return {
+            "step_kpc": self.step_kpc,
+            "density_mag_per_kpc": self.density_mag_per_kpc,
+            "name": self.name,
+            "reduction": self.reduction,
+        }
+
+
+def summarize(profiles: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
+    """What an ensemble says of the density and of the extinction, distance by distance.
+
+    Parameters
+    ----------
+    profiles : tf.Tensor [batch, N_QUANTILE, n_distances]
+        Density, mag / kpc.
+    step_kpc : float
+
+    Returns
+    -------
+    dict of str to tf.Tensor
+        As `extmap_tf.model.distribution.summarize`.
+    """
+    summary, middle = {}, PERCENTILES.index(50.0)
+    for quantity, values in (("density", profiles), ("extinction", tf.cumsum(profiles, axis=-1) * step_kpc)):
+        percentiles = percentiles_of(values)
+        summary |= {
+            f"{quantity}_median": percentiles[:, middle],
+            f"{quantity}_mean": tf.reduce_mean(values, axis=1),
+            f"{quantity}_std": tf.math.reduce_std(values, axis=1),
+            f"{quantity}_percentiles": percentiles,
+        }
+    return summary
+
+
+def sample(
+    profiles: tf.Tensor, n_samples: int, seed: tf.Tensor, l_deg: tf.Tensor, b_deg: tf.Tensor
+) -> tf.Tensor:
+    """Members of an ensemble; those of a sightline follow from the seed and its position.
+
+    Parameters
+    ----------
+    profiles : tf.Tensor [batch, N_QUANTILE, n_distances]
+    n_samples : int
+        None is drawn twice.
+    seed : tf.Tensor of int32, scalar
+    l_deg, b_deg : tf.Tensor [batch]
+
+    Returns
+    -------
+    tf.Tensor [batch, n_samples, n_distances]
+        Density, mag / kpc.
+    """
+    place = tf.bitwise.bitwise_xor(
+        tf.bitcast(l_deg, tf.int32), tf.bitwise.right_shift(tf.bitcast(b_deg, tf.int32), 3)
+    )
+
+    def members(place):
+        order = tf.random.stateless_uniform([N_QUANTILE], seed=tf.stack([seed, place]))
+        return tf.math.top_k(order, n_samples).indices
+
+    chosen = tf.map_fn(members, place, fn_output_signature=tf.TensorSpec([n_samples], tf.int32))
+    return tf.gather(profiles, chosen, batch_dims=1)
+
+
+def calibrate(
+    generator: ProfileGenerator, features: np.ndarray, density: np.ndarray, step_kpc: float
+) -> dict[str, list[float]]:
+    """Fit a few smooth functions of distance to validation pairs, by the score of the training.
+
+    A shift of ln(density), and factors on both kinds of noise: samples stay whole profiles, and windows are
+    in what is minimised.
+
+    Parameters
+    ----------
+    generator : ProfileGenerator
+        Gets the result.
+    features : ndarray [n, n_features]
+    density : ndarray [n, n_distances]
+        The truth, mag / kpc.
+    step_kpc : float
+
+    Returns
+    -------
+    dict of str to list of float
+        The functions at equally spaced distances, the first and the last included.
+    """
+    n = generator.n_distances
+    knots = np.linspace(0, n - 1, _KNOTS)
+    weights = np.array([np.interp(np.arange(n), knots, unit) for unit in np.eye(_KNOTS)], np.float32)
+    names = ("shift", "ln_sigma_factor", "ln_noise_factor")
+    theta = tf.Variable(tf.zeros([len(names), _KNOTS]))
+    n_steps = min(_CALIBRATION_STEPS, len(density) // 4)
+    rate = keras.optimizers.schedules.CosineDecay(_CALIBRATION_RATE, max(n_steps, 1), alpha=0.02)
+    optimizer, score = keras.optimizers.Adam(rate, beta_2=0.99), WholeProfileScore(step_kpc)
+    shape = [_CALIBRATION_SCORE, n + generator.n_noise]
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(some, truth, seed):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(theta)
+            noise = tf.random.stateless_normal([tf.shape(some)[0], *shape], seed=seed)
+            profiles = generator.profiles(some, noise, tf.matmul(theta, weights))
+            loss = score(truth, profiles)
+        optimizer.apply_gradients([(tape.gradient(loss, theta), theta)])
+
+    rng = np.random.default_rng(0)
+    for i in range(n_steps):
+        some = rng.choice(len(density), min(_CALIBRATION_BATCH, len(density)), replace=False)
+        step(tf.constant(features[some]), tf.constant(density[some]), tf.constant([i, 0]))
+    generator.adjustment.assign(tf.matmul(theta, weights))
+    return {
+        name: np.round(row, 4).tolist() for name, row in zip(names, theta.numpy().astype(float), strict=True)
+    }
+
+
+def _mean_crps(samples, truth):
+    """Unbiased CRPS [batch] of samples [batch, n_samples, n] and truth [batch, 1, n], mean over the last."""
+    error = tf.reduce_mean(tf.abs(samples - truth), axis=[1, 2])
+    spread = 0.0
+    # Two neighbours of each in a small set are all pairs; of a large one they are enough.
+    for k in (1, 2):
+        spread += tf.reduce_mean(tf.abs(samples - tf.roll(samples, k, axis=1)), axis=[1, 2])
+    return error - spread / 4.0

@@ -1,0 +1,162 @@
+r"""A body that looks at a diagram as stars of known kinds see it: in the plane of distance and extinction.
+
+A star of absolute magnitude M and colour c at distance d behind the extinction A stands at one place of
+the diagram, magnitude M + 5 log10(d / 10 pc) + A and colour c + (A(blue)/A(red) - 1) A. So for each of a
+few kinds of stars the diagram becomes an image over (d, A), in which the profile is a curve (`StarPlanes`).
+Along d it is worked through by convolutions; its columns of A are their channels.
+
+Beside the logarithms of counts and reference goes the number of stars itself, in units of its noise
+(`CountsOverNoise`): what a likelihood takes from a diagram are sums over pixels of counts times weights, and
+a sum of logarithms is none.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+_PACKAGE = "extmap_tf"
+
+STAR_TYPES = (
+    (-1.61, 0.62),
+    (-4.0, 0.95),
+    (-6.0, 1.15),
+    (0.8, 0.58),
+    (2.3, 0.25),
+    (0.3, 0.0),
+    (3.6, 0.40),
+    (5.5, 0.85),
+)
+"""M(Ks) and J - Ks: red clump, giants, their tip, subgiants, turn-off, hot stars, G and M dwarfs."""
+
+N_DISTANCES, N_EXTINCTIONS = 32, 32
+_NEAREST_KPC, _FARTHEST_KPC, _MOST_MAG, _LINEAR_MAG = 0.2, 10.0, 4.5, 0.4
+_STARS_ELSEWHERE = 0.2
+_CHANNELS, _N_BLOCKS, _N_OUT = 128, 3, 32
+_WHOLE_UNITS, _UNITS = 256, (512, 512)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class CountsOverNoise(layers.Layer):
+    """Counts [batch, n_mag, n_color] over the root of their mean in the training diagrams."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
+
+    def build(self, shape):
+        self.weights_of_pixels = self.add_weight(shape=tuple(shape[1:]), name="weights", initializer="ones")
+        self.built = True
+
+    def set_mean_counts(self, counts: np.ndarray) -> None:
+        """Take the mean training diagram [n_mag, n_color]."""
+        self.weights_of_pixels.assign(1.0 / np.sqrt(np.asarray(counts) + _STARS_ELSEWHERE))
+
+    def call(self, counts):
+        return ops.maximum(ops.cast(counts, "float32"), 0.0) * self.weights_of_pixels
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class StarPlanes(layers.Layer):
+    """Images [batch, n_mag, n_color] to [batch, `N_DISTANCES`, n_types * `N_EXTINCTIONS`], by interpolation.
+
+    Parameters
+    ----------
+    color_edges_mag, mag_edges_mag : sequence of float
+        Edges of the pixels, equally spaced.
+    blue_over_red : float
+        A(blue) / A(red).
+    star_types : sequence of (float, float)
+        Absolute red magnitude and colour.
+    """
+
+    def __init__(self, color_edges_mag, mag_edges_mag, blue_over_red, star_types=STAR_TYPES, **kwargs):
+        super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
+        self.color_edges_mag, self.mag_edges_mag = list(color_edges_mag), list(mag_edges_mag)
+        self.blue_over_red, self.star_types = float(blue_over_red), [list(kind) for kind in star_types]
+        pixels, weights = plane_pixels(
+            np.array(color_edges_mag), np.array(mag_edges_mag), blue_over_red, np.array(star_types)
+        )
+        self._pixels, self._shares = pixels, weights
+
+    def call(self, image):
+        flat = ops.pad(ops.reshape(image, (-1, self._n_pixels())), [[0, 0], [0, 1]])
+        # Rows of a transposed image are gathered many times faster than columns.
+        flat = ops.transpose(flat)
+        found = 0.0
+        for corner in range(4):
+            part = ops.take(flat, self._pixels[..., corner], axis=0)
+            found = found + part * self._shares[..., corner, None]
+        # [n_types, n_distances, n_extinctions, batch]
+        found = ops.transpose(found, (3, 1, 0, 2))
+        return ops.reshape(found, (-1, N_DISTANCES, len(self.star_types) * N_EXTINCTIONS))
+
+    def _n_pixels(self):
+        return (len(self.color_edges_mag) - 1) * (len(self.mag_edges_mag) - 1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], N_DISTANCES, len(self.star_types) * N_EXTINCTIONS)
+
+    def get_config(self):
+        names = ("color_edges_mag", "mag_edges_mag", "blue_over_red", "star_types")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def plane_pixels(color_edges_mag, mag_edges_mag, blue_over_red, star_types):
+    """The four pixels around each place of the planes, and their shares.
+
+    Returns
+    -------
+    pixels : ndarray of int32 [n_types, N_DISTANCES, N_EXTINCTIONS, 4]
+        Flat; the number of pixels where there is none.
+    shares : ndarray of float32 [n_types, N_DISTANCES, N_EXTINCTIONS, 4]
+    """
+    distance_kpc = np.geomspace(_NEAREST_KPC, _FARTHEST_KPC, N_DISTANCES)
+    steps = np.linspace(0.0, np.arcsinh(_MOST_MAG / _LINEAR_MAG), N_EXTINCTIONS)
+    a_mag = _LINEAR_MAG * np.sinh(steps)
+    modulus = 5.0 * np.log10(100.0 * distance_kpc)
+    mag = star_types[:, 0, None, None] + modulus[:, None] + a_mag
+    color = np.broadcast_to(star_types[:, 1, None, None] + (blue_over_red - 1.0) * a_mag, mag.shape)
+    places, shape = [], []
+    for value, edges in ((mag, mag_edges_mag), (color, color_edges_mag)):
+        places.append((value - edges[0]) / (edges[1] - edges[0]) - 0.5)
+        shape.append(len(edges) - 1)
+    below = [np.floor(place).astype(int) for place in places]
+    pixels, shares = [], []
+    for up in (0, 1):
+        for right in (0, 1):
+            row, column = below[0] + up, below[1] + right
+            inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
+            pixels.append(np.where(inside, row * shape[1] + column, shape[0] * shape[1]))
+            part = [1.0 - abs(place - index) for place, index in zip(places, (row, column), strict=True)]
+            shares.append(part[0] * part[1])
+    return np.stack(pixels, axis=-1).astype(np.int32), np.stack(shares, axis=-1).astype(np.float32)
+
+
+def planes_features(counts, channels, color_edges_mag, mag_edges_mag, blue_over_red):
+    """Features [batch, 512] of diagrams.
+
+    Parameters
+    ----------
+    counts : keras tensor [batch, n_mag, n_color]
+        As counted.
+    channels : keras tensor [batch, n_mag, n_color, 2]
+        Logarithms of counts and reference: of `extmap_tf.model.layers.CmdChannels`.
+    color_edges_mag, mag_edges_mag : ndarray
+    blue_over_red : float
+    """
+    over_noise = CountsOverNoise(name="counts_over_noise")(counts)
+    images = [channels[..., 0], channels[..., 1], over_noise]
+    planes = StarPlanes(color_edges_mag, mag_edges_mag, blue_over_red, name="planes")
+    x = layers.Concatenate()([planes(image) for image in images])
+    x = layers.Dense(_CHANNELS, activation="relu")(x)
+    for _ in range(_N_BLOCKS):
+        y = layers.Conv1D(_CHANNELS, 3, padding="same", activation="relu")(x)
+        x = layers.ReLU()(layers.Add()([x, layers.Conv1D(_CHANNELS, 1)(y)]))
+    x = layers.Flatten()(layers.Dense(_N_OUT, activation="relu")(x))
+    whole = layers.Flatten()(layers.Concatenate()([channels, over_noise[..., None]]))
+    x = layers.Concatenate()([x, layers.Dense(_WHOLE_UNITS, activation="relu")(whole)])
+    for units in _UNITS:
+        x = layers.Dense(units, activation="relu")(x)
+    return x

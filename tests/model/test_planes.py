@@ -1,0 +1,74 @@
+import keras
+import numpy as np
+import pytest
+
+from extmap_tf.model.planes import (
+    N_DISTANCES,
+    N_EXTINCTIONS,
+    STAR_TYPES,
+    CountsOverNoise,
+    StarPlanes,
+    planes_features,
+)
+
+COLOR_EDGES, MAG_EDGES = np.linspace(-0.5, 5.9, 65), np.linspace(5.6, 15.2, 65)
+SHAPE, RATIO = (64, 64), 2.8
+
+
+def planes():
+    return StarPlanes(COLOR_EDGES, MAG_EDGES, RATIO)
+
+
+def test_a_star_lies_on_the_plane_of_its_kind_where_it_is():
+    d_kpc = np.geomspace(0.2, 10.0, N_DISTANCES)[20]
+    a_mag = 0.4 * np.sinh(np.linspace(0.0, np.arcsinh(4.5 / 0.4), N_EXTINCTIONS))[10]
+    clump_mag, clump_color = STAR_TYPES[0]
+    mag = clump_mag + 5 * np.log10(100 * d_kpc) + a_mag
+    color = clump_color + (RATIO - 1) * a_mag
+    image = np.zeros((1, *SHAPE), np.float32)
+    image[
+        0,
+        np.searchsorted(MAG_EDGES, mag, "right") - 1,
+        np.searchsorted(COLOR_EDGES, color, "right") - 1,
+    ] = 1.0
+    found = np.asarray(planes()(image)).reshape(N_DISTANCES, len(STAR_TYPES), N_EXTINCTIONS)[:, 0]
+    assert found[20, 10] > 0.2
+    i, j = np.unravel_index(found.argmax(), found.shape)
+    assert abs(i - 20) <= 1
+    assert abs(j - 10) <= 1
+
+
+def test_planes_interpolate_and_are_zero_outside():
+    mag, color = (0.5 * (e[1:] + e[:-1]) for e in (MAG_EDGES, COLOR_EDGES))
+    image = (mag[:, None] + 2.0 * color)[None].astype(np.float32)
+    found = np.asarray(planes()(image)).reshape(N_DISTANCES, len(STAR_TYPES), N_EXTINCTIONS)
+    d_kpc = np.geomspace(0.2, 10.0, N_DISTANCES)
+    clump = STAR_TYPES[0][0] + 5 * np.log10(100 * d_kpc)
+    inside = (clump > mag[0]) & (clump < mag[-1])
+    np.testing.assert_allclose(found[inside, 0, 0], (clump + 2.0 * STAR_TYPES[0][1])[inside], rtol=1e-4)
+    # M dwarfs behind 4.5 mag at 10 kpc are far below the diagram.
+    assert found[-1, 7, -1] == 0.0
+
+
+def test_counts_over_noise_are_linear():
+    layer = CountsOverNoise()
+    counts = np.full((1, 4, 4), 3.0, np.float32)
+    layer(counts)
+    layer.set_mean_counts(np.full((4, 4), 3.8))
+    np.testing.assert_allclose(layer(counts), 1.5)
+    np.testing.assert_allclose(layer(2 * counts), 3.0)
+
+
+def test_features_survive_saving(tmp_path):
+    counts = keras.Input(SHAPE)
+    channels = keras.Input((*SHAPE, 2))
+    features = planes_features(counts, channels, COLOR_EDGES, MAG_EDGES, RATIO)
+    model = keras.Model([counts, channels], features)
+    rng = np.random.default_rng(1)
+    inputs = [rng.poisson(1.0, (2, *SHAPE)), rng.normal(size=(2, *SHAPE, 2))]
+    found = np.asarray(model(inputs))
+    assert found.shape == (2, 512)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again(inputs), found, rtol=1e-5)
+    assert model.count_params() == pytest.approx(4.4e6, rel=0.2)
