@@ -151,7 +151,7 @@ def survey_fields(records, sightlines):
     found = {}
     with corruption_named(records.path, records):
         for serialized in serialized_examples(paths).batch(512):
-            parsed = parse_examples(serialized, config.diagrams[0], "survey")
+            parsed = parse_examples(serialized, config.diagrams[0])
             parsed = {name: value.numpy() for name, value in parsed.items()}
             for row in np.flatnonzero(np.isin(parsed["sightline"], wanted)):
                 found[parsed["sightline"][row]] = {name: value[row] for name, value in parsed.items()}

@@ -24,7 +24,9 @@ def pair_to_example(pair: Pair, key: str, seed: int) -> bytes:
     Returns
     -------
     bytes
+        With the covered share of the field, unless that is the whole field.
     """
+    partial = {} if pair.covered == 1.0 else {"coverage": np.float32([pair.covered])}
     return serialize_example(
         key=key.encode(),
         sightline=key.split("/")[0].encode(),
@@ -35,6 +37,7 @@ def pair_to_example(pair: Pair, key: str, seed: int) -> bytes:
         density=pair.density,
         seed=seed,
         pair=pair.number,
+        **partial,
     )
 
 
@@ -81,8 +84,8 @@ def parse_examples(serialized, diagram: Diagram, kind=None, n_distances=0):
     ----------
     serialized : tf.Tensor of string [batch]
     diagram : extmap_tf.grids.diagram.Diagram
-    kind : {"mocks", "survey", None}
-        Which features to expect beside those that all examples have.
+    kind : {"mocks", None}
+        Of mocks a profile is expected beside the features that all examples have.
     n_distances : int
         Distance bins of the profiles of mocks.
 
@@ -90,7 +93,8 @@ def parse_examples(serialized, diagram: Diagram, kind=None, n_distances=0):
     -------
     dict of str to tf.Tensor
         sightline [batch], l_deg [batch], b_deg [batch], counts [batch, n_y, n_x] (float32),
-        n_stars [batch]; of mocks density [batch, n_distances], of a survey coverage [batch].
+        n_stars [batch], coverage [batch] (the covered share of the field, 1 where an example states none);
+        of mocks density [batch, n_distances].
     """
     import tensorflow as tf
 
@@ -100,11 +104,10 @@ def parse_examples(serialized, diagram: Diagram, kind=None, n_distances=0):
         "b_deg": tf.io.FixedLenFeature([], tf.float32),
         "counts": tf.io.FixedLenFeature([], tf.string),
         "n_stars": tf.io.FixedLenFeature([], tf.int64),
+        "coverage": tf.io.FixedLenFeature([], tf.float32, default_value=1.0),
     }
     if kind == "mocks":
         features["density"] = tf.io.FixedLenFeature([n_distances], tf.float32)
-    elif kind == "survey":
-        features["coverage"] = tf.io.FixedLenFeature([], tf.float32)
     parsed = tf.io.parse_example(serialized, features)
     counts = tf.io.decode_raw(parsed["counts"], tf.uint16, little_endian=True)
     # Not -1 rows: counts of another size would pass as other rows.

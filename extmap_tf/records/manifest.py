@@ -156,6 +156,8 @@ def contents(config, kind):
             f"A({survey.red.name}) per kpc in each of {config.distance.n_distances} bins of "
             f"{config.distance.step_kpc} kpc, mag / kpc, law {config.law.model}"
         )
+        if config.mocks.partial_share:
+            stated["coverage"] = "share of the field that is covered; 1 where it is not stated"
     else:
         stated["coverage"] = "share of the field that has data, from the cells that hold stars"
     return stated
