@@ -58,6 +58,13 @@ def count_stars(
     Returns
     -------
     ndarray of int64 [n_y, n_x]
+
+    Examples
+    --------
+    >>> from extmap_tf.grids.cmd import CmdGrid
+    >>> counts = count_stars({"J": [6.1, 6.1], "Ks": [5.6, 5.6]}, CmdGrid().diagram("2MASS", "J", "Ks"))
+    >>> counts.shape, int(counts[0, 10])
+    ((64, 64), 2)
     """
     # The first slot takes the stars outside.
     slot = pixel_of(magnitudes, diagram, parallax_mas) + 1

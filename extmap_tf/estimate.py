@@ -29,6 +29,11 @@ class Flag(IntFlag):
     ``NO_PLACE``. With ``BEYOND_LAST_DISTANCE`` the extinction is a lower limit and the density is NaN.
     The others warn of a value that is given: the field is unlike those that the model was trained on, or the
     position is beyond the distance to which its sightline is reliable.
+
+    Examples
+    --------
+    >>> [flag.meaning for flag in Flag if 72 & flag]
+    ['too few stars for the model', "position outside the model's region"]
     """
 
     NO_STARS = 1
@@ -229,6 +234,12 @@ class ProfileEstimate:
             Length of a distance bin.
         flag : array_like of int [*sky], optional
             By default none is set.
+
+        Examples
+        --------
+        >>> profiles = ProfileEstimate.of_density([[0.5, 1.0, 0.0]], step_kpc=0.1)
+        >>> profiles.extinction_median.round(3).tolist()
+        [[0.05, 0.15, 0.15]]
         """
         density = np.asarray(density, np.float32)
         flag = np.zeros(density.shape[:-1], np.uint8) if flag is None else flag

@@ -53,6 +53,14 @@ def extinction_ratio(name, reference, law, own_um=None, own_ratios=None):
     ------
     ConfigError
         An unknown band, or one that the law does not cover.
+
+    Examples
+    --------
+    >>> from extmap_tf.settings.law import LawConfig
+    >>> round(extinction_ratio("J", "Ks", LawConfig("G23")), 3)
+    2.571
+    >>> round(extinction_ratio("E(B-V)", "V", LawConfig("F19")), 3)
+    0.322
     """
     own_um, own_ratios = own_um or {}, own_ratios or {}
     wavelengths_um = {**BANDS_UM, **own_um}

@@ -213,6 +213,11 @@ def profiles_at(extinction: Any, distance: DistanceGrid, distances_kpc: Any) -> 
     -------
     ndarray of float64 [..., n]
         mag.
+
+    Examples
+    --------
+    >>> profiles_at([0.1, 0.3], DistanceGrid(0.5, 2), [0.25, 0.75, 5.0]).round(3).tolist()
+    [0.05, 0.2, 0.3]
     """
     extinction = np.asarray(extinction)
     k, fraction, _ = bins_of(distance, np.asarray(distances_kpc, float))

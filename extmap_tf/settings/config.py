@@ -65,7 +65,16 @@ class Config(Section):
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """The built-in configuration `name`."""
+        """The built-in configuration `name`.
+
+        Examples
+        --------
+        >>> config = Config.named("carina")
+        >>> config.sightlines.n_sightlines, config.distance.max_kpc
+        (7585, 10.0)
+        >>> config.replace(**{"training.epochs": 5}).training.epochs
+        5
+        """
         source = resources.files("extmap_tf") / "configs" / f"{name}.toml"
         if name not in builtin_names():
             raise ConfigError(f"no built-in configuration {name!r}; there are: {', '.join(builtin_names())}")
