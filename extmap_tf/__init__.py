@@ -4,6 +4,8 @@ The method is that of Cornu et al. 2022 (arXiv:2201.05571). The package is layer
 importing it loads nothing heavier than the standard library.
 """
 
+from typing import Any
+
 __version__ = "0.3.0"
 
 _LAZY = {"Config": "extmap_tf.settings.config", "ExtinctionMap": "extmap_tf.map.volume"}
@@ -11,7 +13,7 @@ _LAZY = {"Config": "extmap_tf.settings.config", "ExtinctionMap": "extmap_tf.map.
 __all__ = ["Config", "ExtinctionMap", "__version__"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         from importlib import import_module
 

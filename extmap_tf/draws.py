@@ -10,7 +10,7 @@ import numpy as np
 _N_LEVELS = 2**16
 
 
-def uniforms(rng, n):
+def uniforms(rng: np.random.Generator, n: int) -> np.ndarray:
     """Numbers between 0 and 1, neither included: the middles of 65,536 equal steps.
 
     Parameters
@@ -29,7 +29,7 @@ def uniforms(rng, n):
     return numbers
 
 
-def normals(rng, n):
+def normals(rng: np.random.Generator, n: int) -> np.ndarray:
     """Normal numbers of mean zero and variance one: 65,536 quantiles, within 4.33 standard deviations.
 
     Parameters

@@ -21,7 +21,7 @@ class ServingError(ExtmapError):
     """A model server cannot be reached, refuses a request, or answers wrongly."""
 
 
-def require(ok, name, what, owner):
+def require(ok: object, name: str, what: object, owner: object) -> None:
     """Raise ConfigError unless `ok`: attribute `name` of `owner` must be `what`."""
     if not ok:
         raise ConfigError(f"{name} must be {what}, got: {getattr(owner, name)!r}")

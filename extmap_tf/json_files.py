@@ -157,8 +157,8 @@ def _fits(value: Any, schema: Schema, key: str) -> bool:
 
 
 def _require_kind(value: Any, kind: type | None, key: str) -> None:
-    kinds = {float: (int, float), None: type(None)}.get(kind, kind)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kind in (int, float)):
+    fits = value is None if kind is None else isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind in (int, float)):
         raise ValueError(f"{_named(key)} is {_shown(value)}")
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from extmap_tf.errors import ExtmapError
 
@@ -25,7 +25,7 @@ _OPTIONS_OF_BEAM = (
 class Parser(argparse.ArgumentParser):
     """Takes options by their whole names alone, as its subparsers do."""
 
-    def __init__(self, **how):
+    def __init__(self, **how: Any) -> None:
         super().__init__(**how, allow_abbrev=False)
 
 

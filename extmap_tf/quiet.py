@@ -5,7 +5,7 @@ import os
 import sys
 
 
-def start_tensorflow():
+def start_tensorflow() -> None:
     """Import TensorFlow and let it look for devices, silently.
 
     What its libraries write to descriptor 2 on import does not heed TF_CPP_MIN_LOG_LEVEL. Failures to import

@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
-def aligned(header, lines):
+def aligned(header: Sequence[tuple[str, str]], lines: Iterable[Sequence[str]]) -> str:
     """Cells as aligned plain text: the first column to the left, the others to the right.
 
     Parameters
@@ -29,7 +31,7 @@ def aligned(header, lines):
     )
 
 
-def row_to_dict(row):
+def row_to_dict(row: Any) -> dict[str, Any]:
     """A dataclass for JSON: NaN becomes None, in lists too."""
     return _plain(dataclasses.asdict(row))
 

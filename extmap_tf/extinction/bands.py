@@ -1,6 +1,7 @@
 """Extinction in one band from that in another: names of bands, colour excesses, and the law between them."""
 
 import re
+from collections.abc import Mapping
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import a_over_av
@@ -24,7 +25,7 @@ BANDS_UM = {
 _EXCESS = re.compile(r"E\(([^()-]+)-([^()-]+)\)")
 
 
-def as_law(law):
+def as_law(law: LawConfig | str) -> LawConfig:
     """A law given as a `LawConfig`, or as the name of a model of ``dust_extinction`` (with R(V) = 3.1)."""
     if isinstance(law, LawConfig):
         return law
@@ -33,7 +34,13 @@ def as_law(law):
     return LawConfig(law)
 
 
-def extinction_ratio(name, reference, law, own_um=None, own_ratios=None):
+def extinction_ratio(
+    name: str,
+    reference: str,
+    law: LawConfig,
+    own_um: Mapping[str, float] | None = None,
+    own_ratios: Mapping[str, float] | None = None,
+) -> float:
     """A(name) / A(reference), or E(x-y) / A(reference).
 
     Parameters

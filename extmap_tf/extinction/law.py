@@ -1,13 +1,16 @@
 """The extinction law: how the bands are tied together."""
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 from extmap_tf.errors import ConfigError
+from extmap_tf.settings.law import LawConfig
+from extmap_tf.settings.survey import SurveyConfig
 
 
 @lru_cache(maxsize=32)
-def blue_over_red(law, survey):
+def blue_over_red(law: LawConfig, survey: SurveyConfig) -> float:
     """A(blue)/A(red), for instance A(J)/A(Ks), at the bands' wavelengths.
 
     Parameters
@@ -24,30 +27,30 @@ def blue_over_red(law, survey):
     ConfigError
         ``dust_extinction`` has no such model, or the model does not cover a band.
     """
-    if law.model == "ratio":
-        return law.blue_over_red
     curve = a_over_av(law)
+    if curve is None:
+        return law.blue_over_red
     return curve(survey.blue.wavelength_um) / curve(survey.red.wavelength_um)
 
 
 @lru_cache(maxsize=32)
-def red_over_v(law, survey):
+def red_over_v(law: LawConfig, survey: SurveyConfig) -> float:
     """A(red)/A(V), for instance A(Ks)/A(V); NaN for a law that is only a ratio of two bands."""
     curve = a_over_av(law)
     return curve(survey.red.wavelength_um) if curve else math.nan
 
 
-def stated_rv(law):
+def stated_rv(law: LawConfig) -> float | None:
     """R(V) of a law that has it as a parameter; None for a ratio of two bands and for averages."""
     return law.rv if law.model != "ratio" and _class_of(law)[1] else None
 
 
-def law_text(model, rv):
+def law_text(model: str, rv: float | None) -> str:
     """A law in words: its name, and R(V) where there is one."""
     return model if rv is None else f"{model}, R(V) = {rv:g}"
 
 
-def a_over_av(law):
+def a_over_av(law: LawConfig) -> Callable[[float], float] | None:
     """The law as a function of wavelength in um that gives A/A(V); None for a ratio of two bands."""
     if law.model == "ratio":
         return None

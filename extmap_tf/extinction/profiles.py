@@ -22,12 +22,14 @@ e(d) d^-1/2. A share of the profiles are walls: at least one cloud, nearly all o
 these anywhere on the way, with a density that falls as d^-1/2 alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from extmap_tf.galaxy.laws.thin_disc import ThinDisc
 from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.settings.profiles import ProfilePrior
 
 # Catalogs give distances in decimals, and 0.7 / 0.1 is below 7. This tolerance, in bins, puts a distance that
 # is meant to lie on the edge of a bin into the farther bin, as the grid's intervals say.
@@ -37,7 +39,9 @@ _STARS = ThinDisc()
 _FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
-def draw_density(prior, distance, l_deg, b_deg, rng):
+def draw_density(
+    prior: ProfilePrior, distance: DistanceGrid, l_deg: float, b_deg: float, rng: np.random.Generator
+) -> np.ndarray:
     """Draw one profile of differential extinction: `draw_densities` with one generator.
 
     Returns
@@ -47,7 +51,13 @@ def draw_density(prior, distance, l_deg, b_deg, rng):
     return draw_densities(prior, distance, l_deg, b_deg, [rng])[0]
 
 
-def draw_densities(prior, distance, l_deg, b_deg, rngs):
+def draw_densities(
+    prior: ProfilePrior,
+    distance: DistanceGrid,
+    l_deg: float,
+    b_deg: float,
+    rngs: Sequence[np.random.Generator],
+) -> np.ndarray:
     """Draw profiles of differential extinction.
 
     Parameters
@@ -95,7 +105,7 @@ def draw_densities(prior, distance, l_deg, b_deg, rngs):
     if cloudy.size:
         fraction, n_clouds = fraction[cloudy], n_clouds[cloudy]
         where = np.where(is_wall[:, None], 1.0, envelope) / np.sqrt(distance.centers_kpc)
-        clouds = _draw_clouds(prior, distance, where[cloudy], n_clouds, [rngs[i] for i in cloudy])
+        clouds = _draw_clouds(prior, distance, where[cloudy], n_clouds, [rngs[i] for i in cloudy.tolist()])
         increments[cloudy] *= 1.0 - fraction
         increments[cloudy] += fraction * clouds
     return (total * increments / distance.step_kpc).astype(np.float32)
@@ -142,7 +152,7 @@ def _draw_clouds(prior, distance, density, n_clouds, rngs):
     return np.add.reduceat(clouds, first, axis=0)
 
 
-def gaussian_random_field(index, normal):
+def gaussian_random_field(index: float | np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Gaussian random fields of zero mean, unit variance and power spectrum k^-index.
 
     They are cut from periodic fields twice as long, so that their two ends are independent; the variance is
@@ -169,7 +179,7 @@ def gaussian_random_field(index, normal):
     return field * (2 * n) / np.sqrt(power)
 
 
-def density_to_cumulative(density, step_kpc):
+def density_to_cumulative(density: np.ndarray, step_kpc: float) -> np.ndarray:
     """Cumulative extinction at the outer edge of every bin, mag.
 
     Parameters
@@ -224,7 +234,7 @@ def profiles_at(extinction: Any, distance: DistanceGrid, distances_kpc: Any) -> 
     return inside_bin(extinction[..., k], extinction[..., np.maximum(k - 1, 0)], k, fraction)
 
 
-def cumulative_at(density, step_kpc, distance_kpc):
+def cumulative_at(density: np.ndarray, step_kpc: float, distance_kpc: np.ndarray) -> np.ndarray:
     """Cumulative extinction of stars on one sightline, linear inside bins, constant past the last.
 
     As `profiles_at`, for the hundred thousands of stars of a mock: in single precision, several times faster.

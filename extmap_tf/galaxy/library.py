@@ -23,7 +23,7 @@ N_MASS_RATIOS = 8
 LUMINOUS_FROM_MAG, LUMINOUS_TO_MAG, LUMINOUS_FACTOR = -4.0, -5.0, 1.7
 
 
-def luminous_factor(mag_ks):
+def luminous_factor(mag_ks: np.ndarray) -> np.ndarray:
     """How many times the stars of the tracks the discs have at M_Ks `mag_ks`: ndarray like it."""
     return np.interp(mag_ks, [LUMINOUS_TO_MAG, LUMINOUS_FROM_MAG], [LUMINOUS_FACTOR, 1.0])
 
@@ -60,7 +60,7 @@ class Library:
 
 
 @functools.cache
-def library():
+def library() -> Library:
     """The shipped library, read once."""
     with (resources.files("extmap_tf.galaxy") / "library.npz").open("rb") as stream, np.load(stream) as data:
         mag_edges = data["mag_edges_mag"].astype(float)
@@ -129,7 +129,7 @@ class PixelFinder:
 
     _SHIFT = 15
 
-    def __init__(self, cumulative):
+    def __init__(self, cumulative: np.ndarray) -> None:
         self._upper = cumulative[1:].astype(np.float32)
         # What lies on the last edge, or by rounding beyond it, is in the last pixel.
         self._upper[-1] = np.inf
@@ -139,7 +139,7 @@ class PixelFinder:
         self._first = first
         self._pixel = np.searchsorted(self._upper, lower, "right")
 
-    def __call__(self, stars_per_msun):
+    def __call__(self, stars_per_msun: np.ndarray) -> np.ndarray:
         """Pixels [n] of numbers from 0 to the last of `cumulative` [n]; edges belong to the pixel above."""
         x = stars_per_msun.astype(np.float32)
         place = (x.view(np.int32) >> self._SHIFT) - self._first
@@ -152,7 +152,7 @@ class PixelFinder:
 
 
 @functools.cache
-def band_table(blue, red, binary_fraction=0.0):
+def band_table(blue: str, red: str, binary_fraction: float = 0.0) -> BandTable:
     """The library in the bands `blue` and `red`.
 
     Parameters

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.errors import ConfigError, DataError, require
@@ -39,7 +40,7 @@ class Component:
     law: DensityLaw
     density_msun_pc3: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(
             self.population in library().names, "population", f"one of {', '.join(library().names)}", self
         )
@@ -69,7 +70,7 @@ _DISC = (
 )
 
 
-def besancon_components(spiral_arms=False):
+def besancon_components(spiral_arms: bool = False) -> tuple[Component, ...]:
     """The components of Robin et al. 2003.
 
     Parameters
@@ -111,7 +112,7 @@ class Galaxy:
     binary_fraction: float = 0.0
     max_kpc: float = 50.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(len(self.components) > 0, "components", "one or more", self)
         require(0 <= self.binary_fraction <= 1, "binary_fraction", "0 to 1", self)
         require(0.1 <= self.max_kpc <= 500, "max_kpc", "0.1 to 500", self)
@@ -127,12 +128,14 @@ class Galaxy:
         ----------
         settings : extmap_tf.settings.galaxy.GalaxyConfig
         """
-        components = {c.name: c for c in besancon_components(settings.spiral_arms)}
+        components: dict[str, Component | None] = {
+            c.name: c for c in besancon_components(settings.spiral_arms)
+        }
         for asked in settings.components:
             components[asked.name] = _component_of(asked) if asked.density_msun_pc3 else None
         return cls(tuple(filter(None, components.values())), settings.binary_fraction)
 
-    def mass_density(self, l_deg, b_deg, distance_kpc):
+    def mass_density(self, l_deg: float, b_deg: float, distance_kpc: np.ndarray) -> np.ndarray:
         """Mass density of living stars.
 
         Parameters
@@ -157,7 +160,9 @@ class Galaxy:
             ]
         )
 
-    def expected_counts(self, l_deg, b_deg, limits_mag, band="Ks"):
+    def expected_counts(
+        self, l_deg: float, b_deg: float, limits_mag: ArrayLike, band: str = "Ks"
+    ) -> np.ndarray:
         """Expected number of stars per square degree brighter than each limit, without extinction.
 
         Parameters
@@ -184,7 +189,15 @@ class Galaxy:
             counts[i] = mass[i] @ np.interp(faintest, table.mag_edges_mag, brighter)
         return counts
 
-    def draw(self, l_deg, b_deg, area_deg2, limit_mag, rng, bands=("J", "Ks")):
+    def draw(
+        self,
+        l_deg: float,
+        b_deg: float,
+        area_deg2: float,
+        limit_mag: float,
+        rng: np.random.Generator,
+        bands: tuple[str, str] = ("J", "Ks"),
+    ) -> MockCatalog:
         """Draw the stars of one field, without extinction.
 
         Their number is Poisson-distributed; all are taken to lie on the field's central sightline.

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from extmap_tf.errors import DataError
+from extmap_tf.files import PathLike
 
 # Share of the clump's time at which the luminosities of tracks and isochrone are set equal.
 EARLY = 0.1
@@ -25,13 +27,13 @@ class Colors:
     poorer_giant: dict[str, np.ndarray]
 
     @classmethod
-    def read(cls, folder):
+    def read(cls, folder: PathLike) -> Self:
         names = ("mist_9gyr_feh-0.32.iso.cmd", "mist_10gyr_feh-0.50.iso.cmd")
         return cls(
             _read_dwarfs(folder), *(_read_giants(Path(folder) / "isochrones" / name) for name in names)
         )
 
-    def giant_log_t(self, log_l, mass, feh):
+    def giant_log_t(self, log_l: np.ndarray, mass: np.ndarray, feh: float) -> np.ndarray:
         """Temperature of the giant branch.
 
         Linear in [Fe/H], with the slope between the two isochrones. T ~ mass^0.08 at one luminosity, which
@@ -46,7 +48,9 @@ class Colors:
         log_t = rich + slope * (feh - self.giant["feh"]) + 0.08 * np.log10(mass / self.giant["mass"])
         return np.maximum(log_t, np.log10(np.where(mass > 8, 3500, 2900)))
 
-    def magnitudes(self, log_l, log_t, mass, feh):
+    def magnitudes(
+        self, log_l: np.ndarray, log_t: np.ndarray, mass: np.ndarray, feh: float
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """M_Ks and the colours j_ks and h_ks, each as `log_l`; solar units and kelvin."""
         log_g = 4.438 + np.log10(mass) + 4 * (log_t - np.log10(5772)) - log_l
         # Above 5500 K the colours hardly know the gravity.
@@ -84,10 +88,11 @@ def _dwarf_j_ks_shift(log_t, feh):
 
 def _read_dwarfs(folder):
     path = Path(folder) / "colours" / "dwarfs_mamajek_2022.txt"
-    header, rows = None, []
+    header: list[str] = []
+    rows: list[list[str]] = []
     for line in _lines(path):
         words = line.split()
-        if line.startswith("#SpT") and header is None:
+        if line.startswith("#SpT") and not header:
             header = [word.lstrip("#") for word in words]
         elif header and words and not line.startswith("#") and len(words) == len(header):
             rows.append(words)

@@ -10,7 +10,7 @@ from importlib import resources
 
 import numpy as np
 
-from extmap_tf.galaxy.stellar_colors import EARLY
+from extmap_tf.galaxy.stellar_colors import EARLY, Colors
 
 SUBSTEPS = 4
 
@@ -28,7 +28,7 @@ AGB_TIME_SHARE = 0.117
 Z_SUN, Z_MIN, Z_MAX = 0.02, 1e-4, 0.03
 
 
-def mass_grid():
+def mass_grid() -> np.ndarray:
     """Edges of the cells of initial mass, fine where giants are made."""
     pieces = (
         (0.08, 0.7, 160),
@@ -41,7 +41,7 @@ def mass_grid():
     return np.unique(np.concatenate([np.geomspace(low, high, n + 1) for low, high, n in pieces]).round(9))
 
 
-def evolve(feh, mass):
+def evolve(feh: float, mass: np.ndarray) -> dict[str, np.ndarray]:
     """Tracks of the given initial masses, one after the other.
 
     Returns
@@ -101,7 +101,7 @@ def _parsed(value):
     return json.loads(fractions)
 
 
-def settle_clump(steps, colors):
+def settle_clump(steps: dict[str, np.ndarray], colors: Colors) -> dict[str, np.ndarray]:
     """`steps` of which the clump and the branch after it run in luminosity and time as the isochrone's."""
     track, kind = steps["track"], steps["kind"]
     log_l, age = steps["log_l"].copy(), steps["age_gyr"].copy()
@@ -128,7 +128,7 @@ def _share_of_time(age):
     return (age - age[0]) / (age[-1] - age[0])
 
 
-def cool_giants(steps, feh, colors):
+def cool_giants(steps: dict[str, np.ndarray], feh: float, colors: Colors) -> dict[str, np.ndarray]:
     """`steps` with the temperatures of giants brought to the isochrones'.
 
     On the giant branches (stellar types 3, 5, 6) they are replaced. On the way there (type 2) they are
@@ -163,7 +163,7 @@ def cool_giants(steps, feh, colors):
     return steps | {"log_t": out}
 
 
-def samples(steps):
+def samples(steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Points along the tracks, each standing for a short stretch of one star's life.
 
     Returns

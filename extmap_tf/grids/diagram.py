@@ -50,7 +50,7 @@ class Axis:
     maximum: float
     n_pixels: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.quantity in N_BANDS, "quantity", f"one of {', '.join(N_BANDS)}", self)
         n_bands = N_BANDS[self.quantity]
         require(len(self.bands) == n_bands, "bands", f"{n_bands} for a {self.quantity}", self)
@@ -124,7 +124,7 @@ class Diagram:
     y: Axis
     x: Axis
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Whole numbers up to here are held by 32-bit floats.
         require(self.n_pixels <= 2**24, "n_pixels", "at most 2^24", self)
 

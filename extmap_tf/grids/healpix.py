@@ -8,9 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
@@ -51,7 +52,7 @@ class SkyRegion(Section):
         require(above, "l_max_deg", "above l_min_deg, by 360 at most", self)
         require(self.b_min_deg < self.b_max_deg, "b_max_deg", "above b_min_deg", self)
 
-    def contains(self, l_deg, b_deg, margin_deg=0.0):
+    def contains(self, l_deg: np.ndarray, b_deg: np.ndarray, margin_deg: float = 0.0) -> np.ndarray:
         """Whether positions [n] are in the region, or about `margin_deg` from it (none nearer is left out).
 
         Returns
@@ -70,7 +71,7 @@ class SkyRegion(Section):
             inside &= separation_deg(l_deg, b_deg, self.l_deg, self.b_deg) <= self.radius_deg + margin_deg
         return inside
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = []
         if self.radius_deg < 180.0:
             parts.append(f"within {self.radius_deg:g} deg of l {self.l_deg:g}, b {self.b_deg:g}")
@@ -103,54 +104,54 @@ class HealpixGrid(Section):
         require(self.n_sightlines > 0, "nside", some, self)
 
     @property
-    def pixels(self):
+    def pixels(self) -> np.ndarray:
         """Numbers of the pixels, nested and ascending: ndarray of int64 [n_sightlines]."""
         return _pixels_in(self.nside, self.regions)
 
     @property
-    def n_regions(self):
+    def n_regions(self) -> int:
         return len(self.regions)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(n_sightlines,): the sky has one axis here."""
         return (self.n_sightlines,)
 
     @property
-    def n_sightlines(self):
+    def n_sightlines(self) -> int:
         return self.pixels.size
 
     @property
-    def area_deg2(self):
+    def area_deg2(self) -> float:
         """Solid angle of one field."""
         return self.field_deg**2
 
     @property
-    def field_deg(self):
+    def field_deg(self) -> float:
         """Side of a square of a field's area."""
         return SIDE_DEG / self.nside
 
     @property
-    def l_min_deg(self):
+    def l_min_deg(self) -> float:
         """First longitude of the shortest range that all sightlines are in."""
         return _box_deg(self)[0]
 
     @property
-    def l_max_deg(self):
+    def l_max_deg(self) -> float:
         """Last longitude; exceeds 360 where the range is across l = 0."""
         return _box_deg(self)[1]
 
     @property
-    def b_min_deg(self):
+    def b_min_deg(self) -> float:
         """Least latitude of a sightline."""
         return _box_deg(self)[2]
 
     @property
-    def b_max_deg(self):
+    def b_max_deg(self) -> float:
         """Largest latitude of a sightline."""
         return _box_deg(self)[3]
 
-    def summary(self):
+    def summary(self) -> tuple[str, str]:
         """Lines of text: where, and how finely."""
         return (
             "; ".join(map(str, self.regions)),
@@ -158,16 +159,16 @@ class HealpixGrid(Section):
             f"{self.area_deg2:.4g} deg2 each",
         )
 
-    def centers_deg(self, index=None):
+    def centers_deg(self, index: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360)."""
         return _centers_deg(self.pixels if index is None else self.pixels[index], self.nside)
 
-    def center_deg(self, index):
+    def center_deg(self, index: int) -> tuple[float, float]:
         """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
         l_deg, b_deg = self.centers_deg([index])
         return float(l_deg[0]), float(b_deg[0])
 
-    def fields_of(self, l_deg, b_deg):
+    def fields_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Which field each position lies in, as `SightlineGrid.fields_of`: here at most one.
 
         Parameters
@@ -183,7 +184,9 @@ class HealpixGrid(Section):
         position = np.flatnonzero(sightline >= 0)
         return position, sightline[position]
 
-    def place_in_field(self, sightline, l_deg, b_deg):
+    def place_in_field(
+        self, sightline: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """How far positions [n] are across their field, from 0 to 1 along each of its two sides.
 
         Returns
@@ -193,7 +196,7 @@ class HealpixGrid(Section):
         _, x, y = _pixel_of(l_deg, b_deg, self.nside, return_offsets=True)
         return x, y
 
-    def sightline_of(self, l_deg, b_deg):
+    def sightline_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> np.ndarray:
         """Index of the sightline in whose pixel each position is; -1 outside.
 
         Parameters
@@ -216,7 +219,7 @@ class HealpixGrid(Section):
         index = np.minimum(np.searchsorted(self.pixels, pixel), self.n_sightlines - 1)
         return np.where(self.pixels[index] == pixel, index, -1)
 
-    def interpolation(self, l_deg, b_deg):
+    def interpolation(self, l_deg: np.ndarray, b_deg: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The sightlines to interpolate between, of positions inside the grid.
 
         Bilinear between the nearest pixels of the rings above and below; a pixel that is not in the grid
@@ -245,7 +248,7 @@ class HealpixGrid(Section):
         weight /= np.where(alone, 1.0, total)
         return list(zip(np.maximum(index, 0), weight, strict=True))
 
-    def neighbour_pairs(self):
+    def neighbour_pairs(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Every pair of fields that share an edge, once.
 
         Returns
@@ -266,7 +269,7 @@ class HealpixGrid(Section):
         pairs = np.unique(np.column_stack([first[once], other[once]]), axis=0)
         return pairs[:, 0], pairs[:, 1], 1
 
-    def nodes_deg(self, step_deg):
+    def nodes_deg(self, step_deg: float) -> list[tuple[float, float]]:
         """Positions that span the grid: corners of pixels of at most `step_deg`, all that hold a sightline.
 
         Returns
@@ -284,7 +287,7 @@ class HealpixGrid(Section):
         l_deg = np.where(np.abs(b_deg) == 90.0, 0.0, l_deg % 360.0)
         return sorted(set(zip(l_deg.tolist(), b_deg.tolist(), strict=True)))
 
-    def parts_deg(self, factor):
+    def parts_deg(self, factor: int) -> tuple[np.ndarray, np.ndarray]:
         """Centres (l, b) of the smaller pixels in each field, `factor` along a side, field by field.
 
         Returns
@@ -294,14 +297,16 @@ class HealpixGrid(Section):
         pixel = self.pixels[:, None] * factor**2 + np.arange(factor**2)
         return _centers_deg(pixel.ravel(), self.nside * factor)
 
-    def part_of(self, l_deg, b_deg, factor):
+    def part_of(self, l_deg: np.ndarray, b_deg: np.ndarray, factor: int) -> np.ndarray:
         """Index of the smaller pixel of `parts_deg` that each position [n] is in; -1 outside the grid."""
         pixel = _pixel_of(l_deg, b_deg, self.nside * factor)
         field, part = np.divmod(pixel, factor**2)
         index = self._index_of(field)
         return np.where(index >= 0, index * factor**2 + part, -1)
 
-    def draw_in_part(self, part, factor, n, rng):
+    def draw_in_part(
+        self, part: int, factor: int, n: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`n` positions strewn evenly over one of the smaller pixels.
 
         Returns
@@ -375,7 +380,7 @@ def _box_deg(grid):
     return (*shortest_range_deg(l_deg), float(b_deg.min()), float(b_deg.max()))
 
 
-def smallest_nside(step_deg):
+def smallest_nside(step_deg: float) -> int:
     """The smallest nside whose pixels are not wider than `step_deg`."""
     return 1 << max(0, math.ceil(math.log2(SIDE_DEG / step_deg) - 1e-9))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class SkyTile(Protocol):
@@ -74,16 +75,18 @@ class SkyGrid(Protocol):
     def center_deg(self, index: int) -> tuple[float, float]:
         """Centre (l, b) of one field."""
 
-    def fields_of(self, l_deg: Any, b_deg: Any) -> tuple[np.ndarray, np.ndarray]:
+    def fields_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Which fields positions [n] lie in: index of the position and of the field, one pair a match."""
 
-    def place_in_field(self, sightline: Any, l_deg: Any, b_deg: Any) -> tuple[np.ndarray, np.ndarray]:
+    def place_in_field(
+        self, sightline: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """How far positions [n] are across fields [n], from 0 to 1 along each side."""
 
-    def sightline_of(self, l_deg: Any, b_deg: Any) -> np.ndarray:
+    def sightline_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> np.ndarray:
         """Index of the sightline nearest to each position [n]; -1 outside."""
 
-    def interpolation(self, l_deg: Any, b_deg: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    def interpolation(self, l_deg: np.ndarray, b_deg: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Index and weight [n] of the four sightlines to interpolate between."""
 
     def neighbour_pairs(self) -> tuple[np.ndarray, np.ndarray, int]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import MismatchError, require
@@ -51,55 +52,55 @@ class SightlineGrid(Section):
             )
 
     @property
-    def n_l(self):
+    def n_l(self) -> int:
         return round((self.l_max_deg - self.l_min_deg) / self.step_deg) + 1
 
     @property
-    def n_b(self):
+    def n_b(self) -> int:
         return round((self.b_max_deg - self.b_min_deg) / self.step_deg) + 1
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(n_b, n_l), the order of sky images."""
         return (self.n_b, self.n_l)
 
     @property
-    def n_sightlines(self):
+    def n_sightlines(self) -> int:
         return self.n_b * self.n_l
 
     @property
-    def area_deg2(self):
+    def area_deg2(self) -> float:
         """Solid angle of one field."""
         return self.field_deg**2
 
     @cached_property
-    def l_deg(self):
+    def l_deg(self) -> np.ndarray:
         """Longitudes along the grid [n_l], ascending; those past 360 are not wrapped."""
         return self.l_min_deg + self.step_deg * np.arange(self.n_l)
 
     @cached_property
-    def b_deg(self):
+    def b_deg(self) -> np.ndarray:
         """Latitudes along the grid [n_b], ascending."""
         return self.b_min_deg + self.step_deg * np.arange(self.n_b)
 
-    def summary(self):
+    def summary(self) -> tuple[str, str]:
         """Lines of text: where, and how finely."""
         return (
             f"l {self.l_min_deg:g} to {self.l_max_deg:g}, b {self.b_min_deg:g} to {self.b_max_deg:g} deg",
             f"{self.n_l} x {self.n_b} fields of {self.field_deg:g} deg, every {self.step_deg:g} deg",
         )
 
-    def centers_deg(self, index=None):
+    def centers_deg(self, index: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360), l varying fastest."""
         i_b, i_l = np.divmod(np.arange(self.n_sightlines) if index is None else index, self.n_l)
         return np.mod(self.l_deg, 360.0)[i_l], self.b_deg[i_b]
 
-    def center_deg(self, index):
+    def center_deg(self, index: int) -> tuple[float, float]:
         """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
         i_b, i_l = divmod(index, self.n_l)
         return float(self.l_deg[i_l] % 360.0), float(self.b_deg[i_b])
 
-    def fields_of(self, l_deg, b_deg):
+    def fields_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Which fields each position lies in.
 
         The cost per position depends on how many fields overlap, not on how many there are.
@@ -128,7 +129,9 @@ class SightlineGrid(Section):
             sightlines.append(i_b[near_l] * self.n_l + i_l)
         return np.concatenate(positions), np.concatenate(sightlines)
 
-    def place_in_field(self, sightline, l_deg, b_deg):
+    def place_in_field(
+        self, sightline: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """How far positions [n] are across the fields `sightline` [n], from 0 to 1 along each side.
 
         Returns
@@ -139,7 +142,7 @@ class SightlineGrid(Section):
         x = (np.mod(l_deg - l0_deg + 180.0, 360.0) - 180.0) * np.cos(np.radians(b0_deg))
         return x / self.field_deg + 0.5, (b_deg - b0_deg) / self.field_deg + 0.5
 
-    def sightline_of(self, l_deg, b_deg):
+    def sightline_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> np.ndarray:
         """Index of the sightline whose centre is nearest in l and in b; -1 further than half a step outside.
 
         Parameters
@@ -162,7 +165,7 @@ class SightlineGrid(Section):
         with np.errstate(invalid="ignore"):
             return np.where(inside, i_b * self.n_l + i_l, -1).astype(np.int64)
 
-    def interpolation(self, l_deg, b_deg):
+    def interpolation(self, l_deg: np.ndarray, b_deg: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The sightlines to interpolate between, of positions inside the grid.
 
         Bilinear in l and b between the four centres around a position; constant in the outermost half step.
@@ -186,7 +189,7 @@ class SightlineGrid(Section):
             for i_l, weight_l in _nodes_around(x, self.n_l, closed)
         ]
 
-    def neighbour_pairs(self):
+    def neighbour_pairs(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Every pair of fields beside one another in l or in b whose stars are not the same.
 
         Returns
@@ -202,7 +205,7 @@ class SightlineGrid(Section):
         second = (index[:, steps:].ravel(), index[steps:].ravel())
         return np.concatenate(first), np.concatenate(second), steps
 
-    def nodes_deg(self, step_deg):
+    def nodes_deg(self, step_deg: float) -> list[tuple[float, float]]:
         """Positions that span the grid, its borders included, at most `step_deg` apart.
 
         Returns
@@ -278,7 +281,7 @@ class SquareTile:
         return l, self.b_deg + self.size_deg * rng.uniform(-0.5, 0.5, n)
 
 
-def sightline_name(l_deg, b_deg):
+def sightline_name(l_deg: float, b_deg: float) -> str:
     """The name of a sightline, the same in records, tables and figures: ``l280.500b-03.250``."""
     return f"l{l_deg % 360.0:07.3f}b{b_deg + 0.0:+07.3f}"
 

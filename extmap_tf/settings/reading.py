@@ -73,7 +73,7 @@ def _convert(hint, value, place, key, stored):
         hint = _kind_of(hint, value)
     if hint is Network:
         hint = class_of_network(value, place, key)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build(hint, value, place, key, stored)
     if isinstance(hint, types.GenericAlias):
         if hint.__origin__ is dict:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.draws import normals, uniforms
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import Band, Cuts, SurveyConfig
 from extmap_tf.surveys.limits import SNR10_ERROR_MAG, error_cut_mag, is_deep_enough, is_faint_enough
 
 _LN10_08 = 0.8 * math.log(10.0)
 
 
-def photometric_error(mag, band):
+def photometric_error(mag: ArrayLike, band: Band) -> np.ndarray:
     """Standard deviation of a magnitude.
 
     Parameters
@@ -33,13 +34,13 @@ def photometric_error(mag, band):
     return np.sqrt(sky_squared + band.error_floor_mag**2)
 
 
-def detection_probability(mag, band):
+def detection_probability(mag: ArrayLike, band: Band) -> np.ndarray:
     """Chance that a star is in the catalog: a logistic function of its true magnitude."""
     x = (np.asarray(mag) - band.half_complete_mag) / band.completeness_scale_mag
     return 1.0 / (1.0 + np.exp(np.minimum(x, 30.0)))
 
 
-def counted_probability(mag, band, cuts):
+def counted_probability(mag: np.ndarray, band: Band, cuts: Cuts) -> np.ndarray:
     """Chance that a star of true magnitude `mag` is detected and observed within the cut in the error."""
     from scipy.special import ndtr
 
@@ -48,7 +49,7 @@ def counted_probability(mag, band, cuts):
 
 
 @functools.lru_cache(maxsize=64)
-def faint_limit_mag(band, cuts):
+def faint_limit_mag(band: Band, cuts: Cuts) -> float:
     """True magnitude beyond which fewer than one star in a thousand is counted; -inf where none can be.
 
     Parameters
@@ -96,7 +97,7 @@ class Observed:
         }
 
 
-def crowding_loss_mag(red_mag, survey, area_deg2):
+def crowding_loss_mag(red_mag: np.ndarray, survey: SurveyConfig, area_deg2: float) -> float:
     """How much brighter than elsewhere the survey's limits are; see `extmap_tf.settings.survey.Crowding`.
 
     Parameters
@@ -112,10 +113,10 @@ def crowding_loss_mag(red_mag, survey, area_deg2):
     float, mag
         0 or more.
     """
-    return loss_of_count(np.count_nonzero(red_mag < survey.crowding.limit_mag), survey, area_deg2)
+    return loss_of_count(int(np.count_nonzero(red_mag < survey.crowding.limit_mag)), survey, area_deg2)
 
 
-def loss_of_count(n_stars, survey, area_deg2):
+def loss_of_count(n_stars: float, survey: SurveyConfig, area_deg2: float) -> float:
     """The same of the number of stars brighter than the limit."""
     crowding = survey.crowding
     excess_dex = np.log10(max(n_stars, 1) / area_deg2) - crowding.log10_stars_per_deg2
@@ -159,17 +160,17 @@ def observe(
     chance = functools.reduce(np.multiply, chances)
     # Nearly half of the stars are too faint for the cuts in the last band.
     _add_noise(mags, first, rng)
-    seen = uniforms(rng, index.size) < chance
-    seen = np.flatnonzero(seen & is_deep_enough(mags[first.name], first, cuts))
+    detected = uniforms(rng, index.size) < chance
+    seen = np.flatnonzero(detected & is_deep_enough(mags[first.name], first, cuts))
     index, mags = index.take(seen), {name: mag.take(seen) for name, mag in mags.items()}
     for band in reversed(others):
         _add_noise(mags, band, rng)
-    kept = is_faint_enough(functools.reduce(np.minimum, mags.values()), cuts, shift)
+    passes = is_faint_enough(functools.reduce(np.minimum, mags.values()), cuts, shift)
     for band in others:
-        kept &= is_deep_enough(mags[band.name], band, cuts)
-    kept = np.flatnonzero(kept)
+        passes &= is_deep_enough(mags[band.name], band, cuts)
+    kept = np.flatnonzero(passes)
     mags = {name: mag.take(kept) + shift for name, mag in mags.items()}
-    return Observed(index.take(kept), mags, survey, shift)
+    return Observed(index.take(kept), mags, survey, float(shift))
 
 
 def _add_noise(mags, band, rng):

@@ -39,7 +39,7 @@ def law_named(name: str, parameters: Mapping[str, float]) -> DensityLaw:
             raise ConfigError(f"law {name} has no parameter {parameter!r}; known: {', '.join(known)}")
     law = LAWS[name](**parameters)
     with np.errstate(all="ignore"):
-        density = law.shape(*map(np.float64, law.reference_kpc))
+        density = law.shape(*np.array(law.reference_kpc))
     if not (np.isfinite(density) and density > 0):
         raise ConfigError(f"law {name} has no density with these parameters, got: {dict(parameters)!r}")
     return law

@@ -28,14 +28,14 @@ class DensityLaw(ABC):
     axisymmetric: ClassVar[bool] = True
 
     @property
-    def reference_kpc(self):
+    def reference_kpc(self) -> tuple[float, float, float]:
         """The point (x, y, z) where the relative density is 1: the Sun, unless a law says otherwise."""
         return (self.sun_kpc, 0.0, self.sun_height_kpc)
 
     @abstractmethod
-    def shape(self, x_kpc, y_kpc, z_kpc):
+    def shape(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         """The law's formula, in any unit; arrays broadcast."""
 
-    def relative_density(self, x_kpc, y_kpc, z_kpc):
+    def relative_density(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         """Density over that at `reference_kpc`, with the arguments' broadcast shape."""
-        return self.shape(x_kpc, y_kpc, z_kpc) / self.shape(*map(np.float64, self.reference_kpc))
+        return self.shape(x_kpc, y_kpc, z_kpc) / self.shape(*np.array(self.reference_kpc))

@@ -39,10 +39,10 @@ class TriaxialBulge(DensityLaw):
     axisymmetric: ClassVar[bool] = False
 
     @property
-    def reference_kpc(self):
+    def reference_kpc(self) -> tuple[float, float, float]:
         return (0.0, 0.0, 0.0)
 
-    def shape(self, x_kpc, y_kpc, z_kpc):
+    def shape(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         cos, sin = np.cos(np.radians(self.angle_deg)), np.sin(np.radians(self.angle_deg))
         long, middle = x_kpc * cos + y_kpc * sin, y_kpc * cos - x_kpc * sin
         s2 = np.hypot((long / self.x0_kpc) ** 2 + (middle / self.y0_kpc) ** 2, (z_kpc / self.z0_kpc) ** 2)

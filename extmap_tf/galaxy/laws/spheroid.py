@@ -28,6 +28,6 @@ class Spheroid(DensityLaw):
     slope: float = -2.44
     core_kpc: float = 0.5
 
-    def shape(self, x_kpc, y_kpc, z_kpc):
+    def shape(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         a = np.sqrt(np.square(x_kpc) + np.square(y_kpc) + np.square(z_kpc / self.axis_ratio))
         return np.maximum(a, self.core_kpc) ** self.slope

@@ -37,7 +37,7 @@ class SpiralDisc(YoungDisc):
     contrast: float = 2.0
     tangent_deg: float = 283.0
 
-    def arms(self, x_kpc, y_kpc):
+    def arms(self, x_kpc: np.ndarray, y_kpc: np.ndarray) -> np.ndarray:
         """Sum over the arms of their cross-section, 1 on a crest."""
         pitch = np.radians(self.pitch_deg)
         # azimuth grows towards l = 90 deg, which is the sense of rotation.
@@ -49,7 +49,7 @@ class SpiralDisc(YoungDisc):
         off = (phase + spacing / 2) % spacing - spacing / 2
         return np.exp(-0.5 * (off * radius * np.sin(pitch) / self.arm_width_kpc) ** 2)
 
-    def tangent_point(self):
+    def tangent_point(self) -> tuple[float, float]:
         """(radius in kpc, azimuth in rad) where the line of sight at `tangent_deg` touches the arm."""
         pitch, l = np.radians(self.pitch_deg), np.radians(self.tangent_deg)
         # At the point of contact the angle Sun-point-centre is 90 deg - pitch: the arm opens away from us.
@@ -58,5 +58,5 @@ class SpiralDisc(YoungDisc):
         at_center = np.pi - at_sun - at_point
         return self.sun_kpc * np.sin(at_sun) / np.sin(at_point), -at_center
 
-    def shape(self, x_kpc, y_kpc, z_kpc):
+    def shape(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         return super().shape(x_kpc, y_kpc, z_kpc) * (1 + self.contrast * self.arms(x_kpc, y_kpc))

@@ -29,7 +29,7 @@ class ThickDisc(DensityLaw):
     height_kpc: float = 0.8
     join_kpc: float = 0.4
 
-    def shape(self, x_kpc, y_kpc, z_kpc):
+    def shape(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         height, join = np.abs(z_kpc), self.join_kpc
         inner = 1 - np.minimum(height, join) ** 2 / (join * (2 * self.height_kpc + join))
         outer = np.exp(-np.maximum(height - join, 0) / self.height_kpc)

@@ -53,17 +53,17 @@ class ThinDisc(DensityLaw):
     mirror_z: ClassVar[bool] = False
     axisymmetric: ClassVar[bool] = False
 
-    def warp_height_kpc(self, x_kpc, y_kpc):
+    def warp_height_kpc(self, x_kpc: np.ndarray, y_kpc: np.ndarray) -> np.ndarray:
         """Height of the disc's middle above the plane z = 0."""
         radius = np.hypot(x_kpc, y_kpc)
         rise = self.warp_slope * np.clip(radius - self.warp_kpc, 0, self.warp_kpc)
         return rise * y_kpc / np.maximum(radius, self.warp_kpc)
 
-    def falloff(self, u):
+    def falloff(self, u: np.ndarray) -> np.ndarray:
         """f(u) of the module's formula."""
         return np.exp(-np.sqrt(0.25 + u**2))
 
-    def shape(self, x_kpc, y_kpc, z_kpc):
+    def shape(self, x_kpc: np.ndarray, y_kpc: np.ndarray, z_kpc: np.ndarray) -> np.ndarray:
         radius = np.hypot(x_kpc, y_kpc)
         flare = 1 + self.flare_slope_per_kpc * np.maximum(radius - self.flare_kpc, 0)
         height = (z_kpc - self.warp_height_kpc(x_kpc, y_kpc)) / (flare * self.axis_ratio)
@@ -80,6 +80,6 @@ class YoungDisc(ThinDisc):
     scale_kpc: float = 5.0
     hole_kpc: float = 3.0
 
-    def falloff(self, u):
+    def falloff(self, u: np.ndarray) -> np.ndarray:
         """f(u) of the module's formula."""
         return np.exp(-(u**2))
