@@ -252,9 +252,11 @@ class ProfileEstimate:
         Raises
         ------
         DataError
-            An output is missing, as from a SavedModel of version 0.3.0 or before.
+            An output is missing, as from a SavedModel of version 0.3.0 or before. One whose network gives one
+            profile has none of a spread.
         """
-        missing = [name for name in AXES if name != "samples" and name not in outputs]
+        needed = (*_ALWAYS, *_SPREAD) if any(name in outputs for name in _SPREAD) else _ALWAYS
+        missing = [name for name in needed if name not in outputs]
         if missing:
             raise DataError(
                 f"a SavedModel without the output {', '.join(missing)}: export it again with "

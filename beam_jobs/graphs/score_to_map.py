@@ -17,8 +17,7 @@ from beam_jobs import stores
 from beam_jobs.early import require_samples
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
-from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
@@ -223,6 +222,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
     trust_model : bool
         As `extmap_tf.model.scoring.Scorer` takes it.
     """
+    from extmap_tf.model.heads import HEADS
     from extmap_tf.model.scoring import BATCH_SIZE
 
     records_path, model_path, out = map(str, (records_path, model_path, out))
@@ -234,6 +234,12 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
         raise DataError(f"{records_path}: mock records are no map's; score 'records survey'")
     model_folder, card = stores.find_model(model_path)
     require_fit(card, model_folder, manifest, records_path)
+    percentiles = HEADS[card.config.network.head].percentiles
+    if n_samples and not percentiles:
+        raise ConfigError(
+            f"{model_folder}: its network, {card.config.network.preset}, gives one profile and has nothing "
+            "to draw samples from: leave --samples out"
+        )
     shards, first, n_tiles = [], 0, 0
     for split in manifest.splits.values():
         for entry in split:
@@ -260,7 +266,7 @@ def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_sam
             model_facts=facts_of(card),
         )
         header = MapHeader(
-            grid, card.config.distance, provenance, percentiles=PERCENTILES, n_samples=n_samples
+            grid, card.config.distance, provenance, percentiles=percentiles, n_samples=n_samples
         )
         with new_map_file(local, header, overwrite) as put:
             put_tiles(put, tiles, grid.n_sightlines)

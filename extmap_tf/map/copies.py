@@ -104,10 +104,12 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     place = np.unravel_index(pixels.sightline, volume.grid.shape)
     factor = np.float32(volume.band_factor(band, law))
     moduli = 5.0 * np.log10(volume.distance.outer_kpc) + 10.0
+    # A truth is right everywhere; of an estimate without a spread nothing is stated.
+    unstated_kpc = volume.distance.max_kpc if volume.provenance.kind == "truth" else np.nan
     reliable = (
         volume.reliable_distance_kpc[place]
         if volume.percentiles
-        else np.full(len(pixels.index), volume.distance.max_kpc)
+        else np.full(len(pixels.index), unstated_kpc)
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         last = np.where(reliable > 0, 5.0 * np.log10(reliable) + 10.0, np.nan)

@@ -221,18 +221,8 @@ def draw_profiles(
 
 
 def summarize_point(density: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
-    """The keys of `summarize` for a network that gives one profile: no spread is known, so it is NaN."""
-    summary = {}
-    for quantity, value in (("density", density), ("extinction", tf.cumsum(density, axis=-1) * step_kpc)):
-        unknown = tf.fill(tf.shape(value), np.float32(np.nan))
-        rows = [value if percent == 50.0 else unknown for percent in PERCENTILES]
-        summary |= {
-            f"{quantity}_median": value,
-            f"{quantity}_mean": value,
-            f"{quantity}_std": unknown,
-            f"{quantity}_percentiles": tf.stack(rows, axis=1),
-        }
-    return summary
+    """The medians of `summarize` for a network that gives one profile, which is all that is known."""
+    return {"density_median": density, "extinction_median": tf.cumsum(density, axis=-1) * step_kpc}
 
 
 def _parts(parameters):

@@ -51,7 +51,8 @@ class Served(tf.Module):
         the outer edges) ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch,
         n_percentiles, n_distances], flag [batch] int32 (bits of `extmap_tf.estimate.Flag`),
         reliable_distance_kpc [batch] and n_ignored [batch] int32: pixels whose counts were NaN, infinite or
-        negative and were taken as 0.
+        negative and were taken as 0. A network that gives one profile has of these statistics the medians,
+        which are that profile.
     ``examples``
         examples [batch] string, serialized records, to the same. A record that cannot be read (truncated or
         empty, no tf.train.Example, a feature missing, of another type or length) is answered as one whose
@@ -103,16 +104,17 @@ class Served(tf.Module):
         def answer(counts, l_deg, b_deg):
             counts, n_ignored, found = output(counts, l_deg, b_deg)
             summary = head.summarize(found)
-            percentiles = summary["extinction_percentiles"]
-            interval = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
-            reliable_kpc = reliable_distance_kpc(*interval, outer_kpc, xp=tf.experimental.numpy)
             placed = _is_placed(l_deg, b_deg)
-            summary = {name: _only(placed, value, np.nan) for name, value in summary.items()}
-            return summary | {
-                "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(summary["extinction_median"])),
+            told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
+            if head.percentiles:
+                percentiles = summary["extinction_percentiles"]
+                interval = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
+                reliable_kpc = reliable_distance_kpc(*interval, outer_kpc, xp=tf.experimental.numpy)
+                told["reliable_distance_kpc"] = _only(placed, reliable_kpc, 0.0)
+            return told | {
+                "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(told["extinction_median"])),
                 "flag": domain.flag(counts, reference_of(l_deg, b_deg))
                 + outside_region(config, l_deg, b_deg),
-                "reliable_distance_kpc": _only(placed, reliable_kpc, 0.0),
                 "n_ignored": n_ignored,
             }
 

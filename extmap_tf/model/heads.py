@@ -6,13 +6,14 @@ A head stands at the end of every network and knows what the numbers that it put
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.model import generator
 from extmap_tf.model.distribution import draw_profiles, summarize, summarize_point
@@ -27,6 +28,9 @@ class Head(ABC):
     """Base of all heads."""
 
     distance: DistanceGrid
+
+    percentiles: ClassVar[tuple[float, ...]]
+    """Of the profiles that it gives, in percent; empty where it gives one profile without a spread."""
 
     @classmethod
     @abstractmethod
@@ -43,7 +47,8 @@ class Head(ABC):
 
     @abstractmethod
     def summarize(self, output: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What an output says, see `extmap_tf.model.distribution.summarize`."""
+        """What an output says, see `extmap_tf.model.distribution.summarize`; the medians alone where the head
+        has no percentiles."""
 
     @abstractmethod
     def sample(
@@ -86,6 +91,8 @@ class DistributionHead(Head):
     distance: DistanceGrid
     rank: int
 
+    percentiles: ClassVar[tuple[float, ...]] = PERCENTILES
+
     @classmethod
     def of(cls, network: Any, distance: DistanceGrid) -> Self:
         return cls(distance, network.rank)
@@ -126,6 +133,8 @@ class ProfileHead(Head):
     """
 
     distance: DistanceGrid
+
+    percentiles: ClassVar[tuple[float, ...]] = ()
 
     @classmethod
     def of(cls, network: Network, distance: DistanceGrid) -> Self:

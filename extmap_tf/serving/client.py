@@ -30,8 +30,8 @@ class ServedProfiles:
     distance : astropy.units.Quantity [n_distances]
         Outer edges of the bins, kpc.
     profiles : ProfileEstimate [n_sightlines]
-        Extinction at `distance` in mag, its density inside the bins in mag/kpc. Mean and standard deviation
-        are NaN where the network gives one profile without a spread.
+        Extinction at `distance` in mag, its density inside the bins in mag/kpc. Of a network that gives one
+        profile, that profile.
     n_ignored : ndarray of int [n_sightlines]
         Stars without a magnitude or too bright; of CMDs, pixels that held no count.
     n_stars, n_outside : ndarray of int [n_sightlines], or None

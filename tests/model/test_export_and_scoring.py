@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from extmap_tf.errors import DataError, MismatchError
-from extmap_tf.estimate import PERCENTILES, Flag
+from beam_jobs.graphs.score_to_map import make_map
+from extmap_tf.errors import ConfigError, DataError, MismatchError
+from extmap_tf.estimate import EMPTY_FLAGS, PERCENTILES, Flag, ProfileEstimate
+from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.evaluation.models import evaluate_model
+from extmap_tf.map.header import MapHeader
+from extmap_tf.map.merge import merge_maps
+from extmap_tf.map.provenance import Provenance
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.distribution import summarize
@@ -19,6 +25,7 @@ from extmap_tf.model.training import train
 from extmap_tf.model.versions import find_saved_model, versions
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples
 from extmap_tf.records.manifest import Records
+from extmap_tf.report.report import write_report
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +110,40 @@ def test_samples_are_seeded_and_follow_the_percentiles(saved_model, scorer, batc
     assert inside.mean() == pytest.approx(0.68, abs=0.06)
 
 
-def test_the_published_network_is_served_with_its_spread_unknown(mock_records, tmp_path, batch):
+def test_a_network_without_a_spread_makes_a_map_of_one_profile_a_sightline(
+    mock_records, survey_records, observed_sky, tiny_config, tmp_path, batch
+):
     records = Records.open(mock_records)
     config = records.manifest.config.replace(**{"network.preset": "cornu2022", "training.epochs": 1})
     train(records, config, tmp_path / "t", echo=lambda line: None)
-    found = Scorer(export(tmp_path / "t", tmp_path / "s")).score_counts(**batch[0])
+    saved = export(tmp_path / "t", tmp_path / "s")
+    found = Scorer(saved).score_counts(**batch[0])
+    assert set(found.arrays()) == {"extinction_median", "density_median", "flag"}
     assert np.isfinite(found.extinction_median).all()
-    assert np.isnan(found.extinction_std).all()
-    assert np.isnan(found.density_percentiles[:, 0]).all()
-    assert (found.reliable_distance_kpc == 0).all()
+    with pytest.raises(ConfigError, match=r"cornu2022, gives one profile .*: leave --samples out"):
+        make_map(survey_records, saved, tmp_path / "map.fits", n_samples=1)
+    make_map(survey_records, saved, tmp_path / "map.fits")
+    volume = ExtinctionMap.read(tmp_path / "map.fits")
+    assert (volume.header.percentiles, volume.n_samples) == ((), 0)
+    assert (volume.flag & EMPTY_FLAGS == 0).all()
+    assert not volume.profiles.has_spread
+    (path,) = Records.open(survey_records).shard_paths("all")
+    examples = list(serialized_examples([path]).as_numpy_iterator())
+    expected = Scorer(saved).score_examples(examples).extinction_median.reshape(volume.extinction.shape)
+    np.testing.assert_allclose(volume.extinction, expected, rtol=1e-4, atol=1e-6)
+    assert "one profile a sightline, without uncertainty" in str(volume)
+    truth = ExtinctionMap(
+        MapHeader(volume.grid, volume.distance, Provenance.of(tiny_config, "truth")),
+        ProfileEstimate.of_density(observed_sky[1].field_density(volume.grid), volume.distance.step_kpc),
+        volume.coverage,
+        volume.n_stars,
+    )
+    evaluation = compare_maps(volume, truth)
+    assert evaluation.left_out == ("calibration and reliable distance: the estimate carries no percentiles",)
+    assert np.isfinite(evaluation.overall[0].bias_mag)
+    write_report(volume, tmp_path / "report.html", truth=truth)
+    with pytest.raises(DataError, match="overlap and have no standard deviation to weigh them by"):
+        merge_maps([volume, volume], ["a", "b"])
 
 
 def test_the_saved_model_runs_in_a_process_without_our_code(saved_model, scorer, batch, tmp_path):
