@@ -101,7 +101,7 @@ BOMBS = {
     "FITS": b"SIMPLE  =                    T".ljust(80),
 }
 CHILD = """
-import resource, sys
+import re, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.errors import DataError
@@ -111,8 +111,10 @@ try:
         list(read_survey_table(stream, "bomb", Config.named("carina").survey))
 except DataError as error:
     print(error)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-print(peak, "MB", file=sys.stderr)
+# ru_maxrss would include what the parent held when it started this process.
+with open("/proc/self/status") as status:
+    peak_kb = int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read())[1])
+print(peak_kb >> 10, "MB", file=sys.stderr)
 """
 
 
