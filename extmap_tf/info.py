@@ -89,6 +89,7 @@ def describe(path, verify=False):
 
 def _describe_file(path, verify):
     from extmap_tf.map import copies
+    from extmap_tf.map.formats import format_of
 
     with open(path, "rb") as stream:
         head = stream.read(2880 * 8)
@@ -105,7 +106,7 @@ def _describe_file(path, verify):
     if suffix == ".json":
         return _describe_json(path)
     # Of two FITS files, a table of stars is the one without an image of ours.
-    if head.startswith(b"SIMPLE  =") and (b"EXTMAPV" in head or b"BINTABLE" not in head):
+    if format_of(head) and (b"EXTMAPV" in head or b"BINTABLE" not in head):
         from extmap_tf.map.volume import ExtinctionMap
 
         return ExtinctionMap.read(path, verify=verify).describe()

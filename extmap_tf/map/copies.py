@@ -15,9 +15,9 @@ from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import local_path, whole_path
-from extmap_tf.map.formats import HEALPIX_KEYWORD
 from extmap_tf.map.formats.cards import about_cards, explain_flags, parts_of
 from extmap_tf.map.formats.fits_files import require_checksums, require_whole, write_hdus
+from extmap_tf.map.formats.fits_maps import HEALPIX_KEYWORD
 from extmap_tf.map.formats.tables import require_tables, tables_of
 from extmap_tf.map.pixels import pixels_of
 from extmap_tf.settings.identity import SCHEMA, require_readable

@@ -1,5 +1,6 @@
 """The layers of a map: what it holds of each field."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,12 @@ from extmap_tf.estimate import DOUBT_FLAGS, Flag, ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.header import MIN_COVERAGE
 
+Layers = dict[str, np.ndarray]
+"""What a map's file holds, by name: arrays of an estimate (`extmap_tf.estimate.AXES`), coverage, n_stars."""
+
+Put = Callable[[int, Layers], None]
+"""Fills a map's file, see `extmap_tf.map.formats.new_map_file`."""
+
 
 def map_layers(
     profiles: ProfileEstimate,
@@ -17,7 +24,7 @@ def map_layers(
     coverage: Any,
     n_stars: Any,
     min_coverage: float = MIN_COVERAGE,
-) -> dict[str, np.ndarray]:
+) -> Layers:
     """What a map holds of each field, whether these are all of its fields or some.
 
     Parameters

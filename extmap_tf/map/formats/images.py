@@ -16,8 +16,8 @@ from extmap_tf.map.formats.fits_files import CHECKED, add_checksum, share
 _BLOCK_BYTES = 2880
 
 
-class ImagesFormat:
-    """Of a `SightlineGrid`; see `extmap_tf.map.formats.MapFormat`."""
+class Images:
+    """Of a `SightlineGrid`; see `extmap_tf.map.formats.fits_maps.Layout`."""
 
     hdu = fits.ImageHDU
 
@@ -42,7 +42,7 @@ class ImagesFormat:
         return layers
 
     @contextlib.contextmanager
-    def create(self, path, header, shared, overwrite=False):
+    def create(self, path, header, shared, overwrite):
         """Make the file and let the caller fill it, see `extmap_tf.map.formats.new_map_file`."""
         grid, parts, lengths = header.grid, parts_of(header), header.lengths
         hdus = fits.HDUList([fits.PrimaryHDU()])

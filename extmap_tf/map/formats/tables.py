@@ -20,8 +20,8 @@ from extmap_tf.map.formats.fits_files import write_hdus
 NAMES = ("SKY", "PROFILES", "DISTANCES")
 
 
-class TablesFormat:
-    """Of a `HealpixGrid`; see `extmap_tf.map.formats.MapFormat`."""
+class Tables:
+    """Of a `HealpixGrid`; see `extmap_tf.map.formats.fits_maps.Layout`."""
 
     hdu = fits.BinTableHDU
 
@@ -52,7 +52,7 @@ class TablesFormat:
         return layers
 
     @contextlib.contextmanager
-    def create(self, path, header, shared, overwrite=False):
+    def create(self, path, header, shared, overwrite):
         """Make the file when the caller has given all layers, see `extmap_tf.map.formats.new_map_file`."""
         grid, layers = header.grid, {}
 
