@@ -18,6 +18,7 @@ from extmap_tf import __version__
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import PathLike, unfinished_folder, whole_file
 from extmap_tf.formats import DEMO, DEMO_NAME, DEMO_STEPS, DEMO_STEPS_NAME
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.json_files import JsonForm
 from extmap_tf.settings.config import Config
 
@@ -83,18 +84,15 @@ class Steps:
             json.dump(about, stream, indent=2)
 
 
-def check_demo(config: Config) -> None:
-    """Raise ConfigError if the demo has nothing to show for a configuration."""
+def check_demo(distance: DistanceGrid) -> None:
+    """Raise ConfigError if the demo has nothing to show at these distances."""
     from extmap_tf.evaluation.profile_errors import DISTANCES_KPC
 
-    bands = (config.survey.blue.name, config.survey.red.name)
-    if bands != ("J", "Ks"):
-        raise ConfigError(f"the demo's mock sky is a table of 2MASS's J and Ks, got: {' and '.join(bands)}")
     nearest_kpc = DISTANCES_KPC[0]
-    if config.distance.max_kpc < nearest_kpc:
+    if distance.max_kpc < nearest_kpc:
         raise ConfigError(
             f"the demo's errors need a distance grid that reaches {nearest_kpc:g} kpc, "
-            f"got: {config.distance.max_kpc:g} kpc"
+            f"got: {distance.max_kpc:g} kpc"
         )
 
 
@@ -120,7 +118,7 @@ def run_demo(config: Config, out: PathLike, overwrite: bool = False) -> "Evaluat
     DataError
         `out` may not be replaced, or the unfinished folder is of another configuration or in use.
     """
-    check_demo(config)
+    check_demo(config.distance)
     with unfinished_folder(out, overwrite, folder_with=DEMO_NAME) as folder:
         try:
             evaluation = _run(config, folder)

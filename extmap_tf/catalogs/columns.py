@@ -47,6 +47,12 @@ def band_names(role: str, band: str) -> dict[str, tuple[str, ...]]:
     return {key: tuple(values) for key, values in names.items()}
 
 
+def names_to_write(band: str) -> tuple[str, str]:
+    """The columns of a band's magnitude and its error, as the 2MASS catalog names them."""
+    names = band_names("band", band)
+    return names["band"][0], names["band_error"][0]
+
+
 def find_columns(
     available: Sequence[str],
     known: Mapping[str, Sequence[str]],

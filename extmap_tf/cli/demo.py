@@ -19,7 +19,7 @@ def _run(args):
 
     refuse_existing(args.out, args.overwrite, DEMO_NAME)
     config = config_of(args)
-    check_demo(config)
+    check_demo(config.distance)
     start_tensorflow()
     start_beam()
     run_demo(config, args.out, overwrite=args.overwrite)

@@ -25,8 +25,8 @@ MARKERS = "os^Dvpx"
 # Where there is no value.
 MISSING = "#CFCFCF"
 
-# Widths of one and of two columns of a journal, and the height of its page, in inches.
-ONE_COLUMN, TWO_COLUMNS, PAGE_HEIGHT = 3.5, 7.1, 9.2
+# Width of two columns of a journal and the height of its page, in inches.
+TWO_COLUMNS, PAGE_HEIGHT = 7.1, 9.2
 
 # Distances between ticks are these times a power of ten.
 STEPS = (1, 2, 5, 10)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from extmap_tf import __version__
+from extmap_tf.catalogs.columns import names_to_write
 from extmap_tf.extinction.dust import MARGIN_DEG
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import whole_path
@@ -23,8 +24,9 @@ def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False)
     config : extmap_tf.settings.config.Config
     dust : extmap_tf.extinction.dust.DustCube or HealpixDust
     path : path-like
-        A Parquet file with the columns of the 2MASS point source catalog: glon, glat (deg), j_m, j_msigcom,
-        k_m, k_msigcom (mag), ph_qual. Stars fainter than the survey's limits are not in it.
+        A Parquet file with columns named as in the 2MASS point source catalog: glon, glat (deg), magnitude
+        and error of each band (of J and Ks: j_m, j_msigcom, k_m, k_msigcom; mag), ph_qual. Stars fainter than
+        the survey's limits are not in it.
     progress : callable
         Wraps the list of tiles that is worked through.
     overwrite : bool
@@ -37,10 +39,9 @@ def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kind = pa.float64()
+    names = [name for band in config.survey.bands for name in names_to_write(band.name)]
     schema = pa.schema(
-        [(name, kind) for name in ("glon", "glat", "j_m", "j_msigcom", "k_m", "k_msigcom")]
-        + [("ph_qual", pa.string())],
+        [(name, pa.float64()) for name in ("glon", "glat", *names)] + [("ph_qual", pa.string())],
         metadata={
             "schema": str(SCHEMA),
             "content": "mock observed sky behind known dust",

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from extmap_tf.catalogs.cuts import apply_cuts
+from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.diagrams import count_stars
 from extmap_tf.errors import ConfigError
+from extmap_tf.extinction.dust import draw_dust
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.mocks.reference import reference_cmd
+from extmap_tf.mocks.sky import write_sky
 from extmap_tf.settings.config import Config
 from extmap_tf.surveys.observing import observe
 
@@ -66,6 +69,17 @@ def test_its_mock_stars_pass_the_cuts_of_its_tables(deep_config):
     # On the limit itself single precision may put a star on either side.
     assert kept.mean() > 0.9995, rejected
     assert count_stars(seen.magnitudes, deep_config.diagrams[0]).sum() > 0.5 * kept.sum()
+
+
+def test_its_mock_sky_is_a_table_of_its_bands(deep_config, tmp_path):
+    path, fields = tmp_path / "sky.parquet", deep_config.sightlines
+    dust = draw_dust(deep_config.dust, fields, deep_config.distance, seed=1)
+    n_rows = write_sky(deep_config, dust, path)
+    with path.open("rb") as stream:
+        batches = list(read_survey_table(stream, str(path), deep_config.survey))
+    assert sum(batch.n_rows for batch in batches) == n_rows
+    assert sum(batch.n_stars for batch in batches) > 0.999 * n_rows
+    assert set(batches[0].magnitudes) == {"H", "Ks"}
 
 
 def test_a_band_is_reached_by_name(deep_config):

@@ -108,7 +108,6 @@ class DelimitedText(Table):
             self.units |= units_in_yaml(yaml)
         body = rows[1:] or rows
         self._row_bytes = max(16, sum(map(len, body)) // len(body) + 1)
-        self._header_bytes = sum(len(line.encode()) + 2 for line in lines[: self._n_skip])
 
     def _header(self, lines, rows, name):
         """Names of the columns, and how many of `lines` are above the rows."""
