@@ -77,7 +77,7 @@ class JsonForm:
 def read_bounded(path: str | os.PathLike) -> bytes:
     """The bytes of a local file; DataError if it is no regular file, or longer than `MAX_BYTES`."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such file")
     try:
         with open(path, "rb") as stream:

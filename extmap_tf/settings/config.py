@@ -5,6 +5,7 @@ live in ``extmap_tf/configs`` and are named by their file's stem.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -27,7 +28,7 @@ from extmap_tf.settings.law import LawConfig
 from extmap_tf.settings.mocks import CATALOG_SHARES, MIN_POOL_FIELDS, MocksConfig
 from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.settings.profiles import ProfilePrior
-from extmap_tf.settings.reading import build, class_of_network, parse_toml
+from extmap_tf.settings.reading import build, class_of_network, parse_toml, toml_text
 from extmap_tf.settings.survey import SurveyConfig
 from extmap_tf.settings.training import TrainingConfig
 
@@ -86,14 +87,11 @@ class Config(Section):
         if str(name_or_path) in builtin_names():
             return cls.named(str(name_or_path))
         path = local_path(name_or_path)
-        try:
-            return cls.from_toml(path.read_text(), str(path), path.parent).with_catalogs_of(path.parent)
-        except FileNotFoundError:
+        if not os.path.isfile(path):
             raise ConfigError(
                 f"{path}: no such file, nor a built-in configuration ({', '.join(builtin_names())})"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as a TOML text: {error}") from None
+            )
+        return cls.from_toml(toml_text(path), str(path), path.parent).with_catalogs_of(path.parent)
 
     @classmethod
     def from_toml(cls, text: str, place: str = "configuration", folder: str | Path = ".") -> Self:
@@ -145,9 +143,12 @@ class Config(Section):
                 catalogs.append(catalog)
                 continue
             path = Path(folder, catalog.path).absolute()
-            if path.is_file() and not catalog.sha256:
-                with open(path, "rb") as stream:
-                    catalog = dataclasses.replace(catalog, sha256=sha256_of(stream))
+            if os.path.isfile(path) and not catalog.sha256:
+                try:
+                    with open(path, "rb") as stream:
+                        catalog = dataclasses.replace(catalog, sha256=sha256_of(stream))
+                except OSError as error:
+                    raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
             catalogs.append(dataclasses.replace(catalog, path=str(path)))
         return dataclasses.replace(self, mocks=dataclasses.replace(self.mocks, catalogs=tuple(catalogs)))
 
@@ -257,15 +258,14 @@ def _survey_named(name, place, folder):
     """The dict of a built-in survey, or of one in a TOML file."""
     if name in survey_names():
         file = resources.files("extmap_tf") / "configs" / "surveys" / f"{name}.toml"
-        source = f"built-in survey {name}"
+        text, source = file.read_text(), f"built-in survey {name}"
     else:
-        file = Path(folder, name)
-        source = str(file)
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(
-            f"{place}: survey must be a table, the name of a built-in one ({', '.join(survey_names())}) or a "
-            f"TOML file; {source} cannot be read"
-        ) from None
+        source = str(Path(folder, name))
+        try:
+            text = toml_text(source)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{place}: survey must be a table, the name of a built-in one ({', '.join(survey_names())}) "
+                f"or a TOML file; {error}"
+            ) from None
     return dataclasses.asdict(build(SurveyConfig, parse_toml(text, source), source))

@@ -2,24 +2,50 @@
 
 import dataclasses
 import math
+import os
 import tomllib
 import types
 import typing
 from typing import Any, TypeVar
 
-from extmap_tf.errors import ConfigError
+from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.json_files import read_bounded
 from extmap_tf.networks import Dense, Network, network_class
 from extmap_tf.settings.identity import as_before, without_gone
 
 T = TypeVar("T")
 
 
+# The parser takes a time that grows with the square of a dotted key's length.
+_MAX_LINE, _MAX_CHARACTERS = 10_000, 1_000_000
+
+
+def toml_text(path: str | os.PathLike) -> str:
+    """The text of a local TOML file; ConfigError says why there is none."""
+    try:
+        return read_bounded(path).decode("utf-8")
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a TOML text: no UTF-8 at byte {error.start}") from None
+
+
 def parse_toml(text: str, place: str) -> dict[str, Any]:
     """The tables of a TOML text; `place` names it in errors."""
+    longest = max(map(len, text.splitlines()), default=0)
+    if longest > _MAX_LINE or len(text) > _MAX_CHARACTERS:
+        raise ConfigError(
+            f"{place}: too long for a configuration: {len(text)} characters, {longest} of them in one line "
+            f"(at most {_MAX_CHARACTERS} and {_MAX_LINE})"
+        )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{place}: not valid TOML: {error}") from None
+    except ValueError:
+        raise ConfigError(f"{place}: not valid TOML: a whole number of too many digits") from None
+    except RecursionError:
+        raise ConfigError(f"{place}: not valid TOML: nested too deep") from None
 
 
 def build(cls: type[T], data: Any, place: str, section: str = "", stored: bool = False) -> T:
@@ -44,7 +70,7 @@ def build(cls: type[T], data: Any, place: str, section: str = "", stored: bool =
     """
     where = f"{place}: [{section}]" if section else place
     if not isinstance(data, dict):
-        raise ConfigError(f"{where} must be a table, got: {data!r}")
+        raise ConfigError(f"{where} must be a table, got: {_shown(data)}")
     if stored:
         data = without_gone(data, cls, section)
     known = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -79,18 +105,20 @@ def _convert(hint, value, place, key, stored):
         if hint.__origin__ is dict:
             item = typing.get_args(hint)[1]
             if not isinstance(value, dict):
-                raise ConfigError(f"{place}: {key} must be a table, got: {value!r}")
+                raise ConfigError(f"{place}: {key} must be a table, got: {_shown(value)}")
             return {name: _convert(item, v, place, f"{key}.{name}", stored) for name, v in value.items()}
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{place}: {key} must be a list, got: {value!r}")
+            raise ConfigError(f"{place}: {key} must be a list, got: {_shown(value)}")
         return tuple(_convert(item, v, place, key, stored) for v in value)
+    if type(value) is int and abs(value) >= 2**63:
+        raise ConfigError(f"{place}: {key} must be within +-2^63, got: a number of {value.bit_length()} bits")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not hint:
-        raise ConfigError(f"{place}: {key} must be of type {hint.__name__}, got: {value!r}")
+        raise ConfigError(f"{place}: {key} must be of type {hint.__name__}, got: {_shown(value)}")
     if hint is float and not math.isfinite(value):
-        raise ConfigError(f"{place}: {key} must be finite, got: {value!r}")
+        raise ConfigError(f"{place}: {key} must be finite, got: {_shown(value)}")
     return value
 
 
@@ -101,6 +129,11 @@ def class_of_network(data: Any, place: str, section: str) -> type[Network]:
         return network_class(preset)
     except ConfigError as error:
         raise ConfigError(f"{place}: [{section}]: {error}") from None
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _kind_of(hint, value):

@@ -136,12 +136,59 @@ def test_a_survey_that_is_not_there_names_those_that_are(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": "ukidss.toml"}))
     with pytest.raises(
-        ConfigError, match=r"mine\.toml: survey must be .*\(2mass\).*ukidss\.toml cannot be read"
+        ConfigError, match=r"mine\.toml: survey must be .*\(2mass\).*ukidss\.toml: no such file"
     ):
         Config.load(path)
     (tmp_path / "ukidss.toml").write_text("nam = 3")
     with pytest.raises(ConfigError, match=r"ukidss\.toml: unknown key 'nam'"):
         Config.load(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b", "/dev/zero", "", "a" * 5000], ids=["nul", "device", "empty", "long"]
+)
+def test_a_survey_that_is_no_file_is_refused_at_once(name, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": name}))
+    with pytest.raises(ConfigError, match=r"mine\.toml: survey must be a table, .*: no such file$"):
+        Config.load(path)
+
+
+def test_a_stored_configuration_opens_no_survey_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = Config.named("demo")
+    (tmp_path / "vvv.toml").write_text(tomli_w.dumps(config.to_dict()["survey"]))
+    stated = {"config": config.to_dict() | {"survey": "vvv.toml"}, "config_digest": config.digest}
+    with pytest.raises(ConfigError, match=r"m: \[survey\] must be a table, got: 'vvv\.toml'"):
+        Config.from_stated(stated, "m")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'name = "d\xe9mo"', "not a TOML text: no UTF-8 at byte 9"),
+        (b"name = [\n" + 100_000 * b"[\n", "not valid TOML: nested too deep"),
+        (100_000 * b"[", "too long for a configuration: 100000 characters"),
+        (b"a" + 100_000 * b".a" + b" = 1", "too long for a configuration: 200005 characters"),
+        (b"seed = " + 5_000 * b"9", "not valid TOML: Exceeds the limit"),
+        (b"seed = 0x" + 5_000 * b"f", r"seed must be within \+-2\^63, got: a number of 20000 bits"),
+        (b"distance.step_kpc = 0x" + 5_000 * b"f", r"distance\.step_kpc must be within \+-2\^63"),
+        (b'seed = "' + 5_000 * b"9" + b'"', r"seed must be of type int, got: '9+\.\.\.$"),
+        (b"seed = 1979-05-27", r"seed must be of type int, got: datetime\.date"),
+        (b"distance = []", r"\[distance\] must be a table, got: \[\]"),
+    ],
+)
+def test_a_text_that_is_no_configuration_is_told_in_one_line(content, message, tmp_path):
+    path = tmp_path / "x.toml"
+    whole = Config.named("demo").to_dict()
+    if b"seed" in content or b"distance" in content:
+        key = "seed" if b"seed" in content else "distance"
+        rest = tomli_w.dumps({name: value for name, value in whole.items() if name != key})
+        content = content + b"\n" + rest.encode()
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"x\.toml: {message}") as caught:
+        Config.load(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_names_the_builtin_ones(tmp_path):
