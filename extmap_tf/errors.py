@@ -18,7 +18,7 @@ class MismatchError(ExtmapError):
 
 
 class ServingError(ExtmapError):
-    """A model server cannot be reached, refuses a request, or answers wrongly."""
+    """A model server cannot be reached, refuses a request, or gives a wrong response."""
 
 
 def require(ok: object, name: str, what: object, owner: object) -> None:

@@ -183,7 +183,7 @@ def _roles(table: Table, survey: SurveyConfig, reading: Reading) -> dict[str, st
             raise DataError(f"{error}{more}")
     if "ph_qual" in given and None in (flag_index(blue), flag_index(red)):
         raise DataError(
-            f"{table.name}: ph_qual speaks of J, H and Ks, the survey's bands are {blue} and {red}"
+            f"{table.name}: ph_qual has letters for J, H and Ks, the survey's bands are {blue} and {red}"
         )
     roles = [*position, "blue", "red", *_ERROR_ROLES, "ph_qual", "blue_limit", "red_limit"]
     roles += ["cc_flg"] if survey.cuts.cc_flg_keep else []

@@ -75,7 +75,8 @@ def _run(args):
         how["per_unit"] = other.ks_per_unit / volume.band_factor("Ks", law)
     else:
         raise ConfigError(
-            f"{args.other}: say what its numbers are: --band 'E(B-V)', --band V or --per-unit X"
+            f"{args.other}: the band of its numbers is unknown: give --band 'E(B-V)', --band V or "
+            "--per-unit X"
         )
     found = compare(volume, other.map, distances_kpc=args.distance or DISTANCES_KPC, **how)
     print(found.table())

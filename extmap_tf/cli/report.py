@@ -43,7 +43,8 @@ def _run(args):
     print(write_report(volume, args.out, **how, **view))
     if interactive != (not args.static):
         print(
-            "extmap-tf: note: without a part to explore, which HEALPix maps do not have (as with --static)",
+            "extmap-tf: note: the report has no part to explore (as with --static): the map is on HEALPix "
+            "pixels",
             file=sys.stderr,
         )
     note_what_is_missing(volume)

@@ -59,7 +59,7 @@ def note_what_is_missing(volume):
 
     if not reaches_the_plane(volume.grid):
         print(
-            "extmap-tf: note: no view from above, for no sightline is within "
+            "extmap-tf: note: no view from above is drawn: no sightline is within "
             f"{NEAR_THE_PLANE_DEG:g} deg of the plane",
             file=sys.stderr,
         )

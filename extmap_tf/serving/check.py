@@ -1,4 +1,4 @@
-"""Whether a model server answers rightly."""
+"""Check a model server."""
 
 import numpy as np
 
@@ -61,10 +61,10 @@ def check_server(client, model=None):
         ratio, name = known.largest_difference(outputs)
         if not ratio <= 1:
             raise ServingError(
-                f"{client.address}: {signature} answers the known CMD wrongly: {name} is {ratio:.3g} times "
-                "as far from the shipped answer as is allowed"
+                f"{client.address}: {signature}: wrong response to the known CMD: {name} is off by "
+                f"{ratio:.3g} times the tolerance"
             )
-        yield _line(signature, f"right; of the difference allowed, {name} has {ratio:.2g}")
+        yield _line(signature, f"right; {name} is off by {ratio:.2g} of the tolerance")
 
     yield from compare("serving_default", known.inputs)
     # Not ``magnitudes``, which a batching server refuses.

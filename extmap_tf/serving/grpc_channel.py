@@ -78,7 +78,7 @@ class GrpcChannel:
         except grpc.RpcError as error:
             message = " ".join((error.details() or error.code().name).split())
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise ServingError(f"{self._address}: no answer within {timeout_s:g} s") from None
+                raise ServingError(f"{self._address}: no response within {timeout_s:g} s") from None
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
                 raise UnavailableError(
                     f"{self._address}: cannot be reached or not ready: {message}"

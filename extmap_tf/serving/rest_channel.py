@@ -84,7 +84,7 @@ class RestChannel:
             yield json.loads(text)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise ServingError(
-                f"{self._address}: the answer is not TensorFlow Serving's JSON: {text[:80]!r}"
+                f"{self._address}: the response is not TensorFlow Serving's JSON: {text[:80]!r}"
             ) from None
 
     def _get(self, path, timeout_s, body=None):
@@ -100,11 +100,11 @@ class RestChannel:
                 raise UnavailableError(f"{self._address}: not ready: {message}") from None
             raise ServingError(f"{self._address}: refused ({error.code}): {message}") from None
         except TimeoutError:
-            raise ServingError(f"{self._address}: no answer within {timeout_s:g} s") from None
+            raise ServingError(f"{self._address}: no response within {timeout_s:g} s") from None
         except (urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
-                raise ServingError(f"{self._address}: no answer within {timeout_s:g} s") from None
+                raise ServingError(f"{self._address}: no response within {timeout_s:g} s") from None
             if isinstance(reason, ssl.SSLError):
                 raise ServingError(f"{self._address}: no secure connection: {reason}") from None
             raise UnavailableError(f"{self._address}: cannot be reached: {reason}") from None

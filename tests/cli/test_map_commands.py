@@ -98,7 +98,7 @@ def test_compare_converts_a_map_of_dustmaps_by_what_the_user_says(map_file, monk
 
     monkeypatch.setitem(sys.modules, "dustmaps.marshall", SimpleNamespace(MarshallQuery=MarshallQuery))
     argv = ["compare", map_file, "--with", "dustmaps.marshall:MarshallQuery", "--distance", 1.0]
-    assert "say what its numbers are" in fails(capsys, *argv)
+    assert "the band of its numbers is unknown" in fails(capsys, *argv)
     assert "map against Marshall" in runs(capsys, *argv, "--band", "V", "--law", "F19")
 
 

@@ -213,7 +213,7 @@ def test_a_wrong_answer_fails_the_check_in_one_line(url, double, capsys):
     finally:
         double.change = lambda outputs: outputs
     err = capsys.readouterr().err
-    assert "serving_default answers the known CMD wrongly: extinction_median" in err
+    assert "serving_default: wrong response to the known CMD: extinction_median" in err
     assert err.count("\n") == 1
 
 
@@ -237,7 +237,7 @@ def test_a_late_server_is_given_up_and_not_asked_again(url, double, known):
     try:
         with (
             ModelClient(url, timeout_s=0.5, retries=3) as client,
-            pytest.raises(ServingError, match=r"no answer within 0\.5 s"),
+            pytest.raises(ServingError, match=r"no response within 0\.5 s"),
         ):
             client.predict("serving_default", known.inputs)
         assert double.n_requests - before == 1

@@ -142,11 +142,15 @@ class Table:
             return
         if not accept_partial:
             raise DataError(
-                f"{self.name}: by its own words not whole ({reason}): fetch it again, in parts if it is too "
-                "large, or give --accept-partial"
+                f"{self.name}: its source says that it is not whole ({reason}): fetch it again, in parts if "
+                "it is too large, or give --accept-partial"
             )
         if n_read is not None:
-            _log.warning("%s: by its own words not whole (%s), read all the same", self.name, reason)
+            _log.warning(
+                "%s: its source says that it is not whole (%s); read because of --accept-partial",
+                self.name,
+                reason,
+            )
 
 
 @contextlib.contextmanager

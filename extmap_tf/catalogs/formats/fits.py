@@ -106,7 +106,7 @@ def _data_bytes(header, name):
     n_values *= _integer(header, "GCOUNT", 1, _MAX_BYTES, name, 1)
     n_bytes = n_values * abs(_integer(header, "BITPIX", -64, 64, name)) // 8
     if n_bytes > _MAX_BYTES:
-        raise DataError(f"{name}: the FITS header speaks of {n_bytes:.1e} bytes: damaged")
+        raise DataError(f"{name}: the FITS header states {n_bytes:.1e} bytes: damaged")
     return n_bytes
 
 
