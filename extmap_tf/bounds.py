@@ -77,7 +77,7 @@ def setting(
         For a field added later whose default is not what files without it meant: what they meant, see
         `extmap_tf.settings.identity`.
     default_factory : callable, optional
-        Makes the default, where that can be changed.
+        Makes the default, where that can be changed, as a dict can; it is left out of the section's hash.
     bounds
         `at_least`, `above`, `at_most`, `below`, `one_of`: see `Bounds`.
     """
@@ -85,7 +85,7 @@ def setting(
     if as_before is not MISSING:
         about["as_before"] = as_before
     if default_factory is not MISSING:
-        return dataclasses.field(default_factory=default_factory, metadata=about)
+        return dataclasses.field(default_factory=default_factory, hash=False, metadata=about)
     return dataclasses.field(default=default, metadata=about)
 
 

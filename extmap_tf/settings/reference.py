@@ -98,6 +98,7 @@ def _type_name(hint: Any) -> str:
 
 def _commented(section: Any, place: str, repeated: bool) -> Iterator[str]:
     tables = []
+    hints = typing.get_type_hints(type(section))
     if place:
         yield from ("", _header(place, repeated))
     for spec in dataclasses.fields(section):
@@ -109,6 +110,8 @@ def _commented(section: Any, place: str, repeated: bool) -> Iterator[str]:
         bounds = str(bounds_of(spec))
         comment = meaning_of(spec) + (f" Bounds: {bounds}." if bounds else "")
         yield from textwrap.wrap(comment, _WIDTH, initial_indent="# ", subsequent_indent="# ")
-        yield f"{spec.name} = {_toml_value(value)}"
+        # An empty list in its place would forbid tables further down.
+        empty = not items and _sections_in(hints[spec.name])
+        yield f"# {_header(name, True)}" if empty else f"{spec.name} = {_toml_value(value)}"
     for table in tables:
         yield from table

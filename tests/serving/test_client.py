@@ -1,5 +1,6 @@
 """The client against a model server: the double, or the real one that EXTMAP_SERVER names."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -268,7 +269,8 @@ def test_another_model_than_the_one_at_hand_is_told(url, served_model, tmp_path,
     other = tmp_path / "1"
     shutil.copytree(served_model / "1", other)
     _, card = find_saved_model(served_model)
-    (other / "assets.extra" / "model.json").write_text(card.replace(training={"epochs": 1.0}).to_json())
+    changed = dataclasses.replace(card, training={"epochs": 1.0})
+    (other / "assets.extra" / "model.json").write_text(changed.to_json())
     with ModelClient(url) as client, pytest.raises(MismatchError, match=f"serves model {card.digest}"):
         list(check_server(client, other))
     (other / "assets.extra" / "model.json").write_text(card.to_json())
