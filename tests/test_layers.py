@@ -45,7 +45,8 @@ WITH_TENSORFLOW = {
 
 def imports_of(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno} imports by a relative name, which is not followed here"
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -64,7 +65,7 @@ def test_a_module_imports_only_what_stands_before_it(path):
         parts = name.split(".")
         if parts[0] == "extmap_tf" and len(parts) > 1 and parts[1] in RANK:
             assert RANK[parts[1]] <= RANK[own], f"{place} imports {name}"
-        if parts[0] in ("tensorflow", "keras"):
+        if parts[0] in ("tensorflow", "tensorflow_probability", "keras"):
             allowed = str(place) in WITH_TENSORFLOW or own in WITH_TENSORFLOW or own == "quiet"
             assert allowed, f"{place} imports {name}"
         if parts[0] in ("apache_beam", "beam_jobs"):
