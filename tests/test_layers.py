@@ -46,7 +46,7 @@ WITH_TENSORFLOW = {
 def imports_of(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}:{node.lineno} imports by a relative name, which is not followed here"
+            assert not node.level, f"{path}:{node.lineno} a relative import is not followed here"
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):

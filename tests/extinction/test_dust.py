@@ -4,7 +4,8 @@ import pytest
 from extmap_tf.extinction.dust import DustCube, draw_dust, relative_density
 from extmap_tf.galaxy.arms import mock_arms
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.mocks.sky import TILE_DEG
 from extmap_tf.settings.config import Config

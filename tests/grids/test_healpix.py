@@ -7,7 +7,8 @@ from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.diagrams import COVERAGE_CELLS, FieldCounts, batch_to_slots
 from extmap_tf.errors import ConfigError
 from extmap_tf.grids.cmd import CmdGrid
-from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.settings.config import Config
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import MismatchError
-from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.sphere import separation_deg, unit_vectors
 from extmap_tf.grids.squares import SightlineGrid

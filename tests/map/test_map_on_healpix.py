@@ -23,7 +23,8 @@ from extmap_tf.figures.plane import PlaneView, face_on, near_the_plane
 from extmap_tf.figures.projection import projection_of
 from extmap_tf.figures.sky import cut_at, latitude_cuts, sky
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
 from extmap_tf.map.copies import write_hdf5, write_healpix

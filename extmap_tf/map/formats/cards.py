@@ -7,7 +7,8 @@ from astropy.io import fits
 
 from extmap_tf.estimate import AXES, SIGHTLINE_FLAGS
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.healpix import HealpixGrid, SkyRegion
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
