@@ -21,7 +21,7 @@ from astropy.coordinates import SkyCoord
 from extmap_tf import cli
 from extmap_tf.errors import DataError, MismatchError, ServingError
 from extmap_tf.estimate import PERCENTILES, Flag
-from extmap_tf.model.known_answer import KnownAnswer
+from extmap_tf.model.known_answer import FORMAT, KnownAnswer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.model.warmup import warmup_inputs
 from extmap_tf.serving import ModelClient
@@ -274,9 +274,10 @@ def test_another_model_than_the_one_at_hand_is_told(url, served_model, tmp_path,
     with ModelClient(url) as client, pytest.raises(MismatchError, match=f"serves model {card.digest}"):
         list(check_server(client, other))
     (other / "assets.extra" / "model.json").write_text(card.to_json())
-    (other / "assets.extra" / "known_answer.json").write_text("{}")
-    with ModelClient(url) as client, pytest.raises(DataError, match="damaged known answer"):
-        list(check_server(client, other))
+    for about, words in (({}, "not a known answer"), ({"format": FORMAT}, "damaged known answer")):
+        (other / "assets.extra" / "known_answer.json").write_text(json.dumps(about))
+        with ModelClient(url) as client, pytest.raises(DataError, match=words):
+            list(check_server(client, other))
     (other / "assets.extra" / "known_answer.json").unlink()
     with ModelClient(url) as client, pytest.raises(DataError, match="export the model again"):
         list(check_server(client, other))
