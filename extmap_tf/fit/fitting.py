@@ -9,6 +9,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.fit.directfit import DirectFit, FittedCmds
 from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
+from extmap_tf.fit.prior import options_left_out
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.scoring import Scorer
@@ -114,6 +115,8 @@ def fit_records(
     parsed = _distinct_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
     places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
     losses_mag = crowding_losses_mag(parsed["counts"], config)
+    if left_out := options_left_out(config.profiles):
+        echo(f"the prior of the fit is not that of the profiles: it leaves out {', '.join(left_out)}")
     fit = DirectFit(config, n_iterations)
     seconds = {"tables": 0.0, "fits": 0.0}
     parts, order, n_tables = [], [], 0

@@ -14,6 +14,9 @@ _N_DRAWS = 512
 # bins, a height in standard deviations of the log-density, on a field of this spectral index.
 _N_WALLS, _WALL_TOTALS, _WALL_BINS, _WALL_HEIGHT, _WALL_INDEX = 128, (-0.5, 0.5, 1.0, 1.6), 1.5, 4.0, 1.8
 
+# Options of the training prior that parameters do not stand for.
+_UNKNOWN = ("disc", "wall_share", "patchiness_power", "patchy_layers")
+
 _SCALARS = ("total", "index", "sigma", "height", "patchiness", "count")
 
 AT_ONCE = 32
@@ -36,6 +39,12 @@ class Physical(NamedTuple):
     shells: tf.Tensor
     patchiness: tf.Tensor
     scale: tf.Tensor
+
+
+def options_left_out(profiles: ProfilePrior) -> tuple[str, ...]:
+    """Options that the training prior makes use of and the fit's does not: it has their defaults."""
+    usual = ProfilePrior()
+    return tuple(name for name in _UNKNOWN if getattr(profiles, name) != getattr(usual, name))
 
 
 class FitPrior:
