@@ -131,6 +131,7 @@ class TrainingDomain:
             EOFError,
             TypeError,
             AttributeError,
+            RuntimeError,
             BadZipFile,
             error,
         ) as problem:

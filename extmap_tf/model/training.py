@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import keras
@@ -341,4 +341,13 @@ def _last_checkpoint(out, config, records, overwrite):
                 f"{out} holds an unfinished training with {what.replace('_', ' ')} {data[what]}, not "
                 f"{given}: choose another name or give --overwrite"
             )
-    return State(**data["state"]), last.parent / MODEL_NAME
+    return _state_of(data, last), last.parent / MODEL_NAME
+
+
+def _state_of(data, place):
+    state = State(**{spec.name: data["state"][spec.name] for spec in fields(State)})
+    columns = [set(row) for row in state.history]
+    whole = 0 <= state.best_epoch <= state.epoch == len(columns) and state.epoch > 0
+    if not whole or any(names != columns[0] for names in columns) or "val_loss" not in columns[0]:
+        raise DataError(f"{place}: damaged checkpoint (epochs and history differ); {_CHECKPOINT.advice}")
+    return state

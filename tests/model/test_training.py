@@ -13,7 +13,7 @@ from extmap_tf.errors import DataError, ExtmapError, MismatchError
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.export import load_trained
 from extmap_tf.model.objective import ProfileScore
-from extmap_tf.model.training import mean_density, train
+from extmap_tf.model.training import _state_of, mean_density, train
 from extmap_tf.records.dataset import evaluation_dataset
 from extmap_tf.records.manifest import Records
 
@@ -288,3 +288,15 @@ def test_the_keras_file_loads_in_a_new_process_as_documented(trained):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-2] == "dense"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epoch": 3}, {"best_epoch": 2}, {"history": []}, {"history": [{"loss": 1.0}]}, {"epoch": -1}],
+)
+def test_a_checkpoint_whose_epochs_do_not_go_together_is_one_line(change):
+    row = {"epoch": 1.0, "loss": 1.0, "val_loss": 1.0}
+    state = {"epoch": 1, "best_epoch": 1, "best_loss": 1.0, "seconds": 2.0, "history": [row]}
+    assert _state_of({"state": state}, "x").history == [row]
+    with pytest.raises(DataError, match=r"^x: damaged checkpoint .*; train from the beginning"):
+        _state_of({"state": state | change}, "x")
