@@ -87,7 +87,7 @@ class _Requests:
         Its `push` is replaced.
     """
 
-    def __init__(self, connection: ControlConnection):
+    def __init__(self, connection: ControlConnection) -> None:
         self._push = connection.push
         self._lock = threading.Lock()
         self._open: list[Any] = []
@@ -122,7 +122,7 @@ class _Requests:
 class _ProcessHandler(GrpcWorkerHandler):
     """Starts and ends one `beam_jobs.worker`."""
 
-    def __init__(self, scratch, state, provision_info, grpc_server):
+    def __init__(self, scratch: bytes, state: Any, provision_info: Any, grpc_server: Any) -> None:
         super().__init__(state, provision_info, grpc_server)
         self._scratch = scratch.decode()
         self._died = Path(self._scratch) / _DIED

@@ -4,7 +4,8 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
@@ -14,6 +15,7 @@ from beam_jobs.stores import naming
 from extmap_tf.files import scratch_folder, sha256_of
 from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
 from extmap_tf.records.writing import write_tfrecords
+from extmap_tf.settings.config import Config
 
 EXAMPLES_PER_SHARD = 2048
 
@@ -69,22 +71,36 @@ class WriteManifest(beam.PTransform):
         Called with the manifest before it is written; may raise.
     """
 
-    def __init__(self, folder, kind, config, report=None, check=None):
+    def __init__(
+        self,
+        folder: str,
+        kind: str,
+        config: Config,
+        report: Any = None,
+        check: Callable[[Manifest], None] | None = None,
+    ) -> None:
         super().__init__()
         self._folder, self._kind, self._config = folder, kind, config
         self._report, self._check = report, check
 
-    def expand(self, entries):
+    def expand(self, entries: beam.PCollection) -> beam.PCollection:
         gathered = entries | "Gather list of files" >> beam.combiners.ToList()
         arguments = (self._folder, self._kind, self._config, self._check)
         sides = () if self._report is None else (self._report,)
         return gathered | "Write file" >> beam.Map(write_manifest, *arguments, *sides)
 
 
-def write_manifest(entries, folder, kind, config, check=None, report=None):
+def write_manifest(
+    entries: Iterable[tuple[str, FileEntry]],
+    folder: str,
+    kind: str,
+    config: Config,
+    check: Callable[[Manifest], None] | None = None,
+    report: dict[str, Any] | None = None,
+) -> None:
     """The manifest of a folder's (split, FileEntry) pairs; a split named "" is for other files."""
-    splits = {split: [] for split in ("train", "validation", "test", "all")}
-    others = []
+    splits: dict[str, list[FileEntry]] = {split: [] for split in ("train", "validation", "test", "all")}
+    others: list[FileEntry] = []
     for split, entry in entries:
         (splits[split] if split else others).append(entry)
     manifest = Manifest(

@@ -197,8 +197,8 @@ def find_model(path: str) -> tuple[str, ModelCard]:
     card : extmap_tf.model.card.ModelCard
     """
     if is_local(path):
-        folder, card = find_saved_model(path)
-        return str(folder), card
+        local, card = find_saved_model(path)
+        return str(local), card
     path = str(path).rstrip("/")
     folder = path
     if not FileSystems.exists(join(path, "saved_model.pb")):

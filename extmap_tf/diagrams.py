@@ -136,7 +136,7 @@ def batch_to_slots(
         Stars in none of the fields.
     """
     star, field = sightlines.fields_of(batch.l_deg, batch.b_deg)
-    in_a_field = np.count_nonzero(np.bincount(star, minlength=batch.n_stars))
+    in_a_field = int(np.count_nonzero(np.bincount(star, minlength=batch.n_stars)))
     pixel = pixel_of(batch.magnitudes, diagram)
     pixel = np.where(pixel < 0, diagram.n_pixels, pixel)[star]
     x, y = sightlines.place_in_field(field, batch.l_deg[star], batch.b_deg[star])

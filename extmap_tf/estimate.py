@@ -1,7 +1,7 @@
 """What is known of extinction profiles: percentiles, mean, spread, samples, flags, reliable distance."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from types import ModuleType
@@ -206,8 +206,9 @@ class ProfileEstimate:
         n_axes = len(self.shape)
         return self._changed(lambda array: array.reshape(*shape, *array.shape[n_axes:]))
 
-    def _changed(self, change) -> Self:
-        return dataclasses.replace(self, **{name: change(array) for name, array in self.arrays().items()})
+    def _changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
+        changed: dict[str, Any] = {name: change(array) for name, array in self.arrays().items()}
+        return dataclasses.replace(self, **changed)
 
     def with_samples(self, density: Any, step_kpc: float) -> Self:
         """The same with samples, from their density [*sky, n_samples, n_distances] in mag/kpc."""

@@ -5,7 +5,7 @@ import html
 from extmap_tf.catalogs.survey_tables import describe_table
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import law_text, stated_rv
-from extmap_tf.files import verify_checksums
+from extmap_tf.files import PathLike, verify_checksums
 from extmap_tf.formats import (
     COMPARISON,
     DEMO,
@@ -20,7 +20,7 @@ from extmap_tf.formats import (
 from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
-from extmap_tf.records.manifest import MANIFEST_NAME, Records, contents
+from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records, contents
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import digest_of, require_readable
 
@@ -40,7 +40,7 @@ _DEMO_PARTS = {
 }
 
 
-def describe(path, verify=False):
+def describe(path: PathLike, verify: bool = False) -> list[str]:
     """Lines of text about anything that extmap_tf writes, or a table of stars that it could read.
 
     Parameters
@@ -211,7 +211,7 @@ def _describe_demo(folder, verify):
     return lines
 
 
-def describe_report(manifest):
+def describe_report(manifest: Manifest) -> list[str]:
     """What became of the rows of the tables behind survey records."""
     report = manifest.report
     lines = [
@@ -251,7 +251,7 @@ def _describe_model(card, what):
     return [_line(name, text) for name, text in model_summary(card, what)]
 
 
-def model_summary(card, what="SavedModel"):
+def model_summary(card: ModelCard, what: str = "SavedModel") -> list[tuple[str, str]]:
     """What a model is, as a list of (name, text).
 
     Parameters

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import apache_beam as beam
@@ -28,7 +28,7 @@ from extmap_tf.mocks.pools import SPLITS
 from extmap_tf.mocks.reference import reference_cmd, reference_nodes
 from extmap_tf.program import unless_stopped
 from extmap_tf.records.example import pair_to_example
-from extmap_tf.records.manifest import REFERENCE_NAME, Manifest, write_reference
+from extmap_tf.records.manifest import REFERENCE_NAME, FileEntry, Manifest, write_reference
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import MocksConfig
 
@@ -128,22 +128,26 @@ def pairs_to_examples(numbers: Iterable[int], config: Config) -> list[bytes]:
 class PairsToShard(beam.DoFn):
     """(split, shard), lists of numbers -> one written shard, as (split, FileEntry)."""
 
-    def __init__(self, config: Config, folder: str, n_shards: dict[str, int]):
+    def __init__(self, config: Config, folder: str, n_shards: dict[str, int]) -> None:
         self._config, self._folder, self._n_shards = config, folder, n_shards
 
-    def process(self, element):
+    def process(
+        self, element: tuple[tuple[str, int], Iterable[list[int]]]
+    ) -> Iterator[tuple[str, FileEntry]]:
         (split, index), blocks = element
         examples = pairs_to_examples([number for block in blocks for number in block], self._config)
         name = shards.shard_name(split, index, self._n_shards[split])
         yield split, shards.write_shard(self._folder, name, examples)
 
 
-def node_to_reference(node, config):
+def node_to_reference(node: tuple[float, float], config: Config) -> tuple[tuple[float, float], np.ndarray]:
     """(l, b) -> ((l, b), CMD)."""
     return node, reference_cmd(with_local_catalogs(config), *node)
 
 
-def write_reference_table(nodes, folder, config):
+def write_reference_table(
+    nodes: Iterable[tuple[tuple[float, float], np.ndarray]], folder: str, config: Config
+) -> tuple[str, FileEntry]:
     """Write the gathered ((l, b), CMD) as reference.fits; returns ("", FileEntry)."""
     nodes = sorted(nodes, key=lambda node: node[0])
     l_deg, b_deg = np.array([position for position, _ in nodes]).T
@@ -152,7 +156,7 @@ def write_reference_table(nodes, folder, config):
     return "", shards.write_bytes(folder, REFERENCE_NAME, stream.getvalue())
 
 
-def build(pipeline, config, folder, n_shards):
+def build(pipeline: beam.Pipeline, config: Config, folder: str, n_shards: dict[str, int]) -> beam.PCollection:
     """Apply the job's transforms to a pipeline that writes into `folder`."""
     blocks = range(0, config.mocks.n_pairs, NUMBERS_PER_BLOCK)
     written = (

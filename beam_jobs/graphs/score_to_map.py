@@ -7,6 +7,9 @@ arrays that knows which fields it holds::
     tiles -> one file of an ExtinctionMap, filled tile by tile by the process that started the job
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
 import apache_beam as beam
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
@@ -18,13 +21,20 @@ from beam_jobs.early import require_samples
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import PathLike
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
+from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
 from extmap_tf.program import unless_stopped
 from extmap_tf.quiet import start_tensorflow
+from extmap_tf.settings.config import Config
+
+if TYPE_CHECKING:
+    from extmap_tf.model.scoring import Scorer
 
 # Some 40 MB.
 _FIELDS_PUT_AT_ONCE = 4096
@@ -47,14 +57,16 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
         As `extmap_tf.model.scoring.Scorer` takes it.
     """
 
-    def __init__(self, folder, config=None, n_samples=0, trust_model=False):
+    def __init__(
+        self, folder: str, config: Config | None = None, n_samples: int = 0, trust_model: bool = False
+    ) -> None:
         super().__init__()
         self._folder = folder
         self._config = config
         self._n_samples = n_samples
         self._trust_model = trust_model
 
-    def load_model(self):
+    def load_model(self) -> "Scorer":
         start_tensorflow()
         from extmap_tf.model.scoring import Scorer
 
@@ -62,7 +74,9 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
         with stores.local_copy(self._folder) as folder:
             return Scorer(folder, self._trust_model)
 
-    def run_inference(self, batch, model, inference_args=None):
+    def run_inference(
+        self, batch: Sequence[dict], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> list[tuple]:
         return [self._estimate_of(model, **fields) for fields in batch]
 
     def _estimate_of(self, model, examples, **facts):
@@ -72,14 +86,14 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
             estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
         return estimate, facts
 
-    def get_num_bytes(self, batch):
+    def get_num_bytes(self, batch: Sequence[dict]) -> int:
         return sum(len(example) for fields in batch for example in fields["examples"])
 
-    def batch_elements_kwargs(self):
+    def batch_elements_kwargs(self) -> dict[str, int]:
         return {"min_batch_size": 1, "max_batch_size": 1}
 
 
-def read_shard(shard):
+def read_shard(shard: tuple[int, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """(first index, path) of a shard -> batches of its fields.
 
     Yields
@@ -101,7 +115,7 @@ def read_shard(shard):
             first += len(examples)
 
 
-def to_map_layers(element, distance):
+def to_map_layers(element: tuple[int, tuple], distance: DistanceGrid) -> tuple[int, dict[str, np.ndarray]]:
     """(index of the first field, (estimate, facts) [n]) -> the same of the layers that a map of them holds.
 
     Parameters
@@ -114,7 +128,7 @@ def to_map_layers(element, distance):
     return first, map_layers(estimate, distance, "estimate", **facts)
 
 
-def write_tile(element, folder):
+def write_tile(element: tuple[int, dict[str, np.ndarray]], folder: str) -> str:
     """Write (index of the first field, dict of layers [n, ...]) as a NumPy archive; returns its name."""
     first, layers = element
     name = f"tile-{first:09d}.npz"
@@ -123,11 +137,14 @@ def write_tile(element, folder):
         stores.naming(folder),
         FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream,
     ):
-        np.savez(stream, first=first, **layers)
+        arrays: dict[str, Any] = {"first": first, **layers}
+        np.savez(stream, **arrays)
     return name
 
 
-def put_tiles(put, paths, n_sightlines):
+def put_tiles(
+    put: Callable[[int, dict[str, np.ndarray]], None], paths: Iterable[str], n_sightlines: int
+) -> None:
     """Put tiles into the file of a map, one after the other.
 
     Parameters
@@ -179,7 +196,13 @@ def _one_of(run):
     return run[0][0], {name: np.concatenate([layers[name] for _, layers in run]) for name in run[0][1]}
 
 
-def build(pipeline, shards, handler, distance, folder):
+def build(
+    pipeline: beam.Pipeline,
+    shards: Sequence[tuple[int, str]],
+    handler: SavedModelHandler,
+    distance: DistanceGrid,
+    folder: str,
+) -> beam.PCollection:
     """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
     return (
         pipeline
@@ -192,7 +215,7 @@ def build(pipeline, shards, handler, distance, folder):
     )
 
 
-def facts_of(card):
+def facts_of(card: ModelCard) -> str:
     """What a `ModelCard` says, in short: network, weights, training pairs and loss, software."""
     training = card.training
     facts = [f"{card.config.network.preset} network", f"{card.n_weights} weights"]
@@ -203,7 +226,15 @@ def facts_of(card):
     return ", ".join([*facts, f"trained by extmap_tf {card.software_version}"])
 
 
-def make_map(records_path, model_path, out, overwrite=False, beam_argv=(), n_samples=0, trust_model=False):
+def make_map(
+    records_path: PathLike,
+    model_path: PathLike,
+    out: PathLike,
+    overwrite: bool = False,
+    beam_argv: Sequence[str] = (),
+    n_samples: int = 0,
+    trust_model: bool = False,
+) -> None:
     """Run the job.
 
     Parameters

@@ -34,7 +34,7 @@ from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid, sightline_name
 from extmap_tf.program import unless_stopped
 from extmap_tf.records.example import field_to_example
-from extmap_tf.records.manifest import Manifest
+from extmap_tf.records.manifest import FileEntry, Manifest
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.survey import SurveyConfig
 
@@ -175,7 +175,7 @@ def _joined(extents):
     }
 
 
-def extent_text(extent_deg):
+def extent_text(extent_deg: dict[str, list[float]]) -> str:
     """Where the stars of a report are, such as ``l 283.9 to 284.3, b -1.1 to -0.9``."""
     l, b = min(extent_deg["l"], extent_deg["l_around_0"], key=lambda ends: ends[1] - ends[0]), extent_deg["b"]
     return f"l {l[0]:.4g} to {l[1]:.4g}, b {b[0]:.4g} to {b[1]:.4g}"
@@ -184,10 +184,10 @@ def extent_text(extent_deg):
 class CountTable(beam.DoFn):
     """A table's path -> its partial counts; the report goes to the output ``report``."""
 
-    def __init__(self, config: Config, reading: Reading):
+    def __init__(self, config: Config, reading: Reading) -> None:
         self._how = config.survey, config.sightlines, config.diagrams[0], reading
 
-    def process(self, path):
+    def process(self, path: str) -> Iterator[Any]:
         for tag, value in table_to_partial_counts(path, *self._how):
             yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
 
@@ -195,19 +195,19 @@ class CountTable(beam.DoFn):
 class AddPartialCounts(beam.CombineFn):
     """Sum the partial counts of a block. They stay sparse: most pixels of a field are empty."""
 
-    def create_accumulator(self):
+    def create_accumulator(self) -> list:
         return []
 
-    def add_input(self, accumulator, partial):
+    def add_input(self, accumulator: list, partial: Any) -> list:
         return _compacted([*accumulator, partial])
 
-    def merge_accumulators(self, accumulators):
+    def merge_accumulators(self, accumulators: Iterable[list]) -> list:
         return _compacted([partial for accumulator in accumulators for partial in accumulator])
 
-    def compact(self, accumulator):
+    def compact(self, accumulator: list) -> list:
         return [add_partial_counts(accumulator)]
 
-    def extract_output(self, accumulator):
+    def extract_output(self, accumulator: list) -> Any:
         return add_partial_counts(accumulator)
 
 
@@ -221,10 +221,10 @@ def _compacted(partials):
 class FieldsToShard(beam.DoFn):
     """Block, partial counts -> one written shard, as (split, FileEntry); in the grid's order."""
 
-    def __init__(self, folder: str, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram):
+    def __init__(self, folder: str, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram) -> None:
         self._folder, self._sightlines, self._diagram = folder, sightlines, diagram
 
-    def process(self, element):
+    def process(self, element: tuple[int, Any]) -> Iterator[tuple[str, FileEntry]]:
         block, partial = element
         name = shards.shard_name(SPLIT, block, _n_shards(self._sightlines))
         examples = block_to_examples(block, partial, self._sightlines, self._diagram)
@@ -251,7 +251,9 @@ def _n_shards(sightlines):
     return shards.n_shards_for(sightlines.n_sightlines, FIELDS_PER_SHARD)
 
 
-def build(pipeline, config, tables, reading, folder):
+def build(
+    pipeline: beam.Pipeline, config: Config, tables: Sequence[str], reading: Reading, folder: str
+) -> beam.PCollection:
     """Apply the job's transforms to a pipeline that writes into `folder`."""
     counted = (
         pipeline

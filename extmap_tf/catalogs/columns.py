@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from extmap_tf.errors import DataError
+from extmap_tf.settings.survey import SurveyConfig
 
 POSITIONS = {
     "l": ("glon", "_glon", "gal_lon", "l_deg", "l"),
@@ -23,7 +24,7 @@ _OF_2MASS = re.compile(
 )
 
 
-def survey_names(survey) -> dict[str, tuple[str, ...]]:
+def survey_names(survey: SurveyConfig) -> dict[str, tuple[str, ...]]:
     """The column names known for each role, lower case but for lone letters, the preferred first."""
     names = dict(POSITIONS) | dict(_FLAGS)
     for role, band in (("blue", survey.blue.name), ("red", survey.red.name)):
@@ -35,7 +36,7 @@ def band_names(role: str, band: str) -> dict[str, tuple[str, ...]]:
     """Names of a band's magnitude, error and limit flag, for the roles ROLE, ROLE_error and ROLE_limit."""
     is_k = band.upper() in ("K", "KS")
     letters = ("k", "ks") if is_k else (band.lower(),)
-    names = {role: [], f"{role}_error": [], f"{role}_limit": []}
+    names: dict[str, list[str]] = {role: [], f"{role}_error": [], f"{role}_limit": []}
     for x in letters:
         names[role] += [f"{x}_m", f"{x}mag", f"{x}_mag", f"mag_{x}", x.capitalize()]
         names[f"{role}_error"] += [
@@ -161,4 +162,4 @@ def closest(available: Sequence[str], wanted: Sequence[str], n: int = 3) -> list
         parts = set(re.split(r"[_.\s]+", column.lower()))
         if ratio >= 0.75 or any(name.lower() in parts for name in wanted):
             scores[column] = ratio
-    return sorted(scores, key=scores.get, reverse=True)[:n]
+    return sorted(scores, key=scores.__getitem__, reverse=True)[:n]

@@ -69,7 +69,7 @@ def apply_cuts(
         if n_rejected := np.count_nonzero(wrong):
             rejected[reason] = n_rejected
 
-    if longitude_deg is not None:
+    if longitude_deg is not None and latitude_deg is not None:
         longitude, latitude = np.abs(longitude_deg), np.abs(latitude_deg)
         leave_out("no position", ~((latitude <= 90.0) & (longitude <= 360.0)))
     for band, mag, _ in columns:

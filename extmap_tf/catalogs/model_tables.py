@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.catalogs.columns import find_columns, what_there_is
 from extmap_tf.catalogs.formats.base import readable
@@ -160,7 +161,9 @@ def read_model_catalog(
     )
 
 
-def johnson_to_2mass(j_mag, h_mag, k_mag):
+def johnson_to_2mass(
+    j_mag: ArrayLike, h_mag: ArrayLike | None, k_mag: ArrayLike
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Bessell & Brett (1988) magnitudes to 2MASS.
 
     Carpenter (2001, AJ 121, 2851), equations A1, A3 and A4: Ks = K - 0.044; (J-Ks) = 0.972 (J-K) - 0.011;

@@ -9,7 +9,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from extmap_tf.catalogs.formats.ipac import Ipac, is_ipac
 from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.formats.votable import open_votable
 from extmap_tf.errors import DataError
+from extmap_tf.files import PathLike
 
 _HEAD_BYTES = 1 << 18
 _OTHER_COMPRESSION = {
@@ -85,7 +86,7 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
             raise DataError(f"{name}: Parquet inside gzip cannot be read in parts: decompress it")
         with readable(name):
             return [Parquet(stream, name)]
-    unzipped = gzip.GzipFile(fileobj=stream) if zipped else stream
+    unzipped = cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if zipped else stream
     with readable(name):
         stream.seek(0)
         if head.startswith(b"SIMPLE  ="):
@@ -97,7 +98,7 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
         lines = start[: 1 << 16].decode("utf-8", "replace").split("\n")
         if start.startswith((b"\\", b"|")) and is_ipac(lines):
             return [Ipac(unzipped, name)]
-        return open_delimited(stream, name, head, whole, zipped)
+        return [*open_delimited(stream, name, head, whole, zipped)]
 
 
 def table_for(tables: Sequence[Table], use: Callable[[Table], _Found]) -> tuple[Table, _Found]:
@@ -149,7 +150,7 @@ def read_columns(table: Table, numbers: Sequence[str], accept_partial: bool = Fa
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def open_local(path) -> BinaryIO:
+def open_local(path: PathLike) -> BinaryIO:
     """A file opened for reading bytes; DataError if it is none: missing, a folder, a device, a pipe."""
     text = str(path)
     if "\0" in text:

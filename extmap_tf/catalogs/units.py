@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +24,12 @@ _SPELLED = {
 _NONE = ("", "-", "--", "---", "none", "null", "n/a", "na", "unitless", "dimensionless", "1")
 
 
-def is_stated(unit) -> bool:
+def is_stated(unit: Any) -> bool:
     """Whether a table's text for a unit names one."""
     return unit is not None and str(unit).strip().strip('"[]()').lower() not in _NONE
 
 
-def factor(unit, wanted: str, place: str) -> float:
+def factor(unit: Any, wanted: str, place: str) -> float:
     """What to multiply a column with.
 
     Parameters
@@ -72,13 +73,13 @@ def _factor(text, wanted):
     return 1.0 if abs(found - 1.0) < 1e-12 else float(found)
 
 
-def convert(values: np.ndarray, unit, wanted: str, place: str) -> np.ndarray:
+def convert(values: np.ndarray, unit: Any, wanted: str, place: str) -> np.ndarray:
     """A column in the unit `wanted`; see `factor`."""
     scale = factor(unit, wanted, place)
     return values if scale == 1.0 else values * scale
 
 
-def degrees(values: np.ndarray, unit, role: str, sexagesimal: bool, place: str) -> np.ndarray:
+def degrees(values: np.ndarray, unit: Any, role: str, sexagesimal: bool, place: str) -> np.ndarray:
     """A column of positions in degrees.
 
     Parameters

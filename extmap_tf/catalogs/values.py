@@ -1,6 +1,7 @@
 """What the cells of a table mean: which of them say "no value", which are numbers, and which are base 60."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ _SEXAGESIMAL = (
 _DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
 
 
-def to_numbers(texts) -> tuple[np.ndarray, bool]:
+def to_numbers(texts: pa.Array) -> tuple[np.ndarray, bool]:
     """Numbers written as text.
 
     Parameters
@@ -89,7 +90,7 @@ def _first_that_is_no_number(texts):
     return ""
 
 
-def column_to_numbers(values) -> tuple[np.ndarray, bool]:
+def column_to_numbers(values: np.ndarray) -> tuple[np.ndarray, bool]:
     """As `to_numbers`, of an array of any type; masked values are missing ones.
 
     Parameters
@@ -105,7 +106,7 @@ def column_to_numbers(values) -> tuple[np.ndarray, bool]:
     if values.ndim != 1:
         raise ValueError("it holds several values a row, not one number")
     if values.dtype.kind in "fiu":
-        return values.astype(np.float64).filled(np.nan), False
+        return np.ma.filled(values.astype(np.float64), np.nan), False
     if values.dtype.kind not in "SUO":
         raise ValueError(f"it must hold numbers, it holds {values.dtype}")
     mask = np.ma.getmaskarray(values)
@@ -120,7 +121,7 @@ def _text(cell):
     return None if cell is None or cell is np.ma.masked else str(cell)
 
 
-def to_flag(value) -> bytes:
+def to_flag(value: Any) -> bytes:
     """A 2MASS flag as bytes; a writer may have taken 022 for a number."""
     if value is None or value is np.ma.masked:
         return b""
@@ -131,7 +132,7 @@ def to_flag(value) -> bytes:
     return str(value).strip().encode("ascii", "replace")
 
 
-def column_to_flags(values) -> np.ndarray:
+def column_to_flags(values: np.ndarray) -> np.ndarray:
     """An array of any type as flags of up to 3 bytes [n]."""
     values = np.ma.asarray(values)
     if values.dtype.kind == "S" and not np.ma.is_masked(values):

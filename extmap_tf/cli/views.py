@@ -1,13 +1,23 @@
 """What ``plot`` and ``report`` draw beside a map: their options, and what those give."""
 
 import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from extmap_tf.errors import ConfigError
+from extmap_tf.files import PathLike
 from extmap_tf.options import chosen_sightlines
 from extmap_tf.quiet import start_tensorflow
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def add_view(parser):
+    from extmap_tf.grids.diagram import Diagram
+    from extmap_tf.map.volume import ExtinctionMap
+
+
+def add_view(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--arms",
         nargs="*",
@@ -19,14 +29,16 @@ def add_view(parser):
     )
 
 
-def view_of(args, volume, all_cmds=None):
+def view_of(
+    args: Namespace, volume: "ExtinctionMap", all_cmds: "tuple[Diagram, np.ndarray] | None" = None
+) -> dict[str, Any]:
     """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand.
 
     CMDs are read when they are drawn, which is after everything else was checked.
     """
     from extmap_tf.figures.gallery import spread_sightlines
 
-    how = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
+    how: dict[str, Any] = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
     how["arms"] = args.arms or args.arms is not None
     if all_cmds:
         grid, counts = all_cmds
@@ -37,7 +49,9 @@ def view_of(args, volume, all_cmds=None):
     return how
 
 
-def cmds_behind(folder, volume, sightlines):
+def cmds_behind(
+    folder: PathLike, volume: "ExtinctionMap", sightlines: Sequence[tuple[float, float]]
+) -> "tuple[Diagram, np.ndarray]":
     """The grid and the counts of the diagrams behind some sightlines of a map."""
     from extmap_tf.records.manifest import Records
 
@@ -54,7 +68,7 @@ def cmds_behind(folder, volume, sightlines):
     return records.manifest.config.diagrams[0], survey_fields(records, sightlines)["counts"]
 
 
-def note_what_is_missing(volume):
+def note_what_is_missing(volume: "ExtinctionMap") -> None:
     from extmap_tf.figures.plane import NEAR_THE_PLANE_DEG, reaches_the_plane
 
     if not reaches_the_plane(volume.grid):

@@ -55,11 +55,11 @@ class ProfileTable:
     reach_deg: float = 0.25
 
     @property
-    def coords(self):
+    def coords(self) -> SkyCoord:
         """Its sightlines as a SkyCoord [n]."""
         return SkyCoord(self.l_deg * u.deg, self.b_deg * u.deg, frame="galactic")
 
-    def query(self, coords):
+    def query(self, coords: SkyCoord) -> np.ndarray:
         """Extinction of the nearest sightline, linear in distance from 0 at the Sun; as a map of dustmaps.
 
         Parameters
@@ -74,7 +74,7 @@ class ProfileTable:
         """
         return self._along(coords, self.extinction)
 
-    def query_std(self, coords):
+    def query_std(self, coords: SkyCoord) -> np.ndarray | None:
         """As `query`, of the standard deviation."""
         return self._along(coords, self.std)
 

@@ -150,7 +150,7 @@ def compare_clouds(
     for region, place in places.items():
         if region not in table:
             raise DataError(f"no region {region!r} in the table; it has {', '.join(table)}")
-        apart = np.degrees(angular_separation(*map(np.radians, (*place, l_deg, b_deg))))
+        apart = np.degrees(angular_separation(*(np.radians(angle) for angle in (*place, l_deg, b_deg))))
         near = np.flatnonzero(apart <= radius_deg)
         if not near.size:
             raise DataError(f"{region}: no sightline of the map within {radius_deg:g} deg of l, b = {place}")

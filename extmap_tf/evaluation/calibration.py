@@ -7,9 +7,12 @@ lie on them. With the nine of `extmap_tf.estimate.PERCENTILES` the mean CRPS of 
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES, RELIABLE_FRACTION, RELIABLE_MAG, reliable_distance_kpc
@@ -86,7 +89,9 @@ class Reliability:
     to_dict = row_to_dict
 
 
-def crps_of_percentiles(percentiles, truth, levels=PERCENTILES):
+def crps_of_percentiles(
+    percentiles: ArrayLike, truth: ArrayLike, levels: Sequence[float] = PERCENTILES
+) -> np.ndarray:
     r"""Continuous ranked probability score of distributions given by percentiles.
 
     .. math:: \mathrm{CRPS} = \int (F(x) - H(x - y))^2 dx
@@ -120,7 +125,14 @@ def crps_of_percentiles(percentiles, truth, levels=PERCENTILES):
     return (below + above).sum(axis=-2) + outside[..., 0, :]
 
 
-def calibration_of(truth, percentiles, distances_kpc, quantity="extinction", group="all", levels=PERCENTILES):
+def calibration_of(
+    truth: ArrayLike,
+    percentiles: ArrayLike,
+    distances_kpc: Iterable[float],
+    quantity: str = "extinction",
+    group: str = "all",
+    levels: Sequence[float] = PERCENTILES,
+) -> list[Calibration]:
     """Calibration of each column.
 
     Parameters
@@ -148,7 +160,7 @@ def calibration_of(truth, percentiles, distances_kpc, quantity="extinction", gro
     y = y[:, 0]
     n, n_excluded = int(good.sum()), int((~good).sum())
     if not n:
-        nothing = [math.nan] * 6 + [(math.nan,) * (len(levels) + 1)]
+        nothing: list[Any] = [math.nan] * 6 + [(math.nan,) * (len(levels) + 1)]
         return [Calibration(quantity, group, float(d), 0, n_excluded, *nothing) for d in distances_kpc]
     inside = {c: _inside(q, y, levels, c) for c in CENTRAL_PERCENT}
     crps = crps_of_percentiles(q, y, levels)
@@ -171,7 +183,13 @@ def calibration_of(truth, percentiles, distances_kpc, quantity="extinction", gro
     ]
 
 
-def reliability_of(truth, percentiles, outer_kpc, group="all", levels=PERCENTILES):
+def reliability_of(
+    truth: ArrayLike,
+    percentiles: ArrayLike,
+    outer_kpc: ArrayLike,
+    group: str = "all",
+    levels: Sequence[float] = PERCENTILES,
+) -> Reliability:
     """What the reliable distances are worth.
 
     Parameters
@@ -190,20 +208,20 @@ def reliability_of(truth, percentiles, outer_kpc, group="all", levels=PERCENTILE
     """
     truth, percentiles = np.asarray(truth, float), np.asarray(percentiles, float)
     good = np.isfinite(truth).all(axis=-1) & np.isfinite(percentiles).all(axis=(-2, -1))
-    truth, percentiles = truth[good], percentiles[good]
+    inside, stated = truth[good], percentiles[good]
     try:
-        p16, p50, p84 = (percentiles[:, list(levels).index(level)] for level in (16.0, 50.0, 84.0))
+        p16, p50, p84 = (stated[:, list(levels).index(level)] for level in (16.0, 50.0, 84.0))
     except ValueError:
         raise DataError(f"the percentiles must hold 16, 50 and 84, got: {list(levels)}") from None
     reach = reliable_distance_kpc(p16, p50, p84, outer_kpc)
-    error = np.abs(p50 - truth)
+    error = np.abs(p50 - inside)
     within = np.asarray(outer_kpc) <= reach[:, None] * (1.0 + 1e-9)
     close = error <= np.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
     return Reliability(
         group=group,
-        n=len(truth),
+        n=len(inside),
         quartiles_kpc=tuple(float(x) for x in np.percentile(reach, (25, 50, 75)))
-        if len(truth)
+        if len(inside)
         else (math.nan,) * 3,
         kept_share=_mean(close[within]),
         mean_absolute_error_within_mag=_mean(error[within]),
@@ -211,7 +229,7 @@ def reliability_of(truth, percentiles, outer_kpc, group="all", levels=PERCENTILE
     )
 
 
-def calibration_table(rows):
+def calibration_table(rows: Sequence[Calibration]) -> tuple[Sequence[tuple[str, str]], list[list[str]]]:
     """Rows of `Calibration` of one quantity, as `extmap_tf.evaluation.profile_errors.errors_table`."""
     unit = "mag" if rows[0].quantity == "extinction" else "mag/kpc"
     header = (
@@ -236,12 +254,12 @@ def calibration_table(rows):
     return header, lines
 
 
-def format_calibration(rows):
+def format_calibration(rows: Sequence[Calibration]) -> str:
     """Rows of `Calibration` of one quantity as aligned plain text."""
     return aligned(*calibration_table(rows))
 
 
-def reliability_table(rows):
+def reliability_table(rows: Sequence[Reliability]) -> tuple[Sequence[tuple[str, str]], list[list[str]]]:
     """Rows of `Reliability`, as `extmap_tf.evaluation.profile_errors.errors_table`."""
     header = (
         ("reliable distance", ""),
@@ -267,7 +285,7 @@ def reliability_table(rows):
     return header, lines
 
 
-def format_reliability(rows):
+def format_reliability(rows: Sequence[Reliability]) -> str:
     """Rows of `Reliability` as aligned plain text."""
     return aligned(*reliability_table(rows))
 

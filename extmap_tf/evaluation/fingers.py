@@ -9,9 +9,12 @@ with fingers the neighbours differ more than the truth's do, above all on long s
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.fft import dct
 
 from extmap_tf.errors import DataError
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.text_tables import aligned, row_to_dict
 
 
@@ -54,7 +57,9 @@ class FingersOfGod:
     to_dict = row_to_dict
 
 
-def fingers_of_god(estimate, truth, grid, distance):
+def fingers_of_god(
+    estimate: ArrayLike, truth: ArrayLike, grid: SkyGrid, distance: DistanceGrid
+) -> FingersOfGod | None:
     """Compare the structure of a map with the truth's.
 
     Parameters
@@ -100,7 +105,7 @@ def fingers_of_god(estimate, truth, grid, distance):
     )
 
 
-def format_fingers(found):
+def format_fingers(found: FingersOfGod) -> str:
     """A `FingersOfGod` as aligned plain text: powers in bands of scale along the sight."""
     cycles = np.asarray(found.cycles_per_kpc)
     header = (

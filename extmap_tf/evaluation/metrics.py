@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,9 @@ from extmap_tf.evaluation.profile_errors import (
     profile_errors,
 )
 from extmap_tf.extinction.profiles import profiles_at
-from extmap_tf.files import whole_file
+from extmap_tf.files import PathLike, whole_file
 from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.identity import SCHEMA, require_same
 
 
@@ -62,7 +63,7 @@ class Evaluation:
     curves: list = dataclasses.field(default_factory=list)
     left_out: tuple = ()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """For JSON: every row by the name of its list; NaN becomes None."""
         return {
             spec.name: [row.to_dict() for row in value] if isinstance(value, list) else value
@@ -72,12 +73,14 @@ class Evaluation:
         } | {"fingers": self.fingers and self.fingers.to_dict(), "left_out": list(self.left_out)}
 
 
-def require_same_ground(estimate_map, truth_map):
+def require_same_ground(estimate_map: ExtinctionMap, truth_map: ExtinctionMap) -> None:
     """Raise MismatchError, naming both values, unless two maps have the same grids and band."""
     require_same("grid", _ground(estimate_map), "the estimate", _ground(truth_map), "the truth")
 
 
-def compare_maps(estimate_map, truth_map, distances_kpc=DISTANCES_KPC):
+def compare_maps(
+    estimate_map: ExtinctionMap, truth_map: ExtinctionMap, distances_kpc: Sequence[float] = DISTANCES_KPC
+) -> Evaluation:
     """Errors of one `ExtinctionMap` against another of the same sightlines, distances and band.
 
     Parameters
@@ -156,8 +159,9 @@ def evaluate(
             for row in profile_errors(true_mag[mask], estimate_mag[mask], distance_grid, at_kpc, group)
         ]
 
-    calibration, density_calibration, reliability, left_out = [], [], [], ()
-    if not estimate.has_spread:
+    left_out: tuple[str, ...] = ()
+    calibration, density_calibration, reliability = [], [], []
+    if estimate.extinction_percentiles is None or estimate.density_percentiles is None:
         left_out = ("calibration and reliable distance: the estimate carries no percentiles",)
     else:
         percentiles = estimate.extinction_percentiles
@@ -187,18 +191,18 @@ def evaluate(
     )
 
 
-def json_text(about):
+def json_text(about: Mapping[str, Any]) -> str:
     """A dict as the text of a JSON file."""
-    return json.dumps({"schema": SCHEMA} | about, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({"schema": SCHEMA, **about}, indent=1, ensure_ascii=False) + "\n"
 
 
-def write_json(about, path, overwrite=False):
+def write_json(about: Mapping[str, Any], path: PathLike, overwrite: bool = False) -> None:
     """Write a dict to a JSON file, whole or not at all."""
     with whole_file(path, overwrite=overwrite) as stream:
         stream.write(json_text(about))
 
 
-def format_evaluation(evaluation):
+def format_evaluation(evaluation: Evaluation) -> str:
     """The tables of an `Evaluation`, with an empty line between two, and what was left out.
 
     The classes of sightlines are in the errors of the extinction and in the reliability; `Evaluation.to_dict`

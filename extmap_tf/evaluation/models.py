@@ -4,15 +4,19 @@ import numpy as np
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import ProfileEstimate
-from extmap_tf.evaluation.metrics import evaluate
+from extmap_tf.evaluation.metrics import Evaluation, evaluate
+from extmap_tf.files import PathLike
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.scoring import BATCH_SIZE, Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, evaluation_dataset
+from extmap_tf.records.manifest import Records
 from extmap_tf.settings.identity import require_same
 
 
-def evaluate_model(path, records, split="test", trust_model=False):
+def evaluate_model(
+    path: PathLike, records: Records, split: str = "test", trust_model: bool = False
+) -> Evaluation:
     """Errors of a SavedModel on mock records.
 
     Parameters

@@ -2,12 +2,15 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.profiles import profiles_at
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.text_tables import aligned, row_to_dict
 
 DISTANCES_KPC = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
@@ -76,7 +79,13 @@ class DensityErrors:
     to_dict = row_to_dict
 
 
-def profile_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, group="all"):
+def profile_errors(
+    truth: ArrayLike,
+    estimate: ArrayLike,
+    distance_grid: DistanceGrid,
+    distances_kpc: Sequence[float] = DISTANCES_KPC,
+    group: str = "all",
+) -> list[DistanceErrors]:
     """Errors at each distance.
 
     Parameters
@@ -111,7 +120,13 @@ def profile_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, 
     ]
 
 
-def density_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, group="all"):
+def density_errors(
+    truth: ArrayLike,
+    estimate: ArrayLike,
+    distance_grid: DistanceGrid,
+    distances_kpc: Sequence[float] = DISTANCES_KPC,
+    group: str = "all",
+) -> list[DensityErrors]:
     """Errors of the density between each distance and the one before.
 
     Parameters
@@ -139,7 +154,7 @@ def density_errors(truth, estimate, distance_grid, distances_kpc=DISTANCES_KPC, 
     return rows
 
 
-def errors_table(rows):
+def errors_table(rows: Sequence[DistanceErrors]) -> tuple[Sequence[tuple[str, str]], list[list[str]]]:
     """Rows of `DistanceErrors` as (header, lines) of `extmap_tf.text_tables.aligned`."""
     header = (
         ("sightlines", ""),
@@ -169,12 +184,12 @@ def errors_table(rows):
     return header, lines
 
 
-def format_table(rows):
+def format_table(rows: Sequence[DistanceErrors]) -> str:
     """Rows of `DistanceErrors` as aligned plain text with units, one line each below two of headings."""
     return aligned(*errors_table(rows)) if rows else "no distance inside the grid"
 
 
-def density_errors_table(rows):
+def density_errors_table(rows: Sequence[DensityErrors]) -> tuple[Sequence[tuple[str, str]], list[list[str]]]:
     """Rows of `DensityErrors`, as `extmap_tf.evaluation.profile_errors.errors_table`."""
     header = (
         ("density", ""),
@@ -204,12 +219,14 @@ def density_errors_table(rows):
     return header, lines
 
 
-def format_density_table(rows):
+def format_density_table(rows: Sequence[DensityErrors]) -> str:
     """Rows of `DensityErrors`, as `format_table`."""
     return aligned(*density_errors_table(rows))
 
 
-def paired(truth, estimate, distance_grid):
+def paired(
+    truth: ArrayLike, estimate: ArrayLike, distance_grid: DistanceGrid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both as float arrays [n_sightlines, n_distances], and which sightlines have no NaN in either."""
     truth, estimate = np.asarray(truth, float), np.asarray(estimate, float)
     expected = (len(truth), distance_grid.n_distances) if truth.ndim else None
@@ -221,7 +238,14 @@ def paired(truth, estimate, distance_grid):
     return truth, estimate, np.isfinite(truth).all(axis=1) & np.isfinite(estimate).all(axis=1)
 
 
-def classes_of(good, value, name, unit, edges=None, n_classes=3):
+def classes_of(
+    good: np.ndarray,
+    value: ArrayLike,
+    name: str,
+    unit: str,
+    edges: Sequence[float] | None = None,
+    n_classes: int = 3,
+) -> list[tuple[str, np.ndarray]]:
     """Classes of sightlines.
 
     Parameters
@@ -247,15 +271,20 @@ def classes_of(good, value, name, unit, edges=None, n_classes=3):
         raise DataError(f"{name} must be given for each of the {len(good)} sightlines, got: {len(value)}")
     if edges is None:
         counted = value[good & np.isfinite(value)]
-        edges = np.unique(np.quantile(counted, np.linspace(0, 1, n_classes + 1))) if counted.size else [0.0]
-        if len(edges) == 1:
-            edges = np.repeat(edges, 2)
-    edges = np.asarray(edges, float)
-    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) >= 0).all():
-        raise ConfigError(f"edges of classes of {name} must be two or more, ascending, got: {edges.tolist()}")
+        limits = np.zeros(1)
+        if counted.size:
+            limits = np.unique(np.quantile(counted, np.linspace(0, 1, n_classes + 1)))
+        if len(limits) == 1:
+            limits = np.repeat(limits, 2)
+    else:
+        limits = np.asarray(edges, float)
+    if limits.ndim != 1 or len(limits) < 2 or not (np.diff(limits) >= 0).all():
+        raise ConfigError(
+            f"edges of classes of {name} must be two or more, ascending, got: {limits.tolist()}"
+        )
     classes = []
-    for i, (low, high) in enumerate(itertools.pairwise(edges)):
-        last = i == len(edges) - 2
+    for i, (low, high) in enumerate(itertools.pairwise(limits)):
+        last = i == len(limits) - 2
         inside = (value >= low) & ((value <= high) if last else (value < high))
         if inside.any():
             classes.append((f"{name} {low:.4g} to {high:.4g} {unit}".strip(), inside))

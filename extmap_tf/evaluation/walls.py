@@ -4,11 +4,13 @@ A wall has all its dust in one thin cloud. What an estimate makes of it tells ho
 estimate may be right in the column, and in every interval, and still show no wall.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.text_tables import row_to_dict
 
 NEAR_SHARE = 0.2
@@ -53,7 +55,9 @@ class WallScore:
     to_dict = row_to_dict
 
 
-def wall_density(wall_mag: float, at_kpc: float, distance, fwhm_kpc: float = 0.05) -> np.ndarray:
+def wall_density(
+    wall_mag: float, at_kpc: float, distance: DistanceGrid, fwhm_kpc: float = 0.05
+) -> np.ndarray:
     """Density [n_distances], mag / kpc, of one Gaussian cloud that holds `wall_mag`.
 
     Parameters
@@ -69,7 +73,9 @@ def wall_density(wall_mag: float, at_kpc: float, distance, fwhm_kpc: float = 0.0
     return (wall_mag * increments / increments.sum() / distance.step_kpc).astype(np.float32)
 
 
-def percentiles_of_samples(samples: np.ndarray, step_kpc: float, levels=PERCENTILES) -> np.ndarray:
+def percentiles_of_samples(
+    samples: np.ndarray, step_kpc: float, levels: Sequence[float] = PERCENTILES
+) -> np.ndarray:
     """Percentiles of the cumulative extinction, mag, of whole profiles.
 
     Parameters
@@ -94,7 +100,7 @@ def wall_score(
     at_kpc: float,
     step_kpc: float,
     group: str = "all",
-    levels=PERCENTILES,
+    levels: Sequence[float] = PERCENTILES,
 ) -> WallScore:
     """Score estimates of fields behind one wall.
 

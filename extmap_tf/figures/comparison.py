@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -59,7 +60,7 @@ def difference(comparison: Comparison) -> Figure:
     values = comparison.extinction_mag - comparison.other_mag
     known = np.abs(values[np.isfinite(values)])
     top = np.percentile(known, TOP_PERCENTILE) if known.size and known.max() > 0 else 1.0
-    how = {"norm": TwoSlopeNorm(0.0, -top, top), "cmap": colormaps["PuOr_r"]}
+    how: dict[str, Any] = {"norm": TwoSlopeNorm(0.0, -top, top), "cmap": colormaps["PuOr_r"]}
     view = sky_view(comparison.grid)
     n = values.shape[1]
     figure, axes = panels(n, view.shape, 1 if view.shape > 3.0 else balanced(n, 2))

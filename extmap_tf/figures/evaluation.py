@@ -1,6 +1,7 @@
 """Pictures of an `Evaluation`: errors, calibration and fingers of God."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +50,17 @@ def draw_evaluation(
     """
     everything = [row for row in evaluation.curves if row.group == "all"]
     classes = [row for row in evaluation.curves if row.group != "all"]
-    drawings = {
+    drawings: dict[str, Callable[[], Figure]] = {
         "errors": lambda: errors_against_distance(everything),
         "errors_by_class": lambda: errors_against_distance(classes),
         "density_errors": lambda: density_errors_against_distance(evaluation.density),
     }
     for name, rows in (("", evaluation.calibration), ("density_", evaluation.density_calibration)):
         if rows:
-            drawings[f"{name}coverage"] = lambda rows=rows: coverage(rows)
-            drawings[f"{name}ranks"] = lambda rows=rows: ranks(rows)
+            drawings[f"{name}coverage"] = partial(coverage, rows)
+            drawings[f"{name}ranks"] = partial(ranks, rows)
     if evaluation.fingers:
-        drawings["fingers_of_god"] = lambda: fingers(evaluation.fingers)
+        drawings["fingers_of_god"] = partial(fingers, evaluation.fingers)
     paths = figure_paths(drawings, out, suffix, overwrite)
     save_all({paths[name]: draw for name, draw in drawings.items()}, overwrite)
     return list(paths.values())

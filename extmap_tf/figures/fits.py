@@ -55,7 +55,7 @@ def fit_figure(
     """
     figure = Figure(figsize=(TWO_COLUMNS, 5.6), layout="constrained")
     figure.suptitle(title)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1.0))
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.1, 1.0)).ravel()
     counts, expected = np.asarray(counts, float), np.asarray(fitted.expected, float)
     observed, middle, residual = upper.subplots(1, 3, sharex=True, sharey=True)
     norm = LogNorm(0.3, max(counts.max(), expected.max(), 3.0))

@@ -80,7 +80,7 @@ def axis_label(axis: Axis) -> str:
     return f"{' − '.join(axis.bands) or axis.quantity} ({axis.unit})"
 
 
-def outer_labels(axes: Sequence[Axes], x_label: str, y_label: str) -> None:
+def outer_labels(axes: Sequence[Axes] | np.ndarray, x_label: str, y_label: str) -> None:
     """Label the axes at the outside of a grid of panels only."""
     for i, axis in enumerate(axes):
         place = axis.get_subplotspec()
@@ -95,7 +95,7 @@ def outer_labels(axes: Sequence[Axes], x_label: str, y_label: str) -> None:
 def colorbar(
     figure: Figure,
     mesh: ScalarMappable,
-    axes: Sequence[Axes],
+    axes: Sequence[Axes] | np.ndarray,
     label: str,
     extend: str = "neither",
     location: str = "right",
@@ -103,7 +103,9 @@ def colorbar(
     """A bar for some panels, of the same width on every figure."""
     # In inches along the bar, over its width of an eighth.
     size = figure.get_size_inches()
-    rows, columns = axes[0].get_subplotspec().get_gridspec().get_geometry()
+    place = axes[0].get_subplotspec()
+    assert place is not None
+    rows, columns = place.get_gridspec().get_geometry()
     upright = location == "right"
     n_along = len({axis.get_subplotspec().rowspan.start if upright else i for i, axis in enumerate(axes)})
     along = (size[1] / rows if upright else size[0] / columns) * n_along

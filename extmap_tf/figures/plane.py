@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -206,7 +206,7 @@ class _Frame:
     arrow: np.ndarray | None
 
     @classmethod
-    def of(cls, view):
+    def of(cls, view: PlaneView) -> Self:
         around = view.distance.max_kpc * view.towards(np.linspace(view.l_edges[0], view.l_edges[-1], 181))
         x, y = np.append(around[0], 0.0), np.append(around[1], 0.0)
         if view.turned:
@@ -306,7 +306,7 @@ def _label(axis, text, place, toward):
     axis.annotate(text, place, 4.0 * np.asarray(toward), zorder=6, **how)
 
 
-def _draw_arms(axis: Axes, arms, view):
+def _draw_arms(axis, arms, view):
     """Draw spiral arms; the lines of those that are in the frame, for a legend."""
     turn = np.array([view.towards(0.0), view.towards(90.0)]).T
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
@@ -317,7 +317,7 @@ def _draw_arms(axis: Axes, arms, view):
         x, y = turn @ arm.xy_kpc()
         if ((x > left) & (x < right) & (y > low) & (y < high)).any():
             effects = [withStroke(linewidth=2.5, foreground="white")]
-            style = {
+            style: dict[str, Any] = {
                 "color": COLORS[number],
                 "linestyle": _LINES[number],
                 "path_effects": effects,

@@ -1,6 +1,7 @@
 """Profiles of single sightlines: extinction, the dust along the sight, and the diagrams behind them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
@@ -64,7 +65,7 @@ def profiles(
         _draw_cmds(figure, every[:, 0], *cmds)
     for axis in axes[:-1].ravel():
         axis.tick_params(labelbottom=False)
-    shown = {}
+    shown: dict[str, Any] = {}
     for (l, b), (left, right) in zip(sightlines, axes, strict=True):
         curves = [(volume, ESTIMATE, volume.provenance.kind, 1.2, 3)]
         if truth is not None:

@@ -4,8 +4,10 @@ They are those of the World Coordinate System of FITS (Calabretta & Greisen 2002
 Lambert's azimuthal projection, and MOL, which is Mollweide's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
@@ -63,10 +65,12 @@ class Projection:
         return self._through(self._wcs.wcs_pix2world, x, y)
 
     @staticmethod
-    def _through(transform, first, second):
+    def _through(
+        transform: Callable[..., Any], first: np.ndarray, second: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
-        found = transform(first.ravel(), second.ravel(), 0)
-        return tuple(one.reshape(first.shape) for one in found)
+        x, y = transform(first.ravel(), second.ravel(), 0)
+        return x.reshape(first.shape), y.reshape(first.shape)
 
     @cached_property
     def _wcs(self):

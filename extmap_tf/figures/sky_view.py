@@ -1,6 +1,7 @@
 """How sightlines are drawn on the sky: in rows and columns of l and b, or as HEALPix pixels, projected."""
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ class PlateCarree:
 
     labels = ("Galactic longitude l (deg)", "b (deg)")
 
-    def __init__(self, grid: SightlineGrid):
+    def __init__(self, grid: SightlineGrid) -> None:
         self._grid = grid
         self._l_edges = edges_of(grid.l_deg, grid.step_deg)
         self._b_edges = edges_of(grid.b_deg, grid.step_deg)
@@ -82,7 +83,7 @@ class Projected:
 
     labels = ("", "")
 
-    def __init__(self, grid: HealpixGrid):
+    def __init__(self, grid: HealpixGrid) -> None:
         self._grid = grid
         l_deg, b_deg = grid.centers_deg()
         self._projection = projection_of(l_deg, b_deg)
@@ -102,7 +103,7 @@ class Projected:
         """Draw a layer [*grid.shape] and return what a colour bar is for; NaN is grey, nothing outside."""
         inside = self._index >= 0
         values = np.where(inside, np.asarray(layer)[np.where(inside, self._index, 0)], np.nan)
-        how = {"extent": self._extent, "origin": "lower", "interpolation": "nearest"}
+        how: dict[str, Any] = {"extent": self._extent, "origin": "lower", "interpolation": "nearest"}
         axis.imshow(np.where(inside[..., None], to_rgba(MISSING), 0.0), **how)
         image = axis.imshow(values, norm=norm, cmap=cmap.with_extremes(bad="none"), **how)
         draw_lines(axis, self._projection, *self._grid.centers_deg(), 0.5 * self._grid.field_deg)

@@ -31,7 +31,7 @@ TWO_COLUMNS, PAGE_HEIGHT = 7.1, 9.2
 # Distances between ticks are these times a power of ten.
 STEPS = (1, 2, 5, 10)
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.titlesize": 8.0,
     "axes.labelsize": 8.0,

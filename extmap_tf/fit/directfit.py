@@ -29,16 +29,21 @@ estimate. They know of nothing but this one minimum.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate, reliable_distance_kpc
 from extmap_tf.fit.blocks import block_of, summed
 from extmap_tf.fit.prior import AT_ONCE, FitPrior
+from extmap_tf.settings.config import Config
+
+if TYPE_CHECKING:
+    from extmap_tf.fit.expected_cmd import ExpectedCmd
 
 # Expected stars per pixel that no model has: without them a single stray star in a pixel where none is
 # expected would outweigh all the others.
@@ -136,7 +141,7 @@ class DirectFit:
         Of the draws of the prior that the fit begins with.
     """
 
-    def __init__(self, config, n_iterations=40, seed=1):
+    def __init__(self, config: Config, n_iterations: int = 40, seed: int = 1) -> None:
         if n_iterations < 1:
             raise ConfigError(f"a fit needs 1 or more iterations, got: {n_iterations}")
         self._config, self._diagram, self._n_iterations = config, config.diagrams[0], n_iterations
@@ -157,14 +162,15 @@ class DirectFit:
         )
         images, numbers = tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)
         matrices = tf.TensorSpec([None, self.prior.n_parameters, self.prior.n_parameters], tf.float64)
-        self._mean = tf.function(self._mean, autograph=False, input_signature=[parameters, sky])
-        self._trial = tf.function(self._trial, autograph=False, input_signature=[parameters, images, sky])
-        self._propose = tf.function(
-            self._propose, autograph=False, input_signature=[parameters, parameters, matrices, numbers]
-        )
-        self._answer = tf.function(self._answer, autograph=False, input_signature=[parameters, matrices, sky])
+        for name, takes in (
+            ("_mean", [parameters, sky]),
+            ("_trial", [parameters, images, sky]),
+            ("_propose", [parameters, parameters, matrices, numbers]),
+            ("_answer", [parameters, matrices, sky]),
+        ):
+            setattr(self, name, tf.function(getattr(self, name), autograph=False, input_signature=takes))
 
-    def prepare(self, table):
+    def prepare(self, table: "ExpectedCmd") -> Sightline:
         """What `fit` needs to know of a sightline.
 
         Parameters
@@ -190,7 +196,7 @@ class DirectFit:
         starts = [self._mean(part, skies[0]) for part in tf.split(self._draws, len(self._draws) // AT_ONCE)]
         return Sightline(tuple(skies), tuple(blocks), table.pixels, tf.concat(starts, axis=0))
 
-    def fit(self, counts, sightline):
+    def fit(self, counts: ArrayLike, sightline: Sightline) -> FittedCmds:
         """Fit some CMDs of a sightline, all at once.
 
         Parameters
@@ -225,16 +231,16 @@ class DirectFit:
                 _, theta, fisher = self._minimise(theta, observed, sightline.skies[i], n_iterations)
         answer = self._answer(theta, fisher, sightline.skies[-1])
         answer = {name: value.numpy() for name, value in answer.items()}
-        expected = np.full((len(counts), self._diagram.n_pixels), BACKGROUND, np.float32)
-        expected[:, sightline.pixels] = answer.pop("expected")
-        expected = expected.reshape(counts.shape)
+        flat_expected = np.full((len(counts), self._diagram.n_pixels), BACKGROUND, np.float32)
+        flat_expected[:, sightline.pixels] = answer.pop("expected")
+        expected = flat_expected.reshape(counts.shape)
         about = {name: answer.pop(name) for name in ("patchiness", "count_scale")}
         levels = answer["extinction_percentiles"]
-        interval = (levels[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
+        p16, p50, p84 = (levels[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
         profiles = ProfileEstimate(
             **answer,
             flag=np.zeros(len(counts), np.uint8),
-            reliable_distance_kpc=reliable_distance_kpc(*interval, self._config.distance.outer_kpc),
+            reliable_distance_kpc=reliable_distance_kpc(p16, p50, p84, self._config.distance.outer_kpc),
         )
         return FittedCmds(profiles, expected=expected, deviance=_deviance(counts, expected), **about)
 

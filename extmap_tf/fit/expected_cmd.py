@@ -6,10 +6,12 @@ in the diagram is spread over the pixels with the probabilities of `extmap_tf.su
 depth a field loses to crowding follows from all its stars: it is one number for a table.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import ndtr, ndtri
 
@@ -17,6 +19,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.mocks.pools import fit_catalog
+from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.surveys.limits import error_cut_mag, is_faint_enough
 from extmap_tf.surveys.observing import (
@@ -73,14 +76,14 @@ class ExpectedCmd:
     loss_mag: float
 
 
-def extinction_grid(max_mag):
+def extinction_grid(max_mag: float) -> np.ndarray:
     """Extinctions of a table [n_extinctions], from 0 to `max_mag` or a little more."""
     step = _FIRST_STEP_MAG / _LINEAR_MAG
     n = int(np.ceil(np.arcsinh(max_mag / _LINEAR_MAG) / step)) + 1
     return (_LINEAR_MAG * np.sinh(step * np.arange(n))).astype(np.float32)
 
 
-def crowding_losses_mag(counts, config):
+def crowding_losses_mag(counts: ArrayLike, config: Config) -> np.ndarray:
     """The loss of depth that crowding makes in each field, by the field's own CMD.
 
     The stars brighter than the limit of `extmap_tf.surveys.observing.crowding_loss_mag` are nearly
@@ -109,7 +112,14 @@ def crowding_losses_mag(counts, config):
     return np.round(_LOSS_STEP_MAG * np.round(np.array(losses) / _LOSS_STEP_MAG), 9)
 
 
-def expected_cmds(config, l_deg, b_deg, losses_mag, n_fields=64.0, max_mag=None):
+def expected_cmds(
+    config: Config,
+    l_deg: float,
+    b_deg: float,
+    losses_mag: Sequence[float],
+    n_fields: float = 64.0,
+    max_mag: float | None = None,
+) -> list[ExpectedCmd]:
     """Tabulate the expected CMDs of a sightline, one for each loss of depth.
 
     Parameters
@@ -156,7 +166,14 @@ def expected_cmds(config, l_deg, b_deg, losses_mag, n_fields=64.0, max_mag=None)
     return tables
 
 
-def expected_cmd(config, l_deg, b_deg, n_fields=64.0, max_mag=None, loss_mag=0.0):
+def expected_cmd(
+    config: Config,
+    l_deg: float,
+    b_deg: float,
+    n_fields: float = 64.0,
+    max_mag: float | None = None,
+    loss_mag: float = 0.0,
+) -> ExpectedCmd:
     """The same for a single loss of depth."""
     return expected_cmds(config, l_deg, b_deg, [loss_mag], n_fields, max_mag)[0]
 

@@ -1,12 +1,14 @@
 """Direct fits of the CMDs in a records folder, with their profiles as tables and figures."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.files import PathLike
 from extmap_tf.fit.directfit import DirectFit, FittedCmds
 from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
 from extmap_tf.fit.prior import options_left_out
@@ -16,6 +18,8 @@ from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.dataset import corruption_named, serialized_examples, survey_fields
 from extmap_tf.records.example import parse_examples
+from extmap_tf.records.manifest import Records
+from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import require_same
 
 BATCH_SIZE = 8
@@ -45,8 +49,8 @@ class Fits:
         How many tables were made.
     """
 
-    config: object
-    names: list
+    config: Config
+    names: list[str]
     l_deg: np.ndarray
     b_deg: np.ndarray
     counts: np.ndarray
@@ -54,21 +58,21 @@ class Fits:
     fitted: FittedCmds
     crowding_loss_mag: np.ndarray
     model: ProfileEstimate | None
-    seconds: dict
+    seconds: dict[str, float]
     n_tables: int
 
 
 def fit_records(
-    records,
-    sightlines=(),
-    n_pairs=20,
-    split="test",
-    model=None,
-    n_fields=64.0,
-    n_iterations=40,
-    echo=print,
-    trust_model=False,
-):
+    records: Records,
+    sightlines: Sequence[tuple[float, float]] = (),
+    n_pairs: int = 20,
+    split: str = "test",
+    model: PathLike | None = None,
+    n_fields: float = 64.0,
+    n_iterations: int = 40,
+    echo: Callable[[str], None] = print,
+    trust_model: bool = False,
+) -> Fits:
     """Fit CMDs of a records folder.
 
     Parameters
@@ -119,14 +123,15 @@ def fit_records(
         echo(f"the prior of the fit is not that of the profiles: it leaves out {', '.join(left_out)}")
     fit = DirectFit(config, n_iterations)
     seconds = {"tables": 0.0, "fits": 0.0}
-    parts, order, n_tables = [], [], 0
+    parts, batches, n_tables = [], [], 0
     for place in np.unique(places, axis=0):
+        l_deg, b_deg = map(float, place)
         here = (places == place).all(axis=1)
         losses = np.unique(losses_mag[here])
         n_tables += len(losses)
-        echo(f"{sightline_name(*place)}: {here.sum()} to fit, {len(losses)} tables")
+        echo(f"{sightline_name(l_deg, b_deg)}: {here.sum()} to fit, {len(losses)} tables")
         start = time.monotonic()
-        tables = expected_cmds(config, *map(float, place), losses.tolist(), n_fields)
+        tables = expected_cmds(config, l_deg, b_deg, losses.tolist(), n_fields)
         seconds["tables"] += time.monotonic() - start
         while tables:
             start = time.monotonic()
@@ -138,9 +143,9 @@ def fit_records(
             for first in range(0, len(chosen), BATCH_SIZE):
                 batch = chosen[first : first + BATCH_SIZE]
                 parts.append(fit.fit(parsed["counts"][batch], sightline))
-                order.append(batch)
+                batches.append(batch)
             seconds["fits"] += time.monotonic() - start
-    order = np.argsort(np.concatenate(order))
+    order = np.argsort(np.concatenate(batches))
     estimate = None
     if asked:
         start = time.monotonic()

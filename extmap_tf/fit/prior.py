@@ -56,7 +56,7 @@ class FitPrior:
         Sections of the configuration.
     """
 
-    def __init__(self, distance: DistanceGrid, profiles: ProfilePrior, nuisances: NuisanceConfig):
+    def __init__(self, distance: DistanceGrid, profiles: ProfilePrior, nuisances: NuisanceConfig) -> None:
         n = self._n = distance.n_distances
         self._step_kpc, self._count_sigma = distance.step_kpc, np.float32(nuisances.count_sigma)
         self.n_parameters: int = 2 * n + len(_SCALARS)
@@ -115,5 +115,5 @@ class FitPrior:
         walls = np.zeros((len(_WALL_TOTALS), len(bins), self.n_parameters), np.float32)
         walls[..., : 2 * n] = modes
         walls[..., 2 * n + _SCALARS.index("total")] = np.asarray(_WALL_TOTALS)[:, None]
-        walls = walls.reshape(-1, self.n_parameters)
-        return tf.constant(walls[: len(walls) // AT_ONCE * AT_ONCE])
+        rows = walls.reshape(-1, self.n_parameters)
+        return tf.constant(rows[: len(rows) // AT_ONCE * AT_ONCE])

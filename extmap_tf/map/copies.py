@@ -14,13 +14,15 @@ from extmap_tf import __version__
 from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import SIGHTLINE_FLAGS
-from extmap_tf.files import local_path, whole_path
+from extmap_tf.files import PathLike, local_path, whole_path
 from extmap_tf.map.formats.cards import about_cards, explain_flags, parts_of
 from extmap_tf.map.formats.fits_files import require_checksums, require_whole, write_hdus
 from extmap_tf.map.formats.fits_maps import HEALPIX_KEYWORD
 from extmap_tf.map.formats.tables import require_tables, tables_of
-from extmap_tf.map.pixels import pixels_of
+from extmap_tf.map.pixels import Pixels, pixels_of
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.identity import SCHEMA, require_readable
+from extmap_tf.settings.law import LawConfig
 
 # Ranks of the profiles that stand for samples in a map without any, in percent: of n samples NumPy, and so
 # dustmaps, takes number k to be the quantile k / (n - 1).
@@ -32,7 +34,9 @@ _WRONG = (ValueError, TypeError, AttributeError)
 _DM_AT_THE_SUN = -5.0
 
 
-def write_healpix(volume, path, nside=None, overwrite=False):
+def write_healpix(
+    volume: ExtinctionMap, path: PathLike, nside: int | None = None, overwrite: bool = False
+) -> Pixels:
     """Write a map as FITS tables of HEALPix pixels, see `extmap_tf.map.formats.tables`.
 
     In table SKY, also the sightline that each pixel's profile is of. All tables repeat the provenance.
@@ -69,7 +73,14 @@ def write_healpix(volume, path, nside=None, overwrite=False):
     return pixels
 
 
-def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
+def write_hdf5(
+    volume: ExtinctionMap,
+    path: PathLike,
+    nside: int | None = None,
+    band: str | None = None,
+    law: LawConfig | str | None = None,
+    overwrite: bool = False,
+) -> Pixels:
     """Write a map as an HDF5 file with the layout of dustmaps' Bayestar maps.
 
     ``dustmaps.bayestar.BayestarQuery(map_fname=path)`` reads it. ``/pixel_info`` has one row a pixel: nside,
@@ -113,7 +124,7 @@ def write_hdf5(volume, path, nside=None, band=None, law=None, overwrite=False):
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         last = np.where(reliable > 0, 5.0 * np.log10(reliable) + 10.0, np.nan)
-    info = np.rec.fromarrays(
+    info = np.rec.fromarrays(  # type: ignore[call-overload]
         [
             np.full(len(pixels.index), pixels.nside, np.int32),
             pixels.index,
@@ -197,7 +208,7 @@ def _attributes(volume, pixels, band, factor):
     }
 
 
-def describe_copy(path, verify=False):
+def describe_copy(path: PathLike, verify: bool = False) -> list[str]:
     """What a copy says of itself, as a list of lines of plain text: pixels, then as the map describes itself.
 
     Parameters
@@ -219,7 +230,7 @@ def describe_copy(path, verify=False):
     return [f"{'copy':<14} {kind}, {number:,} HEALPix pixels of nside {nside}", *lines]
 
 
-def is_copy(path):
+def is_copy(path: PathLike) -> bool:
     """Whether a file is HDF5, or FITS tables by `write_healpix`."""
     with open(path, "rb") as stream:
         head = stream.read(2880 * 8)

@@ -8,7 +8,8 @@ from typing import Self
 from extmap_tf.errors import require
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.sky import SkyGrid
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.provenance import Provenance
 
 # The least coverage of a field that gets an estimate, where nothing else is said.
@@ -21,7 +22,7 @@ class MapHeader:
 
     Parameters
     ----------
-    grid : SkyGrid
+    grid : SightlineGrid or HealpixGrid
     distance : DistanceGrid
     provenance : Provenance
     min_coverage : float
@@ -33,7 +34,7 @@ class MapHeader:
         Samples of each profile, 0 if there are none.
     """
 
-    grid: SkyGrid
+    grid: SightlineGrid | HealpixGrid
     distance: DistanceGrid
     provenance: Provenance
     min_coverage: float = MIN_COVERAGE

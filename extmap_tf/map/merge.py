@@ -1,6 +1,8 @@
 """Several maps as one: neighbouring regions side by side, overlapping ones weighted by inverse variance."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from extmap_tf.settings.identity import require_same
 _LEAST_STD = 1e-4
 
 
-def merge_maps(volumes, names, independent=False):
+def merge_maps(
+    volumes: Sequence[ExtinctionMap], names: Sequence[str], independent: bool = False
+) -> ExtinctionMap:
     """One map of all sightlines of several.
 
     A sightline that one map alone knows is taken as it is. Where several do, those that doubt it (flags of an
@@ -52,10 +56,12 @@ def merge_maps(volumes, names, independent=False):
     if len(volumes) < 2:
         raise ConfigError(f"merging needs two or more maps, got: {len(volumes)}")
     first = volumes[0]
+    # Of one kind with the others, once they are on the same ground.
+    own: Any = first.grid
     for volume, name in zip(volumes[1:], names[1:], strict=True):
         require_same("map", _ground(first), names[0], _ground(volume), name)
-        first.grid.require_joinable(volume.grid, names[0], name)
-    grid = first.grid.joined([volume.grid for volume in volumes[1:]])
+        own.require_joinable(volume.grid, names[0], name)
+    grid = own.joined([volume.grid for volume in volumes[1:]])
     places = [_places(volume.grid, grid) for volume in volumes]
     known = np.zeros((len(volumes), *grid.shape), bool)
     doubt = np.zeros((len(volumes), *grid.shape), np.uint8)
@@ -91,7 +97,7 @@ def merge_maps(volumes, names, independent=False):
         )
     else:
         density = np.nan_to_num(spread("density")).sum(axis=0)
-        density = np.where(counts.any(axis=0)[..., None], density, np.nan)
+        density = np.where(np.asarray(counts.any(axis=0))[..., None], density, np.nan)
         profiles = ProfileEstimate.of_density(density, first.distance.step_kpc, flags)
     coverage, n_stars = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.int32)
     for volume, place in zip(volumes, places, strict=True):

@@ -14,6 +14,7 @@ from astropy import units as u
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.grids.healpix import MAX_SIGHTLINES, SIDE_DEG, HealpixGrid, smallest_nside
+from extmap_tf.grids.squares import SightlineGrid
 
 # By default at least this share of the sightlines is in a pixel, unless pixels had to be more than so many
 # times narrower than the map's step: near a pole sightlines lie very close.
@@ -43,12 +44,12 @@ class Pixels:
     sightline: np.ndarray
 
     @property
-    def n_sightlines(self):
+    def n_sightlines(self) -> int:
         """Sightlines that are in one pixel or more."""
         return len(np.unique(self.sightline))
 
 
-def pixels_of(grid, nside=None):
+def pixels_of(grid: SightlineGrid | HealpixGrid, nside: int | None = None) -> Pixels:
     """Pixels whose centres are in a grid.
 
     Parameters

@@ -3,10 +3,12 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any, Self
 
 from extmap_tf import __version__
 from extmap_tf.errors import require
 from extmap_tf.extinction.law import blue_over_red, stated_rv
+from extmap_tf.settings.config import Config
 from extmap_tf.settings.law import LawConfig
 
 KINDS = ("estimate", "truth")
@@ -58,7 +60,7 @@ class Provenance:
     software: str = f"extmap_tf {__version__}"
     model_facts: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self)
         require(self.law_rv is None or math.isfinite(self.law_rv), "law_rv", "finite or None", self)
         require(1 < self.blue_over_red <= 20, "blue_over_red", "above 1 and at most 20", self)
@@ -72,7 +74,7 @@ class Provenance:
                 require(ok, spec.name, "printable ASCII without blanks at its ends (FITS headers)", self)
 
     @classmethod
-    def of(cls, config, kind, law=None, **names):
+    def of(cls, config: Config, kind: str, law: LawConfig | None = None, **names: str) -> Self:
         """Provenance of a map made for `config`.
 
         Parameters
@@ -101,10 +103,11 @@ class Provenance:
         )
 
     @property
-    def law(self):
+    def law(self) -> LawConfig:
         """The extinction law as a `LawConfig`."""
         ratio = self.blue_over_red if self.law_model == "ratio" else 0.0
-        return LawConfig(self.law_model, self.law_rv, ratio)
+        rv = LawConfig.rv if self.law_rv is None else self.law_rv
+        return LawConfig(self.law_model, rv, ratio)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,6 +1,6 @@
 """Looking up values in a map: quantity, mode, interpolation on the sky, and flags."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -99,7 +99,7 @@ class Lookup:
         return getattr(volume, attribute)
 
     @staticmethod
-    def _reader(cube, quantity):
+    def _reader(cube: np.ndarray, quantity: str) -> Callable[..., np.ndarray]:
         """Values [n] at `bins` (index, fraction) of sightlines; for None, whole profiles [n, n_distances]."""
 
         def read(place, bins):

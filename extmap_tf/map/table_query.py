@@ -6,17 +6,22 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from extmap_tf.catalogs.columns import POSITIONS, find_columns, what_there_is
+from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
 from extmap_tf.catalogs.units import convert, degrees, factor, is_stated
 from extmap_tf.errors import DataError
 from extmap_tf.files import refuse_existing, whole_path
 from extmap_tf.map.volume import ExtinctionMap
+
+if TYPE_CHECKING:
+    from astropy.table import Table as AstropyTable
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +51,7 @@ def query_table(
     distance_kpc: float | None = None,
     overwrite: bool = False,
     accept_partial: bool = False,
-    **how,
+    **how: Any,
 ) -> tuple[int, int]:
     """Write a table again with the map's answer to each row.
 
@@ -93,7 +98,7 @@ def query_table(
             source, roles, distance_kpc, volume.distance.max_kpc, accept_partial
         )
         # Arrow knows the types that a Parquet file shall keep.
-        arrow = source.arrow() if source.format == "Parquet" else None
+        arrow = source.arrow() if isinstance(source, Parquet) else None
         table = source.whole() if arrow is None else None
     n_rows, present = len(l_deg), list(source.names if table is None else table.colnames)
     if table is not None and len(table) != n_rows:
@@ -116,7 +121,7 @@ def query_table(
     return n_rows, int(np.isnan(rows).any(axis=1).sum())
 
 
-def read_table(path: str | os.PathLike):
+def read_table(path: str | os.PathLike) -> "AstropyTable":
     """A table in any of the formats of `query_table`, as astropy has it; DataError if it cannot be read."""
     with open_local(path) as stream:
         return table_for(open_tables(stream, str(path)), lambda table: None)[0].whole()

@@ -19,7 +19,8 @@ from extmap_tf.estimate import (
 from extmap_tf.extinction.bands import as_law, extinction_ratio
 from extmap_tf.extinction.law import a_over_av, law_text
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.sky import SkyGrid
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map import places
 from extmap_tf.map.formats import read_layers, write_layers
 from extmap_tf.map.header import MapHeader
@@ -102,12 +103,12 @@ class ExtinctionMap:
             setattr(self, name, layer)
 
     @classmethod
-    def _held(cls, header, layers, path=None):
+    def _held(cls, header: MapHeader, layers: dict[str, np.ndarray], path: Path | None = None) -> Self:
         self = cls.__new__(cls)
         self._hold(header, layers, path)
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         if self.path is not None:
             return (type(self).read, (self.path,))
         return (type(self)._held, (self.header, self._layers))
@@ -120,7 +121,7 @@ class ExtinctionMap:
         return "\n".join(self.describe())
 
     @property
-    def grid(self) -> SkyGrid:
+    def grid(self) -> SightlineGrid | HealpixGrid:
         return self.header.grid
 
     @property

@@ -114,19 +114,19 @@ def simulate_pairs(config: Config, numbers: Iterable[int]) -> Iterator[Pair]:
         In the order of the numbers.
     """
     mocks = config.mocks
-    for place, group in groupby(numbers, lambda number: _sightline(mocks, number)):
+    for (l_deg, b_deg), group in groupby(numbers, lambda number: _sightline(mocks, number)):
         here, pools = list(group), {}
         for start in range(0, len(here), PAIRS_PER_BLOCK):
             block = here[start : start + PAIRS_PER_BLOCK]
             # A third faster than NumPy's default where the random numbers of thousands of stars are drawn.
             rngs = [np.random.Generator(np.random.SFC64([config.seed, PAIR, number])) for number in block]
-            densities = draw_densities(config.profiles, config.distance, *place, rngs)
+            densities = draw_densities(config.profiles, config.distance, l_deg, b_deg, rngs)
             for number, density, rng in zip(block, densities, rngs, strict=True):
                 split, _ = split_of(place_of(pair_key(mocks, number), mocks.split_salt), mocks)
                 if split not in pools:
-                    pools[split] = sightline_catalog(config, *place, split)
+                    pools[split] = sightline_catalog(config, l_deg, b_deg, split)
                 counts, covered = _draw_counts(config, pools[split], density, rng)
-                yield Pair(number, *place, counts, density, covered)
+                yield Pair(number, l_deg, b_deg, counts, density, covered)
 
 
 def _draw_counts(config, pool, density, rng):

@@ -1,22 +1,36 @@
 """A mock observed sky: a survey's table of a region behind known dust, as a file like the real ones."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from extmap_tf import __version__
 from extmap_tf.catalogs.columns import names_to_write
 from extmap_tf.extinction.dust import MARGIN_DEG
 from extmap_tf.extinction.law import blue_over_red
-from extmap_tf.files import whole_path
+from extmap_tf.files import PathLike, whole_path
 from extmap_tf.galaxy import Galaxy
+from extmap_tf.grids.sky import SkyTile
 from extmap_tf.mocks.seeds import SKY
+from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.surveys.observing import faint_limit_mag, observe
+
+if TYPE_CHECKING:
+    from extmap_tf.extinction.dust import DustCube, HealpixDust
 
 # Tiles begin at the outermost fields' edges, and so end inside the margin of the dust.
 TILE_DEG = MARGIN_DEG
 
 
-def write_sky(config, dust, path, progress=lambda tiles: tiles, overwrite=False):
+def write_sky(
+    config: Config,
+    dust: "DustCube | HealpixDust",
+    path: PathLike,
+    progress: Callable[[Sequence[SkyTile]], Iterable[SkyTile]] = lambda tiles: tiles,
+    overwrite: bool = False,
+) -> int:
     """Draw every star of the region, dim it by the dust in front of it, observe it, and write the table.
 
     Parameters

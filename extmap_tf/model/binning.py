@@ -120,7 +120,7 @@ def padded_stars_to_counts(
     return _counted(counted, diagram)
 
 
-def clean_counts(counts):
+def clean_counts(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Counts with 0 in place of what is none, and how many pixels of each row that were.
 
     Parameters
@@ -138,7 +138,7 @@ def clean_counts(counts):
     return tf.where(good, counts, 0.0), n_ignored
 
 
-def same_rows(first, **others):
+def same_rows(first: tf.Tensor, **others: tf.Tensor) -> tf.Operation:
     """An assertion that all tensors have as many rows as the first."""
     n = tf.shape(first)[0]
     return tf.group(

@@ -52,7 +52,7 @@ _ROWS_AT_ONCE = 32
 _NODES = 32
 
 
-def normal_distribution(parameters: tf.Tensor) -> tfd.Distribution:
+def normal_distribution(parameters: tf.Tensor) -> "tfp.distributions.Distribution":
     """The distribution of y.
 
     Parameters
@@ -71,7 +71,7 @@ def normal_distribution(parameters: tf.Tensor) -> tfd.Distribution:
     )
 
 
-def profile_distribution(parameters: tf.Tensor) -> tfd.TransformedDistribution:
+def profile_distribution(parameters: tf.Tensor) -> "tfp.distributions.TransformedDistribution":
     """The distribution of the profiles rho, mag / kpc, as the module defines it.
 
     Parameters
@@ -180,7 +180,7 @@ def summarize(parameters: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     ]
     _, *found = tf.while_loop(lambda i, *_: i < n_blocks, block, (0, *found), parallel_iterations=2)
     cumulative = (tf.cumsum(density[0], axis=-1) * step_kpc, *(array.concat() for array in found))
-    summary = {}
+    summary: dict[str, tf.Tensor] = {}
     for quantity, (mean, std, percentiles) in (("density", density), ("extinction", cumulative)):
         summary |= {
             f"{quantity}_median": percentiles[:, PERCENTILES.index(50.0)],

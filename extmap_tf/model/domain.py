@@ -1,6 +1,7 @@
 """Whether a CMD is like those a model was trained on."""
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 from zipfile import BadZipFile
@@ -12,6 +13,7 @@ import tensorflow as tf
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_file
+from extmap_tf.settings.config import Config
 
 DOMAIN_NAME = "domain.npz"
 _BLOCKS = 8
@@ -48,7 +50,9 @@ class TrainingDomain:
     strangeness_max: np.ndarray
 
     @classmethod
-    def of(cls, batches, reference):
+    def of(
+        cls, batches: Iterable[tuple[Mapping[str, tf.Tensor], tf.Tensor]], reference: Callable[..., tf.Tensor]
+    ) -> Self:
         """Learn the domain.
 
         Parameters
@@ -73,7 +77,7 @@ class TrainingDomain:
         strangeness = np.square((shape - mean) @ whitening).sum(axis=1)
         return cls(
             *(
-                np.float32(value)
+                np.asarray(value, np.float32)
                 for value in (
                     np.quantile(n_stars, _TAIL),
                     np.quantile(excess, _TAIL / 2),
@@ -85,7 +89,7 @@ class TrainingDomain:
             )
         )
 
-    def flag(self, counts, reference):
+    def flag(self, counts: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
         """Bits of `extmap_tf.estimate.Flag` that concern the stars.
 
         Parameters
@@ -123,7 +127,7 @@ class TrainingDomain:
         shapes = {"mean": (n,), "whitening": (n, n)}
         try:
             with np.load(path, allow_pickle=False) as data:
-                found = {spec.name: np.float32(data[spec.name]) for spec in fields(cls)}
+                found = {spec.name: np.asarray(data[spec.name], np.float32) for spec in fields(cls)}
         except (
             OSError,
             ValueError,
@@ -143,7 +147,7 @@ class TrainingDomain:
         return cls(**found)
 
 
-def outside_region(config, l_deg, b_deg):
+def outside_region(config: Config, l_deg: tf.Tensor, b_deg: tf.Tensor) -> tf.Tensor:
     """Bit of `extmap_tf.estimate.Flag` of positions outside the region a model was made for.
 
     A position that is not a finite number is outside; longitudes may be in any turn.

@@ -2,6 +2,7 @@
 
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
-from extmap_tf.files import local_path, whole_path, write_checksums
+from extmap_tf.files import PathLike, local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.build import build_network
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -26,7 +27,7 @@ from extmap_tf.records.example import parse_readable_examples
 N_SAMPLES = 32
 
 
-def load_trained(folder):
+def load_trained(folder: PathLike) -> tuple[keras.Model, ModelCard]:
     """The Keras model and card of a training folder.
 
     Returns
@@ -77,7 +78,9 @@ class Served(tf.Module):
     that differ in number, stars that differ in number and splits that fall are errors of the whole request.
     """
 
-    def __init__(self, model, card, domain, half=False):
+    def __init__(
+        self, model: keras.Model, card: ModelCard, domain: TrainingDomain, half: bool = False
+    ) -> None:
         super().__init__()
         config = card.config
         survey, diagram = config.survey, config.diagrams[0]
@@ -172,7 +175,12 @@ class Served(tf.Module):
         }
 
 
-def export(folder, out, half=False, echo=lambda line: print(line, file=sys.stderr)):
+def export(
+    folder: PathLike,
+    out: PathLike,
+    half: bool = False,
+    echo: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> Path:
     """Export a trained model into the next version folder, ``OUT/1``, ``OUT/2``, ...
 
     The same model exported in a new process by the same software gives the same bytes.

@@ -15,6 +15,8 @@ an ensemble of `extmap_tf.model.distribution.N_QUANTILE` profiles made from one 
 numbers, so that it depends on its diagram alone: percentiles are those of the ensemble, samples are members.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -57,7 +59,7 @@ class ProfileGenerator(layers.Layer):
         Numbers of noise that all bins share.
     """
 
-    def __init__(self, n_distances: int, width: int = 256, n_noise: int = 16, **kwargs):
+    def __init__(self, n_distances: int, width: int = 256, n_noise: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.n_distances, self.width, self.n_noise = n_distances, width, n_noise
         small = keras.initializers.RandomNormal(stddev=0.01)
@@ -68,7 +70,7 @@ class ProfileGenerator(layers.Layer):
         # Small weights: a fresh network starts near the mean profile whatever the diagram.
         self._base = layers.Dense(2 * n_distances, kernel_initializer=small, dtype="float32", name="base")
 
-    def build(self, features_shape):
+    def build(self, features_shape: tuple[int | None, ...]) -> None:
         n_features = features_shape[-1]
         for layer in (*self._codes, self._base):
             layer.build((None, n_features))
@@ -88,7 +90,7 @@ class ProfileGenerator(layers.Layer):
         """Take the mean density [n_distances] of the training profiles, mag / kpc."""
         self.scale.assign(np.maximum(density, 1e-6))
 
-    def call(self, features, training=False):
+    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
         width = self.n_distances + self.n_noise
         if not training:
             return self.profiles(features, quantile_noise(width))
@@ -96,7 +98,9 @@ class ProfileGenerator(layers.Layer):
         noise = tf.random.stateless_normal([tf.shape(features)[0], N_SCORE, width], seed=tf.stack([seed, 0]))
         return self.profiles(features, noise)
 
-    def profiles(self, features, noise, adjustment=None):
+    def profiles(
+        self, features: tf.Tensor, noise: tf.Tensor, adjustment: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Profiles from given noise.
 
         Parameters
@@ -125,10 +129,10 @@ class ProfileGenerator(layers.Layer):
         x = self._outer(x) + base[..., : self.n_distances] + shift + sigma * own
         return self.scale * tf.exp(tf.clip_by_value(x, _LN_LEAST, _LN_MOST))
 
-    def compute_output_shape(self, features_shape):
+    def compute_output_shape(self, features_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (features_shape[0], None, self.n_distances)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("n_distances", "width", "n_noise")}
         return super().get_config() | own
 
@@ -149,13 +153,17 @@ class WholeProfileScore(keras.losses.Loss):
     """
 
     def __init__(
-        self, step_kpc: float, density_mag_per_kpc: float = 0.1, name="whole_profile_score", **kwargs
-    ):
+        self,
+        step_kpc: float,
+        density_mag_per_kpc: float = 0.1,
+        name: str = "whole_profile_score",
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(name=name, **kwargs)
         self.step_kpc, self.density_mag_per_kpc = step_kpc, density_mag_per_kpc
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         density, truth = y_pred, y_true[:, None]
         drawn, true = (tf.cumsum(r, axis=-1) * self.step_kpc for r in (density, truth))
         score = _mean_crps(tf.math.log(drawn + RELATIVE_FLOOR_MAG), tf.math.log(true + RELATIVE_FLOOR_MAG))
@@ -172,7 +180,7 @@ class WholeProfileScore(keras.losses.Loss):
             score += _mean_crps(inside, within) / len(lengths)
         return score
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "step_kpc": self.step_kpc,
             "density_mag_per_kpc": self.density_mag_per_kpc,
@@ -195,7 +203,8 @@ def summarize(profiles: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     dict of str to tf.Tensor
         As `extmap_tf.model.distribution.summarize`.
     """
-    summary, middle = {}, PERCENTILES.index(50.0)
+    summary: dict[str, tf.Tensor] = {}
+    middle = PERCENTILES.index(50.0)
     for quantity, values in (("density", profiles), ("extinction", tf.cumsum(profiles, axis=-1) * step_kpc)):
         percentiles = percentiles_of(values)
         summary |= {

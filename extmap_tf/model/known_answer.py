@@ -1,13 +1,16 @@
 """A CMD and a model's answer to it, for whoever runs the model elsewhere to compare; needs no TensorFlow."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from extmap_tf.errors import DataError
+from extmap_tf.grids.diagram import Diagram
 from extmap_tf.json_files import JsonForm
+from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, require_readable
 
 KNOWN_ANSWER_NAME = "known_answer.json"
@@ -48,7 +51,13 @@ class KnownAnswer:
     model_digest: str
 
     @classmethod
-    def of(cls, serving_default, reference, config, model_digest):
+    def of(
+        cls,
+        serving_default: Callable[..., Mapping[str, Any]],
+        reference: Callable[..., Any],
+        config: Config,
+        model_digest: str,
+    ) -> Self:
         """Ask a model.
 
         Parameters
@@ -61,7 +70,9 @@ class KnownAnswer:
         model_digest : str
         """
         l_low, l_high, b_low, b_high = config.region_deg()
-        place = [np.float32([(0.5 * (low + high))]) for low, high in ((l_low, l_high), (b_low, b_high))]
+        place = [
+            np.array([0.5 * (low + high)], np.float32) for low, high in ((l_low, l_high), (b_low, b_high))
+        ]
         place[0] %= np.float32(360.0)
         expected = np.expm1(np.asarray(reference(*place), float))
         # Whole stars, as many as expected up to each pixel, so that sparse ones are not all rounded away.
@@ -71,14 +82,14 @@ class KnownAnswer:
         outputs = {name: np.asarray(value) for name, value in serving_default(**inputs).items()}
         return cls(inputs, outputs, model_digest)
 
-    def stars(self, diagram):
+    def stars(self, diagram: Diagram) -> tuple[np.ndarray, np.ndarray]:
         """Stars that count to this CMD: blue_mag, red_mag [n_stars] float32, at the centres of pixels."""
         counts = self.inputs["counts"][0].astype(int)
         i_mag, i_color = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
         red, color = diagram.y.centers[i_mag], diagram.x.centers[i_color]
         return (red + color).astype(np.float32), red.astype(np.float32)
 
-    def largest_difference(self, outputs):
+    def largest_difference(self, outputs: Mapping[str, np.ndarray]) -> tuple[float, str]:
         """How far an answer is from this one, in units of what is allowed: right up to 1.
 
         Parameters
@@ -100,7 +111,7 @@ class KnownAnswer:
             allowed = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(expected)
             ratio = np.abs(found - expected) / allowed
             ratios[name] = float(np.nanmax(np.where(np.isnan(expected), 0.0, ratio)))
-        name = max(ratios, key=ratios.get)
+        name = max(ratios, key=ratios.__getitem__)
         return ratios[name], name
 
     def to_json(self) -> str:

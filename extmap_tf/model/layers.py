@@ -3,9 +3,13 @@
 They use `keras.ops` only, so that a model trains on any Keras backend and exports to standard operations.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from extmap_tf.grids.sphere import unit_vectors
 
@@ -27,11 +31,11 @@ class ReferenceCmd(keras.layers.Layer):
         (n_mag, n_color).
     """
 
-    def __init__(self, n_nodes, shape, **kwargs):
+    def __init__(self, n_nodes: int, shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
         self.n_nodes, self.shape = n_nodes, tuple(shape)
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         n_pixels = self.shape[0] * self.shape[1]
         self.nodes = self.add_weight(shape=(self.n_nodes, 3), name="nodes", initializer="zeros")
         # Rows: the coefficients of each basis function, then of the constant.
@@ -40,7 +44,7 @@ class ReferenceCmd(keras.layers.Layer):
         )
         self.built = True
 
-    def set_nodes(self, l_deg, b_deg, counts):
+    def set_nodes(self, l_deg: ArrayLike, b_deg: ArrayLike, counts: np.ndarray) -> None:
         """Fill the table.
 
         Parameters
@@ -60,7 +64,7 @@ class ReferenceCmd(keras.layers.Layer):
         self.nodes.assign(nodes)
         self.coefficients.assign(np.linalg.solve(system, values))
 
-    def call(self, l_deg, b_deg):
+    def call(self, l_deg: Any, b_deg: Any) -> Any:
         positions = unit_vectors(l_deg, b_deg, ops)  # [batch, 3]
         difference = ops.expand_dims(positions, 1) - ops.expand_dims(self.nodes, 0)  # [batch, n_nodes, 3]
         squared = ops.sum(ops.square(difference), axis=-1)
@@ -69,10 +73,12 @@ class ReferenceCmd(keras.layers.Layer):
         values = ops.maximum(ops.matmul(basis, self.coefficients), 0.0)
         return ops.reshape(values, (-1, *self.shape))
 
-    def compute_output_shape(self, l_deg_shape, b_deg_shape=None):
+    def compute_output_shape(
+        self, l_deg_shape: tuple[int | None, ...], b_deg_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return (l_deg_shape[0], *self.shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"n_nodes": self.n_nodes, "shape": list(self.shape)}
 
 
@@ -84,14 +90,16 @@ class CmdChannels(keras.layers.Layer):
     which only a foreign client could send, are taken as zero.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32"} | kwargs))
 
-    def call(self, counts, reference):
+    def call(self, counts: Any, reference: Any) -> Any:
         counts = ops.log1p(ops.maximum(ops.cast(counts, "float32"), 0.0))
         return ops.stack([counts, reference], axis=-1)
 
-    def compute_output_shape(self, counts_shape, reference_shape=None):
+    def compute_output_shape(
+        self, counts_shape: tuple[int | None, ...], reference_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return (*counts_shape, 2)
 
 
@@ -106,24 +114,24 @@ class ProfileParameters(keras.layers.Layer):
     shift of it, logarithms of factors on sigma and U, e, and ln t.
     """
 
-    def __init__(self, n_distances, rank, **kwargs):
+    def __init__(self, n_distances: int, rank: int, **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
         self.n_distances, self.rank = n_distances, rank
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         self.scale = self.add_weight(shape=(self.n_distances,), name="scale", initializer="ones")
         self.adjustment = self.add_weight(shape=(6, self.n_distances), name="adjustment", initializer="zeros")
         self.built = True
 
-    def set_mean_density(self, density):
+    def set_mean_density(self, density: np.ndarray) -> None:
         """Take the mean density [n_distances] of the training profiles, mag / kpc."""
         self.scale.assign(np.maximum(density, 1e-6) / np.log(2.0))
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         x = ops.reshape(x, (-1, self.n_distances, 2 + self.rank))
         return self.adjusted(x, self.adjustment)
 
-    def adjusted(self, x, adjustment):
+    def adjusted(self, x: Any, adjustment: Any) -> Any:
         """The output for activations x [batch, n_distances, 2 + rank] and an adjustment [6, n_distances]."""
         ln_loc, shift, ln_sigma, ln_factor, skewness, ln_tail = (
             ops.expand_dims(a, -1) for a in ops.unstack(adjustment)
@@ -137,10 +145,10 @@ class ProfileParameters(keras.layers.Layer):
         )
         return ops.concatenate([scale, loc, sigma, skewness, tail, factor], axis=-1)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (shape[0], self.n_distances, 5 + self.rank)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"n_distances": self.n_distances, "rank": self.rank}
 
 
@@ -148,15 +156,15 @@ class ProfileParameters(keras.layers.Layer):
 class FirstDistances(keras.layers.Layer):
     """The first `n_distances` of a wider output, as they are."""
 
-    def __init__(self, n_distances, **kwargs):
+    def __init__(self, n_distances: int, **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32"} | kwargs))
         self.n_distances = n_distances
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return x[:, : self.n_distances]
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (shape[0], self.n_distances)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"n_distances": self.n_distances}

@@ -1,5 +1,7 @@
 """Losses and learning-rate schedule. The truth is always a density [batch, n_distances] in mag / kpc."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -26,12 +28,12 @@ class ProfileLoss(keras.losses.Loss):
     step_kpc : float
     """
 
-    def __init__(self, step_kpc, name="profile_loss", **kwargs):
+    def __init__(self, step_kpc: float, name: str = "profile_loss", **kwargs: Any) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(name=name, **kwargs)
         self.step_kpc = step_kpc
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         truth = ops.cumsum(y_true, axis=-1) * self.step_kpc
         error = ops.abs(ops.cumsum(y_pred - y_true, axis=-1)) * self.step_kpc
         cumulative = ops.mean(error / (truth + RELATIVE_FLOOR_MAG), axis=-1)
@@ -40,7 +42,7 @@ class ProfileLoss(keras.losses.Loss):
         density = ops.mean(ops.abs(y_pred - y_true), axis=-1) / level
         return cumulative + DENSITY_WEIGHT * density
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"step_kpc": self.step_kpc, "name": self.name, "reduction": self.reduction}
 
 
@@ -62,12 +64,12 @@ class ProfileScore(keras.losses.Loss):
     step_kpc : float
     """
 
-    def __init__(self, step_kpc, name="profile_score", **kwargs):
+    def __init__(self, step_kpc: float, name: str = "profile_score", **kwargs: Any) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(name=name, **kwargs)
         self.step_kpc = step_kpc
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         seed = tf.bitcast(tf.reduce_sum(y_true), tf.int32)
         normal = normal_distribution(y_pred).sample(N_SCORE, seed=tf.stack([seed, 0]))
         density = to_density(normal, y_pred)
@@ -79,7 +81,7 @@ class ProfileScore(keras.losses.Loss):
             axis=-1,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"step_kpc": self.step_kpc, "name": self.name, "reduction": self.reduction}
 
 
@@ -93,15 +95,15 @@ def _crps(samples, truth):
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """A linear rise to `peak` over `warmup_steps`, then a cosine fall to 1 % of it at `total_steps`."""
 
-    def __init__(self, peak, warmup_steps, total_steps):
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
         self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         step = ops.cast(step, "float32")
         rise = (step + 1.0) / max(1.0, float(self.warmup_steps))
         done = (step - self.warmup_steps) / max(1.0, float(self.total_steps - self.warmup_steps))
         fall = 0.01 + 0.495 * (1.0 + ops.cos(3.141592653589793 * ops.clip(done, 0.0, 1.0)))
         return self.peak * ops.minimum(rise, fall)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "warmup_steps": self.warmup_steps, "total_steps": self.total_steps}

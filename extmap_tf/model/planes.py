@@ -10,6 +10,9 @@ Beside the logarithms of counts and reference goes the number of stars itself, i
 a sum of logarithms is none.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -39,10 +42,10 @@ _WHOLE_UNITS, _UNITS = 256, (512, 512)
 class CountsOverNoise(layers.Layer):
     """Counts [batch, n_mag, n_color] over the root of their mean in the training diagrams."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
 
-    def build(self, shape):
+    def build(self, shape: tuple[int | None, ...]) -> None:
         self.weights_of_pixels = self.add_weight(shape=tuple(shape[1:]), name="weights", initializer="ones")
         self.built = True
 
@@ -50,10 +53,10 @@ class CountsOverNoise(layers.Layer):
         """Take the mean training diagram [n_mag, n_color]."""
         self.weights_of_pixels.assign(1.0 / np.sqrt(np.asarray(counts) + _STARS_ELSEWHERE))
 
-    def call(self, counts):
+    def call(self, counts: Any) -> Any:
         return ops.maximum(ops.cast(counts, "float32"), 0.0) * self.weights_of_pixels
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return shape
 
 
@@ -71,7 +74,14 @@ class StarPlanes(layers.Layer):
         Absolute red magnitude and colour.
     """
 
-    def __init__(self, color_edges_mag, mag_edges_mag, blue_over_red, star_types=STAR_TYPES, **kwargs):
+    def __init__(
+        self,
+        color_edges_mag: Sequence[float] | np.ndarray,
+        mag_edges_mag: Sequence[float] | np.ndarray,
+        blue_over_red: float,
+        star_types: Any = STAR_TYPES,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
         self.color_edges_mag, self.mag_edges_mag = list(color_edges_mag), list(mag_edges_mag)
         self.blue_over_red, self.star_types = float(blue_over_red), [list(kind) for kind in star_types]
@@ -80,7 +90,7 @@ class StarPlanes(layers.Layer):
         )
         self._pixels, self._shares = pixels, weights
 
-    def call(self, image):
+    def call(self, image: Any) -> Any:
         flat = ops.pad(ops.reshape(image, (-1, self._n_pixels())), [[0, 0], [0, 1]])
         # Rows of a transposed image are gathered many times faster than columns.
         flat = ops.transpose(flat)
@@ -95,15 +105,17 @@ class StarPlanes(layers.Layer):
     def _n_pixels(self):
         return (len(self.color_edges_mag) - 1) * (len(self.mag_edges_mag) - 1)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (shape[0], N_DISTANCES, len(self.star_types) * N_EXTINCTIONS)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("color_edges_mag", "mag_edges_mag", "blue_over_red", "star_types")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-def plane_pixels(color_edges_mag, mag_edges_mag, blue_over_red, star_types):
+def plane_pixels(
+    color_edges_mag: np.ndarray, mag_edges_mag: np.ndarray, blue_over_red: float, star_types: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """The four pixels around each place of the planes, and their shares.
 
     Returns
@@ -134,7 +146,9 @@ def plane_pixels(color_edges_mag, mag_edges_mag, blue_over_red, star_types):
     return np.stack(pixels, axis=-1).astype(np.int32), np.stack(shares, axis=-1).astype(np.float32)
 
 
-def planes_features(counts, channels, color_edges_mag, mag_edges_mag, blue_over_red):
+def planes_features(
+    counts: Any, channels: Any, color_edges_mag: np.ndarray, mag_edges_mag: np.ndarray, blue_over_red: float
+) -> Any:
     """Features [batch, 512] of diagrams.
 
     Parameters

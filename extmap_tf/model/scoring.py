@@ -11,6 +11,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.model.trust import require_trusted
 from extmap_tf.records.example import parse_examples
+from extmap_tf.settings.config import Config
 
 BATCH_SIZE = 512
 
@@ -31,7 +32,7 @@ class Scorer:
         It cannot be loaded, is not as it was exported, or could do more than compute.
     """
 
-    def __init__(self, folder: str | os.PathLike, trust_model: bool = False):
+    def __init__(self, folder: str | os.PathLike, trust_model: bool = False) -> None:
         self._folder = folder
         if not trust_model:
             require_trusted(folder)
@@ -58,7 +59,7 @@ class Scorer:
         """
         return self._estimate(self._examples(examples=tf.constant(list(serialized))))
 
-    def sample_examples(self, serialized, config, seed):
+    def sample_examples(self, serialized: Sequence[bytes], config: Config, seed: int) -> np.ndarray:
         """Profiles drawn from the distribution of each of a batch of serialized examples.
 
         Parameters

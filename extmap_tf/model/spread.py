@@ -52,11 +52,11 @@ def fit_spread(
     """
     layer = model.get_layer("profile")
     head = keras.Model(model.inputs, layer.input)
-    activations, truth = [], []
+    parts, truths = [], []
     for inputs, density in batches:
-        activations.append(head(inputs, training=False).numpy())
-        truth.append(np.cumsum(density.numpy(), axis=1) * step_kpc)
-    activations, truth = np.concatenate(activations), np.concatenate(truth)
+        parts.append(head(inputs, training=False).numpy())
+        truths.append(np.cumsum(density.numpy(), axis=1) * step_kpc)
+    activations, truth = np.concatenate(parts), np.concatenate(truths)
     n, rank = layer.n_distances, layer.rank
     activations = activations.reshape(-1, n, 2 + rank)
 
@@ -64,7 +64,7 @@ def fit_spread(
     knots = np.linspace(0, n - 1, _KNOTS)
     weights = np.array([np.interp(np.arange(n), knots, unit) for unit in np.eye(_KNOTS)], np.float32)
     bins = np.unique([*range(0, n, _EVERY), n - 1])
-    level = np.float32(PERCENTILES)[:, None] / 100.0
+    level = np.array(PERCENTILES, np.float32)[:, None] / 100.0
     noise = quantile_noise(n + rank)
     theta = tf.Variable(tf.zeros([len(_ROWS), _KNOTS]))
     n_steps = min(_STEPS, len(truth) // 4)

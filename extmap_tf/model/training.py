@@ -4,8 +4,10 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +15,7 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
-from extmap_tf.files import alone_in, local_path, whole_file, whole_path, write_checksums
+from extmap_tf.files import PathLike, alone_in, local_path, whole_file, whole_path, write_checksums
 from extmap_tf.json_files import JsonForm
 from extmap_tf.model.build import build_network, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -27,6 +29,8 @@ from extmap_tf.records.dataset import (
     steps_per_epoch,
     training_dataset,
 )
+from extmap_tf.records.manifest import Records
+from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, require_readable
 from extmap_tf.settings.training import TrainingConfig
 
@@ -53,7 +57,7 @@ _CHECKPOINT = JsonForm(
 )
 
 
-def strategy_for(cpu_devices=0):
+def strategy_for(cpu_devices: int = 0) -> tf.distribute.Strategy:
     """All GPUs where there are any, else the plain strategy; or `cpu_devices` logical CPU devices.
 
     Logical CPU devices exercise the same code as several GPUs; they are for tests, not for speed.
@@ -86,7 +90,14 @@ class State:
     history: list = field(default_factory=list)
 
 
-def train(records, config, out, cpu_devices=0, overwrite=False, echo=None):
+def train(
+    records: Records,
+    config: Config,
+    out: PathLike,
+    cpu_devices: int = 0,
+    overwrite: bool = False,
+    echo: Callable[[str], None] | None = None,
+) -> ModelCard:
     """Train a network on records, or go on with a training that was cut off.
 
     Parameters
@@ -230,24 +241,33 @@ class Keeper(keras.callbacks.Callback):
     removed, so that a kill at any moment leaves one to go on from.
     """
 
-    def __init__(self, out, config, records_digest, state, images_per_epoch, echo):
+    def __init__(
+        self,
+        out: Path,
+        config: Config,
+        records_digest: str,
+        state: State,
+        images_per_epoch: int,
+        echo: Callable[[str], None],
+    ) -> None:
         super().__init__()
-        self._out, self._config, self._state, self._echo = Path(out), config, state, echo
+        self._out, self._config, self._state, self._echo = out, config, state, echo
         self._records_digest = records_digest
         self._images_per_epoch = images_per_epoch
-        self._started = None
+        self._started = 0.0
 
-    def best_path(self, epoch):
+    def best_path(self, epoch: int) -> Path:
         return self._out / _CHECKPOINTS / f"best-{epoch:05d}.keras"
 
-    def exhausted(self):
+    def exhausted(self) -> bool:
         """Whether patience has run out."""
         return self._state.epoch - self._state.best_epoch >= self._config.training.patience_epochs
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None
         state, training = self._state, self._config.training
         seconds = time.monotonic() - self._started
         if not np.isfinite(logs["loss"]):
@@ -301,7 +321,7 @@ class Keeper(keras.callbacks.Callback):
                 stream.write(",".join(f"{row[name]:.8g}" for name in columns) + "\n")
 
 
-def mean_density(records):
+def mean_density(records: Records) -> np.ndarray:
     """Mean training profile [n_distances], mag / kpc, over the first few thousand pairs, smoothed.
 
     It scales the network's outputs, so that what noise it has would stand in every profile.

@@ -16,18 +16,18 @@ _SAVED_MODEL = "saved_model.pb"
 _OF_A_MODEL = (_SAVED_MODEL, CARD_NAME)
 
 
-def versions(out):
+def versions(out: PathLike) -> list[int]:
     """Numbers of the version folders in a model folder, ascending."""
     if not os.path.isdir(out):
         return []
     return sorted(int(name) for name in os.listdir(out) if re.fullmatch(r"[1-9]\d*", name))
 
 
-def shipped_models():
+def shipped_models() -> dict[str, Path]:
     """Names of the trained models that come with the package, and their folders."""
     return {
         folder.name: folder
-        for folder in resources.files("saved_models").iterdir()
+        for folder in Path(str(resources.files("saved_models"))).iterdir()
         if folder.is_dir() and versions(folder)
     }
 
@@ -39,7 +39,7 @@ def path_or_shipped(path: PathLike) -> Path:
     return here if mine else local_path(shipped_models().get(str(path), here))
 
 
-def find_saved_model(path):
+def find_saved_model(path: PathLike) -> tuple[Path, ModelCard]:
     """The version folder to use: `path` itself, the highest version in it, or that of a shipped model's name.
 
     Returns

@@ -1,19 +1,23 @@
 """What TensorFlow Serving takes beside a SavedModel: requests to warm up with, and configuration files."""
 
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from extmap_tf.diagrams import FieldCounts
+from extmap_tf.files import PathLike
+from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.records.example import field_to_example
+from extmap_tf.settings.config import Config
 
 WARMUP_NAME = "tf_serving_warmup_requests"
 SERVER_FOLDER = "serving"
 MODEL_NAME = "extmap"
 
 
-def warmup_inputs(known, config):
+def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.ndarray]]:
     """Inputs of one request for each signature, all of the known CMD.
 
     Parameters
@@ -32,7 +36,7 @@ def warmup_inputs(known, config):
     slots = np.zeros(FieldCounts.n_slots(diagram), np.int64)
     slots[: diagram.n_pixels] = image["counts"].ravel()
     example = field_to_example(
-        FieldCounts(slots), "warm-up", *(float(value[0]) for value in place.values()), diagram
+        FieldCounts(slots), "warm-up", float(image["l_deg"][0]), float(image["b_deg"][0]), diagram
     )
     n_stars = len(blue_mag)
     return {
@@ -50,12 +54,12 @@ def warmup_inputs(known, config):
             "n_stars": np.array([n_stars]),
             **place,
         },
-        "samples": {**image, "seed": np.int32(0)},
+        "samples": {**image, "seed": np.array(0, np.int32)},
         "metadata": {"rows": np.zeros(1, np.int32)},
     }
 
 
-def write_warmup(path, known, config):
+def write_warmup(path: PathLike, known: KnownAnswer, config: Config) -> bool:
     """Write the requests that a server sends itself before it answers others.
 
     Returns
@@ -80,7 +84,7 @@ def write_warmup(path, known, config):
     return True
 
 
-def write_server_configs(folder):
+def write_server_configs(folder: Path) -> None:
     """Copy the package's configuration files of TensorFlow Serving into a new folder."""
     folder.mkdir()
     for item in (resources.files("extmap_tf") / "configs" / "serving").iterdir():

@@ -1,19 +1,23 @@
 """Records as a tf.data.Dataset."""
 
 import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from extmap_tf.errors import DataError
+from extmap_tf.files import PathLike
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.example import parse_examples
+from extmap_tf.records.manifest import Records
+from extmap_tf.settings.training import TrainingConfig
 
 COMPRESSION = "GZIP"
 _READERS = 4
 
 
-def dataset_options():
+def dataset_options() -> tf.data.Options:
     """Fixed parallelism, order and sharding.
 
     Autotuning is off: its teardown can block an iterator for a second. Auto-sharding is off: under a
@@ -25,13 +29,15 @@ def dataset_options():
     return options
 
 
-def serialized_examples(paths):
+def serialized_examples(paths: Iterable[PathLike]) -> tf.data.Dataset:
     """The examples of some shards, in order, unparsed."""
     examples = tf.data.TFRecordDataset(paths, compression_type=COMPRESSION, buffer_size=1 << 20)
     return examples.with_options(dataset_options())
 
 
-def training_dataset(records, training, seed, first_epoch=0):
+def training_dataset(
+    records: Records, training: TrainingConfig, seed: int, first_epoch: int = 0
+) -> tf.data.Dataset:
     """Endless batches for training; what an epoch holds depends on the seed and its number alone.
 
     Parameters
@@ -65,7 +71,7 @@ def training_dataset(records, training, seed, first_epoch=0):
     return _parsed(epochs, config).with_options(dataset_options())
 
 
-def steps_per_epoch(records, training):
+def steps_per_epoch(records: Records, training: TrainingConfig) -> int:
     """Full batches in one pass over the training split."""
     n = records.manifest.n_examples("train")
     steps = n // training.batch_size
@@ -77,7 +83,7 @@ def steps_per_epoch(records, training):
     return steps
 
 
-def evaluation_dataset(records, split, batch_size=512):
+def evaluation_dataset(records: Records, split: str, batch_size: int = 512) -> tf.data.Dataset:
     """One ordered pass over a split of mock records, of (inputs, density)."""
     examples = serialized_examples(records.shard_paths(split)).batch(batch_size)
     n_batches = -(-records.manifest.n_examples(split) // batch_size)
@@ -85,13 +91,13 @@ def evaluation_dataset(records, split, batch_size=512):
     return _parsed(examples, records.manifest.config)
 
 
-def model_inputs(parsed):
+def model_inputs(parsed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The part of a parsed example that a network sees."""
     return {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
 
 
 @contextlib.contextmanager
-def corruption_named(path, records=None):
+def corruption_named(path: PathLike, records: Records | None = None) -> Iterator[None]:
     """Turn TensorFlow's errors on damaged records into one that names the file.
 
     With checksums at hand only what they prove is called damage; any other error passes as it is.
@@ -121,7 +127,7 @@ def _parsed(batches, config):
     return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-def survey_fields(records, sightlines):
+def survey_fields(records: Records, sightlines: Iterable[tuple[float, float]]) -> dict[str, np.ndarray]:
     """The fields of survey records that are nearest to some places.
 
     Parameters

@@ -1,5 +1,7 @@
 """The schema of an example: which features pairs and fields have, to write and to parse."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from extmap_tf.diagrams import FieldCounts
@@ -7,6 +9,9 @@ from extmap_tf.errors import DataError
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.mocks.pairs import Pair
 from extmap_tf.records.writing import serialize_example
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 COUNT_DTYPE = np.dtype("<u2")
 
@@ -26,7 +31,7 @@ def pair_to_example(pair: Pair, key: str, seed: int) -> bytes:
     bytes
         With the covered share of the field, unless that is the whole field.
     """
-    partial = {} if pair.covered == 1.0 else {"coverage": np.float32([pair.covered])}
+    partial = {} if pair.covered == 1.0 else {"coverage": np.array([pair.covered], np.float32)}
     return serialize_example(
         key=key.encode(),
         sightline=key.split("/")[0].encode(),
@@ -77,7 +82,9 @@ def encode_counts(counts: np.ndarray, key: str) -> bytes:
     return counts.astype(COUNT_DTYPE).tobytes()
 
 
-def parse_examples(serialized, diagram: Diagram, kind=None, n_distances=0):
+def parse_examples(
+    serialized: "tf.Tensor", diagram: Diagram, kind: str | None = None, n_distances: int = 0
+) -> "dict[str, tf.Tensor]":
     """Parse a batch of examples.
 
     Parameters
@@ -115,7 +122,7 @@ def parse_examples(serialized, diagram: Diagram, kind=None, n_distances=0):
     return parsed
 
 
-def parse_readable_examples(serialized, diagram: Diagram):
+def parse_readable_examples(serialized: "tf.Tensor", diagram: Diagram) -> "dict[str, tf.Tensor]":
     """What a network sees of a batch of examples, of which some may be damaged.
 
     An example that `parse_examples` would refuse, whatever is wrong with it, is NaN in all of its row and
@@ -157,7 +164,7 @@ def parse_readable_examples(serialized, diagram: Diagram):
     return {name: in_place(value) for name, value in found.items()}
 
 
-def parse_field_facts(serialized):
+def parse_field_facts(serialized: "tf.Tensor") -> "dict[str, tf.Tensor]":
     """Of survey examples, what a map says of a field beside its profile.
 
     Parameters

@@ -5,14 +5,17 @@ A folder without a manifest is not a finished one; the manifest is written last.
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from extmap_tf import __version__
 from extmap_tf.errors import DataError
-from extmap_tf.files import local_path, sha256_of
+from extmap_tf.files import PathLike, local_path, sha256_of
 from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, digest_of, require_readable
@@ -74,20 +77,20 @@ class Manifest:
     report: dict = field(default_factory=dict)
     software_version: str = __version__
 
-    def n_examples(self, split):
+    def n_examples(self, split: str) -> int:
         return sum(shard.n_examples for shard in self.splits[split])
 
     @property
-    def digest(self):
+    def digest(self) -> str:
         """Identifies these records: configuration and content."""
         files = {entry.name: entry.sha256 for entry in self.entries()}
         return digest_of({"config": self.config.digest, "files": files})
 
-    def entries(self):
+    def entries(self) -> tuple[FileEntry, ...]:
         """All files of the folder but the manifest."""
         return (*(shard for shards in self.splits.values() for shard in shards), *self.others)
 
-    def require_files(self, folder, sizes):
+    def require_files(self, folder: PathLike, sizes: Mapping[str, int]) -> None:
         """Raise DataError unless all files are there with their stated sizes; `sizes` has bytes by name."""
         for entry in self.entries():
             place, found = f"{folder}/{entry.name}", sizes.get(entry.name)
@@ -99,7 +102,7 @@ class Manifest:
                     "the records again"
                 )
 
-    def to_json(self):
+    def to_json(self) -> str:
         config = self.config
         header = {
             "format": FORMAT,
@@ -123,7 +126,7 @@ class Manifest:
         return json.dumps(header | body, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text, place):
+    def from_json(cls, text: str | bytes, place: str) -> Self:
         """Parse a manifest; `place` names it in errors."""
         data = _FORM.parse(text, place)
         if data["kind"] not in KINDS:
@@ -142,7 +145,7 @@ def _entries(files):
     return tuple(FileEntry(**{name: file[name] for name in _FILE}) for file in files)
 
 
-def contents(config, kind):
+def contents(config: Config, kind: str) -> dict[str, str]:
     """Plain statements of what an example's features are."""
     survey, diagram = config.survey, config.diagrams[0]
     stated = {
@@ -177,7 +180,7 @@ class Records:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path):
+    def open(cls, path: PathLike) -> Self:
         """Open a folder: the manifest is read, and every file must be there with its stated size.
 
         Raises
@@ -199,7 +202,7 @@ class Records:
         records.manifest.require_files(path, sizes)
         return records
 
-    def verify(self):
+    def verify(self) -> None:
         """Check every file's SHA-256; DataError names the first that differs."""
         for entry in self.manifest.entries():
             with open(self.path / entry.name, "rb") as stream:
@@ -210,13 +213,13 @@ class Records:
                     f"{entry.sha256[:12]}...); make the records again"
                 )
 
-    def shard_paths(self, split):
+    def shard_paths(self, split: str) -> list[str]:
         """Paths of a split's shards, in order."""
         if split not in self.manifest.splits:
             raise DataError(f"{self.path}: no split {split!r}; there are: {', '.join(self.manifest.splits)}")
         return [str(self.path / shard.name) for shard in self.manifest.splits[split]]
 
-    def reference(self):
+    def reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The reference CMDs: (l_deg [n], b_deg [n], counts [n, n_mag, n_color])."""
         from astropy.io import fits
 
@@ -233,7 +236,9 @@ class Records:
             raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def write_reference(stream, config, l_deg, b_deg, counts):
+def write_reference(
+    stream: BinaryIO, config: Config, l_deg: ArrayLike, b_deg: ArrayLike, counts: np.ndarray
+) -> None:
     """Write the table of reference CMDs as FITS.
 
     Parameters

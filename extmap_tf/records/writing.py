@@ -2,7 +2,9 @@
 
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -11,7 +13,7 @@ _COMPRESSION_LEVEL = 1
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def serialize_example(**features):
+def serialize_example(**features: bytes | int | Sequence[float] | np.ndarray) -> bytes:
     """A ``tf.train.Example``, the bytes that TensorFlow's deterministic serialization gives.
 
     Parameters
@@ -32,7 +34,7 @@ def serialize_example(**features):
     return _field(1, b"".join(entries))
 
 
-def write_tfrecords(stream, examples):
+def write_tfrecords(stream: BinaryIO, examples: Iterable[bytes]) -> int:
     """Write serialized examples as a gzip TFRecord file.
 
     Parameters

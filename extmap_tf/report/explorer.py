@@ -17,6 +17,7 @@ from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.figures.dust import rise
 from extmap_tf.figures.plane import PlaneView, near_the_plane
 from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 SCRIPT = Path(__file__).with_name("explorer.js")
@@ -47,6 +48,7 @@ def explorer_data(
         The diagrams of all sightlines, l varying fastest; up to 65,535 stars a pixel, as records have them.
     """
     grid, distance, origin = volume.grid, volume.distance, volume.provenance
+    assert isinstance(grid, SightlineGrid)
     profiles = {"median": volume.extinction}
     if volume.percentiles:
         shape = (*grid.shape, distance.n_distances)

@@ -1,20 +1,26 @@
 """What direct fits of single CMDs are written as: numbers, profiles and figures."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from extmap_tf import __version__
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate
-from extmap_tf.evaluation.metrics import evaluate, write_json
+from extmap_tf.evaluation.metrics import Evaluation, evaluate, write_json
 from extmap_tf.figures.fits import fit_figure
 from extmap_tf.figures.style import save
-from extmap_tf.files import whole_path
+from extmap_tf.files import PathLike, whole_path
 from extmap_tf.formats import FIT, FIT_NAME
 from extmap_tf.settings.identity import SCHEMA
+
+if TYPE_CHECKING:
+    from extmap_tf.fit.fitting import Fits
 
 _MAX_FIGURES = 12
 
 
-def evaluation_of(fits, estimate):
+def evaluation_of(fits: "Fits", estimate: ProfileEstimate) -> Evaluation:
     """`extmap_tf.evaluation.metrics.Evaluation` of the fits or of the model, by the true profiles."""
     n_stars = fits.counts.sum(axis=(1, 2))
     config = fits.config
@@ -22,7 +28,7 @@ def evaluation_of(fits, estimate):
     return evaluate(truth, estimate, n_stars, config.distance, config.survey.red.name)
 
 
-def write_fits(fits, out, about, overwrite=False):
+def write_fits(fits: "Fits", out: PathLike, about: Mapping[str, Any], overwrite: bool = False) -> None:
     """Write a folder: ``fit.json``, ``profiles.ecsv`` and a figure of each of the first CMDs.
 
     Parameters
@@ -39,12 +45,13 @@ def write_fits(fits, out, about, overwrite=False):
         for i, name in enumerate(fits.names[:_MAX_FIGURES]):
             save(_figure(fits, i), folder / f"{name.replace('/', '-')}.png")
         _profiles(fits).write(folder / "profiles.ecsv", format="ascii.ecsv")
-        write_json(about | summary(fits), folder / FIT_NAME)
+        write_json({**about, **summary(fits)}, folder / FIT_NAME)
 
 
-def summary(fits):
+def summary(fits: "Fits") -> dict[str, Any]:
     """What the fits say, for JSON."""
-    config, fitted = fits.config, fits.fitted
+    config, fitted, profiles = fits.config, fits.fitted, fits.fitted.profiles
+    assert profiles.reliable_distance_kpc is not None
     found = {
         "format": FIT,
         "software_version": __version__,
@@ -59,7 +66,7 @@ def summary(fits):
                 "l_deg": float(fits.l_deg[i]),
                 "b_deg": float(fits.b_deg[i]),
                 "n_stars": int(fits.counts[i].sum()),
-                "reliable_distance_kpc": float(fitted.profiles.reliable_distance_kpc[i]),
+                "reliable_distance_kpc": float(profiles.reliable_distance_kpc[i]),
                 "patchiness": float(fitted.patchiness[i]),
                 "count_scale": float(fitted.count_scale[i]),
                 "crowding_loss_mag": float(fits.crowding_loss_mag[i]),

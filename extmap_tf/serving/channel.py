@@ -32,7 +32,7 @@ class ModelAddress:
     model: str
     version: int | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         version = "" if self.version is None else f" version {self.version}"
         return f"{self.url} (model {self.model}{version})"
 

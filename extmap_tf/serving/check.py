@@ -1,11 +1,18 @@
 """Check a model server."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from extmap_tf.errors import DataError, MismatchError, ServingError
+from extmap_tf.files import PathLike
 from extmap_tf.json_files import read_bounded
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.versions import EXTRA, find_saved_model
+
+if TYPE_CHECKING:
+    from extmap_tf.serving.client import ModelClient
 
 SIGNATURES = {
     "serving_default": {"counts", "l_deg", "b_deg"},
@@ -17,7 +24,7 @@ SIGNATURES = {
 }
 
 
-def check_server(client, model=None):
+def check_server(client: "ModelClient", model: PathLike | None = None) -> Iterator[str]:
     """Ask a server for its health, its signatures, and the CMD whose answer is known.
 
     Parameters

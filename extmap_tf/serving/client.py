@@ -1,18 +1,21 @@
 """A client of the served model: positions and stars in, extinction profiles out."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from numpy.typing import ArrayLike
 
 from extmap_tf.errors import DataError, ServingError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.known_answer import KnownAnswer
-from extmap_tf.serving.channel import ModelAddress, UnavailableError
+from extmap_tf.serving.channel import ModelAddress, UnavailableError, VersionStatus
 from extmap_tf.serving.rest_channel import RestChannel
 
 _SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
@@ -71,7 +74,15 @@ class ModelClient:
         From every method: a server that is not there, is late, refuses, or is none of ours; one line.
     """
 
-    def __init__(self, url, model="extmap", version=None, timeout_s=30.0, retries=4, batch_size=256):
+    def __init__(
+        self,
+        url: str,
+        model: str = "extmap",
+        version: int | None = None,
+        timeout_s: float = 30.0,
+        retries: int = 4,
+        batch_size: int = 256,
+    ) -> None:
         try:
             parts = urlsplit(url)
             known = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
@@ -92,28 +103,28 @@ class ModelClient:
         self._retries, self._batch_size = retries, batch_size
         self._channel = _grpc_channel(address) if parts.scheme.startswith("grpc") else RestChannel(address)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         self._channel.close()
 
-    def predict(self, signature, inputs):
+    def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of any signature, as arrays by name, for arrays by name."""
         return self._patiently(self._channel.predict, signature, inputs)
 
-    def status(self):
+    def status(self) -> list[VersionStatus]:
         """State of the model's versions, a list of `extmap_tf.serving.channel.VersionStatus`."""
         return self._patiently(self._channel.status)
 
-    def signatures(self):
+    def signatures(self) -> dict[str, tuple[set[str], set[str]]]:
         """Names of inputs and outputs of the signatures, dict of str to (set, set)."""
         return self._patiently(self._channel.signatures)
 
-    def metadata(self):
+    def metadata(self) -> tuple[ModelCard, KnownAnswer]:
         """What the model says of itself.
 
         Returns
@@ -129,7 +140,9 @@ class ModelClient:
         place = f"metadata of {self.address}"
         return ModelCard.from_json(card, place), KnownAnswer.from_json(known, place)
 
-    def profiles_of_stars(self, coords, blue_mag, red_mag):
+    def profiles_of_stars(
+        self, coords: SkyCoord, blue_mag: Sequence[ArrayLike], red_mag: Sequence[ArrayLike]
+    ) -> ServedProfiles:
         """Profiles from the stars of each field; the server counts them.
 
         Send the stars that pass the survey's cuts, as `extmap_tf.catalogs.cuts.apply_cuts` makes them: the
@@ -158,7 +171,7 @@ class ModelClient:
         # Of the two signatures for stars, a server that batches answers this one alone.
         return self._profiles("magnitudes_padded", coords, len(blue), inputs)
 
-    def profiles_of_cmds(self, coords, counts):
+    def profiles_of_cmds(self, coords: SkyCoord, counts: ArrayLike) -> ServedProfiles:
         """Profiles from CMDs.
 
         Parameters

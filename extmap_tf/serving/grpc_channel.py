@@ -1,6 +1,9 @@
 """The gRPC interface of TensorFlow Serving, by its official protocol; needs ``extmap_tf[serving]``."""
 
+from collections.abc import Mapping
+
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -11,7 +14,7 @@ from tensorflow_serving.apis import (
 )
 
 from extmap_tf.errors import ServingError
-from extmap_tf.serving.channel import UnavailableError, VersionStatus
+from extmap_tf.serving.channel import ModelAddress, UnavailableError, VersionStatus
 
 # Ten million stars are 80 MB, gRPC's own limit is 4.
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -25,7 +28,7 @@ class GrpcChannel:
     address : extmap_tf.serving.channel.ModelAddress
     """
 
-    def __init__(self, address):
+    def __init__(self, address: ModelAddress) -> None:
         self._address = address
         if address.secure:
             self._channel = grpc.secure_channel(address.host, grpc.ssl_channel_credentials(), _OPTIONS)
@@ -34,7 +37,9 @@ class GrpcChannel:
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def predict(self, signature, inputs, timeout_s):
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], timeout_s: float
+    ) -> dict[str, np.ndarray]:
         request = self._of_model(predict_pb2.PredictRequest())
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
@@ -42,7 +47,7 @@ class GrpcChannel:
         response = self._call(self._prediction.Predict, request, timeout_s)
         return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
 
-    def status(self, timeout_s):
+    def status(self, timeout_s: float) -> list[VersionStatus]:
         request = self._of_model(get_model_status_pb2.GetModelStatusRequest())
         response = self._call(self._model.GetModelStatus, request, timeout_s)
         states = get_model_status_pb2.ModelVersionStatus.State
@@ -51,7 +56,7 @@ class GrpcChannel:
             for item in response.model_version_status
         ]
 
-    def signatures(self, timeout_s):
+    def signatures(self, timeout_s: float) -> dict[str, tuple[set[str], set[str]]]:
         request = self._of_model(get_model_metadata_pb2.GetModelMetadataRequest())
         request.metadata_field.append("signature_def")
         response = self._call(self._prediction.GetModelMetadata, request, timeout_s)
@@ -63,7 +68,7 @@ class GrpcChannel:
             if not name.startswith("__")
         }
 
-    def close(self):
+    def close(self) -> None:
         self._channel.close()
 
     def _of_model(self, request):

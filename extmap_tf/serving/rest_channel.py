@@ -7,11 +7,12 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 
 import numpy as np
 
 from extmap_tf.errors import ServingError
-from extmap_tf.serving.channel import UnavailableError, VersionStatus
+from extmap_tf.serving.channel import ModelAddress, UnavailableError, VersionStatus
 
 _UNAVAILABLE = (429, 502, 503)
 
@@ -24,14 +25,16 @@ class RestChannel:
     address : extmap_tf.serving.channel.ModelAddress
     """
 
-    def __init__(self, address):
+    def __init__(self, address: ModelAddress) -> None:
         self._address = address
         scheme = "https" if address.secure else "http"
         self._url = f"{scheme}://{address.host}/v1/models/{address.model}"
         if address.version is not None:
             self._url += f"/versions/{address.version}"
 
-    def predict(self, signature, inputs, timeout_s):
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], timeout_s: float
+    ) -> dict[str, np.ndarray]:
         """Outputs of a signature.
 
         Parameters
@@ -54,7 +57,7 @@ class RestChannel:
                 outputs = {name: outputs}
             return {name: _from_json(value) for name, value in outputs.items()}
 
-    def status(self, timeout_s):
+    def status(self, timeout_s: float) -> list[VersionStatus]:
         """State of the model's versions, a list of `VersionStatus`."""
         with self._found_in("", timeout_s) as found:
             return [
@@ -64,7 +67,7 @@ class RestChannel:
                 for item in found["model_version_status"]
             ]
 
-    def signatures(self, timeout_s):
+    def signatures(self, timeout_s: float) -> dict[str, tuple[set[str], set[str]]]:
         """Names of inputs and outputs: dict of str to (set, set)."""
         with self._found_in("/metadata", timeout_s) as found:
             return {
@@ -73,7 +76,7 @@ class RestChannel:
                 if not name.startswith("__")
             }
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is held open between requests."""
 
     @contextlib.contextmanager

@@ -7,13 +7,16 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from extmap_tf.catalogs.completeness import cut_off, stated_rows
 from extmap_tf.errors import DataError
+
+if TYPE_CHECKING:
+    from astropy.table import Table as AstropyTable
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +77,7 @@ class Table:
     format = ""
     title = ""
 
-    def __init__(self, stream: BinaryIO, name: str):
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         self.stream = stream
         self.name = name
         self.names: tuple[str, ...] = ()
@@ -126,7 +129,7 @@ class Table:
             yield batch
         self._require_whole(n_read, accept_partial)
 
-    def whole(self):
+    def whole(self) -> "AstropyTable":
         """All columns as an astropy Table, text as it is written."""
         raise NotImplementedError
 

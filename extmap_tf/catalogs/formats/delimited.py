@@ -5,7 +5,7 @@ import gzip
 import itertools
 import re
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from extmap_tf.catalogs.formats.base import (
 from extmap_tf.catalogs.formats.text_streams import READ_BYTES, Cleaned, Lent, Limited, parts_of_vizier
 from extmap_tf.catalogs.values import MISSING, to_flag, to_numbers
 from extmap_tf.errors import DataError
+
+if TYPE_CHECKING:
+    from astropy.table import Table as AstropyTable
 
 # Columns of the 2MASS point source catalog files psc_*.gz, which have no header (Cutri et al. 2003,
 # sec. 2.2.a).
@@ -69,14 +72,22 @@ def open_delimited(
     if head.startswith(b"#") and (b"VizieR" in head or b"#RESOURCE=" in head):
         parts = parts_of_vizier(stream, zipped)
         if len(parts) > 1:
-            return [DelimitedText(stream, name, None, True, zipped, part) for part in parts]
+            return [DelimitedText(stream, name, b"", True, zipped, part) for part in parts]
     return [DelimitedText(stream, name, head, whole, zipped)]
 
 
 class DelimitedText(Table):
     """Text with a header line, or a 2MASS PSC file; `part` are the first and last byte of one of several."""
 
-    def __init__(self, stream, name, head, whole, zipped, part=None):
+    def __init__(
+        self,
+        stream: BinaryIO,
+        name: str,
+        head: bytes,
+        whole: bool,
+        zipped: bool,
+        part: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(stream, name)
         self._zipped, self._part = zipped, part
         if part:
@@ -243,7 +254,7 @@ class DelimitedText(Table):
             self.sexagesimal.add(column)
         return numbers
 
-    def whole(self):
+    def whole(self) -> "AstropyTable":
         from astropy.table import Table as AstropyTable
 
         with readable(self.name):

@@ -4,7 +4,7 @@ import gzip
 import io
 import re
 import warnings
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from extmap_tf.catalogs.formats.base import (
 )
 from extmap_tf.catalogs.values import column_to_flags, column_to_numbers
 from extmap_tf.errors import DataError
+from extmap_tf.files import PathLike
 
 _BLOCK = 2880
 _BATCH_BYTES = 1 << 26
@@ -27,7 +28,7 @@ _MAX_COLUMNS = 999
 
 def open_fits(stream: BinaryIO, name: str) -> list[Table]:
     """The tables of a FITS file, in its order."""
-    tables = []
+    tables: list[Table] = []
     number = 0
     while (header := _read_header(stream, name)) is not None:
         kind = str(_card(header, "XTENSION", name, "")).strip()
@@ -43,7 +44,7 @@ def open_fits(stream: BinaryIO, name: str) -> list[Table]:
     return tables
 
 
-def require_sound_headers(path) -> None:
+def require_sound_headers(path: PathLike) -> None:
     """Raise DataError unless every header of a FITS file can be read, in bounds, before anything else is."""
     with open(path, "rb") as stream:
         try:
@@ -113,7 +114,7 @@ def _data_bytes(header, name):
 class _FitsTable(Table):
     """What both kinds of tables share; `_dtype` is that of a row."""
 
-    def __init__(self, stream, name, header, start, number):
+    def __init__(self, stream: BinaryIO, name: str, header: Any, start: int, number: int) -> None:
         super().__init__(stream, name)
         self._start, self._hdu = start, number
         self._n_rows = _integer(header, "NAXIS2", 0, _MAX_BYTES, name)
@@ -175,7 +176,7 @@ class _FitsTable(Table):
 class _BinaryTable(_FitsTable):
     format = "FITS"
 
-    def __init__(self, stream, name, header, start, number):
+    def __init__(self, stream: BinaryIO, name: str, header: Any, start: int, number: int) -> None:
         from astropy.io import fits
 
         super().__init__(stream, name, header, start, number)
@@ -212,7 +213,7 @@ class _BinaryTable(_FitsTable):
 class _AsciiTable(_FitsTable):
     format = "FITS (ASCII table)"
 
-    def __init__(self, stream, name, header, start, number):
+    def __init__(self, stream: BinaryIO, name: str, header: Any, start: int, number: int) -> None:
         super().__init__(stream, name, header, start, number)
         names, starts, widths = [], [], []
         self._cards = {}

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ from extmap_tf.catalogs.formats.base import (
 )
 from extmap_tf.catalogs.values import column_to_flags, to_numbers
 from extmap_tf.errors import DataError
+
+if TYPE_CHECKING:
+    from astropy.table import Table as AstropyTable
 
 _TYPES = re.compile(
     r"^(?:i|l|d|r|f|c|t|b|int|integer|long|double|real|float|char|character|date|bool|boolean)?$"
@@ -37,7 +41,7 @@ class Ipac(Table):
 
     format = "IPAC table"
 
-    def __init__(self, stream, name):
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         super().__init__(stream, name)
         self._n_header = 0
         bars = []
@@ -103,10 +107,10 @@ class Ipac(Table):
             self.sexagesimal.add(column)
         return numbers
 
-    def whole(self):
+    def whole(self) -> "AstropyTable":
         from astropy.table import Table as AstropyTable
 
-        columns = {column: [] for column in self.names}
+        columns: dict[str, list[str]] = {column: [] for column in self.names}
         n_bytes = 0
         with readable(self.name):
             for rows in self._blocks(1 << 14):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def open_models(stream: BinaryIO, path: Path) -> list[ModelTable]:
     text = gzip.GzipFile(fileobj=stream).read(1 << 16) if zipped else head
     stream.seek(0)
     if b"BESANCON MODEL" in text or re.search(rb"^\s*Dist\s+Mv\s+CL\b", text, re.MULTILINE):
-        source = gzip.GzipFile(fileobj=stream) if zipped else stream
+        source = cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if zipped else stream
         lines = (
             read_bounded(source, str(path), "a Besançon .resu file").decode("utf-8", "replace").split("\n")
         )

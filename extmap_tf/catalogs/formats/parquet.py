@@ -1,5 +1,7 @@
 """Parquet."""
 
+from typing import TYPE_CHECKING, BinaryIO
+
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -7,6 +9,9 @@ from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, Table, readable, un
 from extmap_tf.catalogs.formats.delimited import from_arrow
 from extmap_tf.catalogs.values import to_numbers
 from extmap_tf.errors import DataError
+
+if TYPE_CHECKING:
+    from astropy.table import Table as AstropyTable
 
 _NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
 # Rows are read a group at a time.
@@ -18,7 +23,7 @@ class Parquet(Table):
 
     format = "Parquet"
 
-    def __init__(self, stream, name):
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         super().__init__(stream, name)
         stream.seek(0)
         file = pa.parquet.ParquetFile(stream)
@@ -66,7 +71,7 @@ class Parquet(Table):
             self.sexagesimal.add(column)
         return numbers
 
-    def arrow(self):
+    def arrow(self) -> pa.Table:
         """The whole as an Arrow table, which knows the types that a copy shall keep."""
         with readable(self.name):
             self.stream.seek(0)
@@ -80,7 +85,7 @@ class Parquet(Table):
         with readable(self.name):
             return file.read()
 
-    def whole(self):
+    def whole(self) -> "AstropyTable":
         from astropy.table import Table as AstropyTable
 
         arrow = self.arrow()

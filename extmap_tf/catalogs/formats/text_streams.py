@@ -18,10 +18,10 @@ _NEXT_TABLE = re.compile(rb"^#(?:RESOURCE=|Table[ \t])", re.MULTILINE)
 class Limited(io.RawIOBase):
     """So many bytes of a stream from where it is."""
 
-    def __init__(self, stream, n_bytes):
+    def __init__(self, stream: BinaryIO, n_bytes: int) -> None:
         self._stream, self._n_left = stream, n_bytes
 
-    def read(self, n_bytes=-1):
+    def read(self, n_bytes: int = -1) -> bytes:
         n_bytes = self._n_left if n_bytes is None or n_bytes < 0 else min(n_bytes, self._n_left)
         part = self._stream.read(n_bytes)
         self._n_left -= len(part)
@@ -31,19 +31,19 @@ class Limited(io.RawIOBase):
 class Lent:
     """A stream lent to Arrow's reading thread: not closed by it, nor touched once `close` has returned."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
         self.closed = False
 
-    def read(self, n_bytes=-1):
+    def read(self, n_bytes: int = -1) -> bytes:
         with self._lock:
             return b"" if self.closed else self._read(n_bytes)
 
     def _read(self, n_bytes):
         return self._stream.read(n_bytes)
 
-    def close(self):
+    def close(self) -> None:
         with self._lock:
             self.closed = True
 
@@ -67,7 +67,7 @@ class Cleaned(Lent):
         Whether spaces divide the columns.
     """
 
-    def __init__(self, stream, name, remarks, n_skip, squeeze):
+    def __init__(self, stream: BinaryIO, name: str, remarks: list[str], n_skip: int, squeeze: bool) -> None:
         super().__init__(stream)
         self._name, self._remarks = name, remarks
         self._rest = b""
@@ -116,7 +116,8 @@ def parts_of_vizier(stream: BinaryIO, zipped: bool) -> list[tuple[int, int]]:
     """First and last byte of each table in a text of VizieR; nothing if there is one table."""
     stream.seek(0)
     source = gzip.GzipFile(fileobj=stream) if zipped else stream
-    starts, offset, block = [], 0, b""
+    starts: list[int] = []
+    offset, block = 0, b""
     has_rows = False
     while part := source.read(READ_BYTES):
         block += part

@@ -4,7 +4,7 @@ import io
 import logging
 import re
 import warnings
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -56,19 +56,19 @@ def open_votable(stream: BinaryIO, name: str) -> list[Table]:
     for remark in remarks:
         if "warning" in remark.lower() and cut_off([remark]) is None:
             _log.warning("%s: its service says: %s", name, remark[:300])
-    tables = [_VoTable(name, element, remarks) for element in elements]
+    tables: list[Table] = [_VoTable(name, element, remarks) for element in elements]
     if len(promised) == len(tables):
-        for table, text in zip(tables, promised, strict=True):
-            if text.strip().isdigit():
-                table.stated_rows = int(text[:18])
+        for table, digits in zip(tables, promised, strict=True):
+            if digits.strip().isdigit():
+                table.stated_rows = int(digits[:18])
     return tables
 
 
 class _VoTable(Table):
     format = "VOTable"
 
-    def __init__(self, name, element, remarks):
-        super().__init__(None, name)
+    def __init__(self, name: str, element: Any, remarks: list[str]) -> None:
+        super().__init__(io.BytesIO(), name)
         self._element = element
         self._rows = element.array
         fields = element.fields

@@ -1,7 +1,7 @@
 """What the FITS files of maps say: images or columns, keywords, flags; the same for every format."""
 
 import typing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from astropy.io import fits
 
@@ -101,7 +101,7 @@ _DISTANCE_KEYWORDS = {
 }
 
 
-def about_cards(header):
+def about_cards(header: MapHeader) -> list[fits.Card]:
     """What every part of a file says of the map: origin, grids, percentiles, number of samples."""
     grid, percentiles = header.grid, header.percentiles
     cards = [card("SCHEMA", SCHEMA, "of extmap_tf's files")]
@@ -129,13 +129,13 @@ def _region_keywords(number):
     return {f"R{number}{key}": value for key, value in _REGION_KEYWORDS.items()}
 
 
-def explain_flags(hdu):
+def explain_flags(hdu: fits.hdu.base.ExtensionHDU) -> None:
     """Say in a header what the bits of a sightline's flag mean."""
     for flag in SIGHTLINE_FLAGS:
         hdu.header[f"BIT{flag.value}"] = (flag.name, flag.meaning)
 
 
-def header_of(header):
+def header_of(header: fits.Header) -> MapHeader:
     """The `MapHeader` that a FITS header tells."""
     return MapHeader(
         _healpix_grid(header)
@@ -174,7 +174,7 @@ def parts_of(header: MapHeader) -> dict[str, Part]:
     }
 
 
-def card(keyword, value, comment):
+def card(keyword: str, value: Any, comment: str) -> fits.Card:
     if isinstance(value, float):
         # astropy cuts numbers at 20 characters; the grids must come back exactly.
         text = repr(float(value)).upper()
