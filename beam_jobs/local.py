@@ -127,7 +127,7 @@ class _ProcessHandler(GrpcWorkerHandler):
         self._scratch = scratch.decode()
         self._died = Path(self._scratch) / _DIED
         self._requests = _Requests(self.control_conn)
-        self._process = None
+        self._process: Any = None
         self._closing = False
 
     def start_worker(self):

@@ -279,7 +279,7 @@ def _write_summary(config, folder, steps, card, evaluation, others):
 
 def _tell(band: str, evaluation: "Evaluation", others: "dict[str, Evaluation]") -> None:
     from extmap_tf.evaluation.calibration import format_calibration
-    from extmap_tf.evaluation.metrics import format_table
+    from extmap_tf.evaluation.profile_errors import format_table
 
     _say(f"Errors of A({band}) of the map against the known truth:")
     print(format_table(evaluation.overall), flush=True)

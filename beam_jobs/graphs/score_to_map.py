@@ -82,6 +82,7 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
     def _estimate_of(self, model, examples, **facts):
         estimate = model.score_examples(examples)
         if self._n_samples:
+            assert self._config is not None
             density = model.sample_examples(examples, self._config, self._config.seed)
             estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
         return estimate, facts
@@ -181,7 +182,8 @@ def _read_tile(path):
 
 def _joined(tiles):
     """Join tiles that follow each other: what lies together in an image is written together."""
-    run, end = [], None
+    run: list[tuple[int, dict[str, np.ndarray]]] = []
+    end = 0
     for first, layers in tiles:
         if run and (first != end or end - run[0][0] >= _FIELDS_PUT_AT_ONCE):
             yield _one_of(run)

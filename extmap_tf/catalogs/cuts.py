@@ -66,7 +66,7 @@ def apply_cuts(
             return
         wrong &= kept
         np.logical_xor(kept, wrong, out=kept)
-        if n_rejected := np.count_nonzero(wrong):
+        if n_rejected := int(np.count_nonzero(wrong)):
             rejected[reason] = n_rejected
 
     if longitude_deg is not None and latitude_deg is not None:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +22,7 @@ from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.catalogs.tables import open_local
 from extmap_tf.catalogs.units import convert, is_stated
 from extmap_tf.errors import DataError
-from extmap_tf.settings.config import SurveyConfig
+from extmap_tf.settings.survey import SurveyConfig
 from extmap_tf.surveys.limits import is_magnitude
 
 _log = logging.getLogger(__name__)
@@ -258,7 +259,7 @@ def _band_expressions(names):
     A magnitude may be a column of its own (J, J_mag, 2MASS_J, Ks) or follow from another through colours
     (K and J-K; V, V-K and J-K).
     """
-    known = {}
+    known: dict[str, Any] = {}
     colors = []
     for name in names:
         bare = name.removeprefix("2MASS_").removesuffix("_mag").removesuffix("mag")

@@ -13,7 +13,7 @@ from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.tables import open_tables, table_for
 from extmap_tf.catalogs.units import convert, degrees, factor
 from extmap_tf.errors import DataError
-from extmap_tf.settings.config import SurveyConfig
+from extmap_tf.settings.survey import SurveyConfig
 from extmap_tf.surveys.observing import photometric_error
 
 _POSITIONS = ("l", "b", "ra", "dec")
@@ -197,7 +197,7 @@ def _roles(table: Table, survey: SurveyConfig, reading: Reading) -> dict[str, st
 
 
 def _require_distinct(table, column):
-    players = {}
+    players: dict[str, str] = {}
     for role, used in column.items():
         if used in players:
             raise DataError(

@@ -1,5 +1,7 @@
 """``extmap-tf compare``."""
 
+from typing import Any
+
 from extmap_tf import __version__
 from extmap_tf.errors import ConfigError
 from extmap_tf.formats import COMPARISON
@@ -66,7 +68,7 @@ def _run(args):
         figure_paths(FIGURES, args.figures, args.format, args.overwrite)
     sightlines = chosen_sightlines(args)
     volume, other = ExtinctionMap.read(args.map), open_other(args.other)
-    how = {"name": args.name or other.name}
+    how: dict[str, Any] = {"name": args.name or other.name}
     if args.per_unit is not None:
         how["per_unit"] = args.per_unit
     elif args.band or other.band:

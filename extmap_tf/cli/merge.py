@@ -21,7 +21,7 @@ def _run(args):
     from extmap_tf.map.volume import ExtinctionMap
 
     refuse_existing(args.out, args.overwrite)
-    known = {}
+    known: dict[Path, str] = {}
     for path in args.maps:
         # The same stars twice would count as two measurements.
         real = Path(path).resolve()

@@ -125,14 +125,14 @@ def _peaks(density, distance, min_contrast):
 
 def _cloud(volume, index, near_kpc, far_kpc, extent_kpc):
     """The cloud between two distances on sightline `index` of a map."""
-    sky, place = np.unravel_index(index, volume.grid.shape), volume.grid.center_deg(index)
+    sky, (l_deg, b_deg) = np.unravel_index(index, volume.grid.shape), volume.grid.center_deg(index)
     edges, rising = volume.distance.edges_kpc, np.append(0.0, volume.extinction[sky].astype(float))
     low, high = np.interp([near_kpc, far_kpc], edges, rising)
     middle = 0.5 * (low + high)
-    interval, std = [math.nan, math.nan], math.nan
+    nearest = farthest = std = math.nan
     if volume.percentiles:
-        curves = volume.query_gal(*place, mode="percentile", percentile=[84, 16]).value
-        interval = [_reached(middle, edges, np.append(0.0, curve)) for curve in curves]
+        curves = volume.query_gal(l_deg, b_deg, mode="percentile", percentile=[84, 16]).value
+        nearest, farthest = (_reached(middle, edges, np.append(0.0, curve)) for curve in curves)
         sides = np.append(0.0, volume.extinction_std[sky])
         std = float(np.hypot(*np.interp([near_kpc, far_kpc], edges, sides)))
     if volume.n_samples:
@@ -142,7 +142,8 @@ def _cloud(volume, index, near_kpc, far_kpc, extent_kpc):
     flags = int(volume.flag[sky])
     if volume.percentiles and distance_kpc > volume.reliable_distance_kpc[sky]:
         flags |= Flag.BEYOND_RELIABLE_DISTANCE.value
-    return Cloud(*place, distance_kpc, *interval, extent_kpc, float(high - low), std, flags)
+    rise_mag = float(high - low)
+    return Cloud(l_deg, b_deg, distance_kpc, nearest, farthest, extent_kpc, rise_mag, std, flags)
 
 
 def find_all_clouds(

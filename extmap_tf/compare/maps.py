@@ -115,7 +115,7 @@ def compare(
     law: LawConfig | str | None = None,
     per_unit: float | None = None,
     coords: SkyCoord | None = None,
-    distances_kpc: Sequence[float] = DISTANCES_KPC,
+    distances_kpc: Sequence[float] | np.ndarray = DISTANCES_KPC,
     name: str = "other",
 ) -> Comparison:
     """Correlation and offset of a map and another at several distances.

@@ -133,7 +133,7 @@ def _rows_of_bayestar(text, path):
             raise DataError(f"{path}: sightline {number} has rows of different lengths: fetch it again")
         rows.append(
             (
-                *(float(match[1]) for match in place),
+                *(float(match[1]) for match in place if match),
                 distance,
                 np.median(values, axis=0),
                 np.std(values, axis=0),
@@ -190,10 +190,9 @@ def _profile_table(rows):
     def padded(values):
         return np.append(values, np.full(longest - len(values), np.nan))
 
-    l_deg, b_deg, *arrays = zip(*rows, strict=True)
-    return ProfileTable(
-        np.array(l_deg), np.array(b_deg), *(np.array([padded(v) for v in part]) for part in arrays)
-    )
+    l_deg, b_deg, *parts = zip(*rows, strict=True)
+    arrays: list[Any] = [np.array([padded(v) for v in part]) for part in parts]
+    return ProfileTable(np.array(l_deg), np.array(b_deg), *arrays)
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,7 @@ def balanced(n: int, most: int) -> int:
     return math.ceil(n / math.ceil(n / most))
 
 
-def scale(layers: Sequence[np.ndarray]) -> tuple[Normalize, str]:
+def scale(layers: Sequence[np.ndarray] | np.ndarray) -> tuple[Normalize, str]:
     """One linear colour scale from 0 for all layers, and whether values exceed it."""
     values = np.concatenate([layer[np.isfinite(layer)] for layer in layers])
     top = np.percentile(values, TOP_PERCENTILE) if values.size else 0.0

@@ -240,8 +240,7 @@ class _Frame:
         width = min(self.width, (PAGE_HEIGHT / n_rows - 0.4) * self.shape)
         size = (1.3 + n_columns * (width + 0.1), 0.6 + n_rows * (width / self.shape + 0.35))
         figure = Figure(figsize=size, layout="compressed")
-        how = {"sharex": True, "sharey": True, "squeeze": False}
-        axes = figure.subplots(n_rows, n_columns, **how).ravel()
+        axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
         spare = axes[n] if axes.size > n else None
         if spare is not None:
             spare.set_axis_off()

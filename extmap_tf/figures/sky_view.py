@@ -13,7 +13,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from extmap_tf.figures.projection import Projection, projection_of
 from extmap_tf.figures.style import MISSING, STEPS
-from extmap_tf.grids.healpix import HealpixGrid, shortest_range_deg
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.sphere import shortest_range_deg
 from extmap_tf.grids.squares import SightlineGrid
 
 # Cells along the longer side of a projected view.

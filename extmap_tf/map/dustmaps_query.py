@@ -12,7 +12,7 @@ from extmap_tf.errors import ConfigError, ExtmapError
 from extmap_tf.estimate import EMPTY_FLAGS, Flag
 from extmap_tf.map.places import place_of
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.settings.config import LawConfig
+from extmap_tf.settings.law import LawConfig
 
 try:
     with warnings.catch_warnings():
@@ -63,7 +63,7 @@ class ExtmapQuery(DustMap):
         with _value_errors():
             self.map.band_factor(band, law)
         self.band = band or self.map.provenance.band
-        self._how = {"band": band, "law": law, "sky": sky}
+        self._how: dict[str, Any] = {"band": band, "law": law, "sky": sky}
 
     @property
     def distances(self) -> u.Quantity:
@@ -174,18 +174,18 @@ class ExtmapQuery(DustMap):
         else:
             index = np.maximum(self._sightlines(flat), 0)
             ranks = random.random(volume.grid.n_sightlines)[index]
-        how = {"mode": "samples"}
+        how: dict[str, Any] = {"mode": "samples"}
         if not volume.n_samples:
             how = {"mode": "percentile", "percentile": volume.percentiles}
             if not volume.percentiles:
                 return self._asked(coords, mode="median")
-        values, bits = [], []
+        parts, flags = [], []
         for start in range(0, max(flat.size, 1), _BLOCK):
             rows = slice(start, start + _BLOCK)
             columns, found = self._asked(flat[rows], **how)
-            values.append(self._at_ranks(columns, ranks[rows]))
-            bits.append(found)
-        values, bits = np.concatenate(values), np.concatenate(bits)
+            parts.append(self._at_ranks(columns, ranks[rows]))
+            flags.append(found)
+        values, bits = np.concatenate(parts), np.concatenate(flags)
         return values.reshape(coords.shape + values.shape[1:]), bits.reshape(coords.shape)
 
     def _at_ranks(self, columns, ranks):

@@ -170,7 +170,7 @@ def _places(grid, union):
 
 
 def _joined(origins):
-    values = {}
+    values: dict[str, Any] = {}
     for spec in dataclasses.fields(Provenance):
         different = dict.fromkeys(getattr(origin, spec.name) for origin in origins)
         if spec.name == "software":

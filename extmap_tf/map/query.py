@@ -159,7 +159,7 @@ class Lookup:
             corners = volume.grid.interpolation(
                 np.where(outside, l0_deg, l_deg), np.where(outside, b0_deg, b_deg)
             )
-        values = [0.0] * len(columns)
+        sums: list[Any] = [0.0] * len(columns)
         for index, weight in corners:
             place = np.unravel_index(index, volume.grid.shape)
             counts = ~outside if weight is None else ~outside & (weight > 0)
@@ -173,8 +173,8 @@ class Lookup:
                     by = weight.reshape(-1, *(1,) * (found.ndim - 1))
                     # A corner of no weight may be NaN, and 0 x NaN is not 0.
                     found = np.where(by > 0, found * by, 0.0)
-                values[number] = values[number] + found
-        values = np.stack(values, axis=1)
+                sums[number] = sums[number] + found
+        values = np.stack(sums, axis=1)
         values[empty] = np.nan
         return values, flags
 

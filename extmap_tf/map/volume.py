@@ -27,7 +27,7 @@ from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.query import Lookup
-from extmap_tf.settings.config import LawConfig
+from extmap_tf.settings.law import LawConfig
 
 
 class ExtinctionMap:

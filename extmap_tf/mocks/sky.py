@@ -88,9 +88,9 @@ def _observe_tile(config, dust, number, tile):
     seen = observe(magnitudes, survey, tile.area_deg2, rng)
     errors = seen.errors
     # Magnitudes as catalogs print them.
-    magnitudes = [column[band] for band in bands for column in (seen.magnitudes, errors)]
+    printed = [column[band] for band in bands for column in (seen.magnitudes, errors)]
     return (
         np.mod(l[seen.index], 360.0),
         b[seen.index],
-        *(np.round(column.astype(float), 3) for column in magnitudes),
+        *(np.round(column.astype(float), 3) for column in printed),
     )

@@ -111,8 +111,8 @@ class Served(tf.Module):
             told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
             if head.percentiles:
                 percentiles = summary["extinction_percentiles"]
-                interval = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
-                reliable_kpc = reliable_distance_kpc(*interval, outer_kpc, xp=tf.experimental.numpy)
+                p16, p50, p84 = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
+                reliable_kpc = reliable_distance_kpc(p16, p50, p84, outer_kpc, tf.experimental.numpy)
                 told["reliable_distance_kpc"] = _only(placed, reliable_kpc, 0.0)
             return told | {
                 "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(told["extinction_median"])),

@@ -5,7 +5,7 @@ import gzip
 import itertools
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -123,8 +123,8 @@ class DelimitedText(Table):
     def _header(self, lines, rows, name):
         """Names of the columns, and how many of `lines` are above the rows."""
         fields = self._split(rows[0])
-        commented = (self._split(line.lstrip("#\\ ")) for line in reversed(self.remarks))
-        commented = next((names for names in commented if len(names) == len(fields)), None)
+        remarks = (self._split(line.lstrip("#\\ ")) for line in reversed(self.remarks))
+        commented = next((names for names in remarks if len(names) == len(fields)), None)
         if self._delimiter == "|" and len(fields) == len(PSC_COLUMNS) and _is_number(fields[0]):
             self.format = "2MASS PSC"
             return list(PSC_COLUMNS), 0
@@ -151,8 +151,13 @@ class DelimitedText(Table):
         line = line.strip(" ") if self._delimiter == _SPACES else line
         if self._delimiter == _SPACES:
             line = re.sub(r"[ \t]+", " ", line)
-        quoting = csv.QUOTE_MINIMAL if self._quotes else csv.QUOTE_NONE
-        fields = next(csv.reader([line], delimiter=self._delimiter, quoting=quoting))
+        fields = next(
+            csv.reader(
+                [line],
+                delimiter=self._delimiter,
+                quoting=csv.QUOTE_MINIMAL if self._quotes else csv.QUOTE_NONE,
+            )
+        )
         fields = [field.strip() for field in fields]
         return fields[1:-1] if self._bars and len(fields) > 2 else fields
 
@@ -162,7 +167,7 @@ class DelimitedText(Table):
     def _source(self):
         """The text's bytes from the beginning; decompressed, and of this table alone."""
         self.stream.seek(0)
-        source = gzip.GzipFile(fileobj=self.stream) if self._zipped else self.stream
+        source = cast(BinaryIO, gzip.GzipFile(fileobj=self.stream)) if self._zipped else self.stream
         if self._part is None:
             return source
         source.seek(self._part[0])

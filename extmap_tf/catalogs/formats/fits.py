@@ -58,7 +58,7 @@ def _read_header(stream, name):
     """The next header; None at the end of the file."""
     from astropy.io import fits
 
-    blocks = []
+    blocks: list[bytes] = []
     while len(blocks) * _BLOCK < MAX_HEADER_BYTES:
         block = _read_all(stream, _BLOCK)
         if not blocks and not block.strip(b"\0 \r\n"):
@@ -114,6 +114,8 @@ def _data_bytes(header, name):
 class _FitsTable(Table):
     """What both kinds of tables share; `_dtype` is that of a row."""
 
+    _dtype: np.dtype
+
     def __init__(self, stream: BinaryIO, name: str, header: Any, start: int, number: int) -> None:
         super().__init__(stream, name)
         self._start, self._hdu = start, number
@@ -126,6 +128,9 @@ class _FitsTable(Table):
         self.remarks = [
             f"{word} {line}" for word in words if word in header for line in header.cards[word, ...]
         ]
+
+    def _number(self, column, rows):
+        raise NotImplementedError
 
     def _batches(self, numbers, texts, batch_rows):
         self.stream.seek(self._start)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -140,7 +140,8 @@ def _hdf5_table(path):
         import h5py
     except ImportError:
         raise DataError(f"{path}: HDF5 needs the package h5py: pip install h5py") from None
-    found, units = {}, {}
+    found: dict[str, Any] = {}
+    units: dict[str, str] = {}
 
     def visit(name, item):
         if isinstance(item, h5py.Dataset) and item.ndim == 1:

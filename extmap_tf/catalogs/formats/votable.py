@@ -73,7 +73,7 @@ class _VoTable(Table):
         self._rows = element.array
         fields = element.fields
         self.title = element.name or element.ID or element.description or ""
-        self._index = {}
+        self._index: dict[str, str] = {}
         for field in fields:
             self._index.setdefault(field.name or field.ID, field.ID)
         self.names = tuple(self._index)
