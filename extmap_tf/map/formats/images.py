@@ -3,15 +3,20 @@
 import contextlib
 import itertools
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import whole_path
+from extmap_tf.files import PathLike, whole_path
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.formats.cards import DTYPES, card, explain_flags, parts_of
+from extmap_tf.map.formats.cards import DTYPES, Part, card, explain_flags, parts_of
 from extmap_tf.map.formats.fits_files import CHECKED, add_checksum, share
+from extmap_tf.map.header import MapHeader
+from extmap_tf.map.layers import Layers, Put
 
 _BLOCK_BYTES = 2880
 
@@ -21,13 +26,13 @@ class Images:
 
     hdu = fits.ImageHDU
 
-    def holds(self, grid) -> bool:
+    def holds(self, grid: SkyGrid) -> bool:
         return isinstance(grid, SightlineGrid)
 
     def sniff(self, header: fits.Header) -> bool:
         return "SKYNSIDE" not in header
 
-    def open(self, path, hdus, parts, header):
+    def open(self, path: Path, hdus: fits.HDUList, parts: dict[str, Part], header: MapHeader) -> Layers:
         """The layers by name: views of the memory-mapped file."""
         for name in parts:
             if name not in hdus:
@@ -42,7 +47,9 @@ class Images:
         return layers
 
     @contextlib.contextmanager
-    def create(self, path, header, shared, overwrite):
+    def create(
+        self, path: PathLike, header: MapHeader, shared: list[fits.Card], overwrite: bool
+    ) -> Iterator[Put]:
         """Make the file and let the caller fill it, see `extmap_tf.map.formats.new_map_file`."""
         grid, parts, lengths = header.grid, parts_of(header), header.lengths
         hdus = fits.HDUList([fits.PrimaryHDU()])

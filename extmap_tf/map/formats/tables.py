@@ -6,6 +6,9 @@ reliable distance. Table PROFILES has the cubes, table DISTANCES the bins.
 """
 
 import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
@@ -13,9 +16,16 @@ from astropy.io import fits
 from astropy.table import Table
 
 from extmap_tf.errors import DataError
+from extmap_tf.files import PathLike
 from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.map.formats.cards import explain_flags, parts_of
+from extmap_tf.grids.sky import SkyGrid
+from extmap_tf.map.formats.cards import Part, explain_flags, parts_of
 from extmap_tf.map.formats.fits_files import write_hdus
+from extmap_tf.map.header import MapHeader
+from extmap_tf.map.layers import Layers, Put
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 NAMES = ("SKY", "PROFILES", "DISTANCES")
 
@@ -25,13 +35,13 @@ class Tables:
 
     hdu = fits.BinTableHDU
 
-    def holds(self, grid) -> bool:
+    def holds(self, grid: SkyGrid) -> bool:
         return isinstance(grid, HealpixGrid)
 
     def sniff(self, header: fits.Header) -> bool:
         return "SKYNSIDE" in header
 
-    def open(self, path, hdus, parts, header):
+    def open(self, path: Path, hdus: fits.HDUList, parts: dict[str, Part], header: MapHeader) -> Layers:
         """The layers by name: views of the memory-mapped file.
 
         Raises
@@ -40,7 +50,7 @@ class Tables:
             A table or column is missing, or has not the pixels or the shape of the grids.
         """
         require_tables(path, hdus)
-        grid, lengths, layers = header.grid, header.lengths, {}
+        grid, lengths, layers = _pixels_of(header), header.lengths, {}
         for name in ("SKY", "PROFILES"):
             pixels = _column(path, hdus[name], "PIXEL", grid.shape)
             if not np.array_equal(pixels, grid.pixels):
@@ -52,9 +62,11 @@ class Tables:
         return layers
 
     @contextlib.contextmanager
-    def create(self, path, header, shared, overwrite):
+    def create(
+        self, path: PathLike, header: MapHeader, shared: list[fits.Card], overwrite: bool
+    ) -> Iterator[Put]:
         """Make the file when the caller has given all layers, see `extmap_tf.map.formats.new_map_file`."""
-        grid, layers = header.grid, {}
+        grid, layers = _pixels_of(header), {}
 
         def put(first, part):
             for name, values in part.items():
@@ -69,7 +81,13 @@ class Tables:
         write_hdus(path, hdus, shared, overwrite)
 
 
-def tables_of(layers, pixels, nside, header, extra=None):
+def tables_of(
+    layers: Callable[[str], np.ndarray],
+    pixels: np.ndarray,
+    nside: int,
+    header: MapHeader,
+    extra: "Mapping[str, Quantity] | None" = None,
+) -> list[fits.BinTableHDU]:
     """The tables as a list of HDUs.
 
     Parameters
@@ -120,11 +138,16 @@ def tables_of(layers, pixels, nside, header, extra=None):
     return hdus
 
 
-def require_tables(path, hdus):
+def require_tables(path: PathLike, hdus: fits.HDUList) -> None:
     """Raise DataError unless all tables are there."""
     for name in NAMES:
         if name not in hdus:
             raise DataError(f"{path}: truncated, the table {name} is missing; fetch or make it again")
+
+
+def _pixels_of(header: MapHeader) -> HealpixGrid:
+    assert isinstance(header.grid, HealpixGrid)
+    return header.grid
 
 
 def _column(path, hdu, name, shape):
