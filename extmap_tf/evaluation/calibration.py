@@ -57,7 +57,7 @@ class Calibration:
     coverage_95: float
     crps: float
     half_width_68: float
-    ranks: tuple
+    ranks: tuple[float, ...]
 
     to_dict = row_to_dict
 
@@ -81,7 +81,7 @@ class Reliability:
 
     group: str
     n: int
-    quartiles_kpc: tuple
+    quartiles_kpc: tuple[float, ...]
     kept_share: float
     mean_absolute_error_within_mag: float
     mean_absolute_error_beyond_mag: float

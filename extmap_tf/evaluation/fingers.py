@@ -45,11 +45,11 @@ class FingersOfGod:
 
     lag_steps: int
     n_pairs: int
-    cycles_per_kpc: tuple
-    along_estimate: tuple
-    along_truth: tuple
-    across_estimate: tuple
-    across_truth: tuple
+    cycles_per_kpc: tuple[float, ...]
+    along_estimate: tuple[float, ...]
+    along_truth: tuple[float, ...]
+    across_estimate: tuple[float, ...]
+    across_truth: tuple[float, ...]
     elongation_estimate: float
     elongation_truth: float
     finger_power: float

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.calibration import (
+    Calibration,
+    Reliability,
     calibration_of,
     format_calibration,
     format_reliability,
@@ -18,6 +20,8 @@ from extmap_tf.evaluation.calibration import (
 from extmap_tf.evaluation.fingers import FingersOfGod, fingers_of_god, format_fingers
 from extmap_tf.evaluation.profile_errors import (
     DISTANCES_KPC,
+    DensityErrors,
+    DistanceErrors,
     classes_of,
     density_errors,
     format_density_table,
@@ -52,16 +56,16 @@ class Evaluation:
         What could not be evaluated, and why.
     """
 
-    overall: list
-    by_total: list
-    by_stars: list
-    density: list = dataclasses.field(default_factory=list)
-    calibration: list = dataclasses.field(default_factory=list)
-    density_calibration: list = dataclasses.field(default_factory=list)
-    reliability: list = dataclasses.field(default_factory=list)
+    overall: list[DistanceErrors]
+    by_total: list[DistanceErrors]
+    by_stars: list[DistanceErrors]
+    density: list[DensityErrors] = dataclasses.field(default_factory=list)
+    calibration: list[Calibration] = dataclasses.field(default_factory=list)
+    density_calibration: list[Calibration] = dataclasses.field(default_factory=list)
+    reliability: list[Reliability] = dataclasses.field(default_factory=list)
     fingers: FingersOfGod | None = None
-    curves: list = dataclasses.field(default_factory=list)
-    left_out: tuple = ()
+    curves: list[DistanceErrors] = dataclasses.field(default_factory=list)
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: every row by the name of its list; NaN becomes None."""
@@ -209,11 +213,12 @@ def format_evaluation(evaluation: Evaluation) -> str:
     has them all.
     """
     parts = [format_table([*evaluation.overall, *evaluation.by_total, *evaluation.by_stars])]
-    for rows, formatted in (
+    tables: tuple[tuple[list[Any], Callable[[list[Any]], str]], ...] = (
         (evaluation.density, format_density_table),
         (evaluation.calibration, format_calibration),
         (evaluation.density_calibration, format_calibration),
-    ):
+    )
+    for rows, formatted in tables:
         if rows:
             parts.append(formatted([row for row in rows if row.group == rows[0].group]))
     if evaluation.reliability:

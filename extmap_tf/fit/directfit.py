@@ -89,8 +89,8 @@ class Sightline(NamedTuple):
         Coarse CMDs of the profiles that a fit may begin with.
     """
 
-    skies: tuple
-    blocks: tuple
+    skies: tuple[Any, ...]
+    blocks: tuple[np.ndarray, ...]
     pixels: np.ndarray
     starts: tf.Tensor
 

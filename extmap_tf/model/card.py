@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from extmap_tf import __version__
 from extmap_tf.errors import DataError
@@ -53,7 +53,7 @@ class ModelCard:
     config: Config
     records_digest: str
     n_weights: int
-    training: dict = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
 
     @property

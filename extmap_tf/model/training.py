@@ -87,7 +87,7 @@ class State:
     best_epoch: int = 0
     best_loss: float = float("inf")
     seconds: float = 0.0
-    history: list = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(

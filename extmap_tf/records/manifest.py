@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,7 +74,7 @@ class Manifest:
     config: Config
     splits: dict[str, tuple[FileEntry, ...]]
     others: tuple[FileEntry, ...] = ()
-    report: dict = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
 
     def n_examples(self, split: str) -> int:
