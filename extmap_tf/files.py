@@ -22,6 +22,8 @@ CHECKSUMS_NAME = "SHA256SUMS"
 PathLike = str | os.PathLike[str]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Of astropy and of numpy, whose errors have no number.
+_FULL_TEXT = re.compile(r"space on disk|\d+ requested and \d+ written")
 
 # Of Linux: the folder that relative paths start from, and a flag of renameat2.
 _HERE = -100
@@ -197,7 +199,7 @@ def _told_as(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in _FULL or "space on disk" in str(error)
+        full = error.errno in _FULL or _FULL_TEXT.search(str(error))
         named = at_work.sub(lambda found: str(path), os.fsdecode(error.filename or ""))
         if not full and named == (error.filename or ""):
             raise

@@ -220,6 +220,7 @@ def test_of_two_writers_of_a_folder_the_second_fails(tmp_path):
         (lambda at_work: OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
         (lambda at_work: OSError(errno.EACCES, "Permission denied", str(at_work)), errno.EACCES),
         (lambda at_work: OSError("Not enough space on disk: requested 3"), errno.ENOSPC),
+        (lambda at_work: OSError("5474 requested and 1984 written"), errno.ENOSPC),
     ],
 )
 def test_errors_of_the_system_name_the_output(error, number, tmp_path):

@@ -14,10 +14,11 @@ from extmap_tf import __version__
 from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import SIGHTLINE_FLAGS
-from extmap_tf.files import PathLike, local_path, whole_path
+from extmap_tf.files import PathLike, local_path
 from extmap_tf.map.formats.cards import about_cards, explain_flags, parts_of
 from extmap_tf.map.formats.fits_files import require_checksums, require_whole, write_hdus
 from extmap_tf.map.formats.fits_maps import HEALPIX_KEYWORD
+from extmap_tf.map.formats.hdf5_files import whole_hdf5
 from extmap_tf.map.formats.tables import require_tables, tables_of
 from extmap_tf.map.pixels import Pixels, pixels_of
 from extmap_tf.map.volume import ExtinctionMap
@@ -109,8 +110,6 @@ def write_hdf5(
     -------
     Pixels
     """
-    import h5py
-
     pixels = pixels_of(volume.grid, nside)
     place = np.unravel_index(pixels.sightline, volume.grid.shape)
     factor = np.float32(volume.band_factor(band, law))
@@ -153,7 +152,7 @@ def write_hdf5(
     else:
         samples, what = best_fit[:, None], "the one profile of the map"
     about = _attributes(volume, pixels, band, float(factor)) | {"samples_are": what}
-    with whole_path(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+    with whole_hdf5(path, overwrite) as file:
         file.attrs.update(about)
         sound = {"fletcher32": True}
         file.create_dataset("pixel_info", data=info, **sound).attrs["DM_bin_edges"] = moduli

@@ -34,13 +34,20 @@ def load_trained(folder: PathLike) -> tuple[keras.Model, ModelCard]:
     -------
     model : keras.Model
     card : extmap_tf.model.card.ModelCard
+
+    Raises
+    ------
+    DataError
+        The folder cannot be read, whatever is wrong with it.
     """
     card = ModelCard.read(folder)
     path = Path(folder) / MODEL_NAME
     try:
         return keras.models.load_model(path, compile=False), card
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be loaded: {str(error).splitlines()[0]}") from None
+    # Damage in an archive of a program's parts shows in errors of any kind.
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path}: cannot be loaded: {reason}: train again") from None
 
 
 class Served(tf.Module):

@@ -163,42 +163,45 @@ def read(path, how):
         {"whole": read_table, "clouds": read_cloud_distances, "other": open_other}[how](path)
 
 
-def child(seed, numbers, show):
+def child(seed, numbers, show, args):
     """Read some damaged inputs; one line each on standard output."""
-    from extmap_tf.errors import ExtmapError
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     made = inputs()
     names = sorted(made)
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         path = Path(folder) / "table"
         for number in numbers:
-            rng = random.Random(f"{seed} {number}")
             name = names[number % len(names)]
             content, how = made[name]
-            path.write_bytes(damaged(content, rng))
-            outcome = "read"
-            try:
-                read(path, how)
-            except ExtmapError as error:
-                outcome = "one line" if "\n" not in str(error) else f"several lines: {str(error)[:200]!r}"
-                if show:
-                    print(error, file=sys.stderr)
-            # What would be a traceback on the command line is what is looked for.
-            except BaseException as error:
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                outcome = f"traceback: {type(error).__name__} {Path(place.filename).name}:{place.lineno}"
-                if show:
-                    traceback.print_exc()
-            print(f"{number}\t{name}\t{' '.join(outcome.split(chr(9)))}".replace("\n", " "), flush=True)
+            path.write_bytes(damaged(content, random.Random(f"{seed} {number}")))
+            tell(number, name, lambda how=how: read(path, how), show)
 
 
-def run(seed, numbers):
+def tell(number, name, work, show):
+    """Print what became of one damaged input."""
+    from extmap_tf.errors import ExtmapError
+
+    outcome = "read"
+    try:
+        work()
+    except ExtmapError as error:
+        outcome = "one line" if "\n" not in str(error) else f"several lines: {str(error)[:200]!r}"
+        if show:
+            print(error, file=sys.stderr)
+    # What would be a traceback on the command line is what is looked for.
+    except BaseException as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        outcome = f"traceback: {type(error).__name__} {Path(place.filename).name}:{place.lineno}"
+        if show:
+            traceback.print_exc()
+    print(f"{number}\t{name}\t{' '.join(outcome.split(chr(9)))}".replace("\n", " "), flush=True)
+
+
+def run(seed, numbers, script):
     """Outcomes of damaged inputs: (number, name, outcome); children that die or hang are replaced."""
     numbers = collections.deque(numbers)
     while numbers:
         part = [numbers[i] for i in range(min(500, len(numbers)))]
-        command = [sys.executable, __file__, "--seed", str(seed), "--child", f"{part[0]},{part[-1]}"]
+        command = [sys.executable, *script, "--seed", str(seed), "--child", f"{part[0]},{part[-1]}"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
@@ -225,22 +228,38 @@ def _pass_on(stream, lines):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    campaign(parser, child, lambda args: [__file__])
+
+
+def campaign(parser, child, script):
+    """Run a campaign by its options and print the counts.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    child : callable
+        Called with a seed, numbers, whether to show, and the options; prints by `tell`.
+    script : callable
+        From the options to the script, with options, whose children read.
+    """
     parser.add_argument("--number", type=int, default=20_000, help="of damaged inputs (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="NUMBER", help="repeat one, with its message")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         first, last = map(int, args.child.split(","))
-        child(args.seed, range(first, last + 1), False)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        child(args.seed, range(first, last + 1), False, args)
         # A thread of a reader may still hold the interpreter.
         sys.stdout.flush()
         os._exit(0)
     if args.only is not None:
-        child(args.seed, [args.only], True)
+        child(args.seed, [args.only], True, args)
         return
     counts = collections.Counter()
-    for number, name, outcome in run(args.seed, range(args.number)):
+    for number, name, outcome in run(args.seed, range(args.first, args.first + args.number), script(args)):
         counts[outcome.split(":")[0]] += 1
         if outcome not in ("read", "one line"):
             print(f"{number}: {name}: {outcome}", flush=True)

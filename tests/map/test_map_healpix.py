@@ -1,7 +1,11 @@
 """HEALPix copies: other programs find in them exactly what the map says."""
 
 import contextlib
+import functools
 import io
+import resource
+import subprocess
+import sys
 import warnings
 
 import h5py
@@ -268,3 +272,15 @@ def _change(path, at):
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("size", [500, 3_000, 20_000, 40_000])
+def test_a_full_disk_is_one_line_without_a_crash(size, sure, tmp_path):
+    """The HDF5 library itself ends with tracebacks or a segmentation fault."""
+    path = tmp_path / "map.fits"
+    sure.write(path)
+    command = [sys.executable, "-m", "extmap_tf", "convert", str(path), "copy.h5"]
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
+    assert (done.returncode, done.stderr) == (1, "extmap-tf: error: copy.h5: File too large\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["map.fits"]

@@ -277,9 +277,12 @@ def test_what_is_no_model_is_refused_in_a_line(tmp_path, trained, saved_model):
     assert "\n" not in str(caught.value)
     (tmp_path / "model.json").write_bytes((trained / "model.json").read_bytes())
     (tmp_path / "model.keras").write_bytes(b"junk")
-    with pytest.raises(DataError, match=r"model\.keras: cannot be loaded") as caught:
-        load_trained(tmp_path)
-    assert "\n" not in str(caught.value)
+    archive = (trained / "model.keras").read_bytes()
+    for damaged in (b"", archive[:-40], archive.replace(b"config.json", b"c0nfig.json"), archive[:300]):
+        (tmp_path / "model.keras").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"model\.keras: cannot be loaded") as caught:
+            load_trained(tmp_path)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_card_is_refused_in_a_line(trained):
