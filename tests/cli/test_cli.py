@@ -466,7 +466,7 @@ def test_laws_are_checked_before_any_work(words, tmp_path, nothing_heavy, capsys
     ("argv", "message"),
     [
         ("demo --out MAP", "exists already"),
-        ("demo --out d --set survey.blue.name=H", "J and Ks"),
+        ("demo --out d --set distance.n_distances=9", "reaches 1 kpc, got: 0.9 kpc"),
         ("demo --out d --set seed=x", "seed"),
         ("records mocks --config demo --out MOCKS", "exists already"),
         ("records survey none.csv --config demo --out r", "none.csv: no such file"),

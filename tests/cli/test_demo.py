@@ -105,18 +105,10 @@ def test_a_second_demo_needs_overwrite(demo, tiny_config, capsys):
     assert (out / "summary.json").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"distance.n_distances": 9}, "distance grid that reaches 1 kpc, got: 0.9 kpc"),
-        ({"survey.blue.name": "H"}, "2MASS's J and Ks, got: H and Ks"),
-    ],
-)
-def test_a_configuration_that_the_demo_cannot_show_is_refused_before_the_work(
-    change, message, tiny_config, tmp_path
-):
-    with pytest.raises(ConfigError, match=message):
-        run_demo(tiny_config.replace(**change), tmp_path / "demo")
+def test_a_configuration_that_the_demo_cannot_show_is_refused_before_the_work(tiny_config, tmp_path):
+    near = tiny_config.replace(**{"distance.n_distances": 9})
+    with pytest.raises(ConfigError, match=r"distance grid that reaches 1 kpc, got: 0\.9 kpc"):
+        run_demo(near, tmp_path / "demo")
     assert list(tmp_path.iterdir()) == []
 
 
