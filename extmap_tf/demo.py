@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _WORKERS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 # Few enough that the progress bar moves.
 _PAIRS_PER_SHARD = 256
+# The figures draw the interval of the rise with distance from samples.
+_SAMPLES = 32
 
 
 _STEPS = JsonForm(
@@ -145,7 +147,7 @@ def _run(config: Config, folder: Path) -> "Evaluation":
     steps.run("training", "2/6  training", lambda: _train(config, folder))
     steps.run("export", "3/6  export", lambda: _export(folder))
     steps.run("sky", "4/6  a mock sky behind known dust, observed", lambda: _observe(config, folder))
-    steps.run("map", "5/6  map", lambda: _make_map(folder, folder / "model", "map.fits"))
+    steps.run("map", "5/6  map", lambda: _make_own_map(config, folder))
     volume, truth = (ExtinctionMap.read(folder / name) for name in ("map.fits", "truth.fits"))
     shipped = _shipped_models_for(config)
 
@@ -203,10 +205,17 @@ def _observe(config: Config, folder: Path) -> None:
     make_records(config, [str(folder / "sky.parquet")], str(folder / "survey"), overwrite=True)
 
 
-def _make_map(folder: Path, model: PathLike, name: str) -> None:
+def _make_own_map(config: Config, folder: Path) -> None:
+    from extmap_tf.model.heads import HEADS
+
+    has_spread = bool(HEADS[config.network.head].percentiles)
+    _make_map(folder, folder / "model", "map.fits", _SAMPLES if has_spread else 0)
+
+
+def _make_map(folder: Path, model: PathLike, name: str, n_samples: int = 0) -> None:
     from beam_jobs.graphs.score_to_map import make_map
 
-    make_map(folder / "survey", model, folder / name, overwrite=True)
+    make_map(folder / "survey", model, folder / name, overwrite=True, n_samples=n_samples)
 
 
 def _map_by(name: str) -> str:
@@ -283,8 +292,10 @@ def _tell(band: str, evaluation: "Evaluation", others: "dict[str, Evaluation]") 
 
     _say(f"Errors of A({band}) of the map against the known truth:")
     print(format_table(evaluation.overall), flush=True)
-    _say("How often the truth lies in the intervals that the map states:")
-    print(format_calibration([row for row in evaluation.calibration if row.group == "all"]), flush=True)
+    # A network that gives one profile states no intervals.
+    if rows := [row for row in evaluation.calibration if row.group == "all"]:
+        _say("How often the truth lies in the intervals that the map states:")
+        print(format_calibration(rows), flush=True)
     for name, found in others.items():
         _say(f"The same sky by the shipped model {name}, trained for longer:")
         print(format_table(found.overall), flush=True)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from extmap_tf.cli import main
-from extmap_tf.demo import Steps, run_demo
+from extmap_tf.demo import Steps, _tell, run_demo
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.files import unfinished_folder
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -139,3 +141,13 @@ def test_a_finished_demo_stays_until_the_new_one_is_done(tmp_path):
                 assert (out / "summary.json").read_text() == "1"
     assert (out / "summary.json").read_text() == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_demo_without_intervals_tells_the_errors_alone(config, capsys):
+    density = np.full((3, config.distance.n_distances), 0.1)
+    known = ProfileEstimate.of_density(density, config.distance.step_kpc)
+    found = evaluate(known, known, np.full(3, 1000), config.distance, "Ks")
+    _tell("Ks", found, {})
+    out, err = capsys.readouterr()
+    assert "mean |error|" in out
+    assert "intervals" not in err
