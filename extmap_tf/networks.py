@@ -11,12 +11,13 @@ configuration. To add one, write a class like these with the decorator `network`
         preset: str = setting("wide", PRESET)
         width: int = setting(4096, "Units of the layer.", at_least=1)
 
-        def body(self, x):
+        def body(self, seen):
             from keras import layers
 
-            return layers.Dense(self.width, activation="relu")(layers.Flatten()(x))
+            return layers.Dense(self.width, activation="relu")(layers.Flatten()(seen.channels))
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -27,6 +28,27 @@ PRESETS: dict[str, type["Network"]] = {}
 """The classes of all networks, by the name that a configuration calls them."""
 
 PRESET = "Name of the network; the other keys are its hyperparameters."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network may look at: Keras tensors of a diagram.
+
+    Parameters
+    ----------
+    channels : keras tensor [batch, n_mag, n_color, 2]
+        ln(1 + counts), and the same of the diagram to expect without extinction.
+    counts_over_noise : callable
+        Gives the counts in units of their noise in the training diagrams [batch, n_mag, n_color]: sums over
+        pixels, which a likelihood is made of, are linear in them.
+    planes : callable
+        Takes an image [batch, n_mag, n_color] to the planes of distance and extinction of a few kinds of
+        stars [batch, n_plane_distances, n_kinds * n_plane_extinctions], see `extmap_tf.model.planes`.
+    """
+
+    channels: Any
+    counts_over_noise: Callable[[], Any]
+    planes: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -43,8 +65,8 @@ class Network(Section):
             names = [name for name, kind in PRESETS.items() if kind is type(self)] or list(PRESETS)
             require(False, "preset", f"one of {', '.join(names)}", self)
 
-    def body(self, x: Any) -> Any:
-        """From the CMD's channels [batch, n_mag, n_color, 2] to features [batch, n], Keras tensors."""
+    def body(self, seen: Seen) -> Any:
+        """Features [batch, n] of what is seen of a diagram, Keras tensors."""
         raise NotImplementedError
 
 
@@ -88,18 +110,14 @@ class Dense(Network):
         super().check()
         require(1 <= len(self.widths) <= 32, "widths", "1 to 32 numbers", self)
 
-    def body(self, x: Any) -> Any:
+    def body(self, seen: Seen) -> Any:
         from keras import layers
 
-        return self.dense_layers(layers.Flatten()(x))
+        return self.dense_layers(layers.Flatten()(seen.channels))
 
     def dense_layers(self, x: Any) -> Any:
         """The layers alone, from flat features [batch, n]."""
-        from keras import layers
-
-        for width in self.widths:
-            x = layers.Dense(width, activation="relu")(x)
-        return x
+        return _dense(x, self.widths)
 
 
 @network
@@ -116,12 +134,95 @@ class Cornu2022(Network):
 
     head: ClassVar[str] = "profile"
 
-    def body(self, x: Any) -> Any:
+    def body(self, seen: Seen) -> Any:
         from keras import layers
 
-        x = layers.Conv2D(12, 5, padding="same", activation="relu")(x)
+        x = layers.Conv2D(12, 5, padding="same", activation="relu")(seen.channels)
         x = layers.MaxPooling2D(2)(x)
         x = layers.Flatten()(x)
         for width in (3072, 3072, 2048):
             x = layers.Dense(width, activation="relu")(x)
         return x
+
+
+@dataclass(frozen=True)
+class _Whole(Network):
+    """Networks that draw whole profiles: their dense layers, and the generator behind them."""
+
+    widths: tuple[int, ...] = setting(
+        (512, 512), "Units of the last dense layers, 1 to 32 layers.", at_least=1, at_most=65536
+    )
+    generator_width: int = setting(
+        256, "Units of the two layers that make a profile of features and noise.", at_least=1, at_most=65536
+    )
+    n_noise: int = setting(16, "Numbers of noise that all bins of a profile share.", at_least=1, at_most=256)
+
+    head: ClassVar[str] = "ensemble"
+
+    def check(self) -> None:
+        super().check()
+        require(1 <= len(self.widths) <= 32, "widths", "1 to 32 numbers", self)
+
+
+@network
+@dataclass(frozen=True)
+class Ensemble(_Whole):
+    """Dense layers on the flattened image and its counts over their noise; whole profiles are drawn.
+
+    It can place a wall of dust that `Dense` smears, and its samples hang together along the sight.
+    """
+
+    preset: str = setting("ensemble", PRESET)
+    widths: tuple[int, ...] = setting(
+        (512, 512, 512), "Units of each layer, 1 to 32 layers.", at_least=1, at_most=65536
+    )
+
+    def body(self, seen: Seen) -> Any:
+        return _dense(_everything(seen, seen.counts_over_noise()), self.widths)
+
+
+@network
+@dataclass(frozen=True)
+class Planes(_Whole):
+    """The diagram in the planes of distance and extinction of a few kinds of stars; whole profiles are drawn.
+
+    In such a plane the profile is a curve: its columns of extinction are the channels of convolutions along
+    the distance. Beside them stands one dense layer on all of the image.
+    """
+
+    preset: str = setting("planes", PRESET)
+    channels: int = setting(128, "Channels of the convolutions.", at_least=1, at_most=4096)
+    blocks: int = setting(3, "Residual convolutions along the distance.", at_least=0, at_most=32)
+    kept: int = setting(32, "Channels that are kept of each distance.", at_least=1, at_most=4096)
+    image_width: int = setting(
+        256, "Units of the dense layer on all of the image.", at_least=1, at_most=65536
+    )
+
+    def body(self, seen: Seen) -> Any:
+        from keras import layers
+
+        over_noise = seen.counts_over_noise()
+        images = (seen.channels[..., 0], seen.channels[..., 1], over_noise)
+        x = layers.Concatenate()([seen.planes(image) for image in images])
+        x = layers.Dense(self.channels, activation="relu")(x)
+        for _ in range(self.blocks):
+            y = layers.Conv1D(self.channels, 3, padding="same", activation="relu")(x)
+            x = layers.ReLU()(layers.Add()([x, layers.Conv1D(self.channels, 1)(y)]))
+        x = layers.Flatten()(layers.Dense(self.kept, activation="relu")(x))
+        image = _dense(_everything(seen, over_noise), (self.image_width,))
+        return _dense(layers.Concatenate()([x, image]), self.widths)
+
+
+def _everything(seen, over_noise):
+    """All channels and the counts over their noise, flat."""
+    from keras import layers
+
+    return layers.Flatten()(layers.Concatenate()([seen.channels, over_noise[..., None]]))
+
+
+def _dense(x, widths):
+    from keras import layers
+
+    for width in widths:
+        x = layers.Dense(width, activation="relu")(x)
+    return x

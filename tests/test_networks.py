@@ -20,17 +20,17 @@ def wide():
 
         head = "profile"
 
-        def body(self, x):
+        def body(self, seen):
             from keras import layers
 
-            return layers.Dense(self.width, activation="relu")(layers.Flatten()(x))
+            return layers.Dense(self.width, activation="relu")(layers.Flatten()(seen.channels))
 
     yield Wide
     del PRESETS["wide"]
 
 
 def test_an_unknown_preset_is_an_error_that_lists_the_known_ones(tiny_config):
-    known = "preset must be one of dense, cornu2022, got: 'resnet'"
+    known = "preset must be one of dense, cornu2022, ensemble, planes, got: 'resnet'"
     with pytest.raises(ConfigError, match=known):
         tiny_config.replace(**{"network.preset": "resnet"})
     data = tiny_config.to_dict() | {"network": {"preset": "resnet", "depth": 50}}

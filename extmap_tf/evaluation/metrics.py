@@ -29,11 +29,16 @@ from extmap_tf.evaluation.profile_errors import (
     paired,
     profile_errors,
 )
+from extmap_tf.evaluation.spectrum import SpectrumRow, format_spectrum, spectrum
+from extmap_tf.evaluation.windows import WindowScore, format_windows, window_scores
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.files import PathLike, whole_file
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.identity import SCHEMA, require_same
+
+MOST_WITH_SAMPLES = 4096
+"""So many sightlines, evenly chosen, are compared as whole profiles."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Evaluation:
         Over all sightlines, then by the same classes; likewise the next three.
     calibration, density_calibration : list of Calibration
     reliability : list of Reliability
+    windows : list of WindowScore
+        Of the extinction between two distances, where the estimate carries samples; likewise the next.
+    spectrum : list of SpectrumRow
+        Structure along the sight.
     fingers : FingersOfGod or None
         Of maps only.
     curves : list of DistanceErrors
@@ -63,6 +72,8 @@ class Evaluation:
     calibration: list[Calibration] = dataclasses.field(default_factory=list)
     density_calibration: list[Calibration] = dataclasses.field(default_factory=list)
     reliability: list[Reliability] = dataclasses.field(default_factory=list)
+    windows: list[WindowScore] = dataclasses.field(default_factory=list)
+    spectrum: list[SpectrumRow] = dataclasses.field(default_factory=list)
     fingers: FingersOfGod | None = None
     curves: list[DistanceErrors] = dataclasses.field(default_factory=list)
     left_out: tuple[str, ...] = ()
@@ -178,7 +189,7 @@ def evaluate(
             density_calibration += calibration_of(
                 true_inside[mask], density_at[mask], centers, "density", group, levels
             )
-    return Evaluation(
+    found = Evaluation(
         overall=errors(everything[:1]),
         by_total=errors(by_total),
         by_stars=errors(by_stars),
@@ -192,6 +203,43 @@ def evaluate(
         reliability=reliability,
         curves=errors(everything, outer_kpc),
         left_out=left_out,
+    )
+    if estimate.samples is None:
+        return found
+    return with_structure(found, estimate.samples, truth.extinction_median, distance_grid)
+
+
+def with_structure(
+    evaluation: Evaluation, samples: np.ndarray, truth: np.ndarray, distance: DistanceGrid
+) -> Evaluation:
+    """An evaluation with what whole profiles say: windows of distance, and structure along the sight.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    samples : ndarray [n, n_samples, n_distances]
+        Extinction at the outer edges, mag; sightlines with a NaN are left out.
+    truth : ndarray [n, n_distances]
+        Likewise.
+    distance : extmap_tf.grids.distance.DistanceGrid
+
+    Returns
+    -------
+    Evaluation
+    """
+    good = np.flatnonzero(np.isfinite(samples).all(axis=(1, 2)) & np.isfinite(truth).all(axis=1))
+    if samples.shape[1] < 2 or not good.size:
+        return evaluation
+    n_chosen = min(MOST_WITH_SAMPLES, len(good))
+    chosen = good[np.linspace(0, len(good) - 1, n_chosen).round().astype(int)]
+    samples, truth = (
+        np.diff(extinction[chosen].astype(float), axis=-1, prepend=0.0) / distance.step_kpc
+        for extinction in (samples, truth)
+    )
+    return dataclasses.replace(
+        evaluation,
+        windows=window_scores(samples, truth, distance.step_kpc),
+        spectrum=spectrum(samples, truth, distance.step_kpc),
     )
 
 
@@ -223,6 +271,8 @@ def format_evaluation(evaluation: Evaluation) -> str:
             parts.append(formatted([row for row in rows if row.group == rows[0].group]))
     if evaluation.reliability:
         parts.append(format_reliability(evaluation.reliability))
+    if evaluation.windows:
+        parts += [format_windows(evaluation.windows), format_spectrum(evaluation.spectrum)]
     if evaluation.fingers:
         parts.append(format_fingers(evaluation.fingers))
     return "\n\n".join([*parts, *(f"left out: {what}" for what in evaluation.left_out)])

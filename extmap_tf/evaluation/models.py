@@ -4,7 +4,8 @@ import numpy as np
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import ProfileEstimate
-from extmap_tf.evaluation.metrics import Evaluation, evaluate
+from extmap_tf.evaluation.metrics import MOST_WITH_SAMPLES, Evaluation, evaluate, with_structure
+from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.files import PathLike
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.scoring import BATCH_SIZE, Scorer
@@ -44,17 +45,23 @@ def evaluate_model(
         "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
     )
     scorer = Scorer(folder, trust_model)
-    truth, estimates, n_stars = [], [], []
+    truth, estimates, n_stars, samples = [], [], [], []
     with corruption_named(records.path, records):
         for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
-            arrays = (inputs[name].numpy() for name in ("counts", "l_deg", "b_deg"))
-            estimates.append(scorer.score_counts(*arrays))
+            estimates.append(scorer.score_counts(**inputs))
+            # The order of records is that of a hash: the first are like all.
+            if sum(map(len, truth)) < MOST_WITH_SAMPLES:
+                drawn = scorer.sample_counts(**inputs, seed=config.seed)
+                samples.append(density_to_cumulative(drawn, config.distance.step_kpc))
             truth.append(density.numpy())
             n_stars.append(inputs["counts"].numpy().sum(axis=(1, 2)))
-    return evaluate(
-        ProfileEstimate.of_density(np.concatenate(truth), config.distance.step_kpc),
+    true = ProfileEstimate.of_density(np.concatenate(truth), config.distance.step_kpc)
+    found = evaluate(
+        true,
         ProfileEstimate.concatenate(estimates),
         np.concatenate(n_stars),
         config.distance,
         config.survey.red.name,
     )
+    drawn = np.concatenate(samples)
+    return with_structure(found, drawn, true.extinction_median[: len(drawn)], config.distance)

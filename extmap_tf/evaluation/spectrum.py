@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from extmap_tf.text_tables import row_to_dict
+from extmap_tf.text_tables import aligned, row_to_dict
 
 WAVELENGTHS_KPC = (10.0, 4.0, 2.0, 1.0, 0.5, 0.2)
 
@@ -87,6 +87,17 @@ def spectrum(
                 )
             )
     return rows
+
+
+def format_spectrum(rows: list[SpectrumRow]) -> str:
+    """The bands as a table."""
+    header = [("longest", "kpc"), ("shortest", "kpc"), ("samples", "/ truth"), ("median", "/ truth")]
+    lines = [
+        [f"{value:g}" for value in (row.longest_kpc, row.shortest_kpc)]
+        + [f"{value:.2f}" for value in (row.samples_over_truth, row.median_over_truth, row.coherence)]
+        for row in rows
+    ]
+    return aligned([*header, ("coherence", "")], lines)
 
 
 def _modes(density):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extmap_tf.text_tables import row_to_dict
+from extmap_tf.text_tables import aligned, row_to_dict
 
 LAGS_KPC = (0.2, 0.5, 1.0, 2.0, 4.0)
 
@@ -89,6 +89,21 @@ def window_scores(
                 to_kpc = min(high, n_distances * step_kpc)
                 rows.append(_score(inside, true[..., starts + lag] - true[..., starts], lag_kpc, low, to_kpc))
     return rows
+
+
+def format_windows(rows: list[WindowScore]) -> str:
+    """The scores as a table."""
+    header = [("lag", "kpc"), ("from", "kpc"), ("to", "kpc"), ("truth", "mag"), ("error", "mag")]
+    header += [("bias", "mag"), ("CRPS", "mag"), ("in 68 %", "%"), ("in 90 %", "%")]
+    lines = []
+    for row in rows:
+        mags = (row.mean_truth_mag, row.mean_absolute_error_mag, row.bias_mag, row.crps_mag)
+        lines.append(
+            [f"{value:g}" for value in (row.lag_kpc, row.from_kpc, row.to_kpc)]
+            + [f"{value:.4f}" for value in mags]
+            + [f"{100 * value:.1f}" for value in (row.coverage_68, row.coverage_90)]
+        )
+    return aligned(header, lines)
 
 
 def crps_of_samples(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:

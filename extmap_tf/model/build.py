@@ -1,18 +1,23 @@
 """The Keras model of a configuration: inputs, what every network sees, its body and its head.
 
-Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch]; the reference CMD and every
-normalisation are inside. Bodies are in `extmap_tf.networks`, heads and their outputs in
-`extmap_tf.model.heads`.
+Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch], where the configuration has partly
+covered fields also coverage [batch]; the reference CMD and every normalisation are inside. Bodies are in
+`extmap_tf.networks`, heads and their outputs in `extmap_tf.model.heads`.
 """
 
 import math
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.model.generator import ProfileGenerator
 from extmap_tf.model.heads import head_of
-from extmap_tf.model.layers import CmdChannels, ProfileParameters, ReferenceCmd
+from extmap_tf.model.layers import CmdChannels, CoveredReference, ProfileParameters, ReferenceCmd
+from extmap_tf.model.planes import CountsOverNoise, StarPlanes
+from extmap_tf.networks import Seen
 from extmap_tf.settings.config import Config
 
 
@@ -35,15 +40,44 @@ def build_network(config: Config, n_nodes: int, seed: int) -> keras.Model:
         "l_deg": keras.Input((), name="l_deg", dtype="float32"),
         "b_deg": keras.Input((), name="b_deg", dtype="float32"),
     }
+    if config.mocks.partial_share:
+        inputs["coverage"] = keras.Input((), name="coverage", dtype="float32")
     reference = ReferenceCmd(n_nodes, shape, name="reference")(inputs["l_deg"], inputs["b_deg"])
+    if config.mocks.partial_share:
+        reference = CoveredReference(name="covered")(reference, inputs["coverage"])
     channels = CmdChannels(name="channels")(inputs["counts"], reference)
-    features = config.network.body(channels)
+    features = config.network.body(_seen(config, inputs["counts"], channels))
     outputs = head_of(config.network, config.distance).build(features)
     return keras.Model(inputs, outputs, name=config.network.preset)
 
 
+def _seen(config, counts, channels):
+    diagram = config.diagrams[0]
+
+    def planes(image):
+        # Where a mean is added to the law's ratio, stars redden by both.
+        ratio = blue_over_red(config.law, config.survey) + config.nuisances.law_ratio_mean
+        return StarPlanes(diagram.x.edges.tolist(), diagram.y.edges.tolist(), ratio)(image)
+
+    return Seen(channels, lambda: CountsOverNoise(name="counts_over_noise")(counts), planes)
+
+
+def expected_diagrams(model: keras.Model) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+    """From inputs to the diagrams expected without extinction: ln(1 + counts) [batch, n_mag, n_color]."""
+    reference = model.get_layer("reference")
+
+    def expected(inputs):
+        found = reference(inputs["l_deg"], inputs["b_deg"])
+        return model.get_layer("covered")(found, inputs["coverage"]) if "coverage" in inputs else found
+
+    return expected
+
+
 def fill_tables(
-    model: keras.Model, reference: tuple[np.ndarray, np.ndarray, np.ndarray], mean_density: np.ndarray
+    model: keras.Model,
+    reference: tuple[np.ndarray, np.ndarray, np.ndarray],
+    mean_density: np.ndarray,
+    mean_counts: np.ndarray,
 ) -> None:
     """Give a fresh network what it must know before training.
 
@@ -55,11 +89,15 @@ def fill_tables(
         l_deg, b_deg and counts of the reference CMDs, see `Records.reference`.
     mean_density : ndarray [n_distances]
         Mean of the training profiles, mag / kpc.
+    mean_counts : ndarray [n_mag, n_color]
+        Mean of the training diagrams.
     """
     model.get_layer("reference").set_nodes(*reference)
     for layer in model.layers:
         if isinstance(layer, ProfileParameters | ProfileGenerator):
             layer.set_mean_density(mean_density)
+        elif isinstance(layer, CountsOverNoise):
+            layer.set_mean_counts(mean_counts)
 
 
 def n_weights(model: keras.Model) -> int:

@@ -51,7 +51,9 @@ class TrainingDomain:
 
     @classmethod
     def of(
-        cls, batches: Iterable[tuple[Mapping[str, tf.Tensor], tf.Tensor]], reference: Callable[..., tf.Tensor]
+        cls,
+        batches: Iterable[tuple[Mapping[str, tf.Tensor], tf.Tensor]],
+        expected: Callable[[Mapping[str, tf.Tensor]], tf.Tensor],
     ) -> Self:
         """Learn the domain.
 
@@ -59,12 +61,12 @@ class TrainingDomain:
         ----------
         batches : iterable of (dict of str to tf.Tensor, tf.Tensor)
             As `extmap_tf.records.dataset.evaluation_dataset` gives them.
-        reference : callable
-            l_deg, b_deg to ln(1 + counts) of the reference.
+        expected : callable
+            Inputs to ln(1 + counts) of the diagram to expect, see `extmap_tf.model.build.expected_diagrams`.
         """
         parts, n = [], 0
         for inputs, _ in batches:
-            features = _features(inputs["counts"], reference(inputs["l_deg"], inputs["b_deg"]))
+            features = _features(inputs["counts"], expected(inputs))
             parts.append([feature.numpy() for feature in features])
             n += len(parts[-1][0])
             if n >= _LEARN_FROM:

@@ -14,7 +14,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
 from extmap_tf.files import PathLike, local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
-from extmap_tf.model.build import build_network
+from extmap_tf.model.build import build_network, expected_diagrams
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, outside_region
 from extmap_tf.model.heads import head_of
@@ -76,6 +76,11 @@ class Served(tf.Module):
         The inputs of ``serving_default`` and seed (scalar int32), to density_samples [batch, 32,
         n_distances]: whole profiles, each as likely as another. Of a network that gives one profile, that
         profile.
+    ``counts_and_coverage``, ``magnitudes_and_coverage``, ``samples_and_coverage``
+        Of a model trained on fields that are covered in part: ``serving_default``, ``magnitudes`` and
+        ``samples`` with one more input, coverage [batch] float32, the share of each field that the survey
+        covers, 0 to 1. The other signatures take fields as covered; ``examples`` has the share from a record
+        that states one. What is no number counts as 1.
     ``metadata``
         rows [batch] int32, of any value, to card [batch] string, the model's card as JSON, and known_answer
         [batch] string, see `extmap_tf.model.known_answer`, the same in each row. TensorFlow Serving refuses
@@ -101,18 +106,21 @@ class Served(tf.Module):
         outer_kpc = config.distance.outer_kpc.astype(np.float32)
         head = head_of(config.network, config.distance)
         text = card.to_json()
-        reference_of = network.get_layer("reference")
+        reference_of, expected = network.get_layer("reference"), expected_diagrams(network)
+        takes_coverage = config.mocks.partial_share > 0
 
-        def output(counts, l_deg, b_deg):
-            with tf.control_dependencies([same_rows(counts, l_deg=l_deg, b_deg=b_deg)]):
+        def output(counts, **of_rows):
+            with tf.control_dependencies([same_rows(counts, **of_rows)]):
                 counts, n_ignored = clean_counts(counts)
-            inputs = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
+            inputs = {"counts": counts, **of_rows}
+            if takes_coverage:
+                inputs.setdefault("coverage", tf.ones_like(inputs["l_deg"]))
             weights = [tf.cast(weight, tf.float32) for weight in self.weights]
             found, _ = network.stateless_call(weights, self.fixed, inputs, training=False)
-            return counts, n_ignored, found
+            return inputs, n_ignored, found
 
-        def answer(counts, l_deg, b_deg):
-            counts, n_ignored, found = output(counts, l_deg, b_deg)
+        def answer(counts, l_deg, b_deg, **coverage):
+            inputs, n_ignored, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
             summary = head.summarize(found)
             placed = _is_placed(l_deg, b_deg)
             told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
@@ -123,13 +131,18 @@ class Served(tf.Module):
                 told["reliable_distance_kpc"] = _only(placed, reliable_kpc, 0.0)
             return told | {
                 "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(told["extinction_median"])),
-                "flag": domain.flag(counts, reference_of(l_deg, b_deg))
+                "flag": domain.flag(inputs["counts"], expected(inputs))
                 + outside_region(config, l_deg, b_deg),
                 "n_ignored": n_ignored,
             }
 
-        def answer_to_stars(found, l_deg, b_deg):
-            return answer(found.pop("counts"), l_deg, b_deg) | found
+        def answer_to_stars(found, l_deg, b_deg, **coverage):
+            return answer(found.pop("counts"), l_deg, b_deg, **coverage) | found
+
+        def draw(seed, counts, l_deg, b_deg, **coverage):
+            _, _, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
+            drawn = head.sample(found, N_SAMPLES, seed, l_deg, b_deg)
+            return {"density_samples": _only(_is_placed(l_deg, b_deg), drawn, np.nan)}
 
         def by_band(blue_mag, red_mag):
             return {survey.blue.name: blue_mag, survey.red.name: red_mag}
@@ -139,6 +152,8 @@ class Served(tf.Module):
 
         image, degrees = floats([None, *diagram.shape], "counts"), floats([None], "l_deg", "b_deg")
         splits, lengths = (tf.TensorSpec([None], tf.int64, name) for name in ("row_splits", "n_stars"))
+        shares, a_seed = floats([None], "coverage"), tf.TensorSpec([], tf.int32, "seed")
+        in_records = ("counts", "l_deg", "b_deg", *(("coverage",) if takes_coverage else ()))
 
         @tf.function(input_signature=[*image, *degrees])
         def serving_default(counts, l_deg, b_deg):
@@ -146,7 +161,7 @@ class Served(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def examples(examples):
-            return answer(**parse_readable_examples(examples, diagram))
+            return answer(**parse_readable_examples(examples, diagram, in_records))
 
         @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *degrees])
         def magnitudes(blue_mag, red_mag, row_splits, l_deg, b_deg):
@@ -158,11 +173,22 @@ class Served(tf.Module):
             found = padded_stars_to_counts(by_band(blue_mag, red_mag), n_stars, diagram, survey.cuts)
             return answer_to_stars(found, l_deg, b_deg)
 
-        @tf.function(input_signature=[*image, *degrees, tf.TensorSpec([], tf.int32, "seed")])
+        @tf.function(input_signature=[*image, *degrees, a_seed])
         def samples(counts, l_deg, b_deg, seed):
-            _, _, found = output(counts, l_deg, b_deg)
-            drawn = head.sample(found, N_SAMPLES, seed, l_deg, b_deg)
-            return {"density_samples": _only(_is_placed(l_deg, b_deg), drawn, np.nan)}
+            return draw(seed, counts, l_deg, b_deg)
+
+        @tf.function(input_signature=[*image, *shares, *degrees])
+        def counts_and_coverage(counts, coverage, l_deg, b_deg):
+            return answer(counts, l_deg, b_deg, coverage=coverage)
+
+        @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *shares, *degrees])
+        def magnitudes_and_coverage(blue_mag, red_mag, row_splits, coverage, l_deg, b_deg):
+            found = flat_stars_to_counts(by_band(blue_mag, red_mag), row_splits, diagram, survey.cuts)
+            return answer_to_stars(found, l_deg, b_deg, coverage=coverage)
+
+        @tf.function(input_signature=[*image, *shares, *degrees, a_seed])
+        def samples_and_coverage(counts, coverage, l_deg, b_deg, seed):
+            return draw(seed, counts, l_deg, b_deg, coverage=coverage)
 
         known = KnownAnswer.of(serving_default, reference_of, config, card.digest)
 
@@ -172,7 +198,7 @@ class Served(tf.Module):
             return {name: tf.fill(tf.shape(rows), value) for name, value in told.items()}
 
         self.known = known
-        self.signatures_to_save = {
+        signatures = {
             "serving_default": serving_default,
             "examples": examples,
             "magnitudes": magnitudes,
@@ -180,6 +206,14 @@ class Served(tf.Module):
             "samples": samples,
             "metadata": metadata,
         }
+        if takes_coverage:
+            signatures |= {
+                "counts_and_coverage": counts_and_coverage,
+                "magnitudes_and_coverage": magnitudes_and_coverage,
+                "samples_and_coverage": samples_and_coverage,
+            }
+        # Only once: what is changed later cannot be saved.
+        self.signatures_to_save = signatures
 
 
 def export(

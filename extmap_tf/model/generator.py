@@ -60,15 +60,19 @@ class ProfileGenerator(layers.Layer):
     """
 
     def __init__(self, n_distances: int, width: int = 256, n_noise: int = 16, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**({"dtype": "float32"} | kwargs))
         self.n_distances, self.width, self.n_noise = n_distances, width, n_noise
-        small = keras.initializers.RandomNormal(stddev=0.01)
-        self._codes = [layers.Dense(width, name=f"code{i}") for i in range(3)]
-        self._noises = [layers.Dense(width, use_bias=False, name=f"noise{i}") for i in range(2)]
-        self._inner = layers.Dense(width, name="inner")
-        self._outer = layers.Dense(n_distances, kernel_initializer=small, dtype="float32", name="outer")
+
+        def dense(units, name, **options):
+            return layers.Dense(units, dtype="float32", name=name, **options)
+
+        small = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.01)}
+        self._codes = [dense(width, f"code{i}") for i in range(3)]
+        self._noises = [dense(width, f"noise{i}", use_bias=False) for i in range(2)]
+        self._inner = dense(width, "inner")
         # Small weights: a fresh network starts near the mean profile whatever the diagram.
-        self._base = layers.Dense(2 * n_distances, kernel_initializer=small, dtype="float32", name="base")
+        self._outer = dense(n_distances, "outer", **small)
+        self._base = dense(2 * n_distances, "base", **small)
 
     def build(self, features_shape: tuple[int | None, ...]) -> None:
         n_features = features_shape[-1]

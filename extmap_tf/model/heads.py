@@ -176,6 +176,7 @@ class EnsembleHead(Head):
     distance: DistanceGrid
     width: int = 256
     n_noise: int = 16
+    percentiles: ClassVar[tuple[float, ...]] = PERCENTILES
 
     @classmethod
     def of(cls, network: Any, distance: DistanceGrid) -> Self:

@@ -83,6 +83,24 @@ class ReferenceCmd(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
+class CoveredReference(keras.layers.Layer):
+    """What to expect of a field that is covered in part: ln(1 + coverage * counts) of ln(1 + counts).
+
+    A coverage that is no number is taken as 1, and one outside 0 to 1 as the nearer of the two.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
+
+    def call(self, reference: Any, coverage: Any) -> Any:
+        share = ops.where(ops.isnan(coverage), 1.0, ops.clip(coverage, 0.0, 1.0))
+        return ops.log1p(ops.reshape(share, (-1, 1, 1)) * ops.expm1(reference))
+
+    def compute_output_shape(self, reference_shape: Any, coverage_shape: Any = None) -> Any:
+        return reference_shape
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
 class CmdChannels(keras.layers.Layer):
     """Raw counts and the reference to the network's input [batch, n_mag, n_color, 2].
 

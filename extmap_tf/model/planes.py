@@ -1,9 +1,9 @@
-r"""A body that looks at a diagram as stars of known kinds see it: in the plane of distance and extinction.
+r"""A diagram as stars of known kinds see it: in the plane of distance and extinction.
 
 A star of absolute magnitude M and colour c at distance d behind the extinction A stands at one place of
 the diagram, magnitude M + 5 log10(d / 10 pc) + A and colour c + (A(blue)/A(red) - 1) A. So for each of a
 few kinds of stars the diagram becomes an image over (d, A), in which the profile is a curve (`StarPlanes`).
-Along d it is worked through by convolutions; its columns of A are their channels.
+`extmap_tf.networks.Planes` works it through by convolutions along d; its columns of A are their channels.
 
 Beside the logarithms of counts and reference goes the number of stars itself, in units of its noise
 (`CountsOverNoise`): what a likelihood takes from a diagram are sums over pixels of counts times weights, and
@@ -34,8 +34,6 @@ STAR_TYPES = (
 N_DISTANCES, N_EXTINCTIONS = 32, 32
 _NEAREST_KPC, _FARTHEST_KPC, _MOST_MAG, _LINEAR_MAG = 0.2, 10.0, 4.5, 0.4
 _STARS_ELSEWHERE = 0.2
-_CHANNELS, _N_BLOCKS, _N_OUT = 128, 3, 32
-_WHOLE_UNITS, _UNITS = 256, (512, 512)
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -144,33 +142,3 @@ def plane_pixels(
             part = [1.0 - abs(place - index) for place, index in zip(places, (row, column), strict=True)]
             shares.append(part[0] * part[1])
     return np.stack(pixels, axis=-1).astype(np.int32), np.stack(shares, axis=-1).astype(np.float32)
-
-
-def planes_features(
-    counts: Any, channels: Any, color_edges_mag: np.ndarray, mag_edges_mag: np.ndarray, blue_over_red: float
-) -> Any:
-    """Features [batch, 512] of diagrams.
-
-    Parameters
-    ----------
-    counts : keras tensor [batch, n_mag, n_color]
-        As counted.
-    channels : keras tensor [batch, n_mag, n_color, 2]
-        Logarithms of counts and reference: of `extmap_tf.model.layers.CmdChannels`.
-    color_edges_mag, mag_edges_mag : ndarray
-    blue_over_red : float
-    """
-    over_noise = CountsOverNoise(name="counts_over_noise")(counts)
-    images = [channels[..., 0], channels[..., 1], over_noise]
-    planes = StarPlanes(color_edges_mag, mag_edges_mag, blue_over_red, name="planes")
-    x = layers.Concatenate()([planes(image) for image in images])
-    x = layers.Dense(_CHANNELS, activation="relu")(x)
-    for _ in range(_N_BLOCKS):
-        y = layers.Conv1D(_CHANNELS, 3, padding="same", activation="relu")(x)
-        x = layers.ReLU()(layers.Add()([x, layers.Conv1D(_CHANNELS, 1)(y)]))
-    x = layers.Flatten()(layers.Dense(_N_OUT, activation="relu")(x))
-    whole = layers.Flatten()(layers.Concatenate()([channels, over_noise[..., None]]))
-    x = layers.Concatenate()([x, layers.Dense(_WHOLE_UNITS, activation="relu")(whole)])
-    for units in _UNITS:
-        x = layers.Dense(units, activation="relu")(x)
-    return x

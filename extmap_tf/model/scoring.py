@@ -38,8 +38,8 @@ class Scorer:
             require_trusted(folder)
         try:
             self._loaded = tf.saved_model.load(str(folder))
-            self._examples = self._loaded.signatures["examples"]
-            self._counts = self._loaded.signatures["serving_default"]
+            self._signatures = self._loaded.signatures
+            self._examples, _ = self._signatures["examples"], self._signatures["serving_default"]
         except Exception as error:
             # TensorFlow raises errors of many kinds on damaged files.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -76,15 +76,40 @@ class Scorer:
             Density, mag / kpc.
         """
         parsed = parse_examples(tf.constant(list(serialized)), config.diagrams[0])
-        inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
-        draw = self._loaded.signatures["samples"]
+        inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg", "coverage")}
+        return self.sample_counts(**inputs, seed=seed)
+
+    def score_counts(self, counts: Any, l_deg: Any, b_deg: Any, coverage: Any = None) -> ProfileEstimate:
+        """What the model knows of the profiles behind CMD images.
+
+        Parameters
+        ----------
+        counts : array_like [batch, n_mag, n_color]
+        l_deg, b_deg : array_like [batch]
+        coverage : array_like [batch], optional
+            Covered share of each field: used where the model was trained on fields that are covered in part.
+
+        Returns
+        -------
+        ProfileEstimate [batch]
+        """
+        answer, inputs = self._asked("serving_default", "counts_and_coverage", counts, l_deg, b_deg, coverage)
+        return self._estimate(answer(**inputs))
+
+    def sample_counts(
+        self, counts: Any, l_deg: Any, b_deg: Any, coverage: Any = None, seed: int = 0
+    ) -> np.ndarray:
+        """Profiles [batch, n_samples, n_distances] of `score_counts`' inputs, see `sample_examples`."""
+        draw, inputs = self._asked("samples", "samples_and_coverage", counts, l_deg, b_deg, coverage)
         return draw(**inputs, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()
 
-    def score_counts(self, counts: Any, l_deg: Any, b_deg: Any) -> ProfileEstimate:
-        """The same of CMD images [batch, n_mag, n_color] at positions [batch]."""
-        arrays = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}
-        tensors = {name: tf.constant(np.asarray(array, np.float32)) for name, array in arrays.items()}
-        return self._estimate(self._counts(**tensors))
+    def _asked(self, plain, with_coverage, counts, l_deg, b_deg, coverage):
+        """The signature to ask, and its inputs."""
+        arrays, name = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, plain
+        if coverage is not None and with_coverage in self._signatures:
+            arrays, name = arrays | {"coverage": coverage}, with_coverage
+        inputs = {key: tf.constant(np.asarray(array, np.float32)) for key, array in arrays.items()}
+        return self._signatures[name], inputs
 
     def _estimate(self, outputs):
         try:

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
 from extmap_tf.files import PathLike, alone_in, local_path, whole_file, whole_path, write_checksums
 from extmap_tf.json_files import JsonForm
-from extmap_tf.model.build import build_network, fill_tables, n_weights
+from extmap_tf.model.build import build_network, expected_diagrams, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.checks import check_training
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
@@ -149,7 +149,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         else:
             reference = records.reference()
             model = build_network(config, len(reference[0]), config.seed)
-            fill_tables(model, reference, mean_density(records))
+            fill_tables(model, reference, *means(records))
             compile_network(model, head, training, steps * training.epochs)
     weights, replicas = n_weights(model), strategy.num_replicas_in_sync
     echo(
@@ -188,9 +188,8 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         # Keras wants its suffix.
         model.save(keras_path := temporary.with_name(temporary.name + ".keras"))
         keras_path.replace(temporary)
-    TrainingDomain.of(evaluation_dataset(records, "train"), model.get_layer("reference")).write(
-        out / DOMAIN_NAME, overwrite=True
-    )
+    domain = TrainingDomain.of(evaluation_dataset(records, "train"), expected_diagrams(model))
+    domain.write(out / DOMAIN_NAME, overwrite=True)
     card = ModelCard(
         config=config,
         records_digest=records.manifest.digest,
@@ -228,7 +227,9 @@ def compile_network(model: keras.Model, head: Head, training: TrainingConfig, n_
     """
     schedule = WarmupCosine(training.learning_rate, round(training.warmup_fraction * n_steps), n_steps)
     model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
+        optimizer=keras.optimizers.AdamW(
+            schedule, weight_decay=training.weight_decay, global_clipnorm=training.gradient_norm or None
+        ),
         loss=head.loss(),
         jit_compile=False,
     )
@@ -321,18 +322,28 @@ class Keeper(keras.callbacks.Callback):
                 stream.write(",".join(f"{row[name]:.8g}" for name in columns) + "\n")
 
 
-def mean_density(records: Records) -> np.ndarray:
-    """Mean training profile [n_distances], mag / kpc, over the first few thousand pairs, smoothed.
+def means(records: Records) -> tuple[np.ndarray, np.ndarray]:
+    """Mean profile and mean diagram of the first few thousand training pairs.
 
-    It scales the network's outputs, so that what noise it has would stand in every profile.
+    Parameters
+    ----------
+    records : extmap_tf.records.manifest.Records
+
+    Returns
+    -------
+    density : ndarray [n_distances]
+        Differential extinction, mag / kpc, smoothed: it scales the network's outputs, so that what noise it
+        has would stand in every profile.
+    counts : ndarray [n_mag, n_color]
     """
-    total, n = 0.0, 0
-    for _, density in evaluation_dataset(records, "train"):
+    total, stars, n = 0.0, 0.0, 0
+    for inputs, density in evaluation_dataset(records, "train"):
         total = total + density.numpy().sum(axis=0)
+        stars = stars + inputs["counts"].numpy().sum(axis=0)
         n += len(density)
         if n >= _MEAN_OVER:
             break
-    return gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest")
+    return gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest"), stars / n
 
 
 def _refuse_other_folder(out):

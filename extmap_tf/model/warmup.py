@@ -38,8 +38,8 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
     example = field_to_example(
         FieldCounts(slots), "warm-up", float(image["l_deg"][0]), float(image["b_deg"][0]), diagram
     )
-    n_stars = len(blue_mag)
-    return {
+    n_stars, whole = len(blue_mag), {"coverage": np.float32([1.0])}
+    requests = {
         "serving_default": image,
         "examples": {"examples": np.array([example], object)},
         "magnitudes": {
@@ -57,6 +57,14 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
         "samples": {**image, "seed": np.array(0, np.int32)},
         "metadata": {"rows": np.zeros(1, np.int32)},
     }
+    if config.mocks.partial_share:
+        for name, base in (
+            ("counts_and_coverage", "serving_default"),
+            ("magnitudes_and_coverage", "magnitudes"),
+            ("samples_and_coverage", "samples"),
+        ):
+            requests[name] = requests[base] | whole
+    return requests
 
 
 def write_warmup(path: PathLike, known: KnownAnswer, config: Config) -> bool:

@@ -11,6 +11,7 @@ from extmap_tf.files import PathLike
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.example import parse_examples
 from extmap_tf.records.manifest import Records
+from extmap_tf.settings.mocks import MocksConfig
 from extmap_tf.settings.training import TrainingConfig
 
 COMPRESSION = "GZIP"
@@ -91,9 +92,10 @@ def evaluation_dataset(records: Records, split: str, batch_size: int = 512) -> t
     return _parsed(examples, records.manifest.config)
 
 
-def model_inputs(parsed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The part of a parsed example that a network sees."""
-    return {name: parsed[name] for name in ("counts", "l_deg", "b_deg")}
+def model_inputs(parsed: Mapping[str, tf.Tensor], mocks: MocksConfig) -> dict[str, tf.Tensor]:
+    """What a network sees of a parsed example: also the coverage, if that differs among pairs."""
+    names = ["counts", "l_deg", "b_deg"] + (["coverage"] if mocks.partial_share else [])
+    return {name: parsed[name] for name in names}
 
 
 @contextlib.contextmanager
@@ -122,7 +124,7 @@ def corruption_named(path: PathLike, records: Records | None = None) -> Iterator
 def _parsed(batches, config):
     def parse(serialized):
         parsed = parse_examples(serialized, config.diagrams[0], "mocks", config.distance.n_distances)
-        return model_inputs(parsed), parsed["density"]
+        return model_inputs(parsed, config.mocks), parsed["density"]
 
     return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
 

@@ -1,5 +1,6 @@
 """The schema of an example: which features pairs and fields have, to write and to parse."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,7 +123,9 @@ def parse_examples(
     return parsed
 
 
-def parse_readable_examples(serialized: "tf.Tensor", diagram: Diagram) -> "dict[str, tf.Tensor]":
+def parse_readable_examples(
+    serialized: "tf.Tensor", diagram: Diagram, names: Sequence[str] = ("counts", "l_deg", "b_deg")
+) -> "dict[str, tf.Tensor]":
     """What a network sees of a batch of examples, of which some may be damaged.
 
     An example that `parse_examples` would refuse, whatever is wrong with it, is NaN in all of its row and
@@ -132,17 +135,19 @@ def parse_readable_examples(serialized: "tf.Tensor", diagram: Diagram) -> "dict[
     ----------
     serialized : tf.Tensor of string [batch]
     diagram : extmap_tf.grids.diagram.Diagram
+    names : sequence of str
+        Of features that are wanted.
 
     Returns
     -------
     dict of str to tf.Tensor of float32
-        counts [batch, n_y, n_x], l_deg [batch], b_deg [batch], in degrees.
+        Those of counts [batch, n_y, n_x], l_deg [batch], b_deg [batch], in degrees, and coverage [batch].
     """
     import tensorflow as tf
 
     def parsed(index, serialized):
         found = parse_examples(serialized, diagram)
-        return index, {name: found[name] for name in ("counts", "l_deg", "b_deg")}
+        return index, {name: found[name] for name in names}
 
     def attempt(dataset):
         return dataset.map(parsed).ignore_errors()

@@ -27,5 +27,10 @@ class TrainingConfig(Section):
         0.05, "Share of the steps over which the learning rate rises.", at_least=0, below=1
     )
     weight_decay: float = setting(1e-4, "Decoupled weight decay (AdamW).", at_least=0, below=1)
+    gradient_norm: float = setting(
+        0.0,
+        "Most of the norm of a step's gradient over all weights; a longer one is shortened. 0: no limit.",
+        at_least=0,
+    )
     precision: str = setting("float32", "Of the arithmetic; weights are float32.", one_of=PRECISIONS)
     shuffle_buffer: int = setting(8192, "Examples held in memory for shuffling.", at_least=1)

@@ -37,9 +37,10 @@ class Pooled(Dense):
     sizes: tuple[int, ...] = (2, 4, 8)
     with_image: bool = True
 
-    def body(self, x):
+    def body(self, seen):
         from keras import layers, ops
 
+        x = seen.channels
         counts = layers.Lambda(ops.expm1)(x)
         parts = [layers.Flatten()(x)] if self.with_image else []
         for k in self.sizes:
@@ -63,10 +64,10 @@ class PublishedFront(Dense):
 
     preset: str = "C5x5.12-P2, dense"
 
-    def body(self, x):
+    def body(self, seen):
         from keras import layers
 
-        x = layers.Conv2D(12, 5, padding="same", activation="relu")(x)
+        x = layers.Conv2D(12, 5, padding="same", activation="relu")(seen.channels)
         return self.dense_layers(layers.Flatten()(layers.MaxPooling2D(2)(x)))
 
 
@@ -78,9 +79,10 @@ class Strided(Dense):
     preset: str = "two strided convolutions, dense"
     filters: tuple[int, ...] = (16, 32)
 
-    def body(self, x):
+    def body(self, seen):
         from keras import layers
 
+        x = seen.channels
         for n in self.filters:
             x = layers.Conv2D(n, 5, strides=2, padding="same", activation="relu")(x)
         return self.dense_layers(layers.Flatten()(x))
@@ -159,11 +161,11 @@ def main():
 
     from extmap_tf.model.build import build_network, fill_tables, n_weights
     from extmap_tf.model.heads import head_of
-    from extmap_tf.model.training import mean_density
+    from extmap_tf.model.training import means
 
     records = Records.open(args.records)
     config = records.manifest.config
-    reference, mean = records.reference(), mean_density(records)
+    reference, mean = records.reference(), means(records)
     data, test = loaded(records, "train"), loaded(records, "test")
     print(f"{len(data[1])} training pairs, {len(test[1])} test pairs")
     print(
@@ -176,7 +178,7 @@ def main():
         chosen = network_class(name)()
         head = head_of(chosen, config.distance)
         model = build_network(dataclasses.replace(config, network=chosen), len(reference[0]), config.seed)
-        fill_tables(model, reference, mean)
+        fill_tables(model, reference, *mean)
         steps, seconds = train(model, head, records, data, args)
         seen = steps * config.training.batch_size
         errors, score = errors_and_score(model, head, test, config.distance)

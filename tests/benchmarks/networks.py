@@ -68,7 +68,12 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     rng = np.random.default_rng(1)
     place = np.array(config.mocks.sightlines_deg()).T
     n_distances = config.distance.n_distances
-    fill_tables(model, (*place, rng.poisson(1.0, (9, *config.diagrams[0].shape))), np.full(n_distances, 0.1))
+    fill_tables(
+        model,
+        (*place, rng.poisson(1.0, (9, *config.diagrams[0].shape))),
+        np.full(n_distances, 0.1),
+        np.ones(config.diagrams[0].shape),
+    )
     inputs = {
         "counts": tf.constant(rng.poisson(1.0, (batch, *config.diagrams[0].shape)), tf.float32),
         "l_deg": tf.fill([batch], 280.0),

@@ -6,7 +6,7 @@ import pytest
 
 from extmap_tf.extinction.profiles import draw_density
 from extmap_tf.model.build import build_network, fill_tables, n_weights
-from extmap_tf.model.distribution import normal_distribution, summarize, to_density
+from extmap_tf.model.distribution import N_QUANTILE, normal_distribution, summarize, to_density
 from extmap_tf.model.layers import ReferenceCmd
 from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
 
@@ -46,7 +46,8 @@ def counts():
 
 def built(config, preset):
     model = build_network(config.replace(**{"network.preset": preset}), 5, seed=1)
-    fill_tables(model, (*NODES, np.ones((5, 64, 64), np.float32)), np.full(config.distance.n_distances, 0.1))
+    reference = (*NODES, np.ones((5, 64, 64), np.float32))
+    fill_tables(model, reference, np.full(config.distance.n_distances, 0.1), np.ones((64, 64)))
     return model
 
 
@@ -57,13 +58,14 @@ def test_cornu2022_is_the_published_network(tiny_config):
     assert n_weights(model) == conv + dense == 53_748_452
 
 
-@pytest.mark.parametrize("preset", ["dense", "cornu2022"])
+@pytest.mark.parametrize("preset", ["dense", "cornu2022", "ensemble", "planes"])
 def test_networks_give_a_profile_for_each_image_and_are_seeded(tiny_config, counts, preset):
     inputs = {"counts": counts, "l_deg": np.full(6, 284.0), "b_deg": np.full(6, -1.0)}
     inputs = {name: np.float32(value) for name, value in inputs.items()}
     first = np.asarray(built(tiny_config, preset)(inputs))
     n_distances = tiny_config.distance.n_distances
-    expected = {"dense": (6, n_distances, 5 + 8), "cornu2022": (6, n_distances)}
+    one, ensemble = (6, n_distances), (6, N_QUANTILE, n_distances)
+    expected = {"dense": (*one, 5 + 8), "cornu2022": one, "ensemble": ensemble, "planes": ensemble}
     assert first.shape == expected[preset]
     assert np.isfinite(first).all()
     np.testing.assert_array_equal(first, np.asarray(built(tiny_config, preset)(inputs)))
@@ -81,7 +83,7 @@ def test_the_default_networks_density_cannot_be_negative_and_starts_at_the_mean(
     assert np.median(summary["density_median"]) == pytest.approx(0.1, rel=0.3)
 
 
-@pytest.mark.parametrize("preset", ["dense", "cornu2022"])
+@pytest.mark.parametrize("preset", ["dense", "cornu2022", "ensemble", "planes"])
 def test_a_model_survives_its_file(tiny_config, counts, preset, tmp_path):
     model = built(tiny_config, preset)
     model.save(tmp_path / "m.keras")
