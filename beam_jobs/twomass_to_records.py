@@ -40,7 +40,7 @@ def _add_options(parser):
 
 
 def _run(args, beam_argv):
-    config = config_of(args)
+    config = config_of(args, training=False)
     columns = named(args.column, "--column")
     refuse_existing_records(args.out, args.overwrite)
     for table in filter(is_local, args.tables):

@@ -70,6 +70,30 @@ _MEANINGS = {
 EMPTY_FLAGS = Flag.NO_STARS | Flag.LOW_COVERAGE | Flag.NO_PROFILE
 SIGHTLINE_FLAGS = tuple(flag for flag in Flag if flag < Flag.OUTSIDE_SKY)
 
+
+def flag_names(bits: np.ndarray) -> np.ndarray:
+    """The names of the flags that apply.
+
+    Parameters
+    ----------
+    bits : ndarray of int [n]
+        Of `Flag`.
+
+    Returns
+    -------
+    ndarray of str [n]
+        Joined by ``|``, empty where none applies.
+
+    Examples
+    --------
+    >>> flag_names(np.array([0, 72])).tolist()
+    ['', 'FEW_STARS|ODD_PLACE']
+    """
+    present, place = np.unique(bits, return_inverse=True)
+    names = ["|".join(str(flag.name) for flag in Flag if flag & int(value)) for value in present]
+    return np.array(names, str)[place]
+
+
 # What the model says of a field unlike those it was trained on: the value is given, and doubtful.
 DOUBT_FLAGS = Flag.FEW_STARS | Flag.ODD_STAR_COUNT | Flag.ODD_COLORS | Flag.ODD_PLACE
 

@@ -215,7 +215,7 @@ def describe_report(manifest: Manifest) -> list[str]:
     """What became of the rows of the tables behind survey records."""
     report = manifest.report
     lines = [
-        _line("rows", f"{report['rows']:,} in {report['tables']} table(s)"),
+        _line("rows", f"{report['rows']:,} in {report['tables']} table{'s' * (report['tables'] != 1)}"),
         _line("counted", f"{report['counted']:,} stars in the grid's fields"),
         _line("elsewhere", f"{report['in_no_field']:,} good stars in none of the fields"),
     ]

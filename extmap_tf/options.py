@@ -105,8 +105,11 @@ def add_config(
     )
 
 
-def config_of(args: argparse.Namespace, default: "Config | None" = None) -> "Config":
-    """The configuration of --config with the changes of --set; `default` where --config is not required."""
+def config_of(args: argparse.Namespace, default: "Config | None" = None, training: bool = True) -> "Config":
+    """The configuration of --config with the changes of --set; `default` where --config is not required.
+
+    What is odd about it is told; what is odd of its training, only if `training`.
+    """
     from extmap_tf.settings.config import Config
     from extmap_tf.settings.sanity import warnings_of
 
@@ -130,7 +133,7 @@ def config_of(args: argparse.Namespace, default: "Config | None" = None) -> "Con
 
         # So are density laws and populations.
         Galaxy.of(config.galaxy)
-    for line in warnings_of(config):
+    for line in warnings_of(config, training):
         print(f"extmap-tf: warning: {line}", file=sys.stderr)
     return config
 

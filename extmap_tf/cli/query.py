@@ -73,7 +73,7 @@ def _run(args):
             args.accept_partial,
             **how,
         )
-        print(f"{args.out}: {n:,} rows, {n_without:,} without a value (see extinction_flag)")
+        print(f"{args.out}: {n:,} rows, {n_without:,} without a value (see extinction_reasons)")
         return
     if places.count(None) != 2 or (None in places[:2] and None in places[2:]):
         args.parser.error("give --l and --b, or --ra and --dec, or --table")

@@ -95,13 +95,13 @@ class Comparison:
             (
                 f"{row.distance_kpc:g}",
                 f"{row.n}",
-                f"{row.correlation:.3f}",
-                f"{row.rank_correlation:.3f}",
-                f"{row.mean_mag:.4f}",
-                f"{row.other_mean_mag:.4f}",
-                f"{row.offset_mag:+.4f}",
-                f"{row.scatter_mag:.4f}",
-                f"{row.slope:.3f}",
+                _number(row.correlation, ".3f"),
+                _number(row.rank_correlation, ".3f"),
+                _number(row.mean_mag, ".4f"),
+                _number(row.other_mean_mag, ".4f"),
+                _number(row.offset_mag, "+.4f"),
+                _number(row.scatter_mag, ".4f"),
+                _number(row.slope, ".3f"),
             )
             for row in self.rows
         ]
@@ -196,6 +196,11 @@ def compare(
     return Comparison(
         volume.grid, l_deg, b_deg, at, ours, theirs, std, other_std, volume.provenance.band, name, rows
     )
+
+
+def _number(value, form):
+    """A number as text; what too few positions tell nothing of is a dash."""
+    return "-" if np.isnan(value) else format(value, form)
 
 
 def _median_of(other, coords, name):

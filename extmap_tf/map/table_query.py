@@ -17,6 +17,7 @@ from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
 from extmap_tf.catalogs.units import convert, degrees, factor, is_stated
 from extmap_tf.errors import DataError
+from extmap_tf.estimate import flag_names
 from extmap_tf.files import refuse_existing, whole_path
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -40,7 +41,7 @@ _WRITERS = {
     **{".fits": "fits", ".fit": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".tsv": "ascii.tab"},
     **dict.fromkeys(_SUFFIXES["VOTable"], "votable"),
 }
-_FLAG_COLUMN = "extinction_flag"
+_FLAG_COLUMN, _REASONS_COLUMN = "extinction_flag", "extinction_reasons"
 
 
 def query_table(
@@ -77,7 +78,8 @@ def query_table(
     Returns
     -------
     n_rows, n_without : int
-        Rows, and how many of them have no value. Each row's reasons are in the column ``extinction_flag``.
+        Rows, and how many of them have no value. Each row's reasons are in the column ``extinction_flag``
+        as bits of `Flag`, in ``extinction_reasons`` by name.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def query_table(
     if how["mode"] == "samples":
         raise DataError("a table takes one value a row: choose another mode than samples")
     names = _names(volume, how)
-    for name in (*names, _FLAG_COLUMN):
+    for name in (*names, _FLAG_COLUMN, _REASONS_COLUMN):
         if name in present:
             raise DataError(f"{path}: has a column {name} already; rename it")
     values, flags = volume.query_gal(l_deg, b_deg, distance, return_flags=True, **how)
@@ -116,6 +118,7 @@ def query_table(
     found = dict(zip(names, rows.T, strict=True))
     new = {name: column * values.unit for name, column in found.items()}
     new[_FLAG_COLUMN] = flags.astype(np.int32)
+    new[_REASONS_COLUMN] = flag_names(flags)
     with whole_path(out, overwrite=overwrite) as temporary:
         _write(table, arrow, new, temporary, suffix)
     return n_rows, int(np.isnan(rows).any(axis=1).sum())

@@ -13,19 +13,31 @@ MAX_KPC = 25.0
 MIN_TRAINING_PAIRS, MIN_STEPS = 5_000, 500
 
 
-def warnings_of(config: Config) -> tuple[str, ...]:
-    """What is odd about a configuration: a line each, with the reason and what to do."""
-    return (*_far_sightlines(config), *_distances(config), *_empty_diagram(config), *_training(config))
+def warnings_of(config: Config, training: bool = True) -> tuple[str, ...]:
+    """What is odd about a configuration: a line each, with the reason and what to do.
+
+    Parameters
+    ----------
+    config : Config
+    training : bool
+        Whether pairs and networks are made of it; else its map alone counts.
+    """
+    of_training = (*_far_sightlines(config), *_training(config)) if training else ()
+    return (*_distances(config), *_empty_diagram(config), *of_training)
 
 
 def _far_sightlines(config: Config) -> Iterator[str]:
-    for l_deg, b_deg in config.mocks.sightlines_deg():
-        away_deg = _away_deg(config.sightlines, l_deg, b_deg)
-        if away_deg > MAX_AWAY_DEG:
-            yield (
-                f"mocks: the training sightline l {l_deg:g}, b {b_deg:g} is {away_deg:.0f} deg from the map, "
-                f"where the stars are others: take sightlines within {MAX_AWAY_DEG:g} deg"
-            )
+    places = config.mocks.sightlines_deg()
+    away_deg = [_away_deg(config.sightlines, l_deg, b_deg) for l_deg, b_deg in places]
+    n_far = sum(away > MAX_AWAY_DEG for away in away_deg)
+    if n_far:
+        farthest = max(away_deg)
+        l_deg, b_deg = places[away_deg.index(farthest)]
+        which = "the training sightline" if n_far == 1 else f"of {n_far} far training sightlines the one at"
+        yield (
+            f"mocks: {which} l {l_deg:g}, b {b_deg:g} is {farthest:.0f} deg from the map, "
+            f"where the stars are others: take sightlines within {MAX_AWAY_DEG:g} deg"
+        )
 
 
 def _away_deg(grid, l_deg, b_deg):

@@ -13,6 +13,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.map.table_query import query_table
 
+FLAGS = ("extinction_flag", "extinction_reasons")
 SUFFIXES = {
     "fits": ".fits",
     "votable": ".vot",
@@ -56,7 +57,13 @@ def test_every_format_comes_back_with_the_values_of_the_query(sure, table, kind,
     how = {"mode": "percentile", "percentile": [16, 84], "band": "E(B-V)"}
     assert query_table(sure, path, out, **how) == (4, 2)
     found = read(out, kind)
-    assert found.colnames == [*table.colnames, "E_B_V_p16", "E_B_V_p84", "extinction_flag"]
+    assert found.colnames == [
+        *table.colnames,
+        "E_B_V_p16",
+        "E_B_V_p84",
+        "extinction_flag",
+        "extinction_reasons",
+    ]
     assert [str(name) for name in found["name"]] == list(table["name"])
     place = (table["glon"], table["glat"], table["distance"])
     expected, flags = sure.query_gal(*place, return_flags=True, **how)
@@ -66,6 +73,8 @@ def test_every_format_comes_back_with_the_values_of_the_query(sure, table, kind,
     np.testing.assert_array_equal(found["extinction_flag"], flags)
     assert found["extinction_flag"][1] & Flag.NO_STARS
     assert found["extinction_flag"][3] == Flag.OUTSIDE_SKY
+    assert "NO_STARS" in str(found["extinction_reasons"][1]).split("|")
+    assert str(found["extinction_reasons"][3]) == "OUTSIDE_SKY"
 
 
 @pytest.mark.parametrize("kind", SUFFIXES)
@@ -76,7 +85,13 @@ def test_a_table_without_rows_gives_one_without_rows(sure, table, kind, tmp_path
     assert query_table(sure, path, out, mode="percentile", percentile=[16, 84]) == (0, 0)
     found = read(out, kind)
     assert len(found) == 0
-    assert found.colnames == [*table.colnames, "A_Ks_p16", "A_Ks_p84", "extinction_flag"]
+    assert found.colnames == [
+        *table.colnames,
+        "A_Ks_p16",
+        "A_Ks_p84",
+        "extinction_flag",
+        "extinction_reasons",
+    ]
 
 
 def test_positions_may_be_equatorial_and_distances_in_any_unit(sure, table, tmp_path):
@@ -209,5 +224,5 @@ def test_text_of_every_kind_comes_back_as_it_was_written(sure, table, form, zipp
         path.write_bytes(gzip.compress(path.read_bytes()))
     assert query_table(sure, path, tmp_path / "out.tsv") == (3, 1)
     lines = (tmp_path / "out.tsv").read_text().splitlines()
-    assert lines[0].split("\t") == [*table.colnames, "A_Ks_median", "extinction_flag"]
+    assert lines[0].split("\t") == [*table.colnames, "A_Ks_median", *FLAGS]
     assert [line.split("\t")[4] for line in lines[1:]] == ["0022", "NA", "-"]

@@ -34,6 +34,13 @@ def test_what_cannot_be_meant_is_a_line_with_the_reason_and_what_to_do(changes, 
     assert "\n" not in line
 
 
+def test_many_far_sightlines_are_one_line_and_none_where_nothing_is_trained():
+    config = Config.named("demo").replace(**{"mocks.l_deg": [65.0, 70.0], "mocks.b_deg": [0.0]})
+    (line,) = warnings_of(config)
+    assert "of 2 far training sightlines the one at l 70, b 0 is 141 deg from the map" in line
+    assert warnings_of(config, training=False) == ()
+
+
 def test_a_map_across_longitude_zero_has_its_sightlines_beside_it():
     across = {"sightlines.l_min_deg": 355.0, "sightlines.l_max_deg": 365.0, "mocks.l_deg": [350.0, 0.0, 12.0]}
     assert warnings_of(Config.named("demo").replace(**across)) == ()
