@@ -45,15 +45,16 @@ def evaluate_model(
         "profile target", card.config.target, f"model {folder}", config.target, f"records {records.path}"
     )
     scorer = Scorer(folder, trust_model)
-    truth, estimates, n_stars, samples = [], [], [], []
+    n_scored, truth, estimates, n_stars, samples = 0, [], [], [], []
     with corruption_named(records.path, records):
         for inputs, density in evaluation_dataset(records, split, BATCH_SIZE):
             estimates.append(scorer.score_counts(**inputs))
             # The order of records is that of a hash: the first are like all.
-            if sum(map(len, truth)) < MOST_WITH_SAMPLES:
+            if n_scored < MOST_WITH_SAMPLES:
                 drawn = scorer.sample_counts(**inputs, seed=config.seed)
                 samples.append(density_to_cumulative(drawn, config.distance.step_kpc))
             truth.append(density.numpy())
+            n_scored += len(truth[-1])
             n_stars.append(inputs["counts"].numpy().sum(axis=(1, 2)))
     true = ProfileEstimate.of_density(np.concatenate(truth), config.distance.step_kpc)
     found = evaluate(

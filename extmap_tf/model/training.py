@@ -336,7 +336,7 @@ def means(records: Records) -> tuple[np.ndarray, np.ndarray]:
         has would stand in every profile.
     counts : ndarray [n_mag, n_color]
     """
-    total, stars, n = 0.0, 0.0, 0
+    total, stars, n = np.zeros(1, np.float32), np.zeros(1, np.float32), 0
     for inputs, density in evaluation_dataset(records, "train"):
         total = total + density.numpy().sum(axis=0)
         stars = stars + inputs["counts"].numpy().sum(axis=0)

@@ -38,7 +38,7 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
     example = field_to_example(
         FieldCounts(slots), "warm-up", float(image["l_deg"][0]), float(image["b_deg"][0]), diagram
     )
-    n_stars, whole = len(blue_mag), {"coverage": np.float32([1.0])}
+    n_stars, whole = len(blue_mag), {"coverage": np.ones(1, np.float32)}
     requests = {
         "serving_default": image,
         "examples": {"examples": np.array([example], object)},
