@@ -17,6 +17,7 @@ configuration. To add one, write a class like these with the decorator `network`
             return layers.Dense(self.width, activation="relu")(layers.Flatten()(seen.channels))
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -52,8 +53,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Network(Section):
-    """Base of all networks; ConfigError where `preset` is unknown or that of another class."""
+class Network(Section, ABC):
+    """Base of all networks, whose `body` is their own; ConfigError where `preset` is unknown or that of another class."""
 
     preset: str = setting("", PRESET)
 
@@ -65,9 +66,9 @@ class Network(Section):
             names = [name for name, kind in PRESETS.items() if kind is type(self)] or list(PRESETS)
             require(False, "preset", f"one of {', '.join(names)}", self)
 
+    @abstractmethod
     def body(self, seen: Seen) -> Any:
         """Features [batch, n] of what is seen of a diagram, Keras tensors."""
-        raise NotImplementedError
 
 
 Kind = TypeVar("Kind", bound=type[Network])

@@ -36,14 +36,22 @@ def test_an_unknown_preset_is_an_error_that_lists_the_known_ones(tiny_config):
     data = tiny_config.to_dict() | {"network": {"preset": "resnet", "depth": 50}}
     with pytest.raises(ConfigError, match=r"c.toml: \[network\]: " + known):
         Config.from_dict(data, "c.toml")
-    for make in (network_class, lambda name: Network(name), lambda name: Network(preset=name)):
-        with pytest.raises(ConfigError, match=known):
-            make("resnet")
+    with pytest.raises(ConfigError, match=known):
+        network_class("resnet")
     with pytest.raises(ConfigError, match="preset must be one of dense, got: 'cornu2022'"):
         Dense(preset="cornu2022")
     for odd in (["dense"], None, 3):
         with pytest.raises(ConfigError, match="preset must be"):
             Config.from_dict(tiny_config.to_dict() | {"network": {"preset": odd}})
+
+
+def test_a_network_without_a_body_cannot_be_made():
+    class Bodiless(Network):
+        pass
+
+    for kind in (Network, Bodiless):
+        with pytest.raises(TypeError, match="abstract method '?body"):
+            kind("dense")
 
 
 def test_a_hyperparameter_of_another_preset_is_an_error(tiny_config):

@@ -6,6 +6,7 @@ import logging
 import struct
 import warnings
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -51,7 +52,7 @@ PARSER_ERRORS = (
 )
 
 
-class Table:
+class Table(ABC):
     """A table whose columns are known and whose rows have not been read yet.
 
     Attributes
@@ -129,12 +130,13 @@ class Table:
             yield batch
         self._require_whole(n_read, accept_partial)
 
+    @abstractmethod
     def whole(self) -> "AstropyTable":
         """All columns as an astropy Table, text as it is written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _batches(self, numbers, texts, batch_rows):
-        raise NotImplementedError
+        """Yield what `batches` does, of distinct columns."""
 
     def _require_whole(self, n_read, accept_partial):
         reason = cut_off(self.remarks)

@@ -4,6 +4,7 @@ import gzip
 import io
 import re
 import warnings
+from abc import abstractmethod
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -129,8 +130,9 @@ class _FitsTable(Table):
             f"{word} {line}" for word in words if word in header for line in header.cards[word, ...]
         ]
 
+    @abstractmethod
     def _number(self, column, rows):
-        raise NotImplementedError
+        """A column of some rows as float64, NaN where missing."""
 
     def _batches(self, numbers, texts, batch_rows):
         self.stream.seek(self._start)
