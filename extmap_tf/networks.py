@@ -54,7 +54,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Network(Section, ABC):
-    """Base of all networks, whose `body` is their own; ConfigError where `preset` is unknown or that of another class."""
+    """Base of all networks; ConfigError where `preset` is unknown or that of another class."""
 
     preset: str = setting("", PRESET)
 

@@ -50,7 +50,7 @@ def test_a_network_without_a_body_cannot_be_made():
         pass
 
     for kind in (Network, Bodiless):
-        with pytest.raises(TypeError, match="abstract method '?body"):
+        with pytest.raises(TypeError, match="abstract method"):
             kind("dense")
 
 
