@@ -17,9 +17,10 @@ logging.getLogger().addFilter(_not_of_beams_import)
 
 
 def start_beam() -> None:
-    """Import Apache Beam, and show the lines that our jobs log and no others but errors."""
+    """Import Apache Beam, and show the lines that our jobs log, our warnings, and of others errors alone."""
     import apache_beam  # noqa: F401
 
     # Beam sets up the root logger on import.
     logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
     logging.getLogger("beam_jobs").setLevel(logging.INFO)
+    logging.getLogger("extmap_tf").setLevel(logging.WARNING)

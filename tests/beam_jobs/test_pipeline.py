@@ -1,6 +1,7 @@
 """Running jobs: what cannot start is told in a line, and what is stopped leaves nothing behind."""
 
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+from beam_jobs import start_beam
 from beam_jobs.graphs.mocks_to_records import make_records
 from beam_jobs.pipeline import run
 from extmap_tf.errors import ConfigError, DataError
@@ -221,3 +223,12 @@ def test_errors_of_the_runner_come_in_one_line(text, line):
     with pytest.raises(DataError) as caught:
         run(build, [])
     assert str(caught.value) == f"the pipeline failed: {line}"
+
+
+def test_warnings_of_readers_are_shown_beside_the_lines_of_the_jobs(caplog):
+    start_beam()
+    # It has taken pytest's handler away from the root.
+    logging.getLogger().addHandler(caplog.handler)
+    logging.getLogger("extmap_tf.catalogs.tables").warning("rows are missing")
+    logging.getLogger("apache_beam").warning("not ours")
+    assert [record.getMessage() for record in caplog.records] == ["rows are missing"]
