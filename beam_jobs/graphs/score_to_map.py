@@ -83,7 +83,7 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
         estimate = model.score_examples(examples)
         if self._n_samples:
             assert self._config is not None
-            density = model.sample_examples(examples, self._config, self._config.seed)
+            density = model.sample_examples(examples, self._config.diagrams[0], self._config.seed)
             estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
         return estimate, facts
 

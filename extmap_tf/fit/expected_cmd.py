@@ -21,6 +21,7 @@ from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.mocks.pools import fit_catalog
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
+from extmap_tf.settings.survey import SurveyConfig
 from extmap_tf.surveys.limits import error_cut_mag, is_faint_enough
 from extmap_tf.surveys.observing import (
     detection_probability,
@@ -83,7 +84,9 @@ def extinction_grid(max_mag: float) -> np.ndarray:
     return (_LINEAR_MAG * np.sinh(step * np.arange(n))).astype(np.float32)
 
 
-def crowding_losses_mag(counts: ArrayLike, config: Config) -> np.ndarray:
+def crowding_losses_mag(
+    counts: ArrayLike, diagram: Diagram, survey: SurveyConfig, area_deg2: float
+) -> np.ndarray:
     """The loss of depth that crowding makes in each field, by the field's own CMD.
 
     The stars brighter than the limit of `extmap_tf.surveys.observing.crowding_loss_mag` are nearly
@@ -94,7 +97,10 @@ def crowding_losses_mag(counts: ArrayLike, config: Config) -> np.ndarray:
     Parameters
     ----------
     counts : array_like [n_fields, n_mag, n_color]
-    config : extmap_tf.settings.config.Config
+    diagram : extmap_tf.grids.diagram.Diagram
+    survey : extmap_tf.settings.survey.SurveyConfig
+    area_deg2 : float
+        Of a field.
 
     Returns
     -------
@@ -103,10 +109,8 @@ def crowding_losses_mag(counts: ArrayLike, config: Config) -> np.ndarray:
     """
     stars = np.asarray(counts, float).sum(axis=2)
     up_to_edge = np.pad(np.cumsum(stars, axis=1), ((0, 0), (1, 0)))
-    limit_mag, edges = config.survey.crowding.limit_mag, config.diagrams[0].y.edges
-    area_deg2 = config.sightlines.area_deg2
     losses = [
-        loss_of_count(np.interp(limit_mag, edges, brighter), config.survey, area_deg2)
+        loss_of_count(np.interp(survey.crowding.limit_mag, diagram.y.edges, brighter), survey, area_deg2)
         for brighter in up_to_edge
     ]
     return np.round(_LOSS_STEP_MAG * np.round(np.array(losses) / _LOSS_STEP_MAG), 9)

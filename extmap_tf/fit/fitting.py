@@ -118,7 +118,9 @@ def fit_records(
     survey = kind == "survey"
     parsed = _distinct_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
     places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
-    losses_mag = crowding_losses_mag(parsed["counts"], config)
+    losses_mag = crowding_losses_mag(
+        parsed["counts"], config.diagrams[0], config.survey, config.sightlines.area_deg2
+    )
     if left_out := options_left_out(config.profiles):
         echo(f"the prior of the fit is not that of the profiles: it leaves out {', '.join(left_out)}")
     fit = DirectFit(config, n_iterations)

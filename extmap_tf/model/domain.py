@@ -13,7 +13,6 @@ import tensorflow as tf
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_file
-from extmap_tf.settings.config import Config
 
 DOMAIN_NAME = "domain.npz"
 _BLOCKS = 8
@@ -107,9 +106,9 @@ class TrainingDomain:
         n_stars, excess, shape = _features(counts, reference)
         strangeness = tf.reduce_sum(tf.square(tf.matmul(shape - self.mean, self.whitening)), axis=-1)
         return (
-            _bit(Flag.FEW_STARS, n_stars < self.n_stars_min)
-            + _bit(Flag.ODD_STAR_COUNT, (excess < self.excess_min) | (excess > self.excess_max))
-            + _bit(Flag.ODD_COLORS, strangeness > self.strangeness_max)
+            bit(Flag.FEW_STARS, n_stars < self.n_stars_min)
+            + bit(Flag.ODD_STAR_COUNT, (excess < self.excess_min) | (excess > self.excess_max))
+            + bit(Flag.ODD_COLORS, strangeness > self.strangeness_max)
         )
 
     def write(self, path: str | os.PathLike, overwrite: bool = False) -> None:
@@ -149,24 +148,8 @@ class TrainingDomain:
         return cls(**found)
 
 
-def outside_region(config: Config, l_deg: tf.Tensor, b_deg: tf.Tensor) -> tf.Tensor:
-    """Bit of `extmap_tf.estimate.Flag` of positions outside the region a model was made for.
-
-    A position that is not a finite number is outside; longitudes may be in any turn.
-
-    Parameters
-    ----------
-    config : extmap_tf.settings.config.Config
-    l_deg, b_deg : tf.Tensor [batch]
-
-    Returns
-    -------
-    tf.Tensor of int32 [batch]
-    """
-    return _bit(Flag.ODD_PLACE, config.outside_region(l_deg, b_deg))
-
-
-def _bit(flag, condition):
+def bit(flag: Flag, condition: tf.Tensor) -> tf.Tensor:
+    """A flag's bit where a condition [batch] holds, else 0: int32 [batch]."""
     return tf.where(condition, flag.value, 0)
 
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
+from extmap_tf.estimate import PERCENTILES, Flag, reliable_distance_kpc
 from extmap_tf.files import PathLike, local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.build import build_network, expected_diagrams
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, outside_region
+from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, bit
 from extmap_tf.model.heads import head_of
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.training import MODEL_NAME
@@ -132,7 +132,7 @@ class Served(tf.Module):
             return told | {
                 "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(told["extinction_median"])),
                 "flag": domain.flag(inputs["counts"], expected(inputs))
-                + outside_region(config, l_deg, b_deg),
+                + bit(Flag.ODD_PLACE, config.outside_region(l_deg, b_deg)),
                 "n_ignored": n_ignored,
             }
 
@@ -190,7 +190,7 @@ class Served(tf.Module):
         def samples_and_coverage(counts, coverage, l_deg, b_deg, seed):
             return draw(seed, counts, l_deg, b_deg, coverage=coverage)
 
-        known = KnownAnswer.of(serving_default, reference_of, config, card.digest)
+        known = KnownAnswer.of(serving_default, reference_of, config.region_deg(), card.digest)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "rows")])
         def metadata(rows):
@@ -255,7 +255,7 @@ def export(
         extra.mkdir()
         (extra / CARD_NAME).write_text(card.to_json())
         (extra / KNOWN_ANSWER_NAME).write_text(served.known.to_json())
-        if not write_warmup(extra / WARMUP_NAME, served.known, card.config):
+        if not write_warmup(extra / WARMUP_NAME, served.known, card.config.diagrams[0], card.config.mocks):
             echo("no warm-up requests: install 'extmap_tf[serving]' to write them")
         files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
         write_checksums(temporary, files, within=EXTRA)

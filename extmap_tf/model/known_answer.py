@@ -10,7 +10,6 @@ import numpy as np
 from extmap_tf.errors import DataError
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.json_files import JsonForm
-from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, require_readable
 
 KNOWN_ANSWER_NAME = "known_answer.json"
@@ -55,7 +54,7 @@ class KnownAnswer:
         cls,
         serving_default: Callable[..., Mapping[str, Any]],
         reference: Callable[..., Any],
-        config: Config,
+        region_deg: tuple[float, float, float, float],
         model_digest: str,
     ) -> Self:
         """Ask a model.
@@ -66,10 +65,11 @@ class KnownAnswer:
             counts, l_deg, b_deg to a dict of tensors.
         reference : callable
             l_deg, b_deg to ln(1 + counts) of the CMD to expect.
-        config : extmap_tf.settings.config.Config
+        region_deg : (float, float, float, float)
+            Of `extmap_tf.settings.config.Config.region_deg`: its middle is asked about.
         model_digest : str
         """
-        l_low, l_high, b_low, b_high = config.region_deg()
+        l_low, l_high, b_low, b_high = region_deg
         place = [
             np.array([0.5 * (low + high)], np.float32) for low, high in ((l_low, l_high), (b_low, b_high))
         ]

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.grids.diagram import Diagram
 from extmap_tf.model.trust import require_trusted
 from extmap_tf.records.example import parse_examples
-from extmap_tf.settings.config import Config
 
 BATCH_SIZE = 512
 
@@ -59,13 +59,13 @@ class Scorer:
         """
         return self._estimate(self._examples(examples=tf.constant(list(serialized))))
 
-    def sample_examples(self, serialized: Sequence[bytes], config: Config, seed: int) -> np.ndarray:
+    def sample_examples(self, serialized: Sequence[bytes], diagram: Diagram, seed: int) -> np.ndarray:
         """Profiles drawn from the distribution of each of a batch of serialized examples.
 
         Parameters
         ----------
         serialized : sequence of bytes [batch]
-        config : extmap_tf.settings.config.Config
+        diagram : extmap_tf.grids.diagram.Diagram
             Of the model.
         seed : int
             The same seed draws the same profiles of an example, in whatever batch it is.
@@ -75,7 +75,7 @@ class Scorer:
         ndarray of float32 [batch, n_samples, n_distances]
             Density, mag / kpc.
         """
-        parsed = parse_examples(tf.constant(list(serialized)), config.diagrams[0])
+        parsed = parse_examples(tf.constant(list(serialized)), diagram)
         inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg", "coverage")}
         return self.sample_counts(**inputs, seed=seed)
 

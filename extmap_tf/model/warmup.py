@@ -8,22 +8,27 @@ import tensorflow as tf
 
 from extmap_tf.diagrams import FieldCounts
 from extmap_tf.files import PathLike
+from extmap_tf.grids.diagram import Diagram
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.records.example import field_to_example
-from extmap_tf.settings.config import Config
+from extmap_tf.settings.mocks import MocksConfig
 
 WARMUP_NAME = "tf_serving_warmup_requests"
 SERVER_FOLDER = "serving"
 MODEL_NAME = "extmap"
 
 
-def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.ndarray]]:
+def warmup_inputs(
+    known: KnownAnswer, diagram: Diagram, mocks: MocksConfig
+) -> dict[str, dict[str, np.ndarray]]:
     """Inputs of one request for each signature, all of the known CMD.
 
     Parameters
     ----------
     known : extmap_tf.model.known_answer.KnownAnswer
-    config : extmap_tf.settings.config.Config
+    diagram : extmap_tf.grids.diagram.Diagram
+    mocks : extmap_tf.settings.mocks.MocksConfig
+        Whether fields are covered in part decides which signatures there are.
 
     Returns
     -------
@@ -31,7 +36,6 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
     """
     image = known.inputs
     place = {name: image[name] for name in ("l_deg", "b_deg")}
-    diagram = config.diagrams[0]
     blue_mag, red_mag = known.stars(diagram)
     slots = np.zeros(FieldCounts.n_slots(diagram), np.int64)
     slots[: diagram.n_pixels] = image["counts"].ravel()
@@ -57,7 +61,7 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
         "samples": {**image, "seed": np.array(0, np.int32)},
         "metadata": {"rows": np.zeros(1, np.int32)},
     }
-    if config.mocks.partial_share:
+    if mocks.partial_share:
         for name, base in (
             ("counts_and_coverage", "serving_default"),
             ("magnitudes_and_coverage", "magnitudes"),
@@ -67,7 +71,7 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
     return requests
 
 
-def write_warmup(path: PathLike, known: KnownAnswer, config: Config) -> bool:
+def write_warmup(path: PathLike, known: KnownAnswer, diagram: Diagram, mocks: MocksConfig) -> bool:
     """Write the requests that a server sends itself before it answers others.
 
     Returns
@@ -80,7 +84,7 @@ def write_warmup(path: PathLike, known: KnownAnswer, config: Config) -> bool:
     except ImportError:
         return False
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in warmup_inputs(known, config).items():
+        for signature, inputs in warmup_inputs(known, diagram, mocks).items():
             request = predict_pb2.PredictRequest()
             request.model_spec.name = MODEL_NAME
             request.model_spec.signature_name = signature

@@ -69,7 +69,9 @@ def training_dataset(
         return examples.batch(training.batch_size, drop_remainder=True).take(steps)
 
     epochs = tf.data.Dataset.counter(start=first_epoch).flat_map(epoch)
-    return _parsed(epochs, config).with_options(dataset_options())
+    return _parsed(epochs, config.diagrams[0], config.distance.n_distances, config.mocks).with_options(
+        dataset_options()
+    )
 
 
 def steps_per_epoch(records: Records, training: TrainingConfig) -> int:
@@ -89,7 +91,8 @@ def evaluation_dataset(records: Records, split: str, batch_size: int = 512) -> t
     examples = serialized_examples(records.shard_paths(split)).batch(batch_size)
     n_batches = -(-records.manifest.n_examples(split) // batch_size)
     examples = examples.apply(tf.data.experimental.assert_cardinality(n_batches))
-    return _parsed(examples, records.manifest.config)
+    config = records.manifest.config
+    return _parsed(examples, config.diagrams[0], config.distance.n_distances, config.mocks)
 
 
 def model_inputs(parsed: Mapping[str, tf.Tensor], mocks: MocksConfig) -> dict[str, tf.Tensor]:
@@ -121,10 +124,10 @@ def corruption_named(path: PathLike, records: Records | None = None) -> Iterator
         raise DataError(f"{path}: corrupted ({reason}); make the records again") from None
 
 
-def _parsed(batches, config):
+def _parsed(batches, diagram, n_distances, mocks):
     def parse(serialized):
-        parsed = parse_examples(serialized, config.diagrams[0], "mocks", config.distance.n_distances)
-        return model_inputs(parsed, config.mocks), parsed["density"]
+        parsed = parse_examples(serialized, diagram, "mocks", n_distances)
+        return model_inputs(parsed, mocks), parsed["density"]
 
     return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
 

@@ -213,7 +213,10 @@ class Config(Section):
         )
 
     def outside_region(self, l_deg: Any, b_deg: Any) -> Any:
-        """Whether positions [n], numpy arrays or tensors, lie outside `region_deg`."""
+        """Whether positions [n], numpy arrays or tensors, lie outside `region_deg`.
+
+        A position that is not a finite number is outside; longitudes may be in any turn.
+        """
         l_low, l_high, b_low, b_high = self.region_deg()
         off_deg = (l_deg - 0.5 * (l_low + l_high) + 180.0) % 360.0 - 180.0
         # Written so that a NaN is outside.

@@ -62,9 +62,9 @@ def fitted_percentiles(fit, config, counts, l_deg, b_deg):
     """Percentiles [n, n_percentiles, n_distances] of the direct fit."""
     from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
 
-    keys = list(
-        zip(l_deg.tolist(), b_deg.tolist(), crowding_losses_mag(counts, config).tolist(), strict=True)
-    )
+    area_deg2 = config.sightlines.area_deg2
+    losses_mag = crowding_losses_mag(counts, config.diagrams[0], config.survey, area_deg2)
+    keys = list(zip(l_deg.tolist(), b_deg.tolist(), losses_mag.tolist(), strict=True))
     found = [None] * len(counts)
     for key in sorted(set(keys)):
         l, b, loss_mag = key

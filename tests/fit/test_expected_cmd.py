@@ -82,6 +82,10 @@ def test_tables_made_together_are_those_made_alone(tiny_config):
     assert n_after[60:].sum() < 0.7 * n_before[60:].sum()
 
 
+def losses_of(counts, config):
+    return crowding_losses_mag(counts, config.diagrams[0], config.survey, config.sightlines.area_deg2)
+
+
 def test_the_loss_of_depth_is_known_from_the_counts(tiny_config, monkeypatch):
     clear = {"sightlines.field_deg": 0.5, "profiles.total_max_mag": 1.0, "profiles.patchiness_max": 0.0}
     config = with_crowding(tiny_config.replace(**clear), 1e4)
@@ -94,7 +98,7 @@ def test_the_loss_of_depth_is_known_from_the_counts(tiny_config, monkeypatch):
     monkeypatch.setattr("extmap_tf.surveys.observing.crowding_loss_mag", told)
     while len(pairs) < 8:
         pairs.append(simulate_pair(config, len(pairs)))
-    found = crowding_losses_mag(np.stack([pair.counts for pair in pairs]), config)
+    found = losses_of(np.stack([pair.counts for pair in pairs]), config)
     assert max(true) > 0.2
     np.testing.assert_allclose(found, true, atol=0.045)
     np.testing.assert_allclose(found / 0.05, np.round(found / 0.05), atol=1e-6)
@@ -104,13 +108,13 @@ def test_an_empty_field_loses_nothing_and_edges_within_pixels_are_shared_out(tin
     counts = np.zeros((2, 64, 64))
     config = with_crowding(tiny_config, 100.0 / tiny_config.sightlines.area_deg2)
     config = replace(config, cmd=replace(config.cmd, mag_min_mag=5.55, mag_max_mag=15.15))
-    assert (crowding_losses_mag(counts, config) == 0.0).all()
+    assert (losses_of(counts, config) == 0.0).all()
     # Pixels of 0.15 mag: the limit, 14, is a third into this one.
     row = int((14.0 - 5.55) / 0.15)
     counts[0, row - 1, 5] = 250
     counts[1, row, 5] = 1000
     expected = np.log10([2.5, 10 / 3]) + 0.4
-    np.testing.assert_allclose(crowding_losses_mag(counts, config), expected, atol=0.026)
+    np.testing.assert_allclose(losses_of(counts, config), expected, atol=0.026)
 
 
 def test_a_fit_knows_none_of_the_stars_of_its_cmds(tiny_config):

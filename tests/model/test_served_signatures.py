@@ -218,7 +218,7 @@ def test_wrong_types_shapes_and_numbers_of_rows_are_clear_errors(ask, images, ch
 @pytest.fixture(scope="module")
 def record(known, tiny_config):
     """A serialized record of the known CMD."""
-    (record,) = warmup_inputs(known, tiny_config)["examples"]["examples"]
+    (record,) = warmup_inputs(known, tiny_config.diagrams[0], tiny_config.mocks)["examples"]["examples"]
     return record
 
 
@@ -329,7 +329,7 @@ with open(sys.argv[3], 'wb') as stream:
 def test_every_signature_runs_in_a_session_of_tensorflow_alone(
     saved_model, signatures, ask, images, known, record, tiny_config, tmp_path
 ):
-    requests = list(warmup_inputs(known, tiny_config).items())
+    requests = list(warmup_inputs(known, tiny_config.diagrams[0], tiny_config.mocks).items())
     requests += [("examples", {"examples": np.array([record, *unreadable(record).values()], object)})]
     requests += [("serving_default", {name: value[:n] for name, value in images.items()}) for n in (0, 1, 6)]
     (tmp_path / "in").write_bytes(pickle.dumps(requests))

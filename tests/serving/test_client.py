@@ -118,8 +118,8 @@ def test_stars_are_counted_by_the_server_in_batches_of_any_size(url, known, conf
 
 
 def test_every_signature_can_be_asked(client, known, config):
-    assert client.signatures().keys() == warmup_inputs(known, config).keys()
-    for name, inputs in warmup_inputs(known, config).items():
+    assert client.signatures().keys() == warmup_inputs(known, config.diagrams[0], config.mocks).keys()
+    for name, inputs in warmup_inputs(known, config.diagrams[0], config.mocks).items():
         found = client.predict(name, inputs)
         assert found.keys() == client.signatures()[name][1]
         if name in ("metadata", "samples"):
@@ -162,7 +162,7 @@ def test_what_the_server_refuses_is_one_clear_line(client, url, known):
 
 
 def test_records_that_cannot_be_read_are_told_in_their_rows_alone(client, known, config):
-    (good,) = warmup_inputs(known, config)["examples"]["examples"]
+    (good,) = warmup_inputs(known, config.diagrams[0], config.mocks)["examples"]["examples"]
 
     def ask(*examples):
         return client.predict("examples", {"examples": np.array(examples, object)})
