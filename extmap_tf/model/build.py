@@ -9,13 +9,12 @@ import math
 from collections.abc import Callable, Mapping
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from extmap_tf.extinction.law import blue_over_red
-from extmap_tf.model.generator import ProfileGenerator
+from extmap_tf.model.facts import LearnsFromPairs, PairFacts
 from extmap_tf.model.heads import head_of
-from extmap_tf.model.layers import CmdChannels, CoveredReference, ProfileParameters, ReferenceCmd
+from extmap_tf.model.layers import CmdChannels, CoveredReference, ReferenceCmd
 from extmap_tf.model.planes import CountsOverNoise, StarPlanes
 from extmap_tf.networks import Seen
 from extmap_tf.settings.config import Config
@@ -27,7 +26,7 @@ def build_network(config: Config, n_nodes: int, seed: int) -> keras.Model:
     Parameters
     ----------
     config : extmap_tf.settings.config.Config
-        Its diagram, distances and network are used.
+        Its network, diagram and distances, and what reddens stars, are used.
     n_nodes : int
         Nodes of the reference table, which `fill_tables` fills.
     seed : int
@@ -73,31 +72,11 @@ def expected_diagrams(model: keras.Model) -> Callable[[Mapping[str, tf.Tensor]],
     return expected
 
 
-def fill_tables(
-    model: keras.Model,
-    reference: tuple[np.ndarray, np.ndarray, np.ndarray],
-    mean_density: np.ndarray,
-    mean_counts: np.ndarray,
-) -> None:
-    """Give a fresh network what it must know before training.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `build_network`.
-    reference : (ndarray, ndarray, ndarray)
-        l_deg, b_deg and counts of the reference CMDs, see `Records.reference`.
-    mean_density : ndarray [n_distances]
-        Mean of the training profiles, mag / kpc.
-    mean_counts : ndarray [n_mag, n_color]
-        Mean of the training diagrams.
-    """
-    model.get_layer("reference").set_nodes(*reference)
+def fill_tables(model: keras.Model, facts: PairFacts) -> None:
+    """Give the layers of a fresh network what they must know before training."""
     for layer in model.layers:
-        if isinstance(layer, ProfileParameters | ProfileGenerator):
-            layer.set_mean_density(mean_density)
-        elif isinstance(layer, CountsOverNoise):
-            layer.set_mean_counts(mean_counts)
+        if isinstance(layer, LearnsFromPairs):
+            layer.learn_from(facts)
 
 
 def n_weights(model: keras.Model) -> int:

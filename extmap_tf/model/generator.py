@@ -24,6 +24,7 @@ from keras import layers
 
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import N_QUANTILE, percentiles_of, quantile_noise
+from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.objective import DENSITY_WEIGHT, RELATIVE_FLOOR_MAG
 
 _PACKAGE = "extmap_tf"
@@ -90,9 +91,8 @@ class ProfileGenerator(layers.Layer):
         )
         self.built = True
 
-    def set_mean_density(self, density: np.ndarray) -> None:
-        """Take the mean density [n_distances] of the training profiles, mag / kpc."""
-        self.scale.assign(np.maximum(density, 1e-6))
+    def learn_from(self, facts: PairFacts) -> None:
+        self.scale.assign(np.maximum(facts.mean_density, 1e-6))
 
     def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
         width = self.n_distances + self.n_noise

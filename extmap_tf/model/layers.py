@@ -12,6 +12,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from extmap_tf.grids.sphere import unit_vectors
+from extmap_tf.model.facts import PairFacts
 
 _PACKAGE = "extmap_tf"
 
@@ -43,6 +44,9 @@ class ReferenceCmd(keras.layers.Layer):
             shape=(self.n_nodes + 1, n_pixels), name="coefficients", initializer="zeros"
         )
         self.built = True
+
+    def learn_from(self, facts: PairFacts) -> None:
+        self.set_nodes(*facts.reference)
 
     def set_nodes(self, l_deg: ArrayLike, b_deg: ArrayLike, counts: np.ndarray) -> None:
         """Fill the table.
@@ -141,9 +145,8 @@ class ProfileParameters(keras.layers.Layer):
         self.adjustment = self.add_weight(shape=(6, self.n_distances), name="adjustment", initializer="zeros")
         self.built = True
 
-    def set_mean_density(self, density: np.ndarray) -> None:
-        """Take the mean density [n_distances] of the training profiles, mag / kpc."""
-        self.scale.assign(np.maximum(density, 1e-6) / np.log(2.0))
+    def learn_from(self, facts: PairFacts) -> None:
+        self.scale.assign(np.maximum(facts.mean_density, 1e-6) / np.log(2.0))
 
     def call(self, x: Any) -> Any:
         x = ops.reshape(x, (-1, self.n_distances, 2 + self.rank))

@@ -17,6 +17,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from extmap_tf.model.facts import PairFacts
+
 _PACKAGE = "extmap_tf"
 
 STAR_TYPES = (
@@ -47,9 +49,8 @@ class CountsOverNoise(layers.Layer):
         self.weights_of_pixels = self.add_weight(shape=tuple(shape[1:]), name="weights", initializer="ones")
         self.built = True
 
-    def set_mean_counts(self, counts: np.ndarray) -> None:
-        """Take the mean training diagram [n_mag, n_color]."""
-        self.weights_of_pixels.assign(1.0 / np.sqrt(np.asarray(counts) + _STARS_ELSEWHERE))
+    def learn_from(self, facts: PairFacts) -> None:
+        self.weights_of_pixels.assign(1.0 / np.sqrt(facts.mean_counts + _STARS_ELSEWHERE))
 
     def call(self, counts: Any) -> Any:
         return ops.maximum(ops.cast(counts, "float32"), 0.0) * self.weights_of_pixels

@@ -21,6 +21,7 @@ from extmap_tf.model.build import build_network, expected_diagrams, fill_tables,
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.checks import check_training
 from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
+from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.heads import Head, head_of
 from extmap_tf.model.objective import WarmupCosine
 from extmap_tf.records.dataset import (
@@ -147,9 +148,9 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             model = keras.models.load_model(checkpoint)
             echo(f"going on after epoch {state.epoch} of {training.epochs}")
         else:
-            reference = records.reference()
-            model = build_network(config, len(reference[0]), config.seed)
-            fill_tables(model, reference, *means(records))
+            facts = facts_of(records)
+            model = build_network(config, facts.n_nodes, config.seed)
+            fill_tables(model, facts)
             compile_network(model, head, training, steps * training.epochs)
     weights, replicas = n_weights(model), strategy.num_replicas_in_sync
     echo(
@@ -322,19 +323,11 @@ class Keeper(keras.callbacks.Callback):
                 stream.write(",".join(f"{row[name]:.8g}" for name in columns) + "\n")
 
 
-def means(records: Records) -> tuple[np.ndarray, np.ndarray]:
-    """Mean profile and mean diagram of the first few thousand training pairs.
+def facts_of(records: Records) -> PairFacts:
+    """What layers must know of records: the means are those of the first few thousand training pairs.
 
-    Parameters
-    ----------
-    records : extmap_tf.records.manifest.Records
-
-    Returns
-    -------
-    density : ndarray [n_distances]
-        Differential extinction, mag / kpc, smoothed: it scales the network's outputs, so that what noise it
-        has would stand in every profile.
-    counts : ndarray [n_mag, n_color]
+    The mean profile is smoothed: it scales the network's outputs, so that what noise it has would stand in
+    every profile.
     """
     total, stars, n = np.zeros(1, np.float32), np.zeros(1, np.float32), 0
     for inputs, density in evaluation_dataset(records, "train"):
@@ -343,7 +336,8 @@ def means(records: Records) -> tuple[np.ndarray, np.ndarray]:
         n += len(density)
         if n >= _MEAN_OVER:
             break
-    return gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest"), stars / n
+    density = gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest")
+    return PairFacts(records.reference(), density, stars / n)
 
 
 def _refuse_other_folder(out):

@@ -161,11 +161,11 @@ def main():
 
     from extmap_tf.model.build import build_network, fill_tables, n_weights
     from extmap_tf.model.heads import head_of
-    from extmap_tf.model.training import means
+    from extmap_tf.model.training import facts_of
 
     records = Records.open(args.records)
     config = records.manifest.config
-    reference, mean = records.reference(), means(records)
+    facts = facts_of(records)
     data, test = loaded(records, "train"), loaded(records, "test")
     print(f"{len(data[1])} training pairs, {len(test[1])} test pairs")
     print(
@@ -177,8 +177,8 @@ def main():
         keras.backend.clear_session()
         chosen = network_class(name)()
         head = head_of(chosen, config.distance)
-        model = build_network(dataclasses.replace(config, network=chosen), len(reference[0]), config.seed)
-        fill_tables(model, reference, *mean)
+        model = build_network(dataclasses.replace(config, network=chosen), facts.n_nodes, config.seed)
+        fill_tables(model, facts)
         steps, seconds = train(model, head, records, data, args)
         seen = steps * config.training.batch_size
         errors, score = errors_and_score(model, head, test, config.distance)

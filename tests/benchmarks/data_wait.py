@@ -26,15 +26,15 @@ def main():
 
     from extmap_tf.model.build import build_network, fill_tables
     from extmap_tf.model.heads import head_of
-    from extmap_tf.model.training import compile_network, means
+    from extmap_tf.model.training import compile_network, facts_of
     from extmap_tf.records.dataset import steps_per_epoch, training_dataset
 
     records = Records.open(args.records)
     config = records.manifest.config.replace(**{"network.preset": args.preset})
     steps = args.steps or steps_per_epoch(records, config.training)
-    reference = records.reference()
-    model = build_network(config, len(reference[0]), config.seed)
-    fill_tables(model, reference, *means(records))
+    facts = facts_of(records)
+    model = build_network(config, facts.n_nodes, config.seed)
+    fill_tables(model, facts)
     compile_network(model, head_of(config.network, config.distance), config.training, 2 * steps + 1)
     # Traced on a batch of its own, so that the first step of the measured ones is like the others.
     batch = next(iter(training_dataset(records, config.training, config.seed + 1)))

@@ -59,6 +59,7 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     import tensorflow as tf
 
     from extmap_tf.model.build import build_network, fill_tables, n_weights
+    from extmap_tf.model.facts import PairFacts
     from extmap_tf.model.heads import head_of
     from extmap_tf.model.training import compile_network
 
@@ -68,12 +69,8 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     rng = np.random.default_rng(1)
     place = np.array(config.mocks.sightlines_deg()).T
     n_distances = config.distance.n_distances
-    fill_tables(
-        model,
-        (*place, rng.poisson(1.0, (9, *config.diagrams[0].shape))),
-        np.full(n_distances, 0.1),
-        np.ones(config.diagrams[0].shape),
-    )
+    reference = (*place, rng.poisson(1.0, (9, *config.diagrams[0].shape)))
+    fill_tables(model, PairFacts(reference, np.full(n_distances, 0.1), np.ones(config.diagrams[0].shape)))
     inputs = {
         "counts": tf.constant(rng.poisson(1.0, (batch, *config.diagrams[0].shape)), tf.float32),
         "l_deg": tf.fill([batch], 280.0),

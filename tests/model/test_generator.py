@@ -9,11 +9,16 @@ from extmap_tf.evaluation.windows import window_scores
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.model import generator as generators
 from extmap_tf.model.distribution import N_QUANTILE
+from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.generator import ProfileGenerator, WholeProfileScore
 from extmap_tf.model.heads import EnsembleHead
 
 STEP_KPC, N = 0.1, 50
 GRID = DistanceGrid(STEP_KPC, N)
+
+
+def facts(mean_density):
+    return PairFacts((np.zeros(0),) * 3, mean_density, np.zeros((4, 4)))
 
 
 def noise_of(generator, n_samples, seed=1, rows=1):
@@ -40,7 +45,7 @@ def trained(truth):
     hidden = keras.layers.Dense(64, activation="relu")(inputs)
     generator = ProfileGenerator(N, width=64, n_noise=4)
     model = keras.Model(inputs, generator(hidden))
-    generator.set_mean_density(density.mean(axis=0))
+    generator.learn_from(facts(density.mean(axis=0)))
     model.compile(keras.optimizers.Adam(3e-3), WholeProfileScore(STEP_KPC))
     model.fit(features[:1600], density[:1600], batch_size=64, epochs=20, verbose=0)
     return model, generator, keras.Model(inputs, hidden)
@@ -51,7 +56,7 @@ def test_a_fresh_generator_gives_the_mean_profile():
     features = tf.random.stateless_normal([3, 8], [1, 2])
     generator(features)
     mean = np.linspace(0.2, 0.01, N)
-    generator.set_mean_density(mean)
+    generator.learn_from(facts(mean))
     for training, n_samples in ((True, generators.N_SCORE), (False, N_QUANTILE)):
         profiles = generator(features, training=training).numpy()
         assert profiles.shape == (3, n_samples, N)
@@ -144,7 +149,7 @@ def test_a_head_of_whole_profiles_has_all_that_a_head_answers(truth):
     inputs = keras.Input((2,))
     model = keras.Model(inputs, head.build(keras.layers.Dense(16, activation="relu")(inputs)))
     features, density = (part[:256] for part in truth)
-    model.get_layer("profile").set_mean_density(density.mean(axis=0))
+    model.get_layer("profile").learn_from(facts(density.mean(axis=0)))
     model.compile(keras.optimizers.Adam(3e-3), head.loss())
     batches = tf.data.Dataset.from_tensor_slices((features, density)).batch(64)
     model.fit(batches, epochs=1, shuffle=False, verbose=0)

@@ -7,6 +7,7 @@ import pytest
 from extmap_tf.extinction.profiles import draw_density
 from extmap_tf.model.build import build_network, fill_tables, n_weights
 from extmap_tf.model.distribution import N_QUANTILE, normal_distribution, summarize, to_density
+from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.layers import ReferenceCmd
 from extmap_tf.model.objective import ProfileLoss, ProfileScore, WarmupCosine
 
@@ -47,8 +48,22 @@ def counts():
 def built(config, preset):
     model = build_network(config.replace(**{"network.preset": preset}), 5, seed=1)
     reference = (*NODES, np.ones((5, 64, 64), np.float32))
-    fill_tables(model, reference, np.full(config.distance.n_distances, 0.1), np.ones((64, 64)))
+    fill_tables(model, PairFacts(reference, np.full(config.distance.n_distances, 0.1), np.ones((64, 64))))
     return model
+
+
+def test_a_layer_that_nobody_knows_learns_from_the_pairs_too():
+    class Peak(keras.layers.Layer):
+        def learn_from(self, facts):
+            self.peak = facts.mean_counts.max()
+
+        def call(self, x):
+            return x
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Peak(name="peak")(inputs))
+    fill_tables(model, PairFacts((np.zeros(0),) * 3, np.zeros(2), np.arange(4.0)))
+    assert model.get_layer("peak").peak == 3.0
 
 
 def test_cornu2022_is_the_published_network(tiny_config):

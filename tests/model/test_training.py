@@ -13,7 +13,7 @@ from extmap_tf.errors import DataError, ExtmapError, MismatchError
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.export import load_trained
 from extmap_tf.model.objective import ProfileScore
-from extmap_tf.model.training import _state_of, means, train
+from extmap_tf.model.training import _state_of, facts_of, train
 from extmap_tf.records.dataset import evaluation_dataset
 from extmap_tf.records.manifest import Records
 
@@ -128,7 +128,7 @@ def test_patience_ends_a_training_early_and_keeps_the_best(mock_records, tmp_pat
 def test_the_mean_profile_is_smooth_and_keeps_the_total(mock_records):
     records = Records.open(mock_records)
     mean = np.concatenate([d.numpy() for _, d in evaluation_dataset(records, "train")]).mean(axis=0)
-    smooth, _ = means(records)
+    smooth = facts_of(records).mean_density
     assert smooth.sum() == pytest.approx(mean.sum(), rel=0.05)
     assert np.abs(np.diff(smooth)).mean() < 0.5 * np.abs(np.diff(mean)).mean()
 
