@@ -5,7 +5,7 @@ are numbered in the nested scheme, in Galactic coordinates (Górski et al. 2005,
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -109,7 +109,7 @@ class HealpixGrid(Section):
 
     def centers_deg(self, index: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360)."""
-        return _centers_deg(self.pixels if index is None else self.pixels[index], self.nside)
+        return pixel_centers_deg(self.pixels if index is None else self.pixels[index], self.nside)
 
     def center_deg(self, index: int) -> tuple[float, float]:
         """Centre (l, b) of field `index`, as floats; l in [0, 360)."""
@@ -243,7 +243,7 @@ class HealpixGrid(Section):
         l_deg, b_deg : ndarray [n_sightlines * factor ** 2]
         """
         pixel = self.pixels[:, None] * factor**2 + np.arange(factor**2)
-        return _centers_deg(pixel.ravel(), self.nside * factor)
+        return pixel_centers_deg(pixel.ravel(), self.nside * factor)
 
     def part_of(self, l_deg: np.ndarray, b_deg: np.ndarray, factor: int) -> np.ndarray:
         """Index of the smaller pixel of `parts_deg` that each position [n] is in; -1 outside the grid."""
@@ -263,7 +263,7 @@ class HealpixGrid(Section):
         """
         field, small = divmod(part, factor**2)
         pixel = np.full(n, self.pixels[field] * factor**2 + small)
-        return _centers_deg(pixel, self.nside * factor, dx=rng.uniform(size=n), dy=rng.uniform(size=n))
+        return pixel_centers_deg(pixel, self.nside * factor, dx=rng.uniform(size=n), dy=rng.uniform(size=n))
 
     def tiles(self, size_deg: float) -> list["PixelTile"]:
         """Pixels at most `size_deg` wide that cover every field, or the fields where they are smaller."""
@@ -308,17 +308,42 @@ class PixelTile:
 # Not in the grids themselves, which are copied, compared and sent to workers.
 @lru_cache(maxsize=16)
 def _pixels_in(nside, regions):
-    level, index = 1, np.arange(12, dtype=np.int64)
+    def contained(l_deg, b_deg, margin_deg):
+        return np.any([region.contains(l_deg, b_deg, margin_deg) for region in regions], axis=0)
+
     # Twice as many are too many, whatever happens at the regions' edges.
-    while index.size <= 2 * MAX_SIGHTLINES:
+    index = pixels_where(nside, contained, 2 * MAX_SIGHTLINES)
+    index.flags.writeable = False
+    return index
+
+
+def pixels_where(
+    nside: int, contains: Callable[[np.ndarray, np.ndarray, float], np.ndarray], at_most: float = math.inf
+) -> np.ndarray:
+    """The pixels whose centres are in a part of the sky, found from coarse ones to fine ones.
+
+    Parameters
+    ----------
+    nside : int
+    contains : callable
+        Of l_deg, b_deg [n] and a margin in degrees: whether positions are in the part, or nearer to it than
+        the margin.
+    at_most : float
+        The search is given up where there are more, of whatever nside.
+
+    Returns
+    -------
+    ndarray of int64 [n]
+        Nested, ascending.
+    """
+    level, index = 1, np.arange(12, dtype=np.int64)
+    while index.size <= at_most:
         margin_deg = _REACH * SIDE_DEG / level if level < nside else 0.0
-        l_deg, b_deg = _centers_deg(index, level)
-        index = index[np.any([region.contains(l_deg, b_deg, margin_deg) for region in regions], axis=0)]
+        index = index[contains(*pixel_centers_deg(index, level), margin_deg)]
         if level == nside:
             break
         index = (4 * index[:, None] + np.arange(4)).ravel()
         level *= 2
-    index.flags.writeable = False
     return index
 
 
@@ -333,7 +358,8 @@ def smallest_nside(step_deg: float) -> int:
     return 1 << max(0, math.ceil(math.log2(SIDE_DEG / step_deg) - 1e-9))
 
 
-def _centers_deg(pixel, nside, **offsets):
+def pixel_centers_deg(pixel: np.ndarray, nside: int, **offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (l, b) of pixels [n], or places in them at `dx` and `dy` from 0 to 1; l in [0, 360)."""
     from astropy_healpix import healpix_to_lonlat
 
     l, b = healpix_to_lonlat(pixel, nside, order="nested", **offsets)

@@ -8,12 +8,19 @@ all.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from astropy import units as u
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.grids.healpix import MAX_SIGHTLINES, SIDE_DEG, HealpixGrid, smallest_nside
+from extmap_tf.grids.healpix import (
+    MAX_SIGHTLINES,
+    SIDE_DEG,
+    HealpixGrid,
+    pixel_centers_deg,
+    pixels_where,
+    smallest_nside,
+)
 from extmap_tf.grids.squares import SightlineGrid
 
 # By default at least this share of the sightlines is in a pixel, unless pixels had to be more than so many
@@ -99,22 +106,13 @@ def _expected(grid, nside):
 
 
 def _pixels(grid, nside):
-    from astropy_healpix import HEALPix
-
     number = _expected(grid, nside)
     if number > MAX_SIGHTLINES:
         raise ConfigError(
             f"nside {nside} would make about {number:.2g} pixels, at most {MAX_SIGHTLINES:,} are allowed"
         )
-    level, index = 1, np.arange(12, dtype=np.int64)
-    while True:
-        sky = HEALPix(level, order="nested")
-        l_deg, b_deg = (np.asarray(angle.to_value(u.deg)) for angle in sky.healpix_to_lonlat(index))
-        if level == nside:
-            break
-        near = _near(grid, l_deg, b_deg, 1.5 * SIDE_DEG / level)
-        index = (4 * index[near, None] + np.arange(4)).ravel()
-        level *= 2
+    index = pixels_where(nside, partial(_near, grid))
+    l_deg, b_deg = pixel_centers_deg(index, nside)
     sightline = grid.sightline_of(l_deg, b_deg)
     inside = sightline >= 0
     return Pixels(nside, index[inside], l_deg[inside], b_deg[inside], sightline[inside])
