@@ -3,7 +3,13 @@
 import math
 from collections.abc import Iterator
 
+from extmap_tf.grids.cmd import CmdGrid
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.settings.config import Config
+from extmap_tf.settings.mocks import MocksConfig
+from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.training import TrainingConfig
 
 # The stars along a training sightline stand for those of the map: this far away they are of other kinds.
 MAX_AWAY_DEG = 20.0
@@ -22,13 +28,16 @@ def warnings_of(config: Config, training: bool = True) -> tuple[str, ...]:
     training : bool
         Whether pairs and networks are made of it; else its map alone counts.
     """
-    of_training = (*_far_sightlines(config), *_training(config)) if training else ()
-    return (*_distances(config), *_empty_diagram(config), *of_training)
+    of_map = (*_distances(config.distance), *_empty_diagram(config.cmd, config.survey))
+    if not training:
+        return of_map
+    mocks = config.mocks
+    return (*of_map, *_far_sightlines(mocks, config.sightlines), *_training(mocks, config.training))
 
 
-def _far_sightlines(config: Config) -> Iterator[str]:
-    places = config.mocks.sightlines_deg()
-    away_deg = [_away_deg(config.sightlines, l_deg, b_deg) for l_deg, b_deg in places]
+def _far_sightlines(mocks: MocksConfig, grid: SkyGrid) -> Iterator[str]:
+    places = mocks.sightlines_deg()
+    away_deg = [_away_deg(grid, l_deg, b_deg) for l_deg, b_deg in places]
     n_far = sum(away > MAX_AWAY_DEG for away in away_deg)
     if n_far:
         farthest = max(away_deg)
@@ -50,26 +59,24 @@ def _away_deg(grid, l_deg, b_deg):
     return math.hypot(off_l * cos_b, off_b)
 
 
-def _distances(config: Config) -> Iterator[str]:
-    max_kpc = config.distance.max_kpc
-    if max_kpc > MAX_KPC:
+def _distances(distance: DistanceGrid) -> Iterator[str]:
+    if distance.max_kpc > MAX_KPC:
         yield (
-            f"distance: the bins reach {max_kpc:g} kpc, and beyond {MAX_KPC:g} kpc there is next to no star: "
-            "lower step_kpc or n_distances"
+            f"distance: the bins reach {distance.max_kpc:g} kpc, and beyond {MAX_KPC:g} kpc there is "
+            "next to no star: lower step_kpc or n_distances"
         )
 
 
-def _empty_diagram(config: Config) -> Iterator[str]:
-    faintest, red = config.cmd.mag_min_mag, config.survey.red
+def _empty_diagram(cmd: CmdGrid, survey: SurveyConfig) -> Iterator[str]:
+    faintest, red = cmd.mag_min_mag, survey.red
     if faintest >= red.half_complete_mag:
         yield (
-            f"cmd: it begins at {red.name} = {faintest:g}, where {config.survey.name} detects less than half "
+            f"cmd: it begins at {red.name} = {faintest:g}, where {survey.name} detects less than half "
             f"of the stars ({red.half_complete_mag:g}): lower mag_min_mag and mag_max_mag"
         )
 
 
-def _training(config: Config) -> Iterator[str]:
-    mocks, training = config.mocks, config.training
+def _training(mocks: MocksConfig, training: TrainingConfig) -> Iterator[str]:
     pairs = mocks.n_pairs * (1.0 - mocks.validation_fraction - mocks.test_fraction)
     if pairs < MIN_TRAINING_PAIRS:
         yield (
