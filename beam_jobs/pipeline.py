@@ -24,6 +24,7 @@ from beam_jobs.local import local_runner
 from beam_jobs.stores import sizes_in
 from extmap_tf import errors
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.files import temporary_files_in_scratch
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 CLOUD_RUNNERS = ("DataflowRunner", "TestDataflowRunner")
@@ -133,6 +134,8 @@ def run(
     options = pipeline_options(argv)
     try:
         with contextlib.ExitStack() as stack:
+            # A pipeline makes a temporary folder of its own, which a killed one leaves.
+            stack.enter_context(temporary_files_in_scratch())
             runner = None
             if options.view_as(StandardOptions).runner in LOCAL_RUNNERS:
                 runner = stack.enter_context(local_runner(options))

@@ -2,7 +2,6 @@
 
 import math
 import os
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,7 +11,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs.stores import naming
-from extmap_tf.files import scratch_folder, sha256_of
+from extmap_tf.files import scratch_folder, sha256_of, temporary_place
 from extmap_tf.records.manifest import MANIFEST_NAME, FileEntry, Manifest
 from extmap_tf.records.writing import write_tfrecords
 from extmap_tf.settings.config import Config
@@ -43,7 +42,7 @@ def write_shard(folder: str, name: str, examples: Iterable[bytes]) -> FileEntry:
     """
     with scratch_folder() as scratch:
         local = os.path.join(scratch, name)
-        with naming(tempfile.gettempdir()), open(local, "wb") as stream:
+        with naming(str(temporary_place())), open(local, "wb") as stream:
             n_examples = write_tfrecords(stream, examples)
         return _publish(local, folder, name, n_examples)
 
@@ -52,7 +51,7 @@ def write_bytes(folder: str, name: str, data: bytes) -> FileEntry:
     """Write a small file that is not a shard, and return its FileEntry."""
     with scratch_folder() as scratch:
         local = os.path.join(scratch, name)
-        with naming(tempfile.gettempdir()), open(local, "wb") as stream:
+        with naming(str(temporary_place())), open(local, "wb") as stream:
             stream.write(data)
         return _publish(local, folder, name, 0)
 

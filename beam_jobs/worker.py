@@ -3,8 +3,10 @@
 `beam_jobs.local` starts it, as `beam_jobs.local.WORKER` says.
 """
 
+import io
 import logging
 import os
+import sys
 import threading
 import time
 
@@ -15,6 +17,8 @@ def main(parent: str, died: str) -> None:
     from apache_beam.runners.worker import sdk_worker_main
 
     logging.disable(logging.CRITICAL)
+    # Beam prints the traceback of each error that it also sends; the job tells it in one line.
+    sys.stderr = io.StringIO()
     try:
         sdk_worker_main.main([])
     except BaseException:

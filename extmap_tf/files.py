@@ -159,6 +159,25 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def temporary_files_in_scratch() -> Iterator[None]:
+    """Libraries' temporary files, too, are gone when the block ends or, if killed, with the next run."""
+    with scratch_folder() as folder:
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+def temporary_place() -> Path:
+    """Where temporary files go, as the user knows it: not our own folder there."""
+    place = Path(tempfile.gettempdir())
+    while re.fullmatch(r"\.extmap_tf\.\w{8}\.scratch", place.name):
+        place = place.parent
+    return place
+
+
+@contextlib.contextmanager
 def _own_folder(
     parent: Path, prefix: str, suffix: str, rescue: Callable[[Path], None] = lambda folder: None
 ) -> Iterator[Path]:

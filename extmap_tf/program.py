@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -107,7 +108,7 @@ def run_program(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     received: list[int] = []
     _stopped.clear()
-    with _stopped_by_signals(received):
+    with _stopped_by_signals(received), _warnings_told():
         try:
             args.run(args, rest) if args.beam else args.run(args)
         except (Exception, KeyboardInterrupt) as error:
@@ -141,6 +142,19 @@ def _stopped_by_signals(received: list[int]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _warnings_told() -> Iterator[None]:
+    """What our own code logs is a line on standard error, as errors are."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("extmap-tf: warning: %(message)s"))
+    logger = logging.getLogger("extmap_tf")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _told(error: BaseException) -> int | None:

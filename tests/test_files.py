@@ -9,7 +9,15 @@ import tempfile
 import pytest
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import alone_in, scratch_folder, whole_file, whole_path, whole_paths
+from extmap_tf.files import (
+    alone_in,
+    scratch_folder,
+    temporary_files_in_scratch,
+    temporary_place,
+    whole_file,
+    whole_path,
+    whole_paths,
+)
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path):
@@ -173,6 +181,17 @@ def test_the_scratch_folders_of_killed_runs_are_removed_and_those_at_work_stay(t
     assert len(list(tmp_path.iterdir())) == 1
     with scratch_folder() as one, scratch_folder() as other:
         assert sorted(tmp_path.iterdir()) == sorted([one, other])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_of_libraries_go_with_the_scratch_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_files_in_scratch():
+        left = tempfile.mkdtemp()
+        assert tempfile.gettempdir() != str(tmp_path)
+        assert left.startswith(tempfile.gettempdir())
+        assert temporary_place() == tmp_path
+    assert tempfile.gettempdir() == str(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,15 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
 from extmap_tf.errors import ConfigError, DataError, ExtmapError
-from extmap_tf.files import PathLike, alone_in, local_path, whole_file, whole_path, write_checksums
+from extmap_tf.files import (
+    PathLike,
+    alone_in,
+    local_path,
+    temporary_files_in_scratch,
+    whole_file,
+    whole_path,
+    write_checksums,
+)
 from extmap_tf.json_files import JsonForm
 from extmap_tf.model.build import build_network, expected_diagrams, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -129,7 +137,8 @@ def train(
     _refuse_other_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     previous_policy = keras.config.dtype_policy()
-    with alone_in(out), corruption_named(records.path, records):
+    # Keras leaves temporary files where the disk is full.
+    with alone_in(out), corruption_named(records.path, records), temporary_files_in_scratch():
         state, checkpoint = _last_checkpoint(out, config, records, overwrite)
         keras.config.set_dtype_policy(config.training.precision)
         # Also where a training goes on: the order of the pairs mixes the global seed in.
