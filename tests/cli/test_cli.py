@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import re
 import resource
@@ -614,3 +615,12 @@ def test_config_shows_a_configuration_that_is_the_same_when_it_is_read(tmp_path,
     assert "no such file" in fails(capsys, "config", "--show", "nowhere.toml")
     assert main(["config", "--reference"]) == 0
     assert "- `n_pairs` (" in capsys.readouterr().out
+
+
+def test_what_is_logged_as_a_warning_is_a_line_of_the_program(capsys):
+    def warn(args):
+        logging.getLogger("extmap_tf.map.table_query").warning("all of %s", "them")
+
+    assert run_command(Command("odd", "Warn.", lambda parser: None, warn), []) == 0
+    assert capsys.readouterr().err == "extmap-tf: warning: all of them\n"
+    assert not logging.getLogger("extmap_tf").handlers
