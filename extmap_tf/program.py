@@ -151,9 +151,12 @@ def _warnings_told() -> Iterator[None]:
     handler.setFormatter(logging.Formatter("extmap-tf: warning: %(message)s"))
     logger = logging.getLogger("extmap_tf")
     logger.addHandler(handler)
+    # Beam gives the root a handler of its own, which would tell them again.
+    propagated, logger.propagate = logger.propagate, False
     try:
         yield
     finally:
+        logger.propagate = propagated
         logger.removeHandler(handler)
 
 

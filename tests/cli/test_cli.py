@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 
+from beam_jobs import start_beam
 from extmap_tf.cli import main
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.files import whole_file
@@ -617,8 +618,11 @@ def test_config_shows_a_configuration_that_is_the_same_when_it_is_read(tmp_path,
     assert "- `n_pairs` (" in capsys.readouterr().out
 
 
-def test_what_is_logged_as_a_warning_is_a_line_of_the_program(capsys):
+@pytest.mark.parametrize("beam", [False, True])
+def test_what_is_logged_as_a_warning_is_one_line_of_the_program(beam, capsys):
     def warn(args):
+        if beam:
+            start_beam()
         logging.getLogger("extmap_tf.map.table_query").warning("all of %s", "them")
 
     assert run_command(Command("odd", "Warn.", lambda parser: None, warn), []) == 0
