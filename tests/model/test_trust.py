@@ -57,7 +57,7 @@ def test_a_model_that_writes_files_is_refused_and_does_not_run(tmp_path):
     assert "\n" not in str(caught.value)
     trusted = Scorer(tmp_path / "m", trust_model=True)
     assert not (tmp_path / "written").exists()
-    trusted._counts(x=tf.constant([1.0]))
+    trusted._signatures["serving_default"](x=tf.constant([1.0]))
     assert (tmp_path / "written").exists()
 
 
