@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.extinction.profiles import cloud_increments
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.text_tables import row_to_dict
 
 NEAR_SHARE = 0.2
 """A part of the jump is at its place within this share of the wall's distance."""
-
-_FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,8 @@ def wall_density(
     distance : extmap_tf.grids.distance.DistanceGrid
     fwhm_kpc : float
     """
-    from scipy.special import ndtr
-
-    below = ndtr((distance.edges_kpc - at_kpc) / (fwhm_kpc / _FWHM_OVER_SIGMA))
-    increments = np.diff(below)
-    return (wall_mag * increments / increments.sum() / distance.step_kpc).astype(np.float32)
+    increments = cloud_increments(distance, at_kpc, fwhm_kpc)
+    return (wall_mag * increments / distance.step_kpc).astype(np.float32)
 
 
 def percentiles_of_samples(

@@ -145,11 +145,32 @@ def _draw_clouds(prior, distance, density, n_clouds, rngs):
     chance = np.cumsum(density, axis=-1)[owner]
     where = np.minimum(np.sum(chance <= draws[:, :1] * chance[:, -1:], axis=-1), distance.n_distances - 1)
     centers = distance.centers_kpc[where] + distance.step_kpc * (draws[:, 1] - 0.5)
-    widths = _log_uniform(prior.cloud_fwhm_min_kpc, prior.cloud_fwhm_max_kpc, draws[:, 2]) / _FWHM_OVER_SIGMA
+    fwhm = _log_uniform(prior.cloud_fwhm_min_kpc, prior.cloud_fwhm_max_kpc, draws[:, 2])
     first = np.cumsum(n_clouds) - n_clouds
     weights /= np.repeat(np.add.reduceat(weights, first), n_clouds)
-    clouds = _cloud_increments(distance, centers[:, None], widths[:, None]) * weights[:, None]
+    clouds = cloud_increments(distance, centers[:, None], fwhm[:, None]) * weights[:, None]
     return np.add.reduceat(clouds, first, axis=0)
+
+
+def cloud_increments(
+    distance: DistanceGrid, centers_kpc: float | np.ndarray, fwhm_kpc: float | np.ndarray
+) -> np.ndarray:
+    """Share of Gaussian clouds in each distance bin.
+
+    Parameters
+    ----------
+    distance : DistanceGrid
+    centers_kpc, fwhm_kpc : float or ndarray [n_clouds, 1]
+
+    Returns
+    -------
+    ndarray [n_distances] or [n_clouds, n_distances]
+        Those of a cloud sum to one.
+    """
+    from scipy.special import ndtr
+
+    steps = np.diff(ndtr((distance.edges_kpc - centers_kpc) / (fwhm_kpc / _FWHM_OVER_SIGMA)), axis=-1)
+    return steps / steps.sum(axis=-1, keepdims=True)
 
 
 def gaussian_random_field(index: float | np.ndarray, normal: np.ndarray) -> np.ndarray:
@@ -262,14 +283,6 @@ def cumulative_at(density: np.ndarray, step_kpc: float, distance_kpc: np.ndarray
     x *= increments.take(i)
     x += edges.take(i)
     return x
-
-
-def _cloud_increments(distance, centers_kpc, widths_kpc):
-    """Share of each Gaussian cloud in each bin [n_clouds, n_distances]; a cloud's shares sum to one."""
-    from scipy.special import ndtr
-
-    steps = np.diff(ndtr((distance.edges_kpc - centers_kpc) / widths_kpc), axis=-1)
-    return steps / steps.sum(axis=-1, keepdims=True)
 
 
 def _uniform(low, high, uniform):

@@ -180,15 +180,14 @@ def summarize(parameters: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     ]
     _, *found = tf.while_loop(lambda i, *_: i < n_blocks, block, (0, *found), parallel_iterations=2)
     cumulative = (tf.cumsum(density[0], axis=-1) * step_kpc, *(array.concat() for array in found))
-    summary: dict[str, tf.Tensor] = {}
-    for quantity, (mean, std, percentiles) in (("density", density), ("extinction", cumulative)):
-        summary |= {
-            f"{quantity}_median": percentiles[:, PERCENTILES.index(50.0)],
-            f"{quantity}_mean": mean,
-            f"{quantity}_std": std,
-            f"{quantity}_percentiles": percentiles,
-        }
-    return summary
+    return named("density", *density) | named("extinction", *cumulative)
+
+
+def named(quantity: str, mean: tf.Tensor, std: tf.Tensor, percentiles: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What is known of a quantity, by the names of a `summarize`; its median is among the percentiles."""
+    median = percentiles[:, PERCENTILES.index(50.0)]
+    values = {"median": median, "mean": mean, "std": std, "percentiles": percentiles}
+    return {f"{quantity}_{name}": value for name, value in values.items()}
 
 
 def draw_profiles(

@@ -22,10 +22,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from extmap_tf.estimate import PERCENTILES
-from extmap_tf.model.distribution import N_QUANTILE, percentiles_of, quantile_noise
+from extmap_tf.model.distribution import N_QUANTILE, named, percentiles_of, quantile_noise
 from extmap_tf.model.facts import PairFacts
-from extmap_tf.model.objective import DENSITY_WEIGHT, RELATIVE_FLOOR_MAG
+from extmap_tf.model.objective import DENSITY_WEIGHT, RELATIVE_FLOOR_MAG, crps_by_neighbours
 
 _PACKAGE = "extmap_tf"
 
@@ -208,15 +207,9 @@ def summarize(profiles: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
         As `extmap_tf.model.distribution.summarize`.
     """
     summary: dict[str, tf.Tensor] = {}
-    middle = PERCENTILES.index(50.0)
     for quantity, values in (("density", profiles), ("extinction", tf.cumsum(profiles, axis=-1) * step_kpc)):
-        percentiles = percentiles_of(values)
-        summary |= {
-            f"{quantity}_median": percentiles[:, middle],
-            f"{quantity}_mean": tf.reduce_mean(values, axis=1),
-            f"{quantity}_std": tf.math.reduce_std(values, axis=1),
-            f"{quantity}_percentiles": percentiles,
-        }
+        mean, std = tf.reduce_mean(values, axis=1), tf.math.reduce_std(values, axis=1)
+        summary |= named(quantity, mean, std, percentiles_of(values))
     return summary
 
 
@@ -302,10 +295,5 @@ def calibrate(
 
 
 def _mean_crps(samples, truth):
-    """Unbiased CRPS [batch] of samples [batch, n_samples, n] and truth [batch, 1, n], mean over the last."""
-    error = tf.reduce_mean(tf.abs(samples - truth), axis=[1, 2])
-    spread = 0.0
-    # Two neighbours of each in a small set are all pairs; of a large one they are enough.
-    for k in (1, 2):
-        spread += tf.reduce_mean(tf.abs(samples - tf.roll(samples, k, axis=1)), axis=[1, 2])
-    return error - spread / 4.0
+    """CRPS [batch] of samples [batch, n_samples, n] and truth [batch, 1, n], mean over the last axis."""
+    return tf.reduce_mean(crps_by_neighbours(samples, truth, axis=1), axis=-1)

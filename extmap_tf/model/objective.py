@@ -1,5 +1,6 @@
 """Losses and learning-rate schedule. The truth is always a density [batch, n_distances] in mag / kpc."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -75,9 +76,10 @@ class ProfileScore(keras.losses.Loss):
         density = to_density(normal, y_pred)
         scale = y_pred[..., 0]
         cumulative, truth = (tf.cumsum(r, axis=-1) * self.step_kpc for r in (density, y_true))
+        crps = partial(crps_by_neighbours, axis=0)
         return tf.reduce_mean(
-            _crps(tf.math.log(cumulative + RELATIVE_FLOOR_MAG), tf.math.log(truth + RELATIVE_FLOOR_MAG))
-            + DENSITY_WEIGHT * _crps(tf.math.log1p(density / scale), tf.math.log1p(y_true / scale)),
+            crps(tf.math.log(cumulative + RELATIVE_FLOOR_MAG), tf.math.log(truth + RELATIVE_FLOOR_MAG))
+            + DENSITY_WEIGHT * crps(tf.math.log1p(density / scale), tf.math.log1p(y_true / scale)),
             axis=-1,
         )
 
@@ -85,10 +87,26 @@ class ProfileScore(keras.losses.Loss):
         return {"step_kpc": self.step_kpc, "name": self.name, "reduction": self.reduction}
 
 
-def _crps(samples, truth):
-    """Unbiased CRPS from samples [n_samples, ...]: E|x - y| - E|x - x'| / 2, with neighbours as x and x'."""
-    error = tf.reduce_mean(tf.abs(samples - truth), axis=0)
-    return error - 0.5 * tf.reduce_mean(tf.abs(samples - tf.roll(samples, 1, axis=0)), axis=0)
+def crps_by_neighbours(samples: tf.Tensor, truth: tf.Tensor, axis: int) -> tf.Tensor:
+    """Unbiased CRPS from few samples: E|x - y| - E|x - x'| / 2, with the two that follow a sample as its x'.
+
+    `extmap_tf.evaluation.windows.crps_of_samples` takes all pairs, by sorting, which has no cheap gradient.
+
+    Parameters
+    ----------
+    samples : tf.Tensor [..., n_samples, ...]
+    truth : tf.Tensor
+        Of a shape that goes with that of `samples`.
+    axis : int
+        That of the samples.
+
+    Returns
+    -------
+    tf.Tensor
+        Without that axis.
+    """
+    spread = sum(tf.abs(samples - tf.roll(samples, k, axis=axis)) for k in (1, 2))
+    return tf.reduce_mean(tf.abs(samples - truth) - 0.25 * spread, axis=axis)
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

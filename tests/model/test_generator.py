@@ -5,13 +5,14 @@ import tensorflow as tf
 
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.evaluation.walls import wall_density
-from extmap_tf.evaluation.windows import window_scores
+from extmap_tf.evaluation.windows import crps_of_samples, window_scores
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.model import generator as generators
 from extmap_tf.model.distribution import N_QUANTILE
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.generator import ProfileGenerator, WholeProfileScore
 from extmap_tf.model.heads import EnsembleHead
+from extmap_tf.model.objective import crps_by_neighbours
 
 STEP_KPC, N = 0.1, 50
 GRID = DistanceGrid(STEP_KPC, N)
@@ -161,3 +162,15 @@ def test_a_head_of_whole_profiles_has_all_that_a_head_answers(truth):
     assert head.summarize(output)["extinction_median"].shape == (5, N)
     drawn = head.sample(output, 8, tf.constant(1), tf.zeros(5), tf.zeros(5))
     assert drawn.shape == (5, 8, N)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_score_by_neighbours_is_that_of_all_pairs_on_average(axis):
+    rng = np.random.default_rng(4)
+    samples, truth = rng.normal(size=(3000, 4)), rng.normal(0.5, 1.0, 3000)
+    exact = crps_of_samples(samples, truth)
+    shown = tf.constant(samples if axis else samples.T), tf.constant(np.expand_dims(truth, axis))
+    found = crps_by_neighbours(*shown, axis=axis).numpy()
+    assert found.shape == exact.shape
+    assert found.mean() == pytest.approx(exact.mean(), abs=0.01)
+    assert crps_by_neighbours(tf.ones([4, 1]), tf.zeros([1]), axis=0).numpy() == pytest.approx([1.0])
