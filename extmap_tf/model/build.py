@@ -56,7 +56,14 @@ def _seen(config, counts, channels):
     def planes(image):
         # Where a mean is added to the law's ratio, stars redden by both.
         ratio = blue_over_red(config.law, config.survey) + config.nuisances.law_ratio_mean
-        return StarPlanes(diagram.x.edges.tolist(), diagram.y.edges.tolist(), ratio)(image)
+        edges = (diagram.x.edges.tolist(), diagram.y.edges.tolist())
+        ends = {
+            "nearest_kpc": 2.0 * config.distance.step_kpc,
+            "farthest_kpc": config.distance.max_kpc,
+            # Stars behind more are too faint, but for the brightest.
+            "most_mag": 0.75 * config.profiles.total_max_mag,
+        }
+        return StarPlanes(*edges, ratio, **ends)(image)
 
     return Seen(channels, lambda: CountsOverNoise(name="counts_over_noise")(counts), planes)
 

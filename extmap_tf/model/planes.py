@@ -34,7 +34,7 @@ STAR_TYPES = (
 """M(Ks) and J - Ks: red clump, giants, their tip, subgiants, turn-off, hot stars, G and M dwarfs."""
 
 N_DISTANCES, N_EXTINCTIONS = 32, 32
-_NEAREST_KPC, _FARTHEST_KPC, _MOST_MAG, _LINEAR_MAG = 0.2, 10.0, 4.5, 0.4
+_LINEAR_SHARE = 4.0 / 45.0
 _STARS_ELSEWHERE = 0.2
 
 
@@ -71,6 +71,10 @@ class StarPlanes(layers.Layer):
         A(blue) / A(red).
     star_types : sequence of (float, float)
         Absolute red magnitude and colour.
+    nearest_kpc, farthest_kpc : float
+        First and last of the distances, which are evenly spaced in their logarithm.
+    most_mag : float
+        Last of the extinctions from 0 on, which are evenly spaced at first and far apart at the end.
     """
 
     def __init__(
@@ -79,13 +83,22 @@ class StarPlanes(layers.Layer):
         mag_edges_mag: Sequence[float] | np.ndarray,
         blue_over_red: float,
         star_types: Any = STAR_TYPES,
+        nearest_kpc: float = 0.2,
+        farthest_kpc: float = 10.0,
+        most_mag: float = 4.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
         self.color_edges_mag, self.mag_edges_mag = list(color_edges_mag), list(mag_edges_mag)
         self.blue_over_red, self.star_types = float(blue_over_red), [list(kind) for kind in star_types]
+        self.nearest_kpc, self.farthest_kpc, self.most_mag = nearest_kpc, farthest_kpc, most_mag
         pixels, weights = plane_pixels(
-            np.array(color_edges_mag), np.array(mag_edges_mag), blue_over_red, np.array(star_types)
+            np.array(color_edges_mag),
+            np.array(mag_edges_mag),
+            blue_over_red,
+            np.array(star_types),
+            (nearest_kpc, farthest_kpc),
+            most_mag,
         )
         self._pixels, self._shares = pixels, weights
 
@@ -109,11 +122,17 @@ class StarPlanes(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         names = ("color_edges_mag", "mag_edges_mag", "blue_over_red", "star_types")
+        names += ("nearest_kpc", "farthest_kpc", "most_mag")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def plane_pixels(
-    color_edges_mag: np.ndarray, mag_edges_mag: np.ndarray, blue_over_red: float, star_types: Any
+    color_edges_mag: np.ndarray,
+    mag_edges_mag: np.ndarray,
+    blue_over_red: float,
+    star_types: np.ndarray,
+    range_kpc: tuple[float, float],
+    most_mag: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The four pixels around each place of the planes, and their shares.
 
@@ -123,9 +142,9 @@ def plane_pixels(
         Flat; the number of pixels where there is none.
     shares : ndarray of float32 [n_types, N_DISTANCES, N_EXTINCTIONS, 4]
     """
-    distance_kpc = np.geomspace(_NEAREST_KPC, _FARTHEST_KPC, N_DISTANCES)
-    steps = np.linspace(0.0, np.arcsinh(_MOST_MAG / _LINEAR_MAG), N_EXTINCTIONS)
-    a_mag = _LINEAR_MAG * np.sinh(steps)
+    distance_kpc = np.geomspace(*range_kpc, N_DISTANCES)
+    steps = np.linspace(0.0, np.arcsinh(1.0 / _LINEAR_SHARE), N_EXTINCTIONS)
+    a_mag = _LINEAR_SHARE * most_mag * np.sinh(steps)
     modulus = 5.0 * np.log10(100.0 * distance_kpc)
     mag = star_types[:, 0, None, None] + modulus[:, None] + a_mag
     color = np.broadcast_to(star_types[:, 1, None, None] + (blue_over_red - 1.0) * a_mag, mag.shape)

@@ -78,7 +78,7 @@ def test_cumulative_at_is_linear_in_bins_and_constant_past_the_last():
 
 def test_cumulative_at_agrees_with_numpys_interpolation():
     rng = np.random.default_rng(5)
-    density = draw_density(Config.named("carina").profiles, GRID, 280.0, 1.0, rng)
+    density = draw_density(ProfilePrior(), GRID, 280.0, 1.0, rng)
     d_kpc = rng.uniform(0, 14, 1000)
     edges = np.concatenate([[0], density_to_cumulative(density, GRID.step_kpc)])
     np.testing.assert_allclose(
@@ -87,7 +87,7 @@ def test_cumulative_at_agrees_with_numpys_interpolation():
 
 
 def wide(**values):
-    return Config.named("carina_wide").replace(**{f"profiles.{k}": v for k, v in values.items()}).profiles
+    return Config.named("carina").replace(**{f"profiles.{k}": v for k, v in values.items()}).profiles
 
 
 def test_options_of_a_wide_prior_are_off_by_default():

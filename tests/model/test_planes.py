@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.planes import (
@@ -46,6 +47,17 @@ def test_planes_interpolate_and_are_zero_outside():
     np.testing.assert_allclose(found[inside, 0, 0], (clump + 2.0 * STAR_TYPES[0][1])[inside], rtol=1e-4)
     # M dwarfs behind 4.5 mag at 10 kpc are far below the diagram.
     assert found[-1, 7, -1] == 0.0
+
+
+def test_the_ends_of_the_planes_can_be_chosen():
+    layer = StarPlanes(COLOR_EDGES, MAG_EDGES, RATIO, nearest_kpc=0.1, farthest_kpc=2.0, most_mag=1.5)
+    again = StarPlanes.from_config(layer.get_config())
+    mag = 0.5 * (MAG_EDGES[1:] + MAG_EDGES[:-1])
+    image = np.repeat(mag[:, None], SHAPE[1], axis=1)[None].astype(np.float32)
+    found = np.asarray(again(image)).reshape(N_DISTANCES, len(STAR_TYPES), N_EXTINCTIONS)
+    turn_off = STAR_TYPES[6][0] + 5 * np.log10(100 * np.array([0.1, 2.0]))
+    np.testing.assert_allclose(found[[0, -1], 6, 0], turn_off, rtol=1e-4)
+    assert found[0, 6, -1] - found[0, 6, 0] == pytest.approx(1.5, abs=1e-3)
 
 
 def test_counts_over_noise_are_linear():
