@@ -2,8 +2,8 @@
 
     python tests/benchmarks/sightlines.py OUT [--pairs N] [--epochs N] [--sky] [--figure FILE]
 
-The `carina` configuration on 1, 9 and 25 training sightlines, with equally many pairs and stars. Errors are
-those on pairs of 55 sightlines over the whole sector, from stars that no training saw: all over, and by the
+The configuration `narrow.toml` (the sector of `carina`, with the prior of 0.3.0) on 1, 9 and 25 training
+sightlines, with equally many pairs and stars. Errors are those on pairs of 55 sightlines over the whole sector, from stars that no training saw: all over, and by the
 angle to the nearest training sightline. What is in OUT already is kept, so a run that was stopped goes on.
 With --sky, a mock sky of the sector behind known dust is mapped by each model, and figures are drawn.
 """
@@ -25,6 +25,7 @@ from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 from extmap_tf.settings.config import Config
 
+NARROW = Path(__file__).with_name("narrow.toml")
 TRAINING = {
     1: ([280.0], [0.0]),
     9: ([260.0, 280.0, 300.0], [-3.5, 0.0, 3.5]),
@@ -60,7 +61,7 @@ def make_models(out, n_pairs, epochs):
             "mocks.pool_fields": POOL_FIELDS / n,
             "training.epochs": epochs,
         }
-        run(out / f"mocks-{n}", "records", "mocks", "--config", "carina", *WORKERS, sets=sets)
+        run(out / f"mocks-{n}", "records", "mocks", "--config", NARROW, *WORKERS, sets=sets)
         if not (out / f"model-{n}").exists():
             # Goes on with a training that was stopped, so it is asked for whatever there is.
             command = ["train", f"--records={out}/mocks-{n}", f"--out={out}/training-{n}"]
@@ -75,7 +76,7 @@ def make_models(out, n_pairs, epochs):
         "mocks.n_pairs": SECTOR_PAIRS,
         "mocks.test_fraction": 0.49,
     }
-    run(out / "sector", "records", "mocks", "--config", "carina", *WORKERS, sets=sets)
+    run(out / "sector", "records", "mocks", "--config", NARROW, *WORKERS, sets=sets)
     return {n: out / f"model-{n}" for n in TRAINING}
 
 
@@ -167,7 +168,7 @@ def draw(path, l_deg, b_deg, errors):
 def map_sky(out, models):
     """A mock sky of the sector, a field every half degree, mapped by each model."""
     folder = out / "sky"
-    config = Config.named("carina").replace(**SKY)
+    config = Config.load(NARROW).replace(**SKY)
     if not folder.exists():
         making = out / "sky.incomplete"
         making.mkdir(exist_ok=True)
@@ -176,7 +177,7 @@ def map_sky(out, models):
     truth = ExtinctionMap.read(folder / "truth.fits")
     run(
         out / "survey",
-        *("records", "survey", folder / "sky.parquet", "--config", "carina"),
+        *("records", "survey", folder / "sky.parquet", "--config", NARROW),
         sets=SKY,
     )
     for n, model in models.items():
