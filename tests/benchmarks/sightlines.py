@@ -5,7 +5,8 @@
 The configuration `narrow.toml` (the sector of `carina`, with the prior of 0.3.0) on 1, 9 and 25 training
 sightlines, with equally many pairs and stars. Errors are those on pairs of 55 sightlines over the whole
 sector, from stars that no training saw: all over, and by the angle to the nearest training sightline. What is
-in OUT already is kept, so a run that was stopped goes on. With --sky, a mock sky of the sector behind known dust is mapped by each model, and figures are drawn.
+in OUT already is kept, so a run that was stopped goes on. With --sky, a mock sky of the sector behind known
+dust is mapped by each model, and figures are drawn.
 """
 
 import argparse
