@@ -121,8 +121,8 @@ class StarPlanes(layers.Layer):
         return (shape[0], N_DISTANCES, len(self.star_types) * N_EXTINCTIONS)
 
     def get_config(self) -> dict[str, Any]:
-        names = ("color_edges_mag", "mag_edges_mag", "blue_over_red", "star_types")
-        names += ("nearest_kpc", "farthest_kpc", "most_mag")
+        names = ["color_edges_mag", "mag_edges_mag", "blue_over_red", "star_types"]
+        names += ["nearest_kpc", "farthest_kpc", "most_mag"]
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
