@@ -39,6 +39,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from extmap_tf.estimate import PERCENTILES
+from extmap_tf.model.order import in_blocks, percentiles_of
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -48,7 +49,6 @@ N_QUANTILE = 256
 N_OWN = 5
 """Parameters of a bin before its row of U: s, mu, sigma, e and t."""
 
-_ROWS_AT_ONCE = 32
 _NODES = 32
 
 
@@ -131,17 +131,6 @@ def quantile_noise(width: int) -> tf.Tensor:
     return tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
 
 
-def percentiles_of(samples: tf.Tensor) -> tf.Tensor:
-    """Percentiles [rows, n_percentiles, n] over axis 1 of samples [rows, `N_QUANTILE`, n]."""
-    descending = tf.math.top_k(tf.transpose(samples, [0, 2, 1]), N_QUANTILE).values
-    # Sample k of n stands at the quantile (k + 1/2) / n; the value between two is interpolated.
-    place = np.clip(np.array(PERCENTILES) / 100.0 * N_QUANTILE - 0.5, 0, N_QUANTILE - 1)
-    below = np.minimum(place.astype(int), N_QUANTILE - 2)
-    fraction = tf.constant(place - below, tf.float32)
-    low, high = (tf.gather(descending, N_QUANTILE - 1 - k, axis=-1) for k in (below, below + 1))
-    return tf.transpose(low + fraction * (high - low), [0, 2, 1])
-
-
 def summarize(parameters: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     """What the distribution says of the density and of the cumulative extinction, sightline by sightline.
 
@@ -161,26 +150,13 @@ def summarize(parameters: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     noise = quantile_noise(n_distances + width - N_OWN)
     density = _density_in_one_bin(parameters)
 
-    # In blocks of rows, so that memory stays bounded whatever the batch.
-    n_rows = tf.shape(parameters)[0]
-    n_blocks = (n_rows + _ROWS_AT_ONCE - 1) // _ROWS_AT_ONCE
+    def column(some):
+        cumulative = tf.cumsum(profiles_from_noise(some, noise), axis=-1) * step_kpc
+        return tf.math.reduce_std(cumulative, axis=1), percentiles_of(cumulative)
 
-    def block(i, spreads, percentiles):
-        profiles = profiles_from_noise(parameters[i * _ROWS_AT_ONCE : (i + 1) * _ROWS_AT_ONCE], noise)
-        cumulative = tf.cumsum(profiles, axis=-1) * step_kpc
-        return (
-            i + 1,
-            spreads.write(i, tf.math.reduce_std(cumulative, axis=1)),
-            percentiles.write(i, percentiles_of(cumulative)),
-        )
-
-    found = [
-        tf.TensorArray(tf.float32, n_blocks, infer_shape=False, element_shape=[None, *shape])
-        for shape in ([n_distances], [len(PERCENTILES), n_distances])
-    ]
-    _, *found = tf.while_loop(lambda i, *_: i < n_blocks, block, (0, *found), parallel_iterations=2)
-    cumulative = (tf.cumsum(density[0], axis=-1) * step_kpc, *(array.concat() for array in found))
-    return named("density", *density) | named("extinction", *cumulative)
+    shapes = [n_distances], [len(PERCENTILES), n_distances]
+    extinction = (tf.cumsum(density[0], axis=-1) * step_kpc, *in_blocks(column, parameters, shapes))
+    return named("density", *density) | named("extinction", *extinction)
 
 
 def named(quantity: str, mean: tf.Tensor, std: tf.Tensor, percentiles: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -109,19 +109,35 @@ class Served(tf.Module):
         reference_of, expected = network.get_layer("reference"), expected_diagrams(network)
         takes_coverage = config.mocks.partial_share > 0
 
+        def floats(shape, *names):
+            return [tf.TensorSpec(shape, tf.float32, name) for name in names]
+
+        image, degrees = floats([None, *diagram.shape], "counts"), floats([None], "l_deg", "b_deg")
+        splits, lengths = (tf.TensorSpec([None], tf.int64, name) for name in ("row_splits", "n_stars"))
+        shares, a_seed = floats([None], "coverage"), tf.TensorSpec([], tf.int32, "seed")
+        of_network = [*image, *degrees, *(shares if takes_coverage else ())]
+
+        # Functions of their own stand in the file once, with their tables, not once in each signature.
+        @tf.function(input_signature=[{spec.name: spec for spec in of_network}])
+        def run(inputs):
+            weights = [tf.cast(weight, tf.float32) for weight in self.weights]
+            return network.stateless_call(weights, self.fixed, inputs, training=False)[0]
+
+        @tf.function(input_signature=floats(run.get_concrete_function().output_shapes, "output"))
+        def summarize(found):
+            return head.summarize(found)
+
         def output(counts, **of_rows):
             with tf.control_dependencies([same_rows(counts, **of_rows)]):
                 counts, n_ignored = clean_counts(counts)
             inputs = {"counts": counts, **of_rows}
             if takes_coverage:
                 inputs.setdefault("coverage", tf.ones_like(inputs["l_deg"]))
-            weights = [tf.cast(weight, tf.float32) for weight in self.weights]
-            found, _ = network.stateless_call(weights, self.fixed, inputs, training=False)
-            return inputs, n_ignored, found
+            return inputs, n_ignored, run(inputs)
 
         def answer(counts, l_deg, b_deg, **coverage):
             inputs, n_ignored, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
-            summary = head.summarize(found)
+            summary = summarize(found)
             placed = _is_placed(l_deg, b_deg)
             told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
             if head.percentiles:
@@ -147,13 +163,7 @@ class Served(tf.Module):
         def by_band(blue_mag, red_mag):
             return {survey.blue.name: blue_mag, survey.red.name: red_mag}
 
-        def floats(shape, *names):
-            return [tf.TensorSpec(shape, tf.float32, name) for name in names]
-
-        image, degrees = floats([None, *diagram.shape], "counts"), floats([None], "l_deg", "b_deg")
-        splits, lengths = (tf.TensorSpec([None], tf.int64, name) for name in ("row_splits", "n_stars"))
-        shares, a_seed = floats([None], "coverage"), tf.TensorSpec([], tf.int32, "seed")
-        in_records = ("counts", "l_deg", "b_deg", *(("coverage",) if takes_coverage else ()))
+        in_records = tuple(spec.name for spec in of_network)
 
         @tf.function(input_signature=[*image, *degrees])
         def serving_default(counts, l_deg, b_deg):

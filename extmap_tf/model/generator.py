@@ -22,9 +22,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from extmap_tf.model.distribution import N_QUANTILE, named, percentiles_of, quantile_noise
+from extmap_tf.estimate import PERCENTILES
+from extmap_tf.model.distribution import N_QUANTILE, named, quantile_noise
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.objective import DENSITY_WEIGHT, RELATIVE_FLOOR_MAG, crps_by_neighbours
+from extmap_tf.model.order import in_blocks, percentiles_of
 
 _PACKAGE = "extmap_tf"
 
@@ -96,7 +98,9 @@ class ProfileGenerator(layers.Layer):
     def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
         width = self.n_distances + self.n_noise
         if not training:
-            return self.profiles(features, quantile_noise(width))
+            noise, shape = quantile_noise(width), [N_QUANTILE, self.n_distances]
+            (profiles,) = in_blocks(lambda some: [self.profiles(some, noise)], features, [shape])
+            return profiles
         seed = tf.bitcast(tf.reduce_sum(tf.cast(features, tf.float32)), tf.int32)
         noise = tf.random.stateless_normal([tf.shape(features)[0], N_SCORE, width], seed=tf.stack([seed, 0]))
         return self.profiles(features, noise)
@@ -206,11 +210,15 @@ def summarize(profiles: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:
     dict of str to tf.Tensor
         As `extmap_tf.model.distribution.summarize`.
     """
-    summary: dict[str, tf.Tensor] = {}
-    for quantity, values in (("density", profiles), ("extinction", tf.cumsum(profiles, axis=-1) * step_kpc)):
-        mean, std = tf.reduce_mean(values, axis=1), tf.math.reduce_std(values, axis=1)
-        summary |= named(quantity, mean, std, percentiles_of(values))
-    return summary
+    n = profiles.shape[-1]
+
+    def both(some):
+        values = tf.concat([some, tf.cumsum(some, axis=-1) * step_kpc], axis=-1)
+        return tf.reduce_mean(values, axis=1), tf.math.reduce_std(values, axis=1), percentiles_of(values)
+
+    found = in_blocks(both, profiles, ([2 * n], [2 * n], [len(PERCENTILES), 2 * n]))
+    density, extinction = zip(*(tf.split(value, 2, axis=-1) for value in found), strict=True)
+    return named("density", *density) | named("extinction", *extinction)
 
 
 def sample(
