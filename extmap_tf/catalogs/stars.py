@@ -53,6 +53,8 @@ class MockCatalog:
         which of them are luminous.
     source : str
         Where they come from, for provenance.
+    log_t : ndarray of float32 [n_stars], optional
+        Decimal logarithm of the temperature in kelvin, where it is known.
     """
 
     l_deg: float
@@ -62,6 +64,7 @@ class MockCatalog:
     magnitudes: dict[str, np.ndarray]
     reference_band: str
     source: str
+    log_t: np.ndarray | None = None
 
     @property
     def n_stars(self) -> int:
@@ -92,6 +95,7 @@ class MockCatalog:
             {band: mag[part] for band, mag in self.magnitudes.items()},
             self.reference_band,
             self.source,
+            None if self.log_t is None else self.log_t[part],
         )
 
 

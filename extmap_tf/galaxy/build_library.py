@@ -19,6 +19,10 @@ Dwarfs : colours and bolometric corrections of Pecaut & Mamajek 2013, ApJS 208, 
 Giants : BC_K of Buzzoni et al. 2010, MNRAS 403, 1592; J-Ks, in the 2MASS system, of Gonzalez Hernandez &
     Bonifacio 2009, A&A 497, 497, table 5; H-Ks and the temperature of the giant branch from two MIST 1.2
     isochrones (Choi et al. 2016, ApJ 823, 102).
+Gaia : G-Ks, BP-RP and G-RP of dwarfs from the same table, those of stars hotter than 14,000 K and G-RP of
+    giants from an isochrone; how dwarfs change with [Fe/H], and giants of 3900 to 6500 K, from Mucciarelli,
+    Bellazzini & Massari 2021, A&A 653, A90, table 1; cooler giants from the isochrone, see
+    `extmap_tf.galaxy.gaia_colors`.
 
 The giants' temperatures in the tracks as cosmic-popsynth (3.6.2 and 4.3.3) gives them do not fall steadily
 with metallicity (at 50 Lsun and 1 Msun: 4623 K at Z = 0.002, 5449 K at 0.005, 3894 K at 0.02). So
@@ -46,6 +50,8 @@ from extmap_tf.galaxy.stellar_tracks import cool_giants, evolve, mass_grid, samp
 
 MAG_EDGES = np.linspace(-12.0, 10.5, 451)
 COLOR_EDGES = np.linspace(-0.4, 2.0, 121)
+
+GAIA_COLORS = ("g_ks", "bp_rp", "g_rp")
 
 FEH = np.array(
     [-2.3, -2.1, -1.9, -1.7, -1.5, -1.3, -1.1, -0.9, -0.7, -0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2]
@@ -88,11 +94,12 @@ def build(colors: Colors) -> dict[str, np.ndarray]:
     shape = (len(MAG_EDGES) - 1, len(COLOR_EDGES) - 1)
     stars = np.zeros((len(POPULATIONS), *shape))
     living = np.zeros(len(POPULATIONS))
-    names = ("h_ks", "mass")
+    names = ("h_ks", "mass", *GAIA_COLORS, "log_t")
     sums = {name: np.zeros(shape) for name in names}
     weight_sum = np.zeros(shape)
     dwarf_mass = np.geomspace(0.08, 3.0, 60)
-    sequence = np.zeros((len(POPULATIONS), len(dwarf_mass), 3))
+    sequence_colors = ("j_ks", "h_ks", *GAIA_COLORS)
+    sequence = np.zeros((len(POPULATIONS), len(dwarf_mass), 1 + len(sequence_colors)))
     for feh in FEH:
         point = samples(cool_giants(settle_clump(evolve(feh, mass), colors), feh, colors))
         mag, color = colors.magnitudes(point["log_l"], point["log_t"], point["mass"], feh)
@@ -101,7 +108,8 @@ def build(colors: Colors) -> dict[str, np.ndarray]:
         inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
         pixel = np.where(inside, row * shape[1] + column, 0)
         born = np.unique(point["track"], return_index=True)[1]
-        young = [np.interp(dwarf_mass, mass, value[born]) for value in (mag, color["j_ks"], color["h_ks"])]
+        unevolved = (mag, *(color[name] for name in sequence_colors))
+        young = [np.interp(dwarf_mass, mass, value[born]) for value in unevolved]
         for i, population in enumerate(POPULATIONS):
             share = _metallicity_share(population, feh)
             if share < 1e-3:
@@ -122,6 +130,8 @@ def build(colors: Colors) -> dict[str, np.ndarray]:
     for i in range(len(POPULATIONS)):
         stars[i] = _smoothed(stars[i]) / living[i]
     means = {name: _filled(total, weight_sum) for name, total in sums.items()}
+    occupied = stars.any(axis=0)
+    of_gaia = {f"{name}_mag": _half(means[name], occupied) for name in GAIA_COLORS}
     return {
         "names": np.array([p.name for p in POPULATIONS]),
         "mag_edges_mag": MAG_EDGES.astype(np.float32),
@@ -130,7 +140,10 @@ def build(colors: Colors) -> dict[str, np.ndarray]:
         "h_ks_mag": means["h_ks"].astype(np.float16),
         "mass_msun": means["mass"].astype(np.float16),
         "dwarf_mass_msun": dwarf_mass.astype(np.float32),
-        "dwarf_sequence_mag": sequence.astype(np.float32),
+        "dwarf_sequence_mag": sequence[..., :3].astype(np.float32),
+        "dwarf_gaia_mag": sequence[..., 3:].astype(np.float32),
+        "log_t": _half(means["log_t"], occupied),
+        **of_gaia,
     }
 
 
@@ -159,6 +172,11 @@ def _filled(total, weight):
         near = np.isnan(out) & (known > 1e-6)
         out[near] = mean[near] / known[near]
     return out
+
+
+def _half(values, occupied):
+    """float16, and 0 where no population has a star."""
+    return np.where(occupied, values, 0.0).astype(np.float16)
 
 
 def _short(stars):

@@ -1,5 +1,6 @@
 """A Galaxy model of the Besançon class: components of stars, counted and drawn along any sightline."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -196,7 +197,8 @@ class Galaxy:
         area_deg2: float,
         limit_mag: float,
         rng: np.random.Generator,
-        bands: tuple[str, str] = ("J", "Ks"),
+        bands: tuple[str, ...] = ("J", "Ks"),
+        limits_mag: Mapping[str, float] | None = None,
     ) -> MockCatalog:
         """Draw the stars of one field, without extinction.
 
@@ -212,8 +214,11 @@ class Galaxy:
             Stars with apparent magnitude in ``bands[1]`` below this limit are drawn.
         rng : numpy.random.Generator
             The same state gives the same stars.
-        bands : (str, str)
-            The blue and the red band.
+        bands : tuple of str
+            The blue and the red band, and others that the stars shall have: with these, their temperatures
+            are known, too.
+        limits_mag : mapping of str to float, optional
+            Limits in the other bands: a star is drawn if it is brighter than any of its limits.
 
         Returns
         -------
@@ -232,9 +237,12 @@ class Galaxy:
             raise DataError(f"area_deg2 must be above 0 and at most the whole sky, got: {area_deg2!r}")
         if not np.isfinite(limit_mag):
             raise DataError(f"limit_mag must be a finite magnitude, got: {limit_mag!r}")
-        if len(bands) != 2:
-            raise ConfigError(f"bands must be two, the blue and the red one, got: {bands!r}")
-        table = band_table(*bands, float(self.binary_fraction))
+        if len(bands) < 2:
+            raise ConfigError(f"bands must be the blue and the red one and any others, got: {bands!r}")
+        blue, red, *others = bands
+        limits_mag = dict(limits_mag or {})
+        deeper = tuple((band, float(limit) - limit_mag) for band, limit in limits_mag.items())
+        table = band_table(blue, red, float(self.binary_fraction), tuple(others), deeper)
         modulus, edges_kpc, mass = self._cells(l_deg, b_deg)
         # Draw to the end of the limit's magnitude pixel at the near side of each cell; the rest is cut below.
         row = np.ceil((limit_mag - modulus[:-1] - table.mag_edges_mag[0]) / table.mag_step_mag)
@@ -249,24 +257,30 @@ class Galaxy:
             cell = np.repeat(np.arange(len(n_stars)), n_stars)
             pixel = table.finders[population](rng.random(len(cell)) * reach.take(cell))
             uniform = rng.random((3, len(cell)), np.float32)
-            red = table.mag_mag[population].take(pixel) + np.float32(table.mag_step_mag) * uniform[0]
-            red += nearest_mag.take(cell) + np.float32(MODULUS_STEP_MAG) * uniform[2]
-            keep = np.flatnonzero(red < limit_mag)
-            cell, pixel, red = cell.take(keep), pixel.take(keep), red.take(keep)
+            red_mag = table.mag_mag[population].take(pixel) + np.float32(table.mag_step_mag) * uniform[0]
+            red_mag += nearest_mag.take(cell) + np.float32(MODULUS_STEP_MAG) * uniform[2]
+            seen = red_mag < limit_mag
+            for band, limit in limits_mag.items():
+                seen |= red_mag + table.offset_mag[band][population].take(pixel) < limit
+            keep = np.flatnonzero(seen)
+            cell, pixel, red_mag = cell.take(keep), pixel.take(keep), red_mag.take(keep)
             color = table.color_mag[population].take(pixel)
             color += np.float32(table.color_step_mag) * uniform[1].take(keep)
-            distance = nearest_kpc.take(cell) + depth_kpc.take(cell) * uniform[2].take(keep)
-            parts.append((distance, color + red, red))
-        distance, blue, red = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = rng.permutation(len(distance))
+            part = {"distance": nearest_kpc.take(cell) + depth_kpc.take(cell) * uniform[2].take(keep)}
+            part |= {blue: color + red_mag, red: red_mag}
+            part |= {band: red_mag + table.offset_mag[band][population].take(pixel) for band in others}
+            parts.append(part | ({"log_t": table.log_t[population].take(pixel)} if others else {}))
+        order = rng.permutation(sum(part["distance"].size for part in parts))
+        columns = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
         return MockCatalog(
             l_deg=float(l_deg),
             b_deg=float(b_deg),
             area_deg2=float(area_deg2),
-            distance_kpc=distance[order],
-            magnitudes={bands[0]: blue[order], bands[1]: red[order]},
-            reference_band=bands[1],
+            distance_kpc=columns["distance"],
+            magnitudes={band: columns[band] for band in bands},
+            reference_band=red,
             source=f"extmap_tf.galaxy ({', '.join(bands)}; binary fraction {self.binary_fraction:g})",
+            log_t=columns.get("log_t"),
         )
 
     def _cells(self, l_deg, b_deg):

@@ -6,8 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from extmap_tf.errors import DataError
 from extmap_tf.files import PathLike
+from extmap_tf.galaxy.gaia_colors import GaiaColors
+from extmap_tf.galaxy.stellar_tables import read_dwarfs, read_isochrone
 
 # Share of the clump's time at which the luminosities of tracks and isochrone are set equal.
 EARLY = 0.1
@@ -20,18 +21,21 @@ DWARF_J_KS = (0.6393, 0.6104, 0.0920, -0.0330, 0.0291, 0.0020)
 
 @dataclass(frozen=True)
 class Colors:
-    """From luminosity, temperature and gravity to 2MASS magnitudes."""
+    """From luminosity, temperature and gravity to 2MASS magnitudes and Gaia's colours."""
 
     dwarf: dict[str, np.ndarray]
     giant: dict[str, np.ndarray]
     poorer_giant: dict[str, np.ndarray]
+    gaia: GaiaColors
 
     @classmethod
     def read(cls, folder: PathLike) -> Self:
-        names = ("mist_9gyr_feh-0.32.iso.cmd", "mist_10gyr_feh-0.50.iso.cmd")
-        return cls(
-            _read_dwarfs(folder), *(_read_giants(Path(folder) / "isochrones" / name) for name in names)
+        dwarf = _read_dwarfs(folder)
+        rich, poor = (
+            _read_giants(Path(folder) / "isochrones" / name)
+            for name in ("mist_9gyr_feh-0.32.iso.cmd", "mist_10gyr_feh-0.50.iso.cmd")
         )
+        return cls(dwarf, rich, poor, GaiaColors.read(folder))
 
     def giant_log_t(self, log_l: np.ndarray, mass: np.ndarray, feh: float) -> np.ndarray:
         """Temperature of the giant branch.
@@ -51,7 +55,10 @@ class Colors:
     def magnitudes(
         self, log_l: np.ndarray, log_t: np.ndarray, mass: np.ndarray, feh: float
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """M_Ks and the colours j_ks and h_ks, each as `log_l`; solar units and kelvin."""
+        """M_Ks, and the colours j_ks, h_ks and those of Gaia, each as `log_l`; solar units and kelvin.
+
+        With Gaia's is the log_t that they belong to, see `extmap_tf.galaxy.gaia_colors`.
+        """
         log_g = 4.438 + np.log10(mass) + 4 * (log_t - np.log10(5772)) - log_l
         # Above 5500 K the colours hardly know the gravity.
         cool = np.clip((np.log10(6000) - log_t) / np.log10(6000 / 5500), 0, 1)
@@ -69,7 +76,7 @@ class Colors:
             else:
                 evolved = np.interp(-log_t, -self.giant["log_t"], self.giant[name])
             colors[name] = (1 - giant) * dwarf + giant * evolved
-        return mag_ks, colors
+        return mag_ks, colors | self.gaia.colors(mag_ks, log_t, giant, feh)
 
 
 def _j_ks_of(log_t, feh, coefficients):
@@ -87,35 +94,14 @@ def _dwarf_j_ks_shift(log_t, feh):
 
 
 def _read_dwarfs(folder):
-    path = Path(folder) / "colours" / "dwarfs_mamajek_2022.txt"
-    header: list[str] = []
-    rows: list[list[str]] = []
-    for line in _lines(path):
-        words = line.split()
-        if line.startswith("#SpT") and not header:
-            header = [word.lstrip("#") for word in words]
-        elif header and words and not line.startswith("#") and len(words) == len(header):
-            rows.append(words)
-    if not rows:
-        raise DataError(f"{path}: no table of dwarfs found")
-
-    def column(name):
-        i = header.index(name)
-        return np.array(
-            [float(row[i]) if row[i].strip(".") and row[i][0] in "-+0123456789" else np.nan for row in rows]
-        )
-
-    log_t = column("logT")
+    column = read_dwarfs(folder, ("Mbol", "M_Ks", "J-H", "H-Ks"))
     values = {
-        "bc_ks": column("Mbol") - column("M_Ks"),
-        "j_ks": column("J-H") + column("H-Ks"),
-        "h_ks": column("H-Ks"),
+        "bc_ks": column["Mbol"] - column["M_Ks"],
+        "j_ks": column["J-H"] + column["H-Ks"],
+        "h_ks": column["H-Ks"],
     }
-    keep = (log_t > np.log10(2400)) & (log_t < np.log10(33500))
-    order = np.argsort(log_t[keep])
-    out = {"log_t": log_t[keep][order]}
+    out = {"log_t": column["logT"]}
     for name, value in values.items():
-        value = value[keep][order]
         known = np.isfinite(value)
         out[name] = np.interp(out["log_t"], out["log_t"][known], value[known])
     return out
@@ -133,13 +119,11 @@ def _line(x, known_x, known_y):
 
 
 def _read_giants(path):
-    lines = _lines(path)
-    header = next(line for line in lines if line.startswith("# EEP")).lstrip("# ").split()
-    table = np.array([line.split() for line in lines if line.strip() and not line.startswith("#")], float)
-    runs = _luminosity_runs({name: table[:, i] for i, name in enumerate(header)})
+    whole = read_isochrone(path)
+    runs = _luminosity_runs(whole)
     # The red giant branch, from its base (where the temperature has fallen to the branch's) to the tip.
-    table = table[(table[:, 0] > 480) & (table[:, 0] < 605)]
-    column = {name: table[:, i] for i, name in enumerate(header)}
+    branch = (whole["EEP"] > 480) & (whole["EEP"] < 605)
+    column = {name: value[branch] for name, value in whole.items()}
     order = np.argsort(column["log_L"])
     ks = column["2MASS_Ks"]
     values = {
@@ -173,10 +157,3 @@ def _luminosity_runs(isochrone):
         even = np.linspace(0, 1, 201)
         runs[name] = np.array([even, np.sort(np.interp(even, time, log_l[phase])) - early])
     return runs
-
-
-def _lines(path):
-    try:
-        return path.read_text().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None

@@ -178,3 +178,70 @@ def test_pixels_are_found_as_a_bisection_finds_them():
         assert np.mean(found != bisected) < 1e-3
         assert (edges[found] <= x * (1 + 1e-6)).all()
         assert (x <= edges[found + 1] * (1 + 1e-6)).all()
+
+
+def offsets_at(source, mag_ks, j_ks):
+    """(G-Ks, BP-RP, temperature) of the pixel of a star."""
+    row = np.searchsorted(source.mag_edges_mag, mag_ks) - 1
+    column = np.searchsorted(source.color_edges_mag, j_ks) - 1
+    g, bp, rp = (source.offset_mag[band][row, column] for band in ("G", "BP", "RP"))
+    return g, bp - rp, 10 ** source.log_t[row, column]
+
+
+@pytest.mark.parametrize(
+    ("mag_ks", "j_ks", "g_ks", "bp_rp", "temperature_k"),
+    [
+        # The Sun (Willmer 2018), the red clump (Hall et al. 2019; Mucciarelli
+        # et al. 2021 at 4800 K), and M4V and K5V of the dwarfs' table.
+        (3.27, 0.37, 1.40, 0.82, 5772),
+        (-1.61, 0.62, 2.10, 1.20, 4800),
+        (7.36, 0.84, 3.85, 2.94, 3210),
+        (4.40, 0.70, 2.44, 1.43, 4440),
+    ],
+)
+def test_stars_have_the_gaia_colours_that_they_are_observed_with(
+    pixels, mag_ks, j_ks, g_ks, bp_rp, temperature_k
+):
+    found = offsets_at(pixels[0], mag_ks, j_ks)
+    assert found[0] == pytest.approx(g_ks, abs=0.1)
+    assert found[1] == pytest.approx(bp_rp, abs=0.1)
+    assert found[2] == pytest.approx(temperature_k, rel=0.03)
+
+
+def test_every_pixel_with_stars_has_all_bands(pixels):
+    source = pixels[0]
+    used = source.stars_per_msun.any(axis=0)
+    assert (10 ** source.log_t[used] > 2300).all()
+    assert (10 ** source.log_t[used] < 50_000).all()
+    # Hot stars are brightest in BP, cool ones in RP.
+    bp_rp = (source.offset_mag["BP"] - source.offset_mag["RP"])[used]
+    assert -0.6 < bp_rp.min() < -0.3
+    assert bp_rp.max() < 6.0
+
+
+def test_further_bands_leave_the_first_two_as_they_are():
+    plain, more = band_table("J", "Ks"), band_table("J", "Ks", 0.0, ("H", "G", "BP", "RP"))
+    for first, second in zip(plain.cumulative, more.cumulative, strict=True):
+        np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(plain.brighter, more.brighter)
+    assert {band: len(parts) for band, parts in more.offset_mag.items()} == dict.fromkeys(
+        ("H", "G", "BP", "RP"), len(library().names)
+    )
+
+
+def test_pixels_are_in_the_order_in_which_a_deeper_band_reaches_them():
+    table = band_table("J", "Ks", 0.0, ("G",), (("G", 3.0),))
+    for population, brighter in enumerate(table.brighter):
+        faintest = np.minimum(
+            table.mag_mag[population], table.mag_mag[population] + table.offset_mag["G"][population] - 3.0
+        )
+        # Within the pixels' own size.
+        assert (np.diff(faintest) > -2 * table.mag_step_mag).all()
+        assert brighter[-1] == pytest.approx(table.cumulative[population][-1])
+
+
+def test_unknown_and_doubled_bands_are_refused():
+    with pytest.raises(ConfigError, match="bands must be of Ks, J, H, G, BP, RP, got: 'V'"):
+        band_table("J", "Ks", 0.0, ("V",))
+    with pytest.raises(ConfigError, match="bands must be different ones, got: 'Ks' twice"):
+        band_table("J", "Ks", 0.0, ("Ks",))

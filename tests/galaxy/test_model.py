@@ -302,3 +302,33 @@ def test_a_component_that_cannot_be_is_refused_with_its_name(text, message):
 def test_which_populations_have_more_luminous_giants_is_their_own_property():
     assert [p.name for p in POPULATIONS if not p.luminous_ramp] == ["spheroid", "bulge"]
     assert tuple(p.name for p in POPULATIONS) == library().names
+
+
+def test_further_bands_belong_to_the_same_stars():
+    plain, more = draw(), draw(bands=("J", "Ks", "H", "G", "BP", "RP"))
+    for band in ("J", "Ks"):
+        np.testing.assert_array_equal(plain.magnitudes[band], more.magnitudes[band])
+    np.testing.assert_array_equal(plain.distance_kpc, more.distance_kpc)
+    assert plain.log_t is None
+    assert np.corrcoef(more.magnitudes["G"] - more.magnitudes["Ks"], more.log_t)[0, 1] < -0.9
+    some = more.take(slice(5, 9), 0.1)
+    np.testing.assert_array_equal(some.log_t, more.log_t[5:9])
+
+
+@pytest.mark.parametrize("binary_fraction", [0.0, 0.4])
+def test_stars_that_a_further_band_reaches_are_drawn_too(binary_fraction):
+    galaxy = Galaxy(binary_fraction=binary_fraction)
+    bands = ("J", "Ks", "G")
+    either = draw(galaxy, limit_mag=12.0, bands=bands, limits_mag={"G": 15.0})
+    ks, g = either.magnitudes["Ks"], either.magnitudes["G"]
+    assert ((ks < 12.0) | (g < 15.0)).all()
+    # The same numbers as of a draw to a limit in Ks that no star of G < 15 is beyond.
+    deep = draw(galaxy, limit_mag=16.5, bands=bands, seed=2)
+    deep_ks, deep_g = deep.magnitudes["Ks"], deep.magnitudes["G"]
+    assert deep_ks[deep_g < 15.0].max() < 16.0
+    for ours, others in (
+        ((ks < 12.0).sum(), (deep_ks < 12.0).sum()),
+        ((g < 15.0).sum(), (deep_g < 15.0).sum()),
+        (((ks >= 12.0) & (g < 15.0)).sum(), ((deep_ks >= 12.0) & (deep_g < 15.0)).sum()),
+    ):
+        assert abs(ours - others) < 5 * np.sqrt(ours + others)
