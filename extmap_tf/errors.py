@@ -21,6 +21,10 @@ class ServingError(ExtmapError):
     """A model server cannot be reached, refuses a request, or gives a wrong response."""
 
 
+class ServiceError(ExtmapError):
+    """An archive cannot be reached, refuses a query, or gives a wrong response."""
+
+
 def require(ok: object, name: str, what: object, owner: object) -> None:
     """Raise ConfigError unless `ok`: attribute `name` of `owner` must be `what`."""
     if not ok:

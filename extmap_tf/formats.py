@@ -6,6 +6,8 @@ FIT = "extmap_tf fit"
 DEMO = "extmap_tf demo"
 DEMO_STEPS = "extmap_tf demo steps"
 
+FETCH = "extmap_tf fetch"
+
 CLOUDS = "extmap_tf clouds"
 REPORT = "extmap_tf report"
 
@@ -13,3 +15,4 @@ REPORT = "extmap_tf report"
 FIT_NAME = "fit.json"
 DEMO_NAME = "summary.json"
 DEMO_STEPS_NAME = "steps.json"
+FETCH_NAME = "fetch.json"

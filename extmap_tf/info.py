@@ -13,6 +13,8 @@ from extmap_tf.formats import (
     DEMO_STEPS,
     DEMO_STEPS_NAME,
     EVALUATION,
+    FETCH,
+    FETCH_NAME,
     FIT,
     FIT_NAME,
     REPORT,
@@ -48,7 +50,7 @@ def describe(path: PathLike, verify: bool = False) -> list[str]:
     path : path-like
         Records, a training folder, a SavedModel, a map or a copy of one, a configuration, numbers of
         ``evaluate``, ``compare`` or ``fit`` (JSON), a table of clouds, a report, a folder of ``demo`` or
-        ``fit``, or a table of stars.
+        ``fit`` or ``fetch``, or a table of stars.
     verify : bool
         Also check every checksum; DataError names what is damaged. Only records, models, maps and copies
         carry any.
@@ -79,11 +81,12 @@ def describe(path: PathLike, verify: bool = False) -> list[str]:
         return [str(folder), *_describe_model(card, "SavedModel")]
     if (path / DEMO_NAME).is_file():
         return [str(path), *_describe_demo(path, verify)]
-    for name in (DEMO_STEPS_NAME, FIT_NAME):
+    for name in (DEMO_STEPS_NAME, FETCH_NAME, FIT_NAME):
         if (path / name).is_file():
             return [str(path), *_describe_json(path / name)]
     raise DataError(
-        f"{path}: not a folder that info knows: neither records, nor a model, nor a fit, nor a demo"
+        f"{path}: not a folder that info knows: neither records, nor a model, nor stars of 'fetch', nor a "
+        "fit, nor a demo"
     )
 
 
@@ -159,6 +162,13 @@ def _steps(found):
     yield _line("demo", "not finished; start it again with the same options to go on")
     for name, seconds in found["seconds"].items():
         yield _line("done", f"{name}, {seconds:g} s")
+
+
+def _fetched(found):
+    yield _line("stars", f"{found['rows']:,} of {found['survey']} in {len(found['files'])} files, by 'fetch'")
+    yield _line("service", f"{found['service']}, table {found['table']}")
+    dates = sorted(file["date"] for file in found["files"])
+    yield _line("fetched", f"{dates[0]} to {dates[-1]}")
 
 
 def _errors(evaluation):
@@ -314,5 +324,10 @@ _FORMS = {
         ),
         (DEMO, {"quantity": str, "stars": int, "errors": _ERRORS}, _demo),
         (DEMO_STEPS, {"seconds": {str: float}}, _steps),
+        (
+            FETCH,
+            {"rows": int, "survey": str, "service": str, "table": str, "files": [{"date": str}]},
+            _fetched,
+        ),
     )
 }

@@ -17,7 +17,7 @@ LAYERS = [
     ["grids", "networks"],
     ["settings"],
     ["extinction", "surveys", "galaxy", "catalogs", "estimate"],
-    ["diagrams"],
+    ["diagrams", "fetch"],
     ["mocks"],
     ["records"],
     ["model"],

@@ -95,7 +95,7 @@ def read_survey_table(
         kept, rejected = apply_cuts(survey.cuts, tuple(magnitudes), magnitudes, errors, *letters, *position)
         l_deg, b_deg = (angle[kept] for angle in position)
         if "l" not in column:
-            l_deg, b_deg = _equatorial_to_galactic(l_deg, b_deg)
+            l_deg, b_deg = equatorial_to_galactic(l_deg, b_deg)
         yield StarBatch(
             l_deg=np.mod(l_deg, 360.0),
             b_deg=b_deg,
@@ -135,7 +135,7 @@ def describe_table(
 
 
 def _open(stream, name, survey, reading):
-    return table_for(open_tables(stream, name), lambda table: _roles(table, survey, reading))
+    return table_for(open_tables(stream, name), lambda table: roles_of(table, survey, reading))
 
 
 def _converted(table, role, used, values):
@@ -156,8 +156,32 @@ def _band_errors(values, role, band):
     return error if limit is None else np.where(np.char.strip(limit) != b"", np.inf, error)
 
 
-def _roles(table: Table, survey: SurveyConfig, reading: Reading) -> dict[str, str]:
-    """The column for each role that is read: one pair of coordinates, magnitudes, errors, flags if any."""
+@dataclass(frozen=True)
+class Header:
+    """A table of which no more is at hand than its columns.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    names : tuple of str
+    units : dict of str to str
+        Units of the columns that state one.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    units: Mapping[str, str]
+
+
+def roles_of(table: Table | Header, survey: SurveyConfig, reading: Reading = AS_IT_IS) -> dict[str, str]:
+    """The column for each role that is read: one pair of coordinates, magnitudes, errors, flags if any.
+
+    Raises
+    ------
+    DataError
+        A column is missing, is two things at once, or is in a unit that is not of its quantity.
+    """
     given = reading.columns
     known = survey_names(survey)
     found = find_columns(table.names, known, given, table.name, _SINGLE)
@@ -207,8 +231,8 @@ def _require_distinct(table, column):
         players[used] = role
 
 
-def _equatorial_to_galactic(ra_deg, dec_deg):
-    """ICRS to Galactic coordinates."""
+def equatorial_to_galactic(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ICRS to Galactic coordinates [n], degrees."""
     from astropy.coordinates import SkyCoord
 
     galactic = SkyCoord(ra_deg, dec_deg, unit="deg").galactic

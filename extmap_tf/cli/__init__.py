@@ -12,6 +12,7 @@ from extmap_tf.cli import (
     demo,
     evaluate,
     export,
+    fetch,
     fit,
     info,
     merge,
@@ -28,6 +29,7 @@ GROUPS = {"records": "Make sharded TFRecords of CMDs"}
 # In the order of the work.
 COMMANDS = (
     demo.COMMAND,
+    fetch.COMMAND,
     mocks_to_records.COMMAND,
     twomass_to_records.COMMAND,
     train.COMMAND,

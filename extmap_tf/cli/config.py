@@ -1,5 +1,9 @@
 """``extmap-tf config``."""
 
+import sys
+
+from extmap_tf.errors import ConfigError
+from extmap_tf.options import finite, place_of
 from extmap_tf.program import Command
 
 
@@ -11,17 +15,81 @@ def _add_options(parser):
         help="print a configuration with all its values",
     )
     what.add_argument("--reference", action="store_true", help="print what every key means, as Markdown")
+    what.add_argument(
+        "--around",
+        metavar="L,B",
+        help="write a configuration to start from, for the region around a place, in degrees",
+    )
+    what.add_argument(
+        "--from",
+        dest="table",
+        metavar="TABLE",
+        help="write one for the region that the stars of a table fill",
+    )
+    parser.add_argument("--radius", type=finite, metavar="DEG", help="of the region of --around, up to 30")
+    parser.add_argument("--out", help="TOML file to make of --around or --from (default: print it)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
 def _run(args):
+    starting = args.around is not None or args.table is not None
+    if (args.around is None) != (args.radius is None):
+        args.parser.error("--around and --radius go together")
+    if not starting and (args.out or args.overwrite):
+        args.parser.error("--out and --overwrite go with --around or --from")
+    if starting:
+        _start(args)
+        return
     from extmap_tf.settings.reference import configuration_text, reference_text
 
     print(reference_text() if args.reference else configuration_text(args.show), end="")
 
 
+def _start(args):
+    from extmap_tf.files import refuse_existing, whole_file
+    from extmap_tf.settings.config import Config
+    from extmap_tf.settings.sanity import warnings_of
+    from extmap_tf.settings.starting import SkyBox, starting_text, warnings_for
+
+    if args.out:
+        refuse_existing(args.out, args.overwrite)
+    circle = None
+    if args.table is None:
+        circle = (*place_of(args.around, "--around"), args.radius)
+        box = SkyBox.around(*circle)
+    else:
+        box = _box_of_table(args.table)
+    text = starting_text(box, circle)
+    for line in (*warnings_for(box), *warnings_of(Config.from_toml(text))):
+        print(f"extmap-tf: warning: {line}", file=sys.stderr)
+    if args.out:
+        with whole_file(args.out, overwrite=args.overwrite) as stream:
+            stream.write(text)
+    else:
+        print(text, end="")
+
+
+def _box_of_table(path):
+    """Where the centres of fields may be that lie within a table's stars."""
+    from extmap_tf.catalogs.extent import extent_of
+    from extmap_tf.catalogs.tables import open_local
+    from extmap_tf.settings.starting import FIELD_DEG, SkyBox
+
+    with open_local(path) as stream:
+        l_min, l_max, b_min, b_max = extent_of(stream, path)
+    box = SkyBox(l_min, l_max, b_min, b_max).within(0.5 * FIELD_DEG)
+    if box is None:
+        raise ConfigError(
+            f"{path}: its stars fill l {l_min:g} to {l_max:g}, b {b_min:g} to {b_max:g}, less than a field "
+            f"of {FIELD_DEG:g} deg: give more stars, or write a configuration with smaller fields"
+        )
+    return box
+
+
 COMMAND = Command(
     "config",
-    "Print a configuration with all its values, or the meaning, default and bounds of every key.",
+    "Print a configuration with all its values, or the meaning, default and bounds of every key, or write "
+    "one to start from for a region of the sky.",
     _add_options,
     _run,
 )

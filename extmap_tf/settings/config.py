@@ -253,6 +253,11 @@ def survey_names() -> list[str]:
     return _stems(resources.files("extmap_tf") / "configs" / "surveys")
 
 
+def builtin_survey(name: str) -> SurveyConfig:
+    """The built-in survey `name`; ConfigError where there is none."""
+    return build(SurveyConfig, _survey_named(name, "built-in surveys", "."), name)
+
+
 def _stems(folder):
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
 

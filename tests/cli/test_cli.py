@@ -28,6 +28,7 @@ from extmap_tf.settings.config import Config
 
 COMMANDS = [
     ["demo"],
+    ["fetch"],
     ["records", "mocks"],
     ["records", "survey"],
     ["train"],

@@ -22,10 +22,38 @@ _ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']([\dx ]+)")
 
 def open_votable(stream: BinaryIO, name: str) -> list[Table]:
     """The tables of a VOTable document, in its order."""
-    from astropy.io import votable
     from astropy.io.votable.tree import TableElement
 
     raw = read_bounded(stream, name, "a VOTable")
+    document = parse_votable(raw, name)
+    elements = [table for table in document.iter_tables() if isinstance(table, TableElement)]
+    remarks = remarks_of(document)
+    if not elements:
+        reason = cut_off(remarks)
+        more = f"; its service says: {reason}" if reason else ""
+        raise DataError(f"{name}: a VOTable document without a table{more}")
+    for remark in remarks:
+        if "warning" in remark.lower() and cut_off([remark]) is None:
+            _log.warning("%s: its service says: %s", name, remark[:300])
+    tables: list[Table] = [_VoTable(name, element, remarks) for element in elements]
+    promised = [found[2] for found in _ROWS.finditer(raw)]
+    if len(promised) == len(tables):
+        for table, digits in zip(tables, promised, strict=True):
+            if digits.strip().isdigit():
+                table.stated_rows = int(digits[:18])
+    return tables
+
+
+def parse_votable(raw: bytes, name: str) -> Any:
+    """A VOTable document as `astropy.io.votable` reads it, without what a document from others may not have.
+
+    Raises
+    ------
+    DataError
+        It is none, is truncated, or would read other files or take more memory than its own size.
+    """
+    from astropy.io import votable
+
     if re.search(rb"<html|<!DOCTYPE html", raw[:1000], re.IGNORECASE):
         raise DataError(f"{name}: a web page (HTML), not a VOTable nor another table: fetch the table itself")
     if b"<!ENTITY" in raw:
@@ -38,30 +66,14 @@ def open_votable(stream: BinaryIO, name: str) -> list[Table]:
         if np.prod([float(n or 1) for n in found[1].split(b"x")]) > _MAX_CELL_VALUES:
             raise DataError(f"{name}: a VOTable with cells of {found[1].decode()} values: damaged")
     # Room for as many rows as are promised would be made before the first is read.
-    promised = [found[2] for found in _ROWS.finditer(raw)]
     raw = _ROWS.sub(rb"\1", raw)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            document = votable.parse(io.BytesIO(raw), verify="ignore")
-            elements = [table for table in document.iter_tables() if isinstance(table, TableElement)]
+            return votable.parse(io.BytesIO(raw), verify="ignore")
         except (votable.exceptions.VOWarning, ValueError, LookupError, TypeError, AttributeError) as error:
             text = " ".join(str(error).split())[:300]
             raise DataError(f"{name}: not a VOTable, or truncated: fetch it again ({text})") from None
-    remarks = _remarks(document)
-    if not elements:
-        reason = cut_off(remarks)
-        more = f"; its service says: {reason}" if reason else ""
-        raise DataError(f"{name}: a VOTable document without a table{more}")
-    for remark in remarks:
-        if "warning" in remark.lower() and cut_off([remark]) is None:
-            _log.warning("%s: its service says: %s", name, remark[:300])
-    tables: list[Table] = [_VoTable(name, element, remarks) for element in elements]
-    if len(promised) == len(tables):
-        for table, digits in zip(tables, promised, strict=True):
-            if digits.strip().isdigit():
-                table.stated_rows = int(digits[:18])
-    return tables
 
 
 class _VoTable(Table):
@@ -100,9 +112,9 @@ class _VoTable(Table):
             return self._element.to_table(use_names_over_ids=True)
 
 
-def _remarks(document):
-    """What the INFO elements say, wherever they are."""
-    found = []
+def remarks_of(document: Any) -> list[str]:
+    """What the INFO elements of a document say, wherever they are."""
+    found: list[str] = []
 
     def visit(part):
         for info in getattr(part, "infos", ()):

@@ -1,0 +1,1 @@
+"""The stars of a survey from an archive, by TAP."""
