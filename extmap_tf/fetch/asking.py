@@ -253,12 +253,12 @@ def _explained(url: str) -> Iterator[None]:
     except dal.DALQueryError as error:
         raise ServiceError(f"{url}: the service refuses the query: {_short(error.reason)}") from None
     except dal.DALServiceError as error:
-        cause = error.cause
-        if isinstance(cause, requests.RequestException) and cause.response is None:
-            raise _of_requests(url, cause) from None
-        headers = cause.response.headers if isinstance(cause, requests.RequestException) else {}
+        response = getattr(error.cause, "response", None)
+        if response is None and isinstance(error.cause, requests.RequestException):
+            raise _of_requests(url, error.cause) from None
         if error.code in _PASSING:
-            raise _Passing(f"HTTP {error.code}", _retry_after_s(headers.get("Retry-After"))) from None
+            after = response.headers.get("Retry-After") if response is not None else None
+            raise _Passing(f"HTTP {error.code}", _retry_after_s(after)) from None
         raise ServiceError(f"{url}: {_short(error.reason)}") from None
     except requests.RequestException as error:
         raise _of_requests(url, error) from None

@@ -223,7 +223,7 @@ class _Work:
             )
         self.max_rows = answer.n_rows
 
-    def _write(self, path, box, answer: Answer):
+    def _write(self, path: Path, box: SkyBox, answer: Answer) -> None:
         if len(answer.columns) != len(self.plan.columns):
             raise ServiceError(
                 f"{self.client.url}: {len(answer.columns)} columns came of {len(self.plan.columns)}"

@@ -269,7 +269,7 @@ def _multiples(low, high, step):
     return first * step, last * step
 
 
-def _training_sightlines(grid: SkyGrid):
+def _training_sightlines(grid: SkyGrid) -> tuple[list[float], list[float]]:
     """Longitudes and latitudes in the middles of equal parts of a grid."""
     far = (
         min(abs(grid.b_min_deg), abs(grid.b_max_deg)) > _NEAR_DUST_DEG and grid.b_min_deg * grid.b_max_deg > 0
