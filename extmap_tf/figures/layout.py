@@ -29,8 +29,10 @@ def beside(volume: ExtinctionMap, truth: ExtinctionMap | None) -> list[tuple[Ext
     return [(volume, volume.provenance.kind), (truth, truth.provenance.kind)]
 
 
-def panels(n: int, shape: float, n_columns: int, bars: int = 1) -> tuple[Figure, np.ndarray]:
-    """A figure as wide as two columns, or less if it would be higher than a page.
+def panels(
+    n: int, shape: float, n_columns: int, bars: int = 1, width: float = TWO_COLUMNS
+) -> tuple[Figure, np.ndarray]:
+    """A figure of a width, or less if it would be higher than a page.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def panels(n: int, shape: float, n_columns: int, bars: int = 1) -> tuple[Figure,
     n_columns : int
     bars : int
         Colour bars beside one another.
+    width : float
+        Of the page, inches.
 
     Returns
     -------
@@ -49,7 +53,7 @@ def panels(n: int, shape: float, n_columns: int, bars: int = 1) -> tuple[Figure,
         Which share their axes.
     """
     n_rows = math.ceil(n / n_columns)
-    width = (TWO_COLUMNS - 0.6 - 0.6 * bars) / n_columns - 0.1
+    width = (width - 0.6 - 0.6 * bars) / n_columns - 0.1
     height = min(width / shape, (PAGE_HEIGHT - 0.7) / n_rows - 0.35)
     width = height * shape
     figure = Figure(

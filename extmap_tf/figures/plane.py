@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,9 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from extmap_tf.errors import ConfigError
 from extmap_tf.figures.dust import half_interval, rise
 from extmap_tf.figures.layout import beside, colorbar, outer_labels, scale
+from extmap_tf.figures.marks import Clouds, clouds_inside, draw_arms, draw_clouds_from_above
 from extmap_tf.figures.sky_view import edges_of
 from extmap_tf.figures.style import COLORS, PAGE_HEIGHT, STEPS, TWO_COLUMNS, cmap, styled
-from extmap_tf.galaxy.arms import PUBLISHED, SpiralArm
+from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, SpiralArm
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -34,7 +35,6 @@ _LEAST_HEIGHT = 0.25
 _BESIDE, _BELOW = 0.55, 0.2
 
 _SUN = COLORS[4]
-_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
 
 def reaches_the_plane(grid: SkyGrid) -> bool:
@@ -143,6 +143,8 @@ def face_on(
     z_max_kpc: float | None = None,
     truth: ExtinctionMap | None = None,
     arms: Sequence[SpiralArm] = (),
+    clouds: Clouds | None = None,
+    width: float = TWO_COLUMNS,
 ) -> Figure:
     """The dust seen from above the plane, averaged over the sightlines at each longitude and distance.
 
@@ -162,36 +164,37 @@ def face_on(
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
     arms : sequence of extmap_tf.galaxy.arms.SpiralArm
-        Draw these spiral arms.
+        Draw these spiral arms, with their names.
+    clouds : mapping of str to extmap_tf.compare.published_clouds.TableCloud, optional
+        Draw those that are inside the map.
+    width : float
+        Of the page, inches.
     """
     view, near = PlaneView.of(volume), near_the_plane(volume, b_max_deg, z_max_kpc)
     maps = beside(volume, truth)
     layers = [view.mean(rise(one), near) for one, _ in maps]
-    titles = [title for _, title in maps]
+    titles = [f"{title}: dust seen from above" for _, title in maps]
     band = volume.provenance.band
-    looks = [(*scale(layers), "magma_r", f"rise of A({band}) (mag/kpc)")] * len(layers)
+    looks = [(*scale(layers), "magma_r", f"rise of A({band}) with\ndistance (mag/kpc)")] * len(layers)
     if volume.percentiles:
         layers.append(view.mean(half_interval(volume), near))
-        titles.append("uncertainty: half of the 68 % interval")
-        looks.append((*scale(layers[-1:]), "viridis", "of the density (mag/kpc)"))
-    frame = _Frame.of(view)
-    figure, axes, spare = frame.figure(len(layers))
+        titles.append("its uncertainty in one sightline")
+        looks.append((*scale(layers[-1:]), "viridis", "half of the 68 % interval\nof a bin (mag/kpc)"))
+    frame, known = _Frame.of(view, width), clouds_inside(volume, clouds)
+    figure, axes = frame.figure(len(layers))
     x, y = volume.distance.edges_kpc * view.towards(view.l_edges)[..., None]
     meshes = []
     for axis, layer, title, (norm, _, colors, _) in zip(axes, layers, titles, looks, strict=True):
         meshes.append(axis.pcolormesh(x, y, layer, norm=norm, cmap=cmap(colors), rasterized=True))
         axis.set(aspect=frame.stretch, xlim=frame.x, ylim=frame.y, title=title)
         _draw_polar_marks(axis, view, frame)
-        lines = _draw_arms(axis, arms, view)
+        draw_clouds_from_above(axis, known, view.towards)
+        draw_arms(axis, arms, view.towards, frame.inches)
     outer_labels(axes, *_axis_labels(view, frame))
     for chosen in (slice(0, len(maps)), slice(len(maps), None)):
         if meshes[chosen]:
             _, extend, _, label = looks[chosen][0]
             colorbar(figure, meshes[chosen][0], axes[chosen], label, extend)
-    if lines and spare is not None:
-        spare.legend(handles=lines, loc="center")
-    elif lines:
-        figure.legend(handles=lines, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -202,59 +205,63 @@ class _Frame:
     x: tuple[float, float]
     y: tuple[float, float]
     stretch: float
+    page: float
     width: float
     arrow: np.ndarray | None
 
     @classmethod
-    def of(cls, view: PlaneView) -> Self:
+    def of(cls, view: PlaneView, page: float) -> Self:
         around = view.distance.max_kpc * view.towards(np.linspace(view.l_edges[0], view.l_edges[-1], 181))
         x, y = np.append(around[0], 0.0), np.append(around[1], 0.0)
         if view.turned:
-            width = TWO_COLUMNS - 1.6
+            width = page - 1.6
             reach = np.ptp(x)
-            stretch = max(1.0, _LEAST_HEIGHT * reach / np.ptp(y))
+            least = _LEAST_HEIGHT * (1.0 if page >= TWO_COLUMNS else 2.0)
+            stretch = max(1.0, least * reach / np.ptp(y))
             stretch = math.ceil(2.0 * stretch) / 2.0 if stretch > 1.0 else 1.0
             # Inches to kpc, along and across.
             kpc = reach / (width - _BESIDE - 0.2)
             across = kpc / stretch
             limits = (-0.2 * kpc, reach + _BESIDE * kpc), (y.min() - _BELOW * across, y.max() + 0.06 * across)
-            return cls(*limits, stretch, width, None)
+            return cls(*limits, stretch, page, width, None)
         reach = max(np.ptp(x), np.ptp(y))
         arrow = 0.12 * reach * view.towards(0.0)
         ends = np.array([[x.min(), y.min()], [x.max(), y.max()], arrow])
         low, high = ends.min(axis=0), ends.max(axis=0)
-        width = 0.5 * (TWO_COLUMNS - 1.4)
+        width = 0.5 * (page - 1.4) if page >= TWO_COLUMNS else page - 1.4
         # Room for the labels around, in inches.
         margin = np.array([0.52, 0.28]) * (high - low)[0] / (width - 1.04)
         low, high = low - margin, high + margin
-        return cls((low[0], high[0]), (low[1], high[1]), 1.0, width, arrow)
+        return cls((low[0], high[0]), (low[1], high[1]), 1.0, page, width, arrow)
 
     @property
     def shape(self):
         return np.ptp(self.x) / (np.ptp(self.y) * self.stretch)
 
+    @property
+    def inches(self):
+        """Of a kpc, in x and in y."""
+        return self.width / np.ptp(self.x) * np.array([1.0, self.stretch])
+
     def figure(self, n):
-        """A figure, `n` panels and, if there is one, a place without a panel."""
-        n_columns = 1 if self.shape > 1.8 else min(n, 2)
+        """A figure and `n` panels."""
+        n_columns = 1 if self.shape > 1.8 or self.page < TWO_COLUMNS else min(n, 2)
         n_rows = math.ceil(n / n_columns)
         width = min(self.width, (PAGE_HEIGHT / n_rows - 0.4) * self.shape)
         size = (1.3 + n_columns * (width + 0.1), 0.6 + n_rows * (width / self.shape + 0.35))
         figure = Figure(figsize=size, layout="compressed")
         axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
-        spare = axes[n] if axes.size > n else None
-        if spare is not None:
+        for spare in axes[n:]:
             spare.set_axis_off()
-        return figure, axes[:n], spare
+        return figure, axes[:n]
 
 
 def _axis_labels(view, frame):
     if not view.turned:
         return "x (kpc), towards the Galactic centre", "y (kpc), towards l = 90°"
-    stretched = f",\nstretched {frame.stretch:g} times" if frame.stretch > 1.0 else ""
-    return (
-        f"distance along l = {view.l_right % 360:g}° (kpc)",
-        f"across (kpc), l increases upwards{stretched}",
-    )
+    stretched = f", stretched {frame.stretch:g} times" if frame.stretch > 1.0 else ""
+    along = f"distance along l = {view.l_right % 360:g}° (kpc)"
+    return f"{along}\nacross it, l increases upwards{stretched}", "across (kpc)"
 
 
 def _draw_polar_marks(axis, view, frame):
@@ -266,7 +273,8 @@ def _draw_polar_marks(axis, view, frame):
     start, beside_it = (225.0, view.towards(225.0)) if closed else (low, view.towards(low - 90.0))
     if view.turned:
         beside_it = np.array([0.0, -1.0])
-    for radius in MaxNLocator(5, steps=STEPS).tick_values(0.0, max_kpc):
+    n_circles = 5 if frame.page >= TWO_COLUMNS else 3
+    for radius in MaxNLocator(n_circles, steps=STEPS).tick_values(0.0, max_kpc):
         if 0 < radius <= max_kpc * (1 + 1e-9):
             axis.plot(*radius * around, color="black", linewidth=0.5, alpha=0.5)
             _label(axis, f"{radius:g} kpc", radius * view.towards(start), beside_it)
@@ -288,9 +296,14 @@ def _draw_polar_marks(axis, view, frame):
         return
     style = {"arrowstyle": "-|>", "color": "black", "shrinkA": 4, "shrinkB": 0, "linewidth": 0.8}
     style["path_effects"] = [withStroke(linewidth=2.5, foreground="white")]
-    axis.annotate("", frame.arrow, (0.0, 0.0), arrowprops=style)
     ahead = frame.arrow / np.hypot(*frame.arrow)
-    _label(axis, "Galactic\ncentre", frame.arrow, ahead)
+    if max_kpc > SUN_RADIUS_KPC and low <= 360.0 * math.ceil(low / 360.0) <= high:
+        # It is in the map.
+        axis.plot(*(SUN_RADIUS_KPC * ahead), marker="+", color="black", markersize=7, zorder=7)
+        _label(axis, "Galactic\ncentre", SUN_RADIUS_KPC * ahead, np.array([0.0, -1.0]))
+    else:
+        axis.annotate("", frame.arrow, (0.0, 0.0), arrowprops=style)
+        _label(axis, "Galactic\ncentre", frame.arrow, ahead)
     # Beside the Sun, where neither the sector nor the arrow is.
     away = -(around[:, 180] + ahead)
     _label(axis, "Sun", (0.0, 0.0), away / max(np.hypot(*away), 1e-6))
@@ -303,24 +316,3 @@ def _label(axis, text, place, toward):
     box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
     how = {"textcoords": "offset points", "ha": horizontal, "va": vertical, "fontsize": 6.5, "bbox": box}
     axis.annotate(text, place, 4.0 * np.asarray(toward), zorder=6, **how)
-
-
-def _draw_arms(axis, arms, view):
-    """Draw spiral arms; the lines of those that are in the frame, for a legend."""
-    turn = np.array([view.towards(0.0), view.towards(90.0)]).T
-    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    names = [arm.name for arm in PUBLISHED]
-    lines = []
-    for arm in arms:
-        number = names.index(arm.name)
-        x, y = turn @ arm.xy_kpc()
-        if ((x > left) & (x < right) & (y > low) & (y < high)).any():
-            effects = [withStroke(linewidth=2.5, foreground="white")]
-            style: dict[str, Any] = {
-                "color": COLORS[number],
-                "linestyle": _LINES[number],
-                "path_effects": effects,
-                "zorder": 4,
-            }
-            lines += axis.plot(x, y, label=f"{arm.name} arm", **style)
-    return lines

@@ -25,8 +25,9 @@ MARKERS = "os^Dvpx"
 # Where there is no value.
 MISSING = "#CFCFCF"
 
-# Width of two columns of a journal and the height of its page, in inches.
-TWO_COLUMNS, PAGE_HEIGHT = 7.1, 9.2
+# Widths of one and of two columns of a journal, and the height of its page, in inches.
+ONE_COLUMN, TWO_COLUMNS, PAGE_HEIGHT = 3.46, 7.1, 9.2
+WIDTHS = {1: ONE_COLUMN, 2: TWO_COLUMNS}
 
 # Distances between ticks are these times a power of ten.
 STEPS = (1, 2, 5, 10)

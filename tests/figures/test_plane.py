@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.figures.dust import half_interval, rise
 from extmap_tf.figures.plane import PlaneView, face_on
+from extmap_tf.figures.style import ONE_COLUMN
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -40,21 +42,22 @@ def test_the_dust_adds_up_to_the_column(make_sure_map):
     total = rise(volume).sum(axis=-1) * volume.distance.step_kpc
     np.testing.assert_allclose(total, volume.extinction[..., -1], rtol=1e-5)
     assert np.nansum(volume.density) * volume.distance.step_kpc < 0.95 * np.nansum(total)
-    _, mesh = drawn(face_on(volume))["estimate"]
+    _, mesh = drawn(face_on(volume))["estimate: dust seen from above"]
     np.testing.assert_allclose(mesh.get_array(), np.nanmean(rise(volume), axis=0), rtol=1e-5)
 
 
 def test_the_uncertainty_is_half_the_interval_on_a_scale_of_its_own(make_sure_map, make_map):
     volume, truth = make_sure_map(WIDE), make_map(WIDE, kind="truth")
     found = drawn(face_on(volume, truth=truth))
-    assert list(found) == ["estimate", "truth", "uncertainty: half of the 68 % interval"]
+    titles = ["estimate: dust seen from above", "truth: dust seen from above"]
+    assert list(found) == [*titles, "its uncertainty in one sightline"]
     estimate, true, uncertain = (mesh for _, mesh in found.values())
     np.testing.assert_allclose(uncertain.get_array(), np.nanmean(half_interval(volume), axis=0), rtol=1e-5)
     assert estimate.norm is true.norm
     assert uncertain.norm is not true.norm
     labels = [axis.get_ylabel() for axis in face_on(volume, truth=truth).axes]
-    assert "rise of A(Ks) (mag/kpc)" in labels
-    assert "of the density (mag/kpc)" in labels
+    assert "rise of A(Ks) with\ndistance (mag/kpc)" in labels
+    assert "half of the 68 % interval\nof a bin (mag/kpc)" in labels
 
 
 def test_only_what_is_near_the_plane_is_averaged(make_map):
@@ -82,9 +85,10 @@ def test_a_narrow_sector_fills_the_frame_along_its_middle(make_map, grid):
     assert np.ptp(x) > 0.8 * np.ptp(axis.get_xlim())
     assert np.ptp(y) > 0.7 * np.ptp(axis.get_ylim())
     middle = 0.5 * (grid.l_min_deg + grid.l_max_deg) % 360
-    assert axis.get_xlabel() == f"distance along l = {middle:g}° (kpc)"
+    along, across = axis.get_xlabel().splitlines()
+    assert along == f"distance along l = {middle:g}° (kpc)"
     stretch = axis.get_aspect()
-    assert (f"stretched {stretch:g} times" in axis.get_ylabel()) == (stretch > 1)
+    assert (f"stretched {stretch:g} times" in across) == (stretch > 1)
     shape = np.ptp(axis.get_ylim()) * stretch / np.ptp(axis.get_xlim())
     assert shape > 0.2
 
@@ -97,7 +101,7 @@ def test_labels_do_not_overlap_or_leave_the_frame(make_map, grid, max_kpc, besid
     truth = make_map(grid, distance, kind="truth") if beside else None
     figure = face_on(make_map(grid, distance), truth=truth)
     figure.draw_without_rendering()
-    axis, _ = drawn(figure)["estimate"]
+    axis, _ = drawn(figure)["estimate: dust seen from above"]
     boxes = [(text.get_text(), text.get_window_extent()) for text in axis.texts if text.get_text()]
     frame = axis.get_window_extent()
     assert len(boxes) >= 5
@@ -110,11 +114,41 @@ def test_labels_do_not_overlap_or_leave_the_frame(make_map, grid, max_kpc, besid
             assert not box.overlaps(second), (name, other)
 
 
-def test_only_arms_in_the_frame_are_in_the_legend(make_map):
+def test_only_arms_in_the_frame_are_drawn_each_with_its_name(make_map):
+    def names(arms):
+        ((axis, _),) = drawn(face_on(volume, arms=arms)).values()
+        words = [text.get_text() for text in axis.texts]
+        return [arm.name for arm in PUBLISHED if arm.name in words]
+
     volume = make_map(NARROW, DistanceGrid(0.1, 20))
-    figure = face_on(volume, arms=PUBLISHED)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Local arm"]
-    assert face_on(volume, arms=arms_named(["Outer"], PUBLISHED)).legends == []
+    assert names(PUBLISHED) == ["Local"]
+    assert names(arms_named(["Outer"], PUBLISHED)) == []
+    volume = make_map(WIDE, DistanceGrid(0.5, 20))
+    assert names(PUBLISHED) == [arm.name for arm in PUBLISHED]
+
+
+def test_published_clouds_stand_at_their_distance_with_its_error(make_map):
+    volume = make_map(WIDE, DistanceGrid(0.5, 20))
+    clouds = {
+        "A": TableCloud(2.0, 0.3, 280.0, 0.0),
+        "far": TableCloud(20.0, 0.3, 280.0, 0.0),
+        "elsewhere": TableCloud(2.0, 0.3, 10.0, 0.0),
+        "no place": TableCloud(2.0, 0.3),
+    }
+    ((axis, _),) = drawn(face_on(volume, clouds=clouds)).values()
+    assert {"A", "far", "elsewhere", "no place"} & {text.get_text() for text in axis.texts} == {"A"}
+    toward = np.array([np.cos(np.radians(280.0)), np.sin(np.radians(280.0))])
+    np.testing.assert_allclose(axis.collections[1].get_offsets(), [2.0 * toward])
+    bars = [line.get_xydata() for line in axis.lines if len(line.get_xdata()) == 2]
+    assert any(np.allclose(np.hypot(*bar.T), [1.7, 2.3]) and np.allclose(bar[0], 1.7 * toward) for bar in bars)
+    with pytest.raises(ConfigError, match="no published cloud is inside the map"):
+        face_on(volume, clouds={"no place": TableCloud(2.0, 0.3)})
+
+
+def test_one_column_is_as_wide_as_one(make_sure_map):
+    for grid in (NARROW, WIDE, AROUND):
+        figure = face_on(make_sure_map(grid), width=ONE_COLUMN)
+        assert figure.get_figwidth() <= ONE_COLUMN + 0.1
 
 
 def test_arms_are_drawn_in_the_turned_frame_and_named(make_map):
