@@ -11,17 +11,28 @@ def _add_options(parser):
     parser.add_argument("--truth", help="true map to show beside it")
     add_sightlines(parser, "profile to draw, in degrees; may be repeated")
     parser.add_argument("--format", default="png", choices=["png", "pdf"], help="default: png")
+    parser.add_argument(
+        "--columns",
+        default="2",
+        choices=["1", "2"],
+        help="print width: columns of a journal (default: 2)",
+    )
+    parser.add_argument(
+        "--animate", action="store_true", help="also make distances.gif, a frame for each distance"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing figures")
     add_view(parser)
 
 
 def _run(args):
     from extmap_tf.figures.gallery import draw_all
+    from extmap_tf.figures.style import WIDTHS
     from extmap_tf.map.volume import ExtinctionMap
 
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
-    how = {"truth": truth, "suffix": args.format, "overwrite": args.overwrite}
+    how = {"truth": truth, "suffix": args.format, "overwrite": args.overwrite, "animate": args.animate}
+    how["width"] = WIDTHS[int(args.columns)]
     paths = draw_all(volume, args.out, **how, **view_of(args, volume))
     for path in paths:
         print(path)

@@ -25,6 +25,11 @@ def add_view(parser: ArgumentParser) -> None:
         help="draw spiral arms over the face-on view: all, or those named (Perseus, Carina, ...)",
     )
     parser.add_argument(
+        "--clouds",
+        metavar="TABLE",
+        help="published clouds to show: a table with columns region, distance_pc, err_pc, l_deg, b_deg",
+    )
+    parser.add_argument(
         "--records", help="folder of 'records survey' behind the map, to draw the CMDs beside the profiles"
     )
 
@@ -32,14 +37,17 @@ def add_view(parser: ArgumentParser) -> None:
 def view_of(
     args: Namespace, volume: "ExtinctionMap", all_cmds: "tuple[Diagram, np.ndarray] | None" = None
 ) -> dict[str, Any]:
-    """Sightlines, arms and CMDs to draw, as keywords; `all_cmds` if those of all sightlines are at hand.
+    """Sightlines, arms, clouds and CMDs to draw, as keywords; `all_cmds` if all CMDs are at hand.
 
     CMDs are read when they are drawn, which is after everything else was checked.
     """
+    from extmap_tf.compare.published_clouds import read_cloud_distances
     from extmap_tf.figures.gallery import spread_sightlines
 
     how: dict[str, Any] = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
     how["arms"] = args.arms or args.arms is not None
+    if args.clouds:
+        how["clouds"] = read_cloud_distances(args.clouds)
     if all_cmds:
         grid, counts = all_cmds
         places = list(zip(*how["sightlines"], strict=True))

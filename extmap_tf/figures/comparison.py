@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from extmap_tf.compare.maps import Comparison
@@ -48,7 +48,8 @@ def against(comparison: Comparison) -> Figure:
 
 @styled
 def difference(comparison: Comparison) -> Figure:
-    """Map - other on the sky of the map, one panel a distance, on one scale; grey where either has no value.
+    """Map - other on the sky of the map, one panel a distance, each on a scale of its own; grey where either
+    has no value.
 
     Where several positions are in one sightline of the map, their mean is drawn; positions in few of the
     sightlines are dots.
@@ -58,16 +59,16 @@ def difference(comparison: Comparison) -> Figure:
     comparison : extmap_tf.compare.maps.Comparison
     """
     values = comparison.extinction_mag - comparison.other_mag
-    known = np.abs(values[np.isfinite(values)])
-    top = np.percentile(known, TOP_PERCENTILE) if known.size and known.max() > 0 else 1.0
-    how: dict[str, Any] = {"norm": TwoSlopeNorm(0.0, -top, top), "cmap": colormaps["PuOr_r"]}
     view = sky_view(comparison.grid)
     n = values.shape[1]
-    figure, axes = panels(n, view.shape, 1 if view.shape > 3.0 else balanced(n, 2))
+    n_columns = 1 if view.shape > 3.0 else balanced(n, 2)
+    figure, axes = panels(n, view.shape, n_columns, bars=n_columns)
     index = comparison.grid.sightline_of(comparison.l_deg, comparison.b_deg)
     sparse = np.unique(index).size < _SPARSE * comparison.grid.n_sightlines
     for axis, column, d in zip(axes, values.T, comparison.distances_kpc, strict=True):
         good = np.isfinite(column) & (index >= 0)
+        top = np.percentile(np.abs(column[good]), TOP_PERCENTILE) if good.any() else 0.0
+        how: dict[str, Any] = {"norm": Normalize(-(top or 1.0), top or 1.0), "cmap": colormaps["PuOr_r"]}
         layer = np.full(comparison.grid.n_sightlines, np.nan)
         if not sparse:
             number, total = (
@@ -78,8 +79,9 @@ def difference(comparison: Comparison) -> Figure:
         if sparse:
             x, y = view.place(comparison.l_deg[good], comparison.b_deg[good])
             axis.scatter(x, y, c=column[good], s=14, edgecolors="black", linewidths=0.4, **how)
+        colorbar(figure, mesh, [axis], "mag", "both")
     outer_labels(axes, *view.labels)
-    colorbar(figure, mesh, axes, f"A({comparison.band}): map − {comparison.name} (mag)", "both")
+    figure.suptitle(f"A({comparison.band}): map − {comparison.name}")
     return figure
 
 

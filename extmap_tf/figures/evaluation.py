@@ -67,15 +67,17 @@ def draw_evaluation(
 
 
 @styled
-def errors_against_distance(rows: Sequence[DistanceErrors]) -> Figure:
+def errors_against_distance(rows: Sequence[DistanceErrors], width: float = TWO_COLUMNS) -> Figure:
     """Mean absolute and root-mean-square error, bias and relative error against distance.
 
     Parameters
     ----------
     rows : sequence of extmap_tf.evaluation.profile_errors.DistanceErrors
         One line for each group among them.
+    width : float
+        Of the page, inches; of less than two columns the panels stand above one another.
     """
-    figure, (size, bias, relative) = _panels(rows, 3)
+    figure, (size, bias, relative) = _panels(rows, 3, width)
     for style, chosen in _groups(rows):
         distance_kpc = [row.distance_kpc for row in chosen]
         dashed = style | {"linestyle": "--", "alpha": 0.7, "label": None}
@@ -117,9 +119,10 @@ def density_errors_against_distance(rows: Sequence[DensityErrors]) -> Figure:
     """
     figure, (size, relative) = _panels(rows, 2)
     for style, chosen in _groups(rows):
-        middle = [0.5 * (row.from_kpc + row.to_kpc) for row in chosen]
-        size.plot(middle, [row.mean_absolute_error_mag_kpc for row in chosen], **style)
-        relative.plot(middle, [100 * row.relative_error for row in chosen], **style)
+        edges = [chosen[0].from_kpc, *(row.to_kpc for row in chosen)]
+        look = {"color": style["color"], "label": style["label"], "baseline": None}
+        size.stairs([row.mean_absolute_error_mag_kpc for row in chosen], edges, **look)
+        relative.stairs([100 * row.relative_error for row in chosen], edges, **look)
     size.set_ylabel("mean |error| of the density (mag/kpc)")
     relative.set_ylabel("mean |error| / mean density (%)")
     for axis in (size, relative):
@@ -233,11 +236,13 @@ def _plain_decades(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _panels(rows: Sequence, n: int) -> tuple[Figure, Sequence[Axes]]:
+def _panels(rows: Sequence, n: int, width: float = TWO_COLUMNS) -> tuple[Figure, Sequence[Axes]]:
     if not rows:
         raise DataError("nothing to draw: the evaluation has no such rows")
-    figure = Figure(figsize=(TWO_COLUMNS, 2.8 if n < 3 else 2.5), layout="constrained")
-    axes = figure.subplots(1, n)
+    beside = width >= TWO_COLUMNS
+    height = 2.8 if n < 3 else 2.5
+    figure = Figure(figsize=(width, height if beside else 2.1 * n), layout="constrained")
+    axes = figure.subplots(*((1, n) if beside else (n, 1)))
     for axis in axes:
         axis.grid(True)
     return figure, axes
@@ -260,4 +265,9 @@ def _groups(rows: Sequence) -> Iterator[tuple[dict, list]]:
 
 def _legend(figure: Figure, axis: Axes) -> None:
     handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 4))
+    figure.legend(
+        handles,
+        names,
+        loc="outside upper center",
+        ncols=min(len(names), 4 if figure.get_figwidth() >= TWO_COLUMNS else 2),
+    )

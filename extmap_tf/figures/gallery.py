@@ -9,11 +9,14 @@ from matplotlib.figure import Figure
 from extmap_tf.errors import DataError
 from extmap_tf.evaluation.metrics import require_same_ground
 from extmap_tf.evaluation.profile_errors import profile_errors
+from extmap_tf.figures.animation import ANIMATION, save_animation
 from extmap_tf.figures.evaluation import errors_against_distance
+from extmap_tf.figures.marks import Clouds, clouds_inside
 from extmap_tf.figures.plane import face_on, reaches_the_plane
 from extmap_tf.figures.profiles import profiles
 from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
-from extmap_tf.figures.style import figure_paths, save_all
+from extmap_tf.figures.style import TWO_COLUMNS, figure_paths, save_all
+from extmap_tf.files import local_path, refuse_existing
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named, mock_arms
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.grids.distance import DistanceGrid
@@ -33,6 +36,9 @@ def draw_all(
     overwrite: bool = False,
     arms: bool | Iterable[str] | None = False,
     cmds: Callable[[], Cmds] | None = None,
+    clouds: Clouds | None = None,
+    width: float = TWO_COLUMNS,
+    animate: bool = False,
 ) -> list[Path]:
     """Draw the standard figures: face-on view, sky, slices, cuts in latitude, profiles, uncertainty, errors.
 
@@ -54,6 +60,12 @@ def draw_all(
         sky whose truth is given, those along which its dust was drawn (with the pitch angle of `DustConfig`).
     cmds : callable, optional
         Gives the diagrams of `sightlines`, to draw beside the profiles; called after all else was checked.
+    clouds : mapping of str to extmap_tf.compare.published_clouds.TableCloud, optional
+        Draw those that are inside the map over the face-on view, the sky and its slices.
+    width : float
+        Of the page, inches: `extmap_tf.figures.style.WIDTHS`.
+    animate : bool
+        Also make ``distances.gif``, see `extmap_tf.figures.animation`.
 
     Returns
     -------
@@ -65,11 +77,19 @@ def draw_all(
         A figure exists already, no sightline has a profile, or a chosen one is outside the map.
     MismatchError
         The truth is of other grids.
+    ConfigError
+        No cloud is inside the map.
     """
-    drawings = standard_figures(volume, truth, sightlines, arms, cmds)
+    drawings = standard_figures(volume, truth, sightlines, arms, cmds, clouds, width)
     paths = figure_paths(drawings, out, suffix, overwrite)
+    moving = local_path(out) / f"{ANIMATION}.gif"
+    if animate:
+        refuse_existing(moving, overwrite)
     save_all({paths[name]: draw for name, draw in drawings.items()}, overwrite)
-    return list(paths.values())
+    if not animate:
+        return list(paths.values())
+    save_animation(volume, moving, truth, width, overwrite)
+    return [*paths.values(), moving]
 
 
 def standard_figures(
@@ -78,10 +98,13 @@ def standard_figures(
     sightlines: Sequence[tuple[float, float]] | None = None,
     arms: bool | Iterable[str] | None = False,
     cmds: Callable[[], Cmds] | None = None,
+    clouds: Clouds | None = None,
+    width: float = TWO_COLUMNS,
 ) -> dict[str, Callable[[], Figure]]:
     """The standard set: dict of name to a function that draws it. Parameters and errors as for `draw_all`."""
     if truth is not None:
         require_same_ground(volume, truth)
+    clouds_inside(volume, clouds)
     drawn_arms = arms_named(arms, _arms_behind(volume, truth))
     chosen = sightlines or spread_sightlines(volume)
     for l_deg, b_deg in chosen:
@@ -89,17 +112,19 @@ def standard_figures(
             raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
     drawings = {}
     if reaches_the_plane(volume.grid):
-        drawings["face_on"] = lambda: face_on(volume, truth=truth, arms=drawn_arms)
+        drawings["face_on"] = lambda: face_on(
+            volume, truth=truth, arms=drawn_arms, clouds=clouds, width=width
+        )
     drawings |= {
-        "sky": lambda: sky(volume, truth=truth),
-        "slices": lambda: slices(volume, slice_edges_kpc(volume.distance), truth=truth),
-        "latitudes": lambda: latitude_cuts(volume, truth=truth),
-        "profiles": lambda: profiles(volume, chosen, truth=truth, cmds=cmds() if cmds else None),
+        "sky": lambda: sky(volume, truth=truth, clouds=clouds, width=width),
+        "slices": lambda: slices(volume, slice_edges_kpc(volume.distance), truth, clouds, width),
+        "latitudes": lambda: latitude_cuts(volume, truth=truth, width=width),
+        "profiles": lambda: profiles(volume, chosen, truth, cmds() if cmds else None, width),
     }
     if volume.percentiles:
-        drawings["trust"] = lambda: trust(volume)
+        drawings["trust"] = lambda: trust(volume, width=width)
     if truth is not None:
-        drawings["errors"] = lambda: errors_against_distance(_errors_everywhere(volume, truth))
+        drawings["errors"] = lambda: errors_against_distance(_errors_everywhere(volume, truth), width)
     return drawings
 
 

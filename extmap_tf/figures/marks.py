@@ -34,7 +34,9 @@ def clouds_inside(volume: ExtinctionMap, clouds: Clouds | None) -> dict[str, Tab
         return {}
     reach_kpc = volume.distance.max_kpc
     inside = {
-        name: clouds[name] for name in places_in(volume, dict(clouds)) if clouds[name].distance_kpc < reach_kpc
+        name: clouds[name]
+        for name in places_in(volume, dict(clouds))
+        if clouds[name].distance_kpc < reach_kpc
     }
     if not inside:
         raise ConfigError(

@@ -11,13 +11,17 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import Flag
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.layout import axis_label
-from extmap_tf.figures.style import ESTIMATE, TRUTH, TWO_COLUMNS, styled
+from extmap_tf.figures.style import COLORS, ESTIMATE, TRUTH, TWO_COLUMNS, styled
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 # Intervals of an estimate: percentiles, name, how opaque.
 INTERVALS = (((5.0, 95.0), "90 % interval", 0.18), ((16.0, 84.0), "68 % interval", 0.32))
+
+# Whole profiles of the estimate that are drawn beside its median.
+N_DRAWN = 5
+_SINGLE = COLORS[1]
 
 # Steps in which the dust along the sight is drawn, no less than a bin.
 N_STEPS = 25
@@ -37,6 +41,7 @@ def profiles(
     sightlines: Sequence[tuple[float, float]],
     truth: ExtinctionMap | None = None,
     cmds: tuple[Diagram, np.ndarray] | None = None,
+    width: float = TWO_COLUMNS,
 ) -> Figure:
     """Extinction against distance, the dust as its rise in steps, and perhaps the CMD, one row a sightline.
 
@@ -51,12 +56,14 @@ def profiles(
     truth : ExtinctionMap, optional
     cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
         The diagrams that the profiles come from: stars in each pixel.
+    width : float
+        Of the page, inches.
     """
     if not len(sightlines):
         raise ConfigError("profiles need one or more sightlines (l, b), got: none")
     n = len(sightlines)
     band = volume.provenance.band
-    figure = Figure(figsize=(TWO_COLUMNS, 0.7 + 1.4 * n), layout="constrained")
+    figure = Figure(figsize=(width, 0.7 + 1.4 * n), layout="constrained")
     if cmds is None:
         axes = figure.subplots(n, 2, squeeze=False)
     else:
@@ -80,9 +87,11 @@ def profiles(
             axis.set_xlim(0.0, volume.distance.max_kpc)
             axis.set_ylim(bottom=0.0)
             axis.grid(True)
+    step_kpc = step_edges_kpc(volume.distance)[1]
+    axes[0, 1].set_title(f"in steps of {step_kpc:.3g} kpc", loc="left")
     if shown:
         names, lines = list(shown), list(shown.values())
-        figure.legend(lines, names, loc="outside upper center", ncols=5)
+        figure.legend(lines, names, loc="outside upper center", ncols=6 if width >= TWO_COLUMNS else 2)
     for axis in axes[-1]:
         axis.set_xlabel("distance (kpc)")
     return figure
@@ -104,7 +113,12 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
     shown = {f"{label}, median": shown[label]}
     samples = None
     if volume.n_samples:
-        samples = _rise(volume.query_gal(l_deg, b_deg, mode="samples").value, distance)
+        whole = volume.query_gal(l_deg, b_deg, mode="samples").value
+        samples = _rise(whole, distance)
+        for profile in whole[:N_DRAWN]:
+            look = {"color": _SINGLE, "linewidth": 0.5, "alpha": 0.8, "zorder": 2.5}
+            line = left.plot(edges, np.append(0.0, profile), **look)[0]
+        shown["single profiles of it"] = line
     for percentiles, name, alpha in INTERVALS:
         look = {"color": style["color"], "alpha": alpha, "linewidth": 0.0, "zorder": 1}
         low, high = volume.query_gal(l_deg, b_deg, mode="percentile", percentile=percentiles).value

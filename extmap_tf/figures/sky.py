@@ -14,16 +14,23 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.dust import rise, rise_between
 from extmap_tf.figures.layout import balanced, beside, colorbar, outer_labels, panels, scale
+from extmap_tf.figures.marks import Clouds, clouds_inside, draw_clouds
 from extmap_tf.figures.plane import PlaneView
-from extmap_tf.figures.sky_view import edges_of, sky_view
-from extmap_tf.figures.style import STEPS, cmap, styled
+from extmap_tf.figures.sky_view import PlateCarree, edges_of, sky_view
+from extmap_tf.figures.style import STEPS, TWO_COLUMNS, cmap, styled
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 
 @styled
-def sky(volume: ExtinctionMap, d_max_kpc: float | None = None, truth: ExtinctionMap | None = None) -> Figure:
+def sky(
+    volume: ExtinctionMap,
+    d_max_kpc: float | None = None,
+    truth: ExtinctionMap | None = None,
+    clouds: Clouds | None = None,
+    width: float = TWO_COLUMNS,
+) -> Figure:
     """Extinction from the Sun to a distance on the sky, l increasing to the left.
 
     Parameters
@@ -33,13 +40,23 @@ def sky(volume: ExtinctionMap, d_max_kpc: float | None = None, truth: Extinction
         The last distance if left out.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
+    clouds : mapping of str to extmap_tf.compare.published_clouds.TableCloud, optional
+        Draw those that are inside the map and nearer.
+    width : float
+        Of the page, inches.
     """
     d_max_kpc = volume.distance.max_kpc if d_max_kpc is None else d_max_kpc
-    return _sky(volume, truth, _ascending(volume, (0.0, d_max_kpc)))
+    return _sky(volume, truth, _ascending(volume, (0.0, d_max_kpc)), clouds, width)
 
 
 @styled
-def slices(volume: ExtinctionMap, edges_kpc: Sequence[float], truth: ExtinctionMap | None = None) -> Figure:
+def slices(
+    volume: ExtinctionMap,
+    edges_kpc: Sequence[float],
+    truth: ExtinctionMap | None = None,
+    clouds: Clouds | None = None,
+    width: float = TWO_COLUMNS,
+) -> Figure:
     """Extinction in slices of distance on the sky, each on a colour scale of its own.
 
     Parameters
@@ -49,34 +66,48 @@ def slices(volume: ExtinctionMap, edges_kpc: Sequence[float], truth: ExtinctionM
         Of the slices, ascending.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
+    clouds : mapping of str to extmap_tf.compare.published_clouds.TableCloud, optional
+        Draw those that are inside the map, each in its slice.
+    width : float
+        Of the page, inches.
     """
-    return _sky(volume, truth, _ascending(volume, edges_kpc))
+    return _sky(volume, truth, _ascending(volume, edges_kpc), clouds, width)
 
 
-def _sky(volume, truth, edges_kpc):
-    maps = beside(volume, truth)
+def _sky(volume, truth, edges_kpc, clouds, width):
+    maps, known = beside(volume, truth), clouds_inside(volume, clouds)
     layers = np.stack([rise_between(one, edges_kpc) for one, _ in maps])
     view, band = sky_view(volume.grid), volume.provenance.band
     n_slices = len(edges_kpc) - 1
     if truth is not None:
         n_columns = 1 if n_slices == 1 and view.shape > 1.4 else 2
     else:
-        n_columns = 1 if view.shape > 2.0 else balanced(n_slices, 2)
-    figure, axes = panels(n_slices * len(maps), view.shape, n_columns, bars=n_columns if truth is None else 1)
+        n_columns = 1 if view.shape > 2.0 or width < TWO_COLUMNS else balanced(n_slices, 2)
+    bars = n_columns if truth is None else 1
+    figure, axes = panels(n_slices * len(maps), view.shape, n_columns, bars, width)
     for i in range(n_slices):
         norm, extend = scale(layers[..., i])
+        near, far = edges_kpc[i : i + 2]
+        here = {name: cloud for name, cloud in known.items() if near <= cloud.distance_kpc < far}
         row = axes[i * len(maps) : (i + 1) * len(maps)]
         for axis, layer, (_, title) in zip(row, layers[..., i], maps, strict=True):
-            where = f"{edges_kpc[i]:.3g} to {edges_kpc[i + 1]:.3g} kpc"
+            where = f"{near:.3g} to {far:.3g} kpc"
             mesh = view.draw(axis, layer, norm, colormaps["magma_r"], f"{title}, {where}")
+            if here:
+                at = [(cloud.l_deg, cloud.b_deg) for cloud in here.values()]
+                draw_clouds(axis, np.array(view.place(*np.transpose(at))), list(here))
         colorbar(figure, mesh, row, f"A({band}) (mag)", extend)
-    outer_labels(axes, *view.labels)
+    narrow = isinstance(view, PlateCarree) and width < TWO_COLUMNS and n_columns > 1
+    outer_labels(axes, *(("l (deg)", "b (deg)") if narrow else view.labels))
     return figure
 
 
 @styled
 def latitude_cuts(
-    volume: ExtinctionMap, l_deg: Sequence[float] | None = None, truth: ExtinctionMap | None = None
+    volume: ExtinctionMap,
+    l_deg: Sequence[float] | None = None,
+    truth: ExtinctionMap | None = None,
+    width: float = TWO_COLUMNS,
 ) -> Figure:
     """The dust, as the rise of the column, against latitude and distance, at some longitudes.
 
@@ -88,6 +119,8 @@ def latitude_cuts(
         default up to four, evenly spread.
     truth : ExtinctionMap, optional
         Drawn beside, on the same colour scale.
+    width : float
+        Of the page, inches.
     """
     grid, edges = volume.grid, volume.distance.edges_kpc
     maps = beside(volume, truth)
@@ -101,18 +134,19 @@ def latitude_cuts(
             titles.append(f"{title}, l = {drawn % 360:g}°")
     norm, extend = scale(layers)
     n_columns = len(maps)
-    figure, axes = panels(len(layers), 2.6 if truth is not None else 4.0, n_columns)
+    shape = (2.6 if truth is not None else 4.0) * width / TWO_COLUMNS
+    figure, axes = panels(len(layers), shape, n_columns, width=width)
     for axis, layer, title in zip(axes, layers, titles, strict=True):
         mesh = axis.pcolormesh(edges, b_edges, layer, norm=norm, cmap=cmap("magma_r"), rasterized=True)
         axis.set_title(title)
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     outer_labels(axes, "distance (kpc)", "b (deg)")
-    colorbar(figure, mesh, axes, f"rise of A({volume.provenance.band}) (mag/kpc)", extend)
+    colorbar(figure, mesh, axes, f"rise of A({volume.provenance.band}) with distance (mag/kpc)", extend)
     return figure
 
 
 @styled
-def trust(volume: ExtinctionMap, d_kpc: float | None = None) -> Figure:
+def trust(volume: ExtinctionMap, d_kpc: float | None = None, width: float = TWO_COLUMNS) -> Figure:
     """How far a map can be trusted: its uncertainty at a distance, and the reliable distance, on the sky.
 
     A dot marks a field that is unlike the training diagrams.
@@ -123,6 +157,8 @@ def trust(volume: ExtinctionMap, d_kpc: float | None = None) -> Figure:
         With a distribution.
     d_kpc : float, optional
         Of the uncertainty; the last distance if left out.
+    width : float
+        Of the page, inches.
     """
     if not volume.percentiles:
         raise DataError("the map has no uncertainty to draw: it has one profile a sightline")
@@ -143,7 +179,8 @@ def trust(volume: ExtinctionMap, d_kpc: float | None = None) -> Figure:
         ("how far profiles are reliable", reliable, whole, "neither", "cividis", "reliable distance (kpc)"),
     )
     view = sky_view(volume.grid)
-    figure, axes = panels(2, view.shape, 1 if view.shape > 1.4 else 2, bars=1 if view.shape > 1.4 else 2)
+    n_columns = 1 if view.shape > 1.4 or width < TWO_COLUMNS else 2
+    figure, axes = panels(2, view.shape, n_columns, n_columns, width)
     doubtful = volume.has_profile & (volume.flag > 0)
     for axis, (title, layer, norm, extend, colors, label) in zip(axes, drawn, strict=True):
         mesh = view.draw(axis, layer, norm, colormaps[colors], title)

@@ -65,6 +65,10 @@ class PlateCarree:
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         return mesh
 
+    def redraw(self, mesh: ScalarMappable, layer: np.ndarray) -> None:
+        """Show another layer in what `draw` returned."""
+        mesh.set_array(layer)
+
     def mark(self, axis: Axes, chosen: np.ndarray) -> PathCollection:
         """A dot on each chosen sightline, of bool [*grid.shape]."""
         i_b, i_l = np.nonzero(chosen)
@@ -102,8 +106,7 @@ class Projected:
         self, axis: Axes, layer: np.ndarray, norm: Normalize, cmap: Colormap, title: str
     ) -> ScalarMappable:
         """Draw a layer [*grid.shape] and return what a colour bar is for; NaN is grey, nothing outside."""
-        inside = self._index >= 0
-        values = np.where(inside, np.asarray(layer)[np.where(inside, self._index, 0)], np.nan)
+        inside, values = self._index >= 0, self._values(layer)
         how: dict[str, Any] = {"extent": self._extent, "origin": "lower", "interpolation": "nearest"}
         axis.imshow(np.where(inside[..., None], to_rgba(MISSING), 0.0), **how)
         image = axis.imshow(values, norm=norm, cmap=cmap.with_extremes(bad="none"), **how)
@@ -114,6 +117,14 @@ class Projected:
         axis.set_xlim(self._extent[0] - room, self._extent[1] + room)
         axis.set_ylim(self._extent[2] - room, self._extent[3] + room)
         return image
+
+    def redraw(self, mesh: ScalarMappable, layer: np.ndarray) -> None:
+        """Show another layer in what `draw` returned."""
+        mesh.set_array(self._values(layer))
+
+    def _values(self, layer):
+        inside = self._index >= 0
+        return np.where(inside, np.asarray(layer)[np.where(inside, self._index, 0)], np.nan)
 
     def mark(self, axis: Axes, chosen: np.ndarray) -> PathCollection:
         """A dot on each chosen sightline, of bool [*grid.shape]."""

@@ -59,12 +59,13 @@ def test_errors_of_classes_are_curves_at_every_distance(evaluation):
         figures.errors_against_distance([])
 
 
-def test_errors_of_the_density_are_drawn_in_the_middle_of_their_ranges(evaluation):
+def test_errors_of_the_density_are_steps_over_their_ranges(evaluation):
     rows = [row for row in evaluation.density if row.group == "all"]
     size, relative = figures.density_errors_against_distance(rows).axes
-    np.testing.assert_allclose(size.lines[0].get_xdata(), [0.5 * (row.from_kpc + row.to_kpc) for row in rows])
-    np.testing.assert_allclose(size.lines[0].get_ydata(), [row.mean_absolute_error_mag_kpc for row in rows])
-    np.testing.assert_allclose(relative.lines[0].get_ydata(), [100 * row.relative_error for row in rows])
+    steps, shares = size.patches[0].get_data(), relative.patches[0].get_data()
+    np.testing.assert_allclose(steps.edges, [0.0, *(row.to_kpc for row in rows)])
+    np.testing.assert_allclose(steps.values, [row.mean_absolute_error_mag_kpc for row in rows])
+    np.testing.assert_allclose(shares.values, [100 * row.relative_error for row in rows])
 
 
 def test_fingers_are_powers_and_their_ratio(make_map):

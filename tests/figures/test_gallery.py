@@ -11,7 +11,7 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.figures.gallery import draw_all, spread_sightlines, standard_figures
 from extmap_tf.figures.profiles import profiles
 from extmap_tf.figures.sky import sky
-from extmap_tf.figures.style import TWO_COLUMNS, save
+from extmap_tf.figures.style import ONE_COLUMN, TWO_COLUMNS, save
 from extmap_tf.galaxy.arms import PUBLISHED, mock_arms
 from extmap_tf.grids.distance import DistanceGrid
 
@@ -27,6 +27,12 @@ def test_the_set_is_written_whole_and_fits_the_page(sure, make_map, tmp_path):
         assert image.shape[0] <= 200 * 10.0, path
     assert [path.stem for path in draw_all(make_map(), tmp_path / "b", suffix="pdf")] == names[:5]
     assert all(path.read_bytes().startswith(b"%PDF") for path in (tmp_path / "b").iterdir())
+
+
+def test_in_one_column_all_is_as_wide_as_one(sure, make_map, tmp_path):
+    truth = make_map(seed=2, kind="truth")
+    for path in draw_all(sure, tmp_path, truth=truth, width=ONE_COLUMN):
+        assert imread(path).shape[1] <= 200 * (ONE_COLUMN + 0.3), path
 
 
 def test_errors_are_curves_over_all_distances(volume, make_map):

@@ -140,7 +140,9 @@ def test_published_clouds_stand_at_their_distance_with_its_error(make_map):
     toward = np.array([np.cos(np.radians(280.0)), np.sin(np.radians(280.0))])
     np.testing.assert_allclose(axis.collections[1].get_offsets(), [2.0 * toward])
     bars = [line.get_xydata() for line in axis.lines if len(line.get_xdata()) == 2]
-    assert any(np.allclose(np.hypot(*bar.T), [1.7, 2.3]) and np.allclose(bar[0], 1.7 * toward) for bar in bars)
+    assert any(
+        np.allclose(np.hypot(*bar.T), [1.7, 2.3]) and np.allclose(bar[0], 1.7 * toward) for bar in bars
+    )
     with pytest.raises(ConfigError, match="no published cloud is inside the map"):
         face_on(volume, clouds={"no place": TableCloud(2.0, 0.3)})
 

@@ -42,7 +42,9 @@ def test_intervals_and_the_reliable_distance_are_drawn_as_the_map_has_them(sure)
     np.testing.assert_allclose(shade.baseline, low, rtol=1e-6)
     assert left.lines[-1].get_xdata()[0] == sure.reliable_distance_kpc[3, 3]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["estimate, median", "90 % interval", "68 % interval", "reliable to"]
+    assert names[:4] == ["estimate, median", "single profiles of it", "90 % interval", "68 % interval"]
+    curves = [line.get_ydata()[1:] for line in left.lines[1:6]]
+    np.testing.assert_array_equal(curves, sure.samples[3, 3, :5])
 
 
 def test_without_samples_the_rise_has_no_interval(make_sure_map):

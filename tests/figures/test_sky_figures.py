@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.figures.dust import rise
 from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
@@ -70,7 +71,7 @@ def test_latitude_cuts_are_columns_of_the_dust(make_map, wide):
     for mesh, (one, column) in zip(drawn, ((volume, 13), (truth, 13), (volume, 0), (truth, 0)), strict=True):
         np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), rise(one)[:, column])
     assert len({mesh.norm.vmax for mesh in drawn}) == 1
-    assert "rise of A(Ks) (mag/kpc)" in bar_labels(figure)
+    assert "rise of A(Ks) with distance (mag/kpc)" in bar_labels(figure)
     assert len(meshes(latitude_cuts(volume))) == 4
     with pytest.raises(DataError, match="l = 100 is outside the map"):
         latitude_cuts(volume, l_deg=[100.0])
@@ -106,3 +107,15 @@ def test_a_sector_across_zero_stays_in_one_piece(make_map):
     labels = [text.get_text() for text in axis.get_xticklabels()]
     assert "0" in labels
     assert not any(float(label) > 360 for label in labels if label)
+
+
+def test_clouds_stand_in_the_slice_of_their_distance(make_map, wide):
+    clouds = {
+        "near": TableCloud(0.05, l_deg=270.0, b_deg=1.0),
+        "far": TableCloud(0.5, l_deg=280.0, b_deg=-1.0),
+    }
+    figure = slices(make_map(wide), (0.0, 0.1, 1.2), clouds=clouds)
+    named = {axis.get_title(): [text.get_text() for text in axis.texts] for axis in figure.axes if axis.texts}
+    assert named == {"estimate, 0 to 0.1 kpc": ["near"], "estimate, 0.1 to 1.2 kpc": ["far"]}
+    axis = next(axis for axis in figure.axes if axis.texts)
+    np.testing.assert_allclose(axis.collections[1].get_offsets(), [[270.0, 1.0]])
