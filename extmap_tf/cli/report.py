@@ -1,7 +1,5 @@
 """``extmap-tf report``."""
 
-import sys
-
 from extmap_tf.cli.views import add_view, cmds_behind, note_what_is_missing, view_of
 from extmap_tf.errors import ConfigError
 from extmap_tf.options import add_sightlines
@@ -28,25 +26,19 @@ def _add_options(parser):
 def _run(args):
     from extmap_tf.files import refuse_existing
     from extmap_tf.map.volume import ExtinctionMap
-    from extmap_tf.report.report import can_be_explored, report_path, write_report
+    from extmap_tf.report.report import report_path, write_report
 
     refuse_existing(report_path(args.out), args.overwrite)
     volume = ExtinctionMap.read(args.map)
     truth = ExtinctionMap.read(args.truth) if args.truth else None
     model = _summary_of_model(args.model, volume) if args.model else ()
-    interactive = not args.static and can_be_explored(volume)
+    interactive = not args.static
     how = {"truth": truth, "model": model, "interactive": interactive, "overwrite": args.overwrite}
     if args.records and interactive:
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = cmds_behind(args.records, volume, places)
     view = view_of(args, volume, how.get("all_cmds"))
     print(write_report(volume, args.out, **how, **view))
-    if interactive != (not args.static):
-        print(
-            "extmap-tf: note: the report has no part to explore (as with --static): the map is on HEALPix "
-            "pixels",
-            file=sys.stderr,
-        )
     note_what_is_missing(volume)
 
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -64,13 +65,13 @@ def frames(
             drawn.append((view.draw(axis, layer[..., -1], norm, colormaps["magma_r"], title), layer))
         colorbar(figure, drawn[-1][0], chosen, label, extend)
     outer_labels(axes, *view.labels)
-    title = figure.suptitle(" ")
+    told: Any = figure.suptitle(" ")
     figure.draw_without_rendering()
     # What has found its place stays there.
     figure.set_layout_engine("none")
     edges = volume.distance.edges_kpc
     for k in frame_bins(volume.distance.n_distances):
-        title.set_text(f"{edges[k + 1]:.2f} kpc")
+        told.set_text(f"{edges[k + 1]:.2f} kpc")
         for mesh, layer in drawn:
             view.redraw(mesh, layer[..., k])
         yield figure
@@ -94,14 +95,13 @@ def save_animation(
 
     pictures = []
     for figure in frames(volume, truth, width):
-        stream = io.BytesIO()
-        figure.savefig(stream, format="rgba", dpi=_DPI)
-        size = tuple(round(side) for side in figure.get_size_inches() * _DPI)
-        pictures.append(Image.frombuffer("RGBA", size, stream.getvalue(), "raw", "RGBA", 0, 1).convert("RGB"))
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=_DPI)
+        pictures.append(Image.open(drawn).convert("RGB"))
     # The colours of the last frame, which has seen all of the column, for all of them.
     palette = pictures[-1].quantize(255)
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     pauses = [_FRAME_MS] * (len(indexed) - 1) + [_LAST_MS]
     with whole_file(path, "wb", overwrite=overwrite) as stream:
-        how = {"format": "GIF", "save_all": True, "append_images": indexed[1:], "loop": 0}
+        how: dict[str, Any] = {"format": "GIF", "save_all": True, "append_images": indexed[1:], "loop": 0}
         indexed[0].save(stream, duration=pauses, **how)

@@ -17,7 +17,7 @@ from extmap_tf.figures.profiles import profiles
 from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
 from extmap_tf.figures.style import TWO_COLUMNS, figure_paths, save_all
 from extmap_tf.files import local_path, refuse_existing
-from extmap_tf.galaxy.arms import PUBLISHED, arms_named, mock_arms
+from extmap_tf.galaxy.arms import PUBLISHED, SpiralArm, arms_named, mock_arms
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
@@ -105,7 +105,7 @@ def standard_figures(
     if truth is not None:
         require_same_ground(volume, truth)
     clouds_inside(volume, clouds)
-    drawn_arms = arms_named(arms, _arms_behind(volume, truth))
+    drawn_arms = chosen_arms(volume, truth, arms)
     chosen = sightlines or spread_sightlines(volume)
     for l_deg, b_deg in chosen:
         if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
@@ -128,10 +128,12 @@ def standard_figures(
     return drawings
 
 
-def _arms_behind(volume, truth):
-    """The arms of a mock sky, known by its truth, or those of the Galaxy."""
+def chosen_arms(
+    volume: ExtinctionMap, truth: ExtinctionMap | None, arms: bool | Iterable[str] | None
+) -> list[SpiralArm]:
+    """The arms to draw: of a mock sky, known by its truth, or of the Galaxy; `arms` as for `draw_all`."""
     a_mock = truth is not None or volume.provenance.kind == "truth"
-    return mock_arms(DustConfig().pitch_deg) if a_mock else PUBLISHED
+    return arms_named(arms, mock_arms(DustConfig().pitch_deg) if a_mock else PUBLISHED)
 
 
 def _errors_everywhere(volume, truth):

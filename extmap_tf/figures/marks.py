@@ -101,7 +101,8 @@ def draw_arms(axis: Axes, arms: Sequence[SpiralArm], towards: Any, inches: np.nd
     """
     turn = np.array([towards(0.0), towards(90.0)]).T
     limits = np.array([axis.get_xlim(), axis.get_ylim()]) * inches[:, None]
-    taken = [np.asarray(text.xy) * inches for text in axis.texts if text.get_text()]
+    written: Any = axis.texts
+    taken = [np.asarray(text.xy) * inches for text in written if text.get_text()]
     names = [arm.name for arm in PUBLISHED]
     for arm in arms:
         number = names.index(arm.name)
@@ -116,8 +117,9 @@ def draw_arms(axis: Axes, arms: Sequence[SpiralArm], towards: Any, inches: np.nd
         taken += [at, at + 0.6 * _HALF_NAME * along, at - 0.6 * _HALF_NAME * along]
         angle = math.degrees(math.atan2(along[1], along[0]))
         upright = angle - 180.0 * round(angle / 180.0)
+        x, y = at / inches
         how = {**how, "zorder": 7, "fontsize": 6.5, "rotation": upright, "rotation_mode": "anchor"}
-        axis.text(*(at / inches), arm.name, ha="center", va="bottom", clip_on=True, **how)
+        axis.text(float(x), float(y), arm.name, ha="center", va="bottom", clip_on=True, **how)
 
 
 def _best_place(page, inside, limits, taken):

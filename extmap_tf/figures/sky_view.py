@@ -23,9 +23,9 @@ _LINE_STEPS_DEG = (1, 2, 5, 10, 15, 30, 45, 60)
 _INK = "#333333"
 
 
-def sky_view(grid: SightlineGrid | HealpixGrid) -> "PlateCarree | Projected":
-    """The view of a grid: `PlateCarree` or `Projected`."""
-    return PlateCarree(grid) if isinstance(grid, SightlineGrid) else Projected(grid)
+def sky_view(grid: SightlineGrid | HealpixGrid, n_cells: int = _N_CELLS) -> "PlateCarree | Projected":
+    """The view of a grid: `PlateCarree`, or `Projected` with `n_cells` along the longer side."""
+    return PlateCarree(grid) if isinstance(grid, SightlineGrid) else Projected(grid, n_cells)
 
 
 def edges_of(centers: np.ndarray, step: float) -> np.ndarray:
@@ -88,19 +88,19 @@ class Projected:
 
     labels = ("", "")
 
-    def __init__(self, grid: HealpixGrid) -> None:
+    def __init__(self, grid: HealpixGrid, n_cells: int = _N_CELLS) -> None:
         self._grid = grid
         l_deg, b_deg = grid.centers_deg()
         self._projection = projection_of(l_deg, b_deg)
         self._extent = self._projection.extent_of(l_deg, b_deg, grid.field_deg)
         width, height = np.ptp(self._extent[:2]), np.ptp(self._extent[2:])
         self.shape = width / height
-        cell = max(width, height) / _N_CELLS
-        across, up = (
+        cell = max(width, height) / n_cells
+        self._across, self._up = (
             low + cell * (np.arange(math.ceil((high - low) / cell)) + 0.5)
             for low, high in (self._extent[:2], self._extent[2:])
         )
-        self._index = grid.sightline_of(*self._projection.to_sky(across[None, :], up[:, None]))
+        self._index = grid.sightline_of(*self._projection.to_sky(self._across[None, :], self._up[:, None]))
 
     def draw(
         self, axis: Axes, layer: np.ndarray, norm: Normalize, cmap: Colormap, title: str
@@ -110,7 +110,11 @@ class Projected:
         how: dict[str, Any] = {"extent": self._extent, "origin": "lower", "interpolation": "nearest"}
         axis.imshow(np.where(inside[..., None], to_rgba(MISSING), 0.0), **how)
         image = axis.imshow(values, norm=norm, cmap=cmap.with_extremes(bad="none"), **how)
-        draw_lines(axis, self._projection, *self._grid.centers_deg(), 0.5 * self._grid.field_deg)
+        lines, labels = self.lines()
+        for line in lines:
+            axis.plot(*line, color=_INK, linewidth=0.5, alpha=0.5)
+        for x, y, text, outwards in labels:
+            _text(axis, x, y, text, outwards)
         axis.set_axis_off()
         axis.set(aspect="equal", title=title)
         room = 0.06 * max(np.ptp(self._extent[:2]), np.ptp(self._extent[2:]))
@@ -126,6 +130,14 @@ class Projected:
         inside = self._index >= 0
         return np.where(inside, np.asarray(layer)[np.where(inside, self._index, 0)], np.nan)
 
+    def cells(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Centres of the cells in x [n_x] and y [n_y], and the sightline of each [n_y, n_x], -1 for none."""
+        return self._across, self._up, self._index
+
+    def lines(self) -> "tuple[list[np.ndarray], list[Label]]":
+        """Lines of l and b [2, n] on the page, and their labels."""
+        return _lines_around(self._projection, *self._grid.centers_deg(), 0.5 * self._grid.field_deg)
+
     def mark(self, axis: Axes, chosen: np.ndarray) -> PathCollection:
         """A dot on each chosen sightline, of bool [*grid.shape]."""
         return _dots(axis, *self.place(*self._grid.centers_deg(np.flatnonzero(chosen))))
@@ -135,10 +147,24 @@ class Projected:
         return self._projection.to_plane(l_deg, b_deg)
 
 
-def draw_lines(
-    axis: Axes, projection: Projection, l_deg: np.ndarray, b_deg: np.ndarray, margin_deg: float = 0.0
-) -> None:
-    """Draw lines of l and b around positions [n], `margin_deg` further in b, and their labels."""
+Label = tuple[float, float, str, bool]
+"""x and y on the page, text, and whether it stands away from the middle."""
+
+
+def _lines_around(
+    projection: Projection, l_deg: np.ndarray, b_deg: np.ndarray, margin_deg: float
+) -> tuple[list[np.ndarray], list[Label]]:
+    """Lines of l and b around positions [n], `margin_deg` further in b, and their labels."""
+
+    def page(l_deg, b_deg):
+        return np.array(projection.to_plane(*np.broadcast_arrays(l_deg, b_deg)))
+
+    def label(l_deg, b_deg, text, outwards):
+        x, y = page(np.float64(l_deg), np.float64(b_deg))
+        labels.append((float(x), float(y), text, outwards))
+
+    lines: list[np.ndarray] = []
+    labels: list[Label] = []
     low_l, high_l = shortest_range_deg(l_deg)
     low_b, high_b = b_deg.min(), b_deg.max()
     whole = projection.whole
@@ -151,30 +177,25 @@ def draw_lines(
     # A meridian's label stands at its end away from the pole, or below; on the whole sky, on the equator.
     at_b = 0.0 if whole else along_b[-1] if polar and high_b <= 0 else along_b[0]
     for l in _multiples(step_l, low_l, high_l):
-        _line(axis, projection, l, along_b)
+        lines.append(page(l, along_b))
         # The ends of a full turn are one place.
         if high_l - low_l < 360.0 or l < high_l - 1e-9:
-            _text(axis, projection, l, at_b, f"{l % 360.0:g}°", outwards=not whole)
+            label(l, at_b, f"{l % 360.0:g}°", not whole)
     for b in _multiples(step_b, low_b, high_b):
         if abs(b) == 90.0:
             continue
-        _line(axis, projection, along_l, b)
+        lines.append(page(along_l, b))
         if not (whole and b == 0.0):
             at_l = low_l + 0.5 * step_l if polar else high_l
-            _text(axis, projection, at_l, b, f"{b:+g}°", outwards=not polar)
+            label(at_l, b, f"{b:+g}°", not polar)
+    return lines, labels
 
 
 def _multiples(step, low, high):
     return step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
 
 
-def _line(axis, projection, l_deg, b_deg):
-    x, y = projection.to_plane(*np.broadcast_arrays(l_deg, b_deg))
-    axis.plot(x, y, color=_INK, linewidth=0.5, alpha=0.5)
-
-
-def _text(axis, projection, l_deg, b_deg, text, outwards):
-    x, y = projection.to_plane(np.float64(l_deg), np.float64(b_deg))
+def _text(axis, x, y, text, outwards):
     away = np.array([x, y])
     shift = 9.0 * away / max(np.hypot(*away), 1e-9) if outwards else (0.0, 0.0)
     axis.annotate(

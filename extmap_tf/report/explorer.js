@@ -1,12 +1,13 @@
-/* The sky with a slider of distance, the plane from above, and the profile of the sightline one clicks. */
+/* The sky with a slider of distance, the plane from above, and the profile of the sightline one chooses. */
 "use strict";
 (async () => {
   const data = JSON.parse(document.getElementById("explorer-data").textContent);
-  const element = (name) => document.getElementById(name);
-  const nL = data.l.length, nB = data.b.length, nD = data.edges.length - 1;
+  const element = (name) => document.getElementById(`explorer-${name}`);
+  const n = data.l.length, nD = data.edges.length - 1, sky = data.sky, nX = sky.x.length, nY = sky.y.length;
   const style = { responsive: true, displayModeBar: false };
-  const font = { family: "system-ui, sans-serif", size: 13, color: "#222" };
   const margin = { l: 60, r: 20, t: 36, b: 50 };
+  const blue = "#0072B2", vermilion = "#D55E00", yellow = "#E69F00";
+  const short = (x, digits = 3) => Number(x.toPrecision(digits));
 
   async function unpack(text) {
     const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -18,7 +19,7 @@
   for (const [name, text] of Object.entries(data.profiles)) {
     const steps = new Uint16Array(await unpack(text));
     const values = new Float32Array(steps.length);
-    for (let i = 0; i < nL * nB; i++) {
+    for (let i = 0; i < n; i++) {
       for (let k = 0, sum = 0; k < nD; k++) {
         sum = (sum + steps[i * nD + k]) & 65535;
         values[i * nD + k] = sum * data.unit;
@@ -26,69 +27,149 @@
     }
     profiles[name] = values;
   }
+  const cells = new Int32Array(await unpack(sky.index));
   const counts = data.cmd ? new Uint16Array(await unpack(data.cmd.counts)) : null;
-
-  // Longitudes rise along the grid, past 360 too, so that the sector stays in one piece.
-  const longitudes = data.l.map((_, i) => data.l[0] + i * data.step);
+  const sure = Boolean(profiles.p16 && profiles.p84);
   const wrapped = (l) => Math.round((((l % 360) + 360) % 360) * 1e4) / 1e4;
-  let chosen = 0, bin = nD - 1;
 
-  function skyLayer() {
-    const density = element("explorer-what").value === "density";
-    const cube = profiles.median, rows = [];
-    for (let j = 0; j < nB; j++) {
-      const row = [];
-      for (let i = 0; i < nL; i++) {
-        const at = j * nL + i;
-        if (!data.has_profile[at]) { row.push(null); continue; }
-        const outer = cube[at * nD + bin];
-        const inner = bin > 0 ? cube[at * nD + bin - 1] : 0;
-        row.push(density ? (outer - inner) / (data.edges[bin + 1] - data.edges[bin]) : outer);
-      }
-      rows.push(row);
+  // What is shown. All of it stands in the fragment of the address, so that a link shows the same.
+  const state = {
+    at: 0, bin: nD - 1, layer: "column", range: "all", low: null, high: null, log: false,
+    truth: true, clouds: false, dark: window.matchMedia("(prefers-color-scheme: dark)").matches,
+  };
+
+  // Value of a layer for a sightline in a bin; null where there is none.
+  const known = (i) => data.has_profile[i], both = (i) => known(i) && data.has_truth[i];
+  const column = (name, i, k) => (k < 0 ? 0 : profiles[name][i * nD + k]);
+  const density = (name, i, k) => (column(name, i, k) - column(name, i, k - 1)) / (data.edges[k + 1] - data.edges[k]);
+  const half = (i, k) => 0.5 * (column("p84", i, k) - column("p16", i, k));
+  const allowed = (i, k) => Math.max(data.limits.mag, data.limits.share * column("median", i, k));
+  const A = `A(${data.band})`;
+  const to = (k) => `from the Sun to ${short(data.edges[k + 1])} kpc`;
+  const between = (k) => `from ${short(data.edges[k])} to ${short(data.edges[k + 1])} kpc`;
+  const layers = {
+    column: { name: "column", there: true, of: (i, k) => column("median", i, k), has: known, unit: "mag",
+      title: (k) => `${A} ${to(k)}` },
+    density: { name: "density", there: true, of: (i, k) => density("median", i, k), has: known, unit: "mag/kpc",
+      title: (k) => `rise of ${A} ${between(k)}` },
+    uncertainty: { name: "uncertainty", there: sure, of: half, has: known, unit: "mag", colors: "unsure",
+      title: (k) => `half of the 68 % interval of ${A} ${to(k)}` },
+    reliability: { name: "reliability", there: sure, of: (i, k) => half(i, k) / allowed(i, k), has: known, colors: "both",
+      unit: "1: the limit", fixed: [0, 2], title: (k) => `uncertainty over the reliable one, at ${short(data.edges[k + 1])} kpc` },
+    truth: { name: "true column", there: Boolean(profiles.truth), of: (i, k) => column("truth", i, k), has: (i) => data.has_truth[i],
+      unit: "mag", title: (k) => `true ${A} ${to(k)}` },
+    truth_density: { name: "true density", there: Boolean(profiles.truth), of: (i, k) => density("truth", i, k),
+      has: (i) => data.has_truth[i], unit: "mag/kpc", title: (k) => `true rise of ${A} ${between(k)}` },
+    difference: { name: "map − truth", there: Boolean(profiles.truth), has: both, unit: "mag", colors: "both", signed: true,
+      of: (i, k) => column("median", i, k) - column("truth", i, k), title: (k) => `map − truth of ${A} ${to(k)}` },
+  };
+  for (const [key, layer] of Object.entries(layers)) {
+    if (layer.there) { element("layer").add(new Option(layer.name, key)); }
+  }
+  element("truth").closest("label").hidden = !profiles.truth;
+  element("clouds").closest("label").hidden = !data.clouds.length;
+
+  const theme = () => {
+    const [ink, paper, line, none] = state.dark ? ["#ddd", "#16181c", "#444", "#3a3d42"] : ["#222", "#fff", "#ddd", "#CFCFCF"];
+    return { ink, none, line, layout: { font: { family: "system-ui, sans-serif", size: 13, color: ink }, margin,
+      paper_bgcolor: paper, plot_bgcolor: paper, hoverlabel: { font: { color: "#222" }, bgcolor: "#fff" } } };
+  };
+  const axis = (text, more = {}) => ({ title: { text }, gridcolor: theme().line, zerolinecolor: theme().line, ...more });
+  const heading = (text) => ({ text, font: { size: 14 } });
+
+  // The largest of a layer in a bin, less the topmost half percent; over all distances of some of them, once.
+  const tops = {};
+  function topOf(layer, bins) {
+    const found = [];
+    for (const k of bins) { for (let i = 0; i < n; i++) { if (layer.has(i)) { found.push(Math.abs(layer.of(i, k))); } } }
+    found.sort((a, b) => a - b);
+    return found[Math.floor(0.995 * (found.length - 1))] || 1;
+  }
+  function rangeOf(key) {
+    const layer = layers[key];
+    if (layer.fixed) { return layer.fixed; }
+    if (state.range === "typed" && Number.isFinite(state.low) && Number.isFinite(state.high) && state.low < state.high) {
+      return [state.low, state.high];
+    }
+    let top;
+    if (state.range === "own") { top = topOf(layer, [state.bin]); } else {
+      const some = [...new Set([0, 0.1, 0.2, 0.35, 0.5, 0.75, 1].map((share) => Math.round(share * (nD - 1))))];
+      top = tops[key] ??= topOf(layer, some);
+    }
+    return [layer.signed ? -top : 0, top];
+  }
+
+  // Values, colours and their bar on a linear scale, or the logarithm of what is above 0.
+  function colored(rows, [low, high], scale, unit, signed) {
+    const bar = { thickness: 14, title: { text: unit, side: "right" }, tickfont: { color: theme().ink } };
+    const plain = { type: "heatmap", colorscale: scale, customdata: rows, hoverongaps: false, colorbar: bar };
+    if (!state.log || signed) { return { ...plain, z: rows, zmin: low, zmax: high }; }
+    const floor = low > 0 ? low : high / 1000, ticks = [];
+    for (let p = Math.floor(Math.log10(floor)); p <= Math.log10(high); p++) {
+      for (const m of [1, 2, 5]) { const t = m * 10 ** p; if (t >= floor && t <= high) { ticks.push(t); } }
+    }
+    return { ...plain, z: rows.map((row) => row.map((v) => (v === null ? null : Math.log10(Math.max(v, floor))))),
+      zmin: Math.log10(floor), zmax: Math.log10(high),
+      colorbar: { ...bar, tickvals: ticks.map(Math.log10), ticktext: ticks.map((t) => `${short(t, 2)}`) } };
+  }
+
+  function skyRows() {
+    const layer = layers[state.layer], values = new Array(n);
+    for (let i = 0; i < n; i++) { values[i] = layer.has(i) ? layer.of(i, state.bin) : null; }
+    const rows = [];
+    for (let j = 0; j < nY; j++) {
+      rows.push(Array.from(cells.subarray(j * nX, (j + 1) * nX), (i) => (i < 0 ? null : values[i])));
     }
     return rows;
   }
 
-  const largest = (rows) => rows.reduce((top, row) => row.reduce((a, v) => Math.max(a, v || 0), top), 0);
-
-  // Extinction keeps one scale, so that one sees it grow; the density has its own at each distance.
-  const total = profiles.median.reduce((top, v, i) => (data.has_profile[Math.floor(i / nD)] ? Math.max(top, v) : top), 0);
-  const skyTop = (rows) => (element("explorer-what").value === "density" ? largest(rows) : total) || 1;
-
-  function skyTitle() {
-    const far = data.edges[bin + 1].toPrecision(3), near = data.edges[bin].toPrecision(3);
-    return element("explorer-what").value === "density"
-      ? `rise of A(${data.band}) from ${Number(near)} to ${Number(far)} kpc (mag/kpc)`
-      : `A(${data.band}) from the Sun to ${Number(far)} kpc (mag)`;
-  }
-
   // Marks of the chosen sightline are shapes: to move them, no image is drawn again.
-  const mark = { type: "rect", line: { color: "#0072B2", width: 3 } };
-
   function skyMark() {
-    const x = longitudes[chosen % nL], y = data.b[Math.floor(chosen / nL)], half = data.step / 2;
-    return [{ ...mark, x0: x - half, x1: x + half, y0: y - half, y1: y + half }];
+    const x = sky.px[state.at], y = sky.py[state.at], r = sky.step / 2;
+    return [{ type: sky.lines ? "circle" : "rect", line: { color: blue, width: 3 }, x0: x - r, x1: x + r, y0: y - r, y1: y + r }];
+  }
+  // A place in the view from above, along and across the direction to its right.
+  const fromAbove = (l, d) => {
+    const turn = ((l - data.plane.right) * Math.PI) / 180;
+    return [d * Math.cos(turn), d * Math.sin(turn)];
+  };
+  function planeMark() {
+    const far = data.edges[nD], r = far / 60, up = r / data.plane.stretch, line = { color: blue, width: 3 };
+    const [x1, y1] = fromAbove(data.l[state.at], far), [x, y] = fromAbove(data.l[state.at], data.edges[state.bin + 1]);
+    return [{ type: "line", line, x0: 0, y0: 0, x1, y1 },
+      { type: "circle", line, fillcolor: "#fff", x0: x - r, x1: x + r, y0: y - up, y1: y + up }];
   }
 
-  function planeMark() {
-    const l = (longitudes[chosen % nL] * Math.PI) / 180, far = data.edges[nD];
-    return [{ ...mark, type: "line", x0: 0, y0: 0, x1: far * Math.cos(l), y1: far * Math.sin(l) }];
+  const diamonds = (x, y, clouds) => ({ type: "scatter", mode: "markers+text", x, y, hoverinfo: "text", textposition: "top center",
+    text: clouds.map((cloud) => `${cloud.name}, ${cloud.d} kpc`), textfont: { size: 11, color: theme().ink },
+    marker: { symbol: "diamond", size: 9, color: "#fff", line: { color: "#000", width: 1.5 } } });
+  const clouds = () => (state.clouds ? data.clouds : []);
+
+  function skyTraces() {
+    const layer = layers[state.layer], where = sky.lines ? "" : "l %{x:.2f}, b %{y:.2f}: ";
+    const image = colored(skyRows(), rangeOf(state.layer), data.colors[layer.colors || "dust"], layer.unit, layer.signed);
+    const traces = [{ ...image, x: sky.x, y: sky.y, hovertemplate: `${where}%{customdata:.3f} ${layer.unit}<extra></extra>` }];
+    if (sky.lines) {
+      traces.push({ type: "scatter", mode: "lines", x: sky.lines.x, y: sky.lines.y, hoverinfo: "skip", line: { color: theme().ink, width: 0.6 } });
+      const [x, y, text] = [0, 1, 2].map((part) => sky.lines.labels.map((label) => label[part]));
+      traces.push({ type: "scatter", mode: "text", x, y, text, hoverinfo: "skip", textfont: { size: 11, color: theme().ink }, cliponaxis: false });
+    }
+    if (state.clouds) { traces.push(diamonds(data.clouds.map((c) => c.x), data.clouds.map((c) => c.y), data.clouds)); }
+    return traces;
   }
 
   function drawSky() {
-    const stretch = 1 / Math.cos((data.b[Math.floor(nB / 2)] * Math.PI) / 180);
-    const z = skyLayer();
-    Plotly.react("explorer-sky", [
-      { type: "heatmap", x: longitudes, y: data.b, z, colorscale: data.colors,
-        zmin: 0, zmax: skyTop(z), hovertemplate: "l %{x:.2f}, b %{y:.2f}: %{z:.3f}<extra></extra>", colorbar: { thickness: 14 } },
-    ], {
-      title: { text: skyTitle(), font: { size: 14 } }, font, margin, shapes: skyMark(), showlegend: false, plot_bgcolor: "#CFCFCF",
-      xaxis: { title: { text: "Galactic longitude l (deg)" }, autorange: "reversed", constrain: "domain", showgrid: false,
-        tickvals: ticks(longitudes), ticktext: ticks(longitudes).map((l) => `${wrapped(l)}`) },
-      yaxis: { title: { text: "b (deg)" }, scaleanchor: "x", scaleratio: stretch, constrain: "domain", showgrid: false },
+    const square = { constrain: "domain", showgrid: false, zeroline: false };
+    const stretch = sky.lines ? 1 : 1 / Math.cos((sky.y[Math.floor(nY / 2)] * Math.PI) / 180);
+    const own = sky.lines ? { visible: false } : { tickvals: ticks(sky.x), ticktext: ticks(sky.x).map((l) => `${wrapped(l)}`) };
+    Plotly.react(element("sky"), skyTraces(), {
+      ...theme().layout, title: heading(layers[state.layer].title(state.bin)), shapes: skyMark(), showlegend: false,
+      plot_bgcolor: sky.lines ? theme().layout.paper_bgcolor : theme().none,
+      xaxis: axis("Galactic longitude l (deg)", { ...square, ...own, autorange: sky.lines ? true : "reversed" }),
+      yaxis: axis("b (deg)", { ...square, ...(sky.lines ? { visible: false } : {}), scaleanchor: "x", scaleratio: stretch }),
     }, style);
-    element("explorer-distance-text").textContent = `${Number(data.edges[bin + 1].toPrecision(4))} kpc`;
+    element("distance-text").textContent = `${short(data.edges[state.bin + 1], 4)} kpc`;
+    element("distance").setAttribute("aria-valuetext", `${short(data.edges[state.bin + 1], 4)} kiloparsec`);
   }
 
   function ticks(values) {
@@ -100,24 +181,38 @@
   }
 
   function drawPlane() {
-    Plotly.react("explorer-plane", [
-      { type: "heatmap", x: data.plane.x, y: data.plane.y, z: data.plane.z, colorscale: data.colors,
-        zmin: 0, zmax: largest(data.plane.z) || 1, hovertemplate: "x %{x:.2f}, y %{y:.2f} kpc: %{z:.3f}<extra></extra>", colorbar: { thickness: 14 } },
-      { type: "scatter", mode: "markers+text", x: [0], y: [0], text: ["Sun"], textposition: "top center",
-        hoverinfo: "skip", marker: { size: 9, color: "#E69F00", line: { color: "#000", width: 1 } } },
-    ], {
-      title: { text: `rise of A(${data.band}) seen from above (mag/kpc)`, font: { size: 14 } },
-      font, margin, shapes: planeMark(), showlegend: false,
-      xaxis: { title: { text: "x (kpc), towards the Galactic centre" }, constrain: "domain", showgrid: false, zeroline: false },
-      yaxis: { title: { text: "y (kpc), towards l = 90°" }, scaleanchor: "x", constrain: "domain", showgrid: false, zeroline: false },
+    if (!data.plane) { return; }
+    const kind = state.layer.startsWith("truth") ? "truth" : state.layer === "uncertainty" ? "unsure" : "dust";
+    const title = { dust: `rise of ${A} seen from above`, truth: `true rise of ${A} seen from above`,
+      unsure: "half of the 68 % interval of the density, from above" }[kind];
+    const rows = data.plane.layers[kind], flat = rows.flat().filter((v) => v !== null).sort((a, b) => a - b);
+    const top = flat[Math.floor(0.995 * (flat.length - 1))] || 1;
+    const traces = [{ ...colored(rows, [0, top], data.colors[kind === "unsure" ? "unsure" : "dust"], "mag/kpc"), x: data.plane.x, y: data.plane.y,
+      hovertemplate: "x %{x:.2f}, y %{y:.2f} kpc: %{customdata:.3f}<extra></extra>" }];
+    for (const arm of data.plane.arms) {
+      traces.push({ type: "scatter", mode: "lines", x: arm.x, y: arm.y, name: arm.name, hoverinfo: "name", line: { color: "#009E73", width: 1.5, dash: "dash" } });
+      const at = Math.floor(arm.x.map((v, i) => (v === null ? -1 : i)).filter((i) => i >= 0).reduce((a, i, _, all) => a + i / all.length, 0));
+      traces.push({ type: "scatter", mode: "text", x: [arm.x[at]], y: [arm.y[at]], text: [arm.name], hoverinfo: "skip", textfont: { size: 11, color: "#009E73" } });
+    }
+    if (state.clouds) {
+      const places = data.clouds.map((c) => fromAbove(c.l, c.d));
+      traces.push(diamonds(places.map((p) => p[0]), places.map((p) => p[1]), data.clouds));
+    }
+    traces.push({ type: "scatter", mode: "markers+text", x: [0], y: [0], text: ["Sun"], textposition: "top center",
+      hoverinfo: "skip", textfont: { color: theme().ink }, marker: { size: 9, color: yellow, line: { color: "#000", width: 1 } } });
+    const flatAxis = { constrain: "domain", showgrid: false, zeroline: false };
+    Plotly.react(element("plane"), traces, {
+      ...theme().layout, title: heading(title), shapes: planeMark(), showlegend: false,
+      xaxis: axis(data.plane.turned ? `distance along l = ${wrapped(data.plane.right)}° (kpc)` : "x (kpc), towards the Galactic centre", flatAxis),
+      yaxis: axis(data.plane.turned ? `across (kpc), stretched ${short(data.plane.stretch, 2)} times` : "y (kpc), towards l = 90°",
+        { ...flatAxis, scaleanchor: "x", scaleratio: data.plane.stretch }),
     }, style);
   }
 
-  const profile = (name) => [0, ...profiles[name].subarray(chosen * nD, (chosen + 1) * nD)];
+  const profile = (name) => [0, ...profiles[name].subarray(state.at * nD, (state.at + 1) * nD)];
 
   function drawProfile() {
-    const traces = [];
-    const good = data.has_profile[chosen];
+    const traces = [], good = known(state.at), k = state.bin, d = data.edges[k + 1];
     const band = (low, high, name, opacity) => {
       if (!profiles[low] || !profiles[high]) { return; }
       traces.push({ x: data.edges, y: profile(low), mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false });
@@ -127,19 +222,36 @@
     if (good) {
       band("p5", "p95", "90 %", 0.18);
       band("p16", "p84", "68 %", 0.3);
-      traces.push({ x: data.edges, y: profile("median"), mode: "lines", name: data.kind, line: { color: "#0072B2", width: 2 } });
+      traces.push({ x: data.edges, y: profile("median"), mode: "lines", name: data.kind, line: { color: blue, width: 2 } });
     }
-    if (profiles.truth && data.has_truth[chosen]) {
-      traces.push({ x: data.edges, y: profile("truth"), mode: "lines", name: "truth", line: { color: "#555", width: 3 } });
+    if (state.truth && profiles.truth && data.has_truth[state.at]) {
+      traces.push({ x: data.edges, y: profile("truth"), mode: "lines", name: "truth", line: { color: state.dark ? "#bbb" : "#555", width: 3 } });
     }
-    const limit = good && data.reliable ? data.reliable[chosen] : null;
-    Plotly.react("explorer-profile", traces, {
-      title: { text: good ? "" : "no profile", font: { size: 14 } }, font, margin,
+    const shapes = [{ type: "line", x0: d, x1: d, yref: "paper", y0: 0, y1: 1, line: { color: vermilion, width: 1, dash: "dot" } }];
+    if (good) {
+      const value = column("median", state.at, k), bars = sure ? { error_y: { type: "data", symmetric: false, color: vermilion, thickness: 2,
+        array: [column("p84", state.at, k) - value], arrayminus: [value - column("p16", state.at, k)] } } : {};
+      traces.push({ x: [d], y: [value], mode: "markers", name: `at ${short(d)} kpc`, marker: { color: vermilion, size: 8 }, ...bars });
+      // A grey bar at the bottom where the extinction is not reliable.
+      for (let j = 0; sure && j < nD; j++) {
+        if (half(state.at, j) <= allowed(state.at, j)) { continue; }
+        const last = shapes[shapes.length - 1];
+        if (last.type === "rect" && last.x1 === data.edges[j]) { last.x1 = data.edges[j + 1]; continue; }
+        shapes.push({ type: "rect", x0: data.edges[j], x1: data.edges[j + 1], yref: "paper", y0: 0, y1: 0.03, fillcolor: "#888", line: { width: 0 } });
+      }
+    }
+    const annotations = [];
+    for (const cloud of clouds()) {
+      const near = apart(data.l[state.at], data.b[state.at], cloud.l, cloud.b) <= Math.max(1, sky.step), std = cloud.std || 0;
+      if (!near) { continue; }
+      shapes.push({ type: "rect", x0: cloud.d - std, x1: cloud.d + std, yref: "paper", y0: 0, y1: 1, fillcolor: "rgba(0,158,115,0.3)", line: { color: "#009E73", width: 1 } });
+      annotations.push({ x: cloud.d, yref: "paper", y: 0.98, text: cloud.name, showarrow: false, xanchor: "left", yanchor: "top" });
+    }
+    Plotly.react(element("profile"), traces, {
+      ...theme().layout, title: heading(good ? "" : "no profile"), shapes, annotations,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 1, xanchor: "right" },
-      xaxis: { title: { text: "distance (kpc)" }, range: [0, data.edges[nD]] },
-      yaxis: { title: { text: `A(${data.band}) (mag)` }, rangemode: "tozero" },
-      shapes: limit === null ? [] : [{ type: "line", x0: limit, x1: limit, yref: "paper", y0: 0, y1: 1,
-        line: { color: "#000", width: 1, dash: "dot" } }],
+      xaxis: axis("distance (kpc)", { range: [0, data.edges[nD]] }),
+      yaxis: axis(`${A} from the Sun (mag)`, { rangemode: "tozero" }),
     }, style);
   }
 
@@ -147,81 +259,184 @@
     if (!counts) { return; }
     const { colors, mags } = data.cmd, nC = colors.length - 1, nM = mags.length - 1, rows = [];
     for (let m = 0; m < nM; m++) {
-      const start = (chosen * nM + m) * nC;
-      rows.push(Array.from(counts.subarray(start, start + nC), (n) => n || null));
+      const start = (state.at * nM + m) * nC;
+      rows.push(Array.from(counts.subarray(start, start + nC), (count) => count || null));
     }
-    Plotly.react("explorer-cmd", [
-      { type: "heatmap", x: colors, y: mags, z: rows, colorscale: "Viridis", colorbar: { thickness: 14 },
-        hovertemplate: "%{z} stars<extra></extra>" },
+    Plotly.react(element("cmd"), [
+      { type: "heatmap", x: colors, y: mags, z: rows, colorscale: "Viridis", colorbar: { thickness: 14 }, hovertemplate: "%{z} stars<extra></extra>" },
     ], {
-      title: { text: "stars per pixel of its CMD", font: { size: 14 } }, font, margin,
-      xaxis: { title: { text: `${data.blue} − ${data.band} (mag)` } },
-      yaxis: { title: { text: `${data.band} (mag)` }, autorange: "reversed" },
+      ...theme().layout, title: heading("stars per pixel of its CMD"),
+      xaxis: axis(`${data.blue} − ${data.band} (mag)`), yaxis: axis(`${data.band} (mag)`, { autorange: "reversed" }),
     }, style);
   }
 
+  // The sightline in words, then what the map says of it at the distance of the slider.
   function tell() {
-    const at = chosen, l = wrapped(longitudes[at % nL]), b = data.b[Math.floor(at / nL)];
-    element("explorer-l").value = l;
-    element("explorer-b").value = b;
+    const at = state.at, k = state.bin;
+    element("l").value = wrapped(data.l[at]);
+    element("b").value = data.b[at];
     const flags = Object.keys(data.meanings).filter((bit) => data.flag[at] & Number(bit)).map((bit) => data.meanings[bit]);
-    const lines = [`l = ${l}, b = ${b} deg`, `${data.n_stars[at]} stars, ${Math.round(100 * data.coverage[at])} % covered`];
-    if (data.has_profile[at]) {
-      const end = profiles.median[(at + 1) * nD - 1];
-      lines.push(`A(${data.band}) = ${end.toFixed(3)} mag to ${Number(data.edges[nD].toPrecision(4))} kpc`);
-      if (data.reliable) { lines.push(`reliable to ${data.reliable[at].toFixed(2)} kpc`); }
-    }
+    const lines = [`l = ${wrapped(data.l[at])}, b = ${data.b[at]} deg`, `${data.n_stars[at]} stars, ${Math.round(100 * data.coverage[at])} % covered`];
     lines.push(flags.length ? `flags: ${flags.join(", ")}` : "no flag");
-    element("explorer-told").textContent = lines.join("; ");
+    element("told").textContent = lines.join("; ");
+    const here = [];
+    if (known(at)) {
+      const interval = sure ? ` (68 %: ${column("p16", at, k).toFixed(3)} to ${column("p84", at, k).toFixed(3)})` : "";
+      here.push(`${A} to ${short(data.edges[k + 1], 4)} kpc: ${column("median", at, k).toFixed(3)} mag${interval}`);
+      if (sure) { here.push(half(at, k) <= allowed(at, k) ? "reliable there" : "not reliable there"); }
+      here.push(`rise in its last ${short(data.edges[k + 1] - data.edges[k])} kpc: ${density("median", at, k).toFixed(3)} mag/kpc`);
+    } else { here.push("no profile"); }
+    if (state.truth && profiles.truth && data.has_truth[at]) { here.push(`truth: ${column("truth", at, k).toFixed(3)} mag`); }
+    element("here").textContent = here.join("; ");
   }
 
-  function choose(at) {
-    chosen = at;
-    tell();
-    drawProfile();
-    // The profile first; the rest follows when it is on the screen.
-    setTimeout(() => {
-      Plotly.relayout("explorer-sky", { shapes: skyMark() });
-      Plotly.relayout("explorer-plane", { shapes: planeMark() });
-      drawCmd();
-    });
+  function apart(l1, b1, l2, b2) {
+    const r = Math.PI / 180, u = Math.sin(((b2 - b1) * r) / 2) ** 2 + Math.cos(b1 * r) * Math.cos(b2 * r) * Math.sin(((l2 - l1) * r) / 2) ** 2;
+    return (2 * Math.asin(Math.min(1, Math.sqrt(u)))) / r;
   }
 
   // The sightline of a place; outside the map none is chosen, and the page says so.
   function chooseAt(l, b) {
-    const turn = ((l - longitudes[0] + data.step / 2) % 360 + 360) % 360 - data.step / 2;
-    const i = Math.round(turn / data.step), j = Math.round((b - data.b[0]) / data.step);
-    if (i >= 0 && i < nL && j >= 0 && j < nB) { choose(j * nL + i); return; }
-    element("explorer-told").textContent = `l = ${wrapped(l)}, b = ${b} deg is outside the map`;
+    let best = -1, least = Infinity;
+    for (let i = 0; i < n; i++) { const far = apart(l, b, data.l[i], data.b[i]); if (far < least) { [best, least] = [i, far]; } }
+    const turn = Math.abs(((l - data.l[best] + 540) % 360) - 180), rise = Math.abs(b - data.b[best]), reach = sky.step / 2 + 1e-9;
+    // A field of rows and columns has edges in l and b; a pixel reaches at most so far from its centre.
+    const inside = sky.lines ? least <= 0.8 * sky.step : turn <= reach && rise <= reach;
+    if (inside) { choose(best); return; }
+    element("told").textContent = `l = ${wrapped(l)}, b = ${b} deg is outside the map`;
+    element("here").textContent = "";
+  }
+
+  const latest = {};
+  function soon(name, work, ms = 0) {
+    clearTimeout(latest[name]);
+    latest[name] = setTimeout(work, ms);
+  }
+
+  function choose(at) {
+    state.at = at;
+    tell();
+    drawProfile();
+    // The profile first; the rest follows when it is on the screen.
+    soon("marks", () => {
+      Plotly.relayout(element("sky"), { shapes: skyMark() });
+      if (data.plane) { Plotly.relayout(element("plane"), { shapes: planeMark() }); }
+      drawCmd();
+    });
+    remember();
+  }
+
+  function setBin(bin) {
+    state.bin = Math.min(Math.max(bin, 0), nD - 1);
+    element("distance").value = state.bin;
+    tell();
+    drawProfile();
+    // Where the slider moves faster than the sky is drawn, only its last place is.
+    soon("sky", () => {
+      drawSky();
+      if (data.plane) { Plotly.relayout(element("plane"), { shapes: planeMark() }); }
+    });
+    remember();
+  }
+
+  // To the next sightline in a direction on the picture: near along it, and little aside.
+  function step(dx, dy) {
+    let best = -1, least = Infinity;
+    for (let i = 0; i < n; i++) {
+      const x = sky.px[i] - sky.px[state.at], y = sky.py[i] - sky.py[state.at], along = x * dx + y * dy, aside = Math.abs(x * dy - y * dx);
+      if (along > 0.1 * sky.step && along + 3 * aside < least) { [best, least] = [i, along + 3 * aside]; }
+    }
+    if (best >= 0 && least < 4 * sky.step) { choose(best); }
+  }
+
+  function drawAll() {
+    document.documentElement.dataset.theme = state.dark ? "dark" : "light";
+    drawSky(); drawPlane(); drawProfile(); drawCmd(); tell();
+  }
+
+  function remember() {
+    soon("address", () => {
+      const words = new URLSearchParams({ l: wrapped(data.l[state.at]), b: data.b[state.at], d: short(data.edges[state.bin + 1], 6), layer: state.layer, range: state.range });
+      if (state.range === "typed") { words.set("low", state.low); words.set("high", state.high); }
+      for (const name of ["log", "truth", "clouds", "dark"]) { words.set(name, Number(state[name])); }
+      history.replaceState(null, "", `#${words}`);
+    }, 400);
+  }
+
+  // From the address; what is missing or makes no sense stays as it is.
+  function recall() {
+    const words = new URLSearchParams(location.hash.slice(1));
+    const number = (name) => (words.has(name) && words.get(name).trim() !== "" ? Number(words.get(name)) : NaN);
+    if (layers[words.get("layer")]?.there) { state.layer = words.get("layer"); }
+    if (["all", "own", "typed"].includes(words.get("range"))) { state.range = words.get("range"); }
+    for (const name of ["low", "high"]) { if (Number.isFinite(number(name))) { state[name] = number(name); } }
+    for (const name of ["log", "truth", "clouds", "dark"]) { if (words.has(name)) { state[name] = words.get(name) === "1"; } }
+    if (number("d") >= 0) {
+      const far = data.edges.findIndex((edge) => edge >= number("d") - 1e-6);
+      state.bin = far < 0 ? nD - 1 : Math.max(far - 1, 0);
+    }
+    show();
+    drawAll();
+    if (Number.isFinite(number("l")) && Number.isFinite(number("b"))) { chooseAt(number("l"), number("b")); }
+  }
+
+  // The controls as the state is.
+  function show() {
+    element("distance").value = state.bin;
+    element("layer").value = state.layer;
+    element("range").value = state.range;
+    for (const name of ["log", "truth", "clouds", "dark"]) { element(name).checked = state[name]; }
+    for (const name of ["low", "high"]) {
+      element(name).value = state[name] ?? "";
+      element(name).closest("label").hidden = state.range !== "typed";
+    }
   }
 
   let start = 0;
-  for (let at = 0; at < nL * nB; at++) {
-    if (data.has_profile[at] && profiles.median[(at + 1) * nD - 1] >= profiles.median[(start + 1) * nD - 1]) { start = at; }
+  for (let at = 0; at < n; at++) {
+    if (known(at) && (!known(start) || column("median", at, nD - 1) >= column("median", start, nD - 1))) { start = at; }
   }
-  chosen = start;
-  const slider = element("explorer-distance");
-  slider.max = nD - 1;
-  slider.value = bin;
-  drawSky();
-  drawPlane();
-  choose(start);
-  slider.addEventListener("input", () => { bin = Number(slider.value); drawSky(); });
-  element("explorer-what").addEventListener("change", drawSky);
-  for (const name of ["explorer-l", "explorer-b"]) {
+  state.at = start;
+  element("distance").max = nD - 1;
+  if (!data.plane) { element("plane").remove(); }
+  const marked = location.hash.includes("=");
+  if (marked) { recall(); } else { show(); drawAll(); }
+
+  element("distance").addEventListener("input", () => setBin(Number(element("distance").value)));
+  for (const name of ["layer", "range", "low", "high", "log", "truth", "clouds", "dark"]) {
     element(name).addEventListener("change", () => {
-      const l = Number(element("explorer-l").value), b = Number(element("explorer-b").value);
+      const own = element(name);
+      if (state.range !== "typed" && own.value === "typed") { [state.low, state.high] = rangeOf(state.layer).map((v) => short(v)); }
+      state[name] = own.type === "checkbox" ? own.checked : own.type === "number" ? (own.value === "" ? null : Number(own.value)) : own.value;
+      show();
+      drawAll();
+      remember();
+    });
+  }
+  for (const name of ["l", "b"]) {
+    element(name).addEventListener("change", () => {
+      const [l, b] = ["l", "b"].map((part) => Number(element(part).value));
       if (Number.isFinite(l) && Number.isFinite(b)) { chooseAt(l, b); }
     });
   }
-  element("explorer-sky").on("plotly_click", (event) => {
-    const point = event.points[0];
-    chooseAt(point.x, point.y);
+  element("sky").on("plotly_click", (event) => {
+    const point = event.points[0], nearest = (axis, v) => axis.reduce((a, x, i) => (Math.abs(x - v) < Math.abs(axis[a] - v) ? i : a), 0);
+    const at = cells[nearest(sky.y, point.y) * nX + nearest(sky.x, point.x)];
+    if (at >= 0) { choose(at); }
   });
-  element("explorer-plane").on("plotly_click", (event) => {
-    const point = event.points[0];
-    const l = (Math.atan2(point.y, point.x) * 180) / Math.PI;
-    chooseAt(l, data.b[Math.floor(chosen / nL)]);
+  if (data.plane) {
+    element("plane").on("plotly_click", (event) => {
+      const point = event.points[0];
+      chooseAt((Math.atan2(point.y, point.x) * 180) / Math.PI + data.plane.right, data.b[state.at]);
+    });
+  }
+  // l grows to the left: of rows and columns the picture is turned, a projection has x to the right.
+  const right = sky.lines ? 1 : -1;
+  const keys = { ArrowLeft: [-right, 0], ArrowRight: [right, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  element("sky").addEventListener("keydown", (event) => {
+    if (keys[event.key]) { step(...keys[event.key]); } else if (event.key === "PageUp") { setBin(state.bin + 1); } else if (event.key === "PageDown") { setBin(state.bin - 1); } else { return; }
+    event.preventDefault();
   });
+  window.addEventListener("hashchange", () => { if (location.hash.includes("=")) { recall(); } });
   document.documentElement.dataset.explorer = "ready";
 })();

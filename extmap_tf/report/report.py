@@ -15,7 +15,8 @@ from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.evaluation.profile_errors import density_errors_table, errors_table
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.evaluation import coverage
-from extmap_tf.figures.gallery import Cmds, standard_figures
+from extmap_tf.figures.gallery import Cmds, chosen_arms, standard_figures
+from extmap_tf.figures.marks import Clouds
 from extmap_tf.figures.style import styled
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.formats import REPORT
@@ -81,11 +82,6 @@ def report_path(out: str | Path) -> Path:
     return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
 
 
-def can_be_explored(volume: ExtinctionMap) -> bool:
-    """Whether a report can have a part to explore: it shows rows and columns of l and b."""
-    return volume.grid.rectangular
-
-
 def write_report(
     volume: ExtinctionMap,
     out: str | Path,
@@ -96,6 +92,7 @@ def write_report(
     model: Sequence[tuple[str, str]] = (),
     interactive: bool = True,
     all_cmds: Cmds | None = None,
+    clouds: Clouds | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a map's report: one HTML file that needs nothing else, neither files nor a network.
@@ -114,11 +111,12 @@ def write_report(
     model : sequence of (str, str), optional
         What the model is, as names and texts.
     interactive : bool
-        With a part to explore, if the map `can_be_explored`: the sky with a slider of distance, the view from
-        above, and the profile of the sightline one clicks. The library that draws it, plotly.js, is put into
-        the file: 5 MB more.
+        With a part to explore: the sky with a slider of distance, the view from above, and the profile of
+        the sightline one chooses. The library that draws it, plotly.js, is put into the file: 5 MB more.
     all_cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
-        For it, the diagrams of all sightlines, l varying fastest.
+        For it, the diagrams of all sightlines, in the order of the grid.
+    clouds
+        As for `extmap_tf.figures.gallery.draw_all`.
     overwrite : bool
 
     Returns
@@ -134,7 +132,7 @@ def write_report(
 
     path = report_path(out)
     refuse_existing(path, overwrite)
-    drawings = standard_figures(volume, truth, sightlines, arms, cmds)
+    drawings = standard_figures(volume, truth, sightlines, arms, cmds, clouds)
     evaluation = None if truth is None else compare_maps(volume, truth)
     sections = [
         Section("about", "What it is", about=tuple(volume.summary())),
@@ -155,7 +153,7 @@ def write_report(
         title=f"3D extinction map: {origin.config_name}",
         lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, {where}.",
         sections=[section for section in sections if section],
-        explorer=_explorer(volume, truth, all_cmds) if interactive and can_be_explored(volume) else None,
+        explorer=_explorer(volume, truth, all_cmds, clouds, arms) if interactive else None,
         footer=f"Written by extmap_tf {__version__}. The map itself: "
         f"{volume.path.name if volume.path else 'not written to a file'}.",
     )
@@ -164,14 +162,14 @@ def write_report(
     return path
 
 
-def _explorer(volume, truth, cmds):
+def _explorer(volume, truth, cmds, clouds, arms):
     """The scripts of the part to explore. None of them is text of the map's, but the data, which are JSON."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     return {
         "library": Markup(get_plotlyjs()),
-        "data": Markup(explorer_data(volume, truth, cmds)),
+        "data": Markup(explorer_data(volume, truth, cmds, clouds, chosen_arms(volume, truth, arms))),
         "script": Markup(SCRIPT.read_text(encoding="utf-8")),
         "with_cmds": cmds is not None,
     }
