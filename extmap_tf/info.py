@@ -100,7 +100,7 @@ def _describe_file(path, verify):
     if copies.is_copy(path):
         return copies.describe_copy(path, verify)
     # CSV and VOTable keep no format beside the columns.
-    if b"jump_std_mag" in head:
+    if b"mass_low_msun" in head:
         return _describe_clouds(path)
     if REPORT.encode() in head:
         return _describe_html(path)

@@ -1,27 +1,30 @@
 """``extmap-tf clouds``."""
 
-from extmap_tf.errors import ConfigError
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.options import add_sightlines, chosen_sightlines, finite, named, place_of
 from extmap_tf.program import Command
 
 
 def _add_options(parser):
     parser.add_argument("map", help="map of 'score'")
-    add_sightlines(parser, "where to look, in degrees; may be repeated (default: everywhere)")
+    add_sightlines(parser, "only the clouds on this sightline, in degrees; may be repeated")
     parser.add_argument(
-        "--min-jump", type=finite, metavar="MAG", help="leave out smaller jumps (default: 0.05)"
+        "--min-step",
+        type=finite,
+        metavar="MAG",
+        help="leave out smaller steps of a sightline (default: 0.05)",
     )
     parser.add_argument(
-        "--min-contrast",
+        "--min-share",
         type=finite,
         metavar="SHARE",
-        help="a peak must stand out by this share of its height (default: 0.5)",
+        help="leave out steps of a smaller share of the extinction behind them (default: 0.1)",
     )
     parser.add_argument(
         "--min-sigma",
         type=finite,
         metavar="NUMBER",
-        help="leave out jumps of fewer of their own standard deviations (default: 2)",
+        help="leave out steps of fewer of their own standard deviations (default: 3)",
     )
     parser.add_argument("--out", help="table to write: .ecsv, .csv, .fits or .vot")
     parser.add_argument(
@@ -43,7 +46,8 @@ def _add_options(parser):
 
 def _run(args):
     from extmap_tf.compare import cloud_tables, published_clouds
-    from extmap_tf.compare.clouds import find_all_clouds
+    from extmap_tf.compare.clouds import clouds_at, find_clouds
+    from extmap_tf.compare.steps import StepRule
     from extmap_tf.files import refuse_existing
     from extmap_tf.map.volume import ExtinctionMap
 
@@ -52,14 +56,11 @@ def _run(args):
     if args.out:
         refuse_existing(args.out, args.overwrite)
         cloud_tables.require_table_name(args.out)
-    sightlines = chosen_sightlines(args) or None
-    how = {
-        "min_jump_mag": args.min_jump,
-        "min_contrast": args.min_contrast,
-        "min_sigma": args.min_sigma,
-    }
-    how = {name: value for name, value in how.items() if value is not None}
+    sightlines = chosen_sightlines(args)
+    limits = {"min_mag": args.min_step, "min_share": args.min_share, "min_sigma": args.min_sigma}
+    rule = StepRule(**{name: value for name, value in limits.items() if value is not None})
     volume = ExtinctionMap.read(args.map)
+    places = {}
     if args.table:
         table = published_clouds.read_cloud_distances(args.table)
         places = {
@@ -71,11 +72,18 @@ def _run(args):
             raise ConfigError(
                 f"{args.table} has no region with l_deg and b_deg inside the map: give --place REGION=L,B"
             )
-        rows = published_clouds.compare_clouds(volume, table, places, args.radius, **how)
+    for l_deg, b_deg in sightlines:
+        if volume.grid.sightline_of([l_deg], [b_deg])[0] < 0:
+            raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
+    found = find_clouds(volume, rule)
+    if places:
+        rows = published_clouds.compare_clouds(volume, found, table, places, args.radius)
         print(published_clouds.format_cloud_comparison(rows))
         if not args.out:
             return
-    found = find_all_clouds(volume, sightlines, **how)
+    if sightlines:
+        chosen = [cloud for place in sightlines for cloud in clouds_at(volume, found, *place)]
+        found = [cloud for cloud in found if cloud in chosen]
     if args.out:
         cloud_tables.write_clouds(found, volume, args.out, args.overwrite)
         print(f"{args.out}: {len(found)} clouds")
@@ -85,8 +93,8 @@ def _run(args):
 
 COMMAND = Command(
     "clouds",
-    "Find clouds along sightlines: distance, extent and jump, with their uncertainty. Without --out or "
-    "--table, print them.",
+    "Find clouds: steps of the extinction on neighbouring sightlines at one distance, with distance, extent, "
+    "column and mass of dust, and their 68 % intervals. Without --out or --table, print them.",
     _add_options,
     _run,
 )

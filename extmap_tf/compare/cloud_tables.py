@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from extmap_tf.compare.clouds import Cloud
+from extmap_tf.compare.clouds import MASS_IS, Cloud
 from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_path
@@ -25,9 +25,23 @@ if TYPE_CHECKING:
 
 TABLE_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".vot": "votable"}
 
+_UNITS = {"deg": u.deg, "deg2": u.deg**2, "kpc": u.kpc, "mag": u.mag, "msun": u.M_sun}
+_MEANINGS = {
+    "distance": "where half of the dust is reached",
+    "depth": "length along the sight of the middle 68 % of the dust; the map's resolution is in it",
+    "width": "diameter across the sight of a circle of its area",
+    "area": "solid angle of its sightlines",
+    "n": "sightlines of the map",
+    "column": "mean extinction by the cloud, above that of the dust around it",
+    "peak": "that of the strongest sightline",
+    "mass": MASS_IS,
+    "sigma": "height of the strongest sightline's step over its standard deviation",
+    "flags": "bits of extmap_tf.estimate.Flag of any of its sightlines",
+}
+
 
 def clouds_table(clouds: Sequence[Cloud], volume: ExtinctionMap) -> "Table":
-    """Clouds as an astropy Table, one a row, with units, and the map's origin as metadata.
+    """Clouds as an astropy Table, one a row, with units and meanings, and the map's origin as metadata.
 
     Parameters
     ----------
@@ -37,14 +51,20 @@ def clouds_table(clouds: Sequence[Cloud], volume: ExtinctionMap) -> "Table":
     """
     from astropy.table import Table
 
-    about = {"format": CLOUDS, "schema": SCHEMA} | volume.provenance.to_dict()
+    about = {"format": CLOUDS, "schema": SCHEMA, "intervals": "central 68 %"} | volume.provenance.to_dict()
     table = Table(meta={key.upper(): value for key, value in about.items()})
     for spec in dataclasses.fields(Cloud):
-        if spec.name == "flags":
-            table["flags"] = np.array([cloud.flags for cloud in clouds], np.int32)
+        if spec.name == "sightlines":
             continue
-        unit = u.Unit(spec.name.rsplit("_", 1)[1])
-        table[spec.name] = u.Quantity([getattr(cloud, spec.name) for cloud in clouds], unit, dtype=float)
+        values = [getattr(cloud, spec.name) for cloud in clouds]
+        if spec.type is int:
+            table[spec.name] = np.array(values, np.int32)
+        else:
+            unit = _UNITS.get(spec.name.rsplit("_", 1)[-1])
+            table[spec.name] = (
+                np.array(values, float) if unit is None else u.Quantity(values, unit, dtype=float)
+            )
+        table[spec.name].info.description = _MEANINGS.get(spec.name.split("_")[0], "of its dust, mean")
     return table
 
 
@@ -70,17 +90,23 @@ def require_table_name(path: str | Path) -> str:
 
 def format_clouds(clouds: Sequence[Cloud], band: str) -> str:
     """Clouds as lines of aligned text."""
-    header = [("sightline", "l, b / deg"), ("distance", "kpc"), ("68 % from", "kpc"), ("to", "kpc")]
-    header += [("extent", "kpc"), ("jump", f"A({band}) / mag"), ("std", "mag"), ("flags", "")]
+    header = [("cloud", "l, b / deg"), ("sightlines", ""), ("distance", "kpc"), ("68 %", "kpc")]
+    header += [("depth", "kpc"), ("width", "kpc"), (f"A({band})", "mag"), ("68 %", "mag"), ("peak", "mag")]
+    header += [("dust", "solar masses"), ("68 %", ""), ("sigma", ""), ("flags", "")]
     rows = [
         (
             f"{cloud.l_deg:8.3f} {cloud.b_deg:+8.3f}",
-            f"{cloud.distance_kpc:.3f}",
-            f"{cloud.distance_low_kpc:.3f}",
-            f"{cloud.distance_high_kpc:.3f}",
-            f"{cloud.extent_kpc:.3f}",
-            f"{cloud.jump_mag:.3f}",
-            f"{cloud.jump_std_mag:.3f}",
+            str(cloud.n_sightlines),
+            f"{cloud.distance_kpc:.2f}",
+            _interval(cloud.distance_low_kpc, cloud.distance_high_kpc, ".2f"),
+            f"{cloud.depth_kpc:.2f}",
+            f"{cloud.width_kpc:.3f}",
+            f"{cloud.column_mag:.3f}",
+            _interval(cloud.column_low_mag, cloud.column_high_mag, ".2f"),
+            f"{cloud.peak_mag:.2f}",
+            f"{cloud.mass_msun:.3g}",
+            _interval(cloud.mass_low_msun, cloud.mass_high_msun, ".3g"),
+            f"{cloud.sigma:.1f}" if np.isfinite(cloud.sigma) else "-",
             str(cloud.flags),
         )
         for cloud in clouds
@@ -89,3 +115,7 @@ def format_clouds(clouds: Sequence[Cloud], band: str) -> str:
     raised = functools.reduce(operator.or_, (cloud.flags for cloud in clouds), 0)
     lines += [f"flag {flag.value}: {flag.meaning}" for flag in Flag if raised & flag.value]
     return "\n".join(lines)
+
+
+def _interval(low, high, form):
+    return f"{low:{form}}-{high:{form}}" if np.isfinite(low) else "-"

@@ -1,45 +1,61 @@
-"""Clouds along sightlines: where the extinction rises in a step, over what extent, and by how much."""
+"""Clouds of a map in three dimensions: steps of neighbouring sightlines at one distance, taken together."""
 
-import math
-from collections.abc import Iterable
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import Flag
-from extmap_tf.extinction.profiles import profiles_at
+from extmap_tf.compare.steps import StepRule, find_steps
+from extmap_tf.errors import ConfigError
+from extmap_tf.estimate import DOUBT_FLAGS
+from extmap_tf.grids.sphere import unit_vectors
 from extmap_tf.map.volume import ExtinctionMap
 
-MIN_JUMP_MAG = 0.05
-MIN_CONTRAST = 0.5
-MIN_SIGMA = 2.0
+# N(H) of the gas behind one magnitude of A(Ks), in cm^-2, and its mean mass per hydrogen atom, helium
+# included, in atoms of hydrogen (Lombardi, Alves & Lada 2011, A&A 535, A16, section 3).
+HYDROGEN_PER_KS = 1.67e22
+MEAN_WEIGHT = 1.37
+# Of the gas's mass, the dust's (Hildebrand 1983, QJRAS 24, 267).
+DUST_SHARE = 0.01
+MASS_IS = "dust: A(Ks) x area x 1.67e22 H/cm2 (Lombardi+ 2011) x 1.37 m(H) x 0.01 (Hildebrand 1983)"
+
+# Two peaks are two clouds if the dust between them is less than this share of the lower one.
+_SADDLE = 0.5
+_PERCENTILES = (16.0, 50.0, 84.0)
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A peak of the density along one sightline.
+    """Dust that is together on the sky and in distance.
+
+    Intervals are the central 68 % of the map's samples. Neighbouring sightlines are taken to err together, so
+    that an interval does not shrink with their number; of a map without samples they are NaN.
 
     Parameters
     ----------
     l_deg, b_deg : float
-        The sightline.
-    distance_kpc : float
-        Where half of the jump is reached.
-    distance_low_kpc, distance_high_kpc : float
-        Between these the map's 16th and 84th percentile of the extinction reach that value; NaN
-        without percentiles.
-    extent_kpc : float
-        Full width of the peak at half of its height above its surroundings. Not less than a distance bin,
-        and smeared by the map's own resolution: an upper limit.
-    jump_mag : float
-        Rise of the extinction across the peak.
-    jump_std_mag : float
-        Its standard deviation: from the samples if the map has them, else an upper limit from those of the
-        extinction at both sides; NaN without.
+        Mean of its sightlines, weighted by dust.
+    distance_kpc, distance_low_kpc, distance_high_kpc : float
+        Where half of the dust is reached on its sightlines: median and interval, weighted by dust.
+    depth_kpc, depth_low_kpc, depth_high_kpc : float
+        Length along the sight in which the middle 68 % of its dust are. The map's own resolution is in it:
+        an upper limit.
+    width_kpc : float
+        Diameter across the sight of a circle of its area. Not less than a sightline's field.
+    area_deg2 : float
+    n_sightlines : int
+    column_mag, column_low_mag, column_high_mag : float
+        Extinction by the cloud, above that of the dust around it, mean over its area.
+    peak_mag : float
+        That of the strongest sightline.
+    mass_msun, mass_low_msun, mass_high_msun : float
+        Of its dust: `MASS_IS`; of the column's interval, at the cloud's distance.
+    sigma : float
+        Height of the step on the strongest sightline over its standard deviation; infinite for one profile.
     flags : int
-        Bits of `extmap_tf.estimate.Flag`: those of the sightline, and whether the distance is beyond
-        the one to which it is reliable.
+        Bits of `extmap_tf.estimate.Flag` of any of its sightlines.
+    sightlines : tuple of int
+        Indices in the map's grid, ascending; not in tables.
     """
 
     l_deg: float
@@ -47,134 +63,177 @@ class Cloud:
     distance_kpc: float
     distance_low_kpc: float
     distance_high_kpc: float
-    extent_kpc: float
-    jump_mag: float
-    jump_std_mag: float
-    flags: int = 0
+    depth_kpc: float
+    depth_low_kpc: float
+    depth_high_kpc: float
+    width_kpc: float
+    area_deg2: float
+    n_sightlines: int
+    column_mag: float
+    column_low_mag: float
+    column_high_mag: float
+    peak_mag: float
+    mass_msun: float
+    mass_low_msun: float
+    mass_high_msun: float
+    sigma: float
+    flags: int
+    sightlines: tuple[int, ...] = dataclasses.field(repr=False)
 
 
-def find_clouds(
-    volume: ExtinctionMap,
-    l_deg: float,
-    b_deg: float,
-    min_jump_mag: float = MIN_JUMP_MAG,
-    min_contrast: float = MIN_CONTRAST,
-    min_sigma: float = MIN_SIGMA,
-) -> list[Cloud]:
-    """Clouds along the map's sightline nearest to a position, near ones first.
+def find_clouds(volume: ExtinctionMap, rule: StepRule | None = None) -> list[Cloud]:
+    """The clouds of a map, near ones first.
+
+    Steps of the sightlines (`extmap_tf.compare.steps`) are joined from the highest down: one whose dust
+    overlaps in distance with that of a step on an adjacent sightline goes to that step's cloud, if the
+    cloud's highest step is inside its window or the other way round; so a cloud is never longer than the
+    resolution there. Two clouds that touch are one unless the dust between them is less than half of the
+    lower's.
 
     Parameters
     ----------
     volume : ExtinctionMap
-    l_deg, b_deg : float
-    min_jump_mag : float
-        Smaller jumps are left out.
-    min_contrast : float
-        A peak counts if it stands out from its surroundings by this share of its own height.
-    min_sigma : float
-        Jumps of fewer of their own standard deviations are left out, where these are known.
+        With samples, or of one profile a sightline, such as a truth.
+    rule : StepRule, optional
 
     Returns
     -------
     list of Cloud
-        Empty without a profile.
+
+    Raises
+    ------
+    DataError
+        The map has intervals but no samples.
     """
-    if not min_jump_mag > 0 or not 0 < min_contrast <= 1 or not min_sigma >= 0:
-        raise ConfigError(
-            "min_jump_mag must be above 0, min_contrast above 0 to 1 and min_sigma 0 or more, "
-            f"got: {min_jump_mag}, {min_contrast}, {min_sigma}"
-        )
+    steps = find_steps(volume, rule or StepRule())
+    factor = _ks_factor(volume)
+    members: dict[int, list[int]] = {}
+    for step, owner in enumerate(_joined(volume, steps)):
+        members.setdefault(owner, []).append(step)
+    clouds = [_cloud(volume, steps, np.array(rows), factor) for rows in members.values()]
+    return sorted(clouds, key=lambda cloud: (cloud.distance_kpc, cloud.l_deg, cloud.b_deg))
+
+
+def clouds_at(volume: ExtinctionMap, clouds: list[Cloud], l_deg: float, b_deg: float) -> list[Cloud]:
+    """Those of the clouds of a map that are on the sightline of a position; none outside the map."""
     index = int(volume.grid.sightline_of([l_deg], [b_deg])[0])
-    if index < 0:
-        raise DataError(f"sightline l = {l_deg:g}, b = {b_deg:g} is outside the map")
-    sky = np.unravel_index(index, volume.grid.shape)
-    if not volume.has_profile[sky]:
-        return []
-    peaks = _peaks(np.asarray(volume.density[sky], float), volume.distance, min_contrast)
-    clouds = [_cloud(volume, index, *peak) for peak in peaks]
-    # A standard deviation that is not known leaves none out.
-    return sorted(
-        (
-            cloud
-            for cloud in clouds
-            if cloud.jump_mag >= min_jump_mag and not cloud.jump_mag < min_sigma * cloud.jump_std_mag
-        ),
-        key=lambda cloud: cloud.distance_kpc,
+    return [cloud for cloud in clouds if index in cloud.sightlines]
+
+
+def _joined(volume, steps):
+    """For every step, the highest step of its cloud."""
+    around: dict[int, list[int]] = {}
+    for first, second in zip(*volume.grid.adjacent_pairs(), strict=True):
+        around.setdefault(int(first), []).append(int(second))
+        around.setdefault(int(second), []).append(int(first))
+    on: dict[int, list[int]] = {}
+    height, owner = steps.height_mag, np.full(steps.sightline.size, -1)
+
+    def root(step):
+        while owner[step] != step:
+            step = owner[step]
+        return step
+
+    def at_one_place(one, other):
+        reach = max(steps.half_kpc[one], steps.half_kpc[other])
+        return abs(steps.distance_kpc[one] - steps.distance_kpc[other]) <= reach
+
+    for step in np.argsort(-height, kind="stable").tolist():
+        owner[step] = step
+        near = [k for sightline in around.get(int(steps.sightline[step]), ()) for k in on.get(sightline, ())]
+        touching = [
+            k
+            for k in near
+            if steps.near_kpc[k] <= steps.far_kpc[step] and steps.near_kpc[step] <= steps.far_kpc[k]
+        ]
+        for peak in sorted({root(k) for k in touching}, key=lambda peak: -height[peak]):
+            mine = root(step)
+            alone = mine == step
+            if (
+                mine != peak
+                and at_one_place(mine, peak)
+                and (alone or height[step] >= _SADDLE * height[peak])
+            ):
+                low, high = sorted((mine, peak), key=lambda k: height[k])
+                owner[low] = high
+        on.setdefault(int(steps.sightline[step]), []).append(step)
+    return [root(step) for step in range(owner.size)]
+
+
+def _cloud(volume, steps, rows, factor):
+    """The cloud of some steps of a map."""
+    grid = volume.grid
+    sightlines = np.unique(steps.sightline[rows])
+    areas = grid.cells_deg2()
+    area_deg2 = float(areas[sightlines].sum())
+    # A sightline may have two steps in one cloud.
+    share = areas[steps.sightline[rows]] / area_deg2
+    heights, mean = steps.heights_mag[rows], steps.height_mag[rows]
+    weight = np.maximum(heights, 0.0) * share[:, None]
+    if not weight.sum() > 0:
+        weight = np.ones_like(weight)
+    distance = _weighted(steps.middles_kpc[rows], weight)
+    depth = _weighted(steps.depths_kpc[rows], weight)
+    column = [float(share @ edge) for edge in np.percentile(heights, (16.0, 84.0), axis=1)]
+    column.insert(1, float(share @ mean))
+    pc2 = area_deg2 * (np.radians(1.0) * distance[1] * 1e3) ** 2
+    mass = [_dust_msun(factor * mag, pc2) for mag in column]
+    l_deg, b_deg = _middle(grid, steps.sightline[rows], share * mean)
+    strongest = int(np.argmax(mean))
+    std = float(heights[strongest].std())
+    if not volume.n_samples:
+        for triple in (distance, depth, column, mass):
+            triple[0] = triple[2] = float("nan")
+    flags = np.bitwise_or.reduce(volume.flag.ravel()[sightlines].astype(int)) & DOUBT_FLAGS.value
+    return Cloud(
+        l_deg=l_deg,
+        b_deg=b_deg,
+        distance_kpc=distance[1],
+        distance_low_kpc=distance[0],
+        distance_high_kpc=distance[2],
+        depth_kpc=depth[1],
+        depth_low_kpc=depth[0],
+        depth_high_kpc=depth[2],
+        width_kpc=float(2.0 * np.sqrt(pc2 / np.pi) / 1e3),
+        area_deg2=area_deg2,
+        n_sightlines=sightlines.size,
+        column_mag=column[1],
+        column_low_mag=column[0],
+        column_high_mag=column[2],
+        peak_mag=float(mean[strongest]),
+        mass_msun=mass[1],
+        mass_low_msun=mass[0],
+        mass_high_msun=mass[2],
+        sigma=float(mean[strongest] / std) if std > 1e-6 else float("inf"),
+        flags=int(flags),
+        sightlines=tuple(sightlines.tolist()),
     )
 
 
-def _peaks(density, distance, min_contrast):
-    """Clear peaks of a density [n_distances]: near end, far end and width at half height of each, kpc."""
-    from scipy.signal import find_peaks, peak_widths
-
-    if not density.any():
-        return
-    # Zeros at both ends: a peak may lie in the first or the last bin.
-    padded = np.concatenate([[0.0], density, [0.0]])
-    peaks, about = find_peaks(padded, prominence=0.0)
-    clear = about["prominences"] >= min_contrast * padded[peaks]
-    peaks = peaks[clear]
-    bases = tuple(about[name][clear] for name in ("prominences", "left_bases", "right_bases"))
-    half = peak_widths(padded, peaks, rel_height=0.5, prominence_data=bases)
-    wide = peak_widths(padded, peaks, rel_height=0.95, prominence_data=bases)
-    for width, *ends in zip(half[0], wide[2], wide[3], strict=True):
-        # Bin k of the map is element k + 1; its centre is half a bin past its inner edge.
-        near, far = (float(np.clip((end - 0.5) * distance.step_kpc, 0.0, distance.max_kpc)) for end in ends)
-        yield near, far, float(max(width, 1.0) * distance.step_kpc)
+def _weighted(values, weights):
+    """Percentiles `_PERCENTILES` of values with weights."""
+    order = np.argsort(values, axis=None)
+    total = np.cumsum(weights.ravel()[order])
+    at = np.searchsorted(total, np.array(_PERCENTILES) / 100.0 * total[-1])
+    return [float(x) for x in values.ravel()[order][np.minimum(at, order.size - 1)]]
 
 
-def _cloud(volume, index, near_kpc, far_kpc, extent_kpc):
-    """The cloud between two distances on sightline `index` of a map."""
-    sky, (l_deg, b_deg) = np.unravel_index(index, volume.grid.shape), volume.grid.center_deg(index)
-    edges, rising = volume.distance.edges_kpc, np.append(0.0, volume.extinction[sky].astype(float))
-    low, high = np.interp([near_kpc, far_kpc], edges, rising)
-    middle = 0.5 * (low + high)
-    nearest = farthest = std = math.nan
-    if volume.percentiles:
-        curves = volume.query_gal(l_deg, b_deg, mode="percentile", percentile=[84, 16]).value
-        nearest, farthest = (_reached(middle, edges, np.append(0.0, curve)) for curve in curves)
-        sides = np.append(0.0, volume.extinction_std[sky])
-        std = float(np.hypot(*np.interp([near_kpc, far_kpc], edges, sides)))
-    if volume.n_samples:
-        ends = profiles_at(volume.samples[sky], volume.distance, [near_kpc, far_kpc])
-        std = float(np.std(ends[:, 1] - ends[:, 0]))
-    distance_kpc = _reached(middle, edges, rising)
-    flags = int(volume.flag[sky])
-    if volume.percentiles and distance_kpc > volume.reliable_distance_kpc[sky]:
-        flags |= Flag.BEYOND_RELIABLE_DISTANCE.value
-    rise_mag = float(high - low)
-    return Cloud(l_deg, b_deg, distance_kpc, nearest, farthest, extent_kpc, rise_mag, std, flags)
+def _middle(grid, sightlines, weights):
+    x, y, z = weights @ unit_vectors(*grid.centers_deg(sightlines))
+    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
-def find_all_clouds(
-    volume: ExtinctionMap, sightlines: Iterable[tuple[float, float]] | None = None, **finding: float
-) -> list[Cloud]:
-    """Clouds along many sightlines.
-
-    Parameters
-    ----------
-    volume : ExtinctionMap
-    sightlines : sequence of (float, float), optional
-        (l, b) in degrees; by default all that have a profile.
-    finding
-        As for `find_clouds`.
-
-    Returns
-    -------
-    list of Cloud
-        Sightline by sightline, near ones first.
-    """
-    if sightlines is None:
-        sightlines = np.transpose(volume.grid.centers_deg())[volume.has_profile.ravel()]
-    return [cloud for place in sightlines for cloud in find_clouds(volume, *map(float, place), **finding)]
+def _ks_factor(volume):
+    """A(2MASS Ks) over the A of the map's band; NaN where its law says nothing of it."""
+    try:
+        return volume.band_factor("Ks")
+    except ConfigError:
+        return float("nan")
 
 
-def _reached(level_mag, edges_kpc, rising):
-    """Where a rising curve first reaches a level, in kpc; the last distance if it does not."""
-    index = int(np.searchsorted(rising, level_mag))
-    if index == len(rising):
-        return float(edges_kpc[-1])
-    if index == 0 or rising[index] == rising[index - 1]:
-        return float(edges_kpc[index])
-    share = (level_mag - rising[index - 1]) / (rising[index] - rising[index - 1])
-    return float(edges_kpc[index - 1] + share * (edges_kpc[index] - edges_kpc[index - 1]))
+def _dust_msun(ks_mag, pc2):
+    from astropy import constants
+    from astropy import units as u
+
+    gas = ks_mag * HYDROGEN_PER_KS * u.cm**-2 * MEAN_WEIGHT * constants.u * pc2 * u.pc**2
+    return float(DUST_SHARE * gas.to_value(u.M_sun))

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from astropy.coordinates import angular_separation
 
 from extmap_tf.catalogs.columns import what_there_is
 from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
 from extmap_tf.catalogs.units import convert, is_stated
-from extmap_tf.compare.clouds import find_clouds
+from extmap_tf.compare.clouds import Cloud
 from extmap_tf.errors import DataError
+from extmap_tf.grids.sphere import separation_deg
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.text_tables import aligned
 
@@ -28,12 +28,11 @@ class CloudComparison:
     table_kpc, table_std_kpc : float
         From the table; the error is NaN where it has none.
     n_sightlines : int
-        Sightlines around the place with a cloud within reach.
+        Of the map's cloud; 0 where it shows none within reach.
     distance_kpc, std_kpc : float
-        Median of the clouds' distances, and the larger of its standard error, from their scatter, and of
-        their median own uncertainty, which neighbours share; NaN without a cloud.
-    jump_mag : float
-        Median jump.
+        Of the map's cloud, and half of its 68 % interval; NaN without a cloud.
+    column_mag, mass_msun : float
+        Likewise.
     """
 
     region: str
@@ -42,7 +41,8 @@ class CloudComparison:
     n_sightlines: int
     distance_kpc: float
     std_kpc: float
-    jump_mag: float
+    column_mag: float
+    mass_msun: float
 
     @property
     def difference_sigma(self) -> float:
@@ -112,28 +112,27 @@ def places_in(volume: ExtinctionMap, table: dict[str, TableCloud]) -> dict[str, 
 
 def compare_clouds(
     volume: ExtinctionMap,
+    clouds: Sequence[Cloud],
     table: dict[str, TableCloud],
     places: dict[str, tuple[float, float]],
     radius_deg: float = 1.0,
     reach: float = 0.5,
-    **finding: float,
 ) -> list[CloudComparison]:
     """Clouds of a table beside the map's clouds at their places.
 
     Parameters
     ----------
     volume : ExtinctionMap
+    clouds : sequence of Cloud
+        Found in it.
     table : dict of str to TableCloud
         As from `read_cloud_distances`.
     places : dict of str to (float, float)
         (l, b) in degrees of the regions to look at.
     radius_deg : float
-        All sightlines within this of a place are looked at.
+        A cloud with a sightline within this of a place is at it.
     reach : float
-        Of the clouds on a sightline the strongest counts that is nearer to the table's distance than this
-        share of it.
-    finding
-        As for `find_clouds`.
+        Of these the one of most dust counts that is nearer to the table's distance than this share of it.
 
     Returns
     -------
@@ -150,42 +149,38 @@ def compare_clouds(
     for region, place in places.items():
         if region not in table:
             raise DataError(f"no region {region!r} in the table; it has {', '.join(table)}")
-        apart = np.degrees(angular_separation(*(np.radians(angle) for angle in (*place, l_deg, b_deg))))
-        near = np.flatnonzero(apart <= radius_deg)
-        if not near.size:
+        near = separation_deg(*place, l_deg, b_deg) <= radius_deg
+        if not near.any():
             raise DataError(f"{region}: no sightline of the map within {radius_deg:g} deg of l, b = {place}")
         expected, error = table[region][:2]
-        chosen = []
-        for index in near:
-            clouds = find_clouds(volume, l_deg[index], b_deg[index], **finding)
-            clouds = [cloud for cloud in clouds if abs(cloud.distance_kpc - expected) <= reach * expected]
-            if clouds:
-                chosen.append(max(clouds, key=lambda cloud: cloud.jump_mag))
-        rows.append(CloudComparison(region, expected, error, len(chosen), *_together(chosen)))
+        there = [
+            cloud
+            for cloud in clouds
+            if near[list(cloud.sightlines)].any() and abs(cloud.distance_kpc - expected) <= reach * expected
+        ]
+        rows.append(CloudComparison(region, expected, error, *_of_most_dust(there)))
     return rows
 
 
-def _together(clouds):
-    """Distance, its standard deviation and jump of clouds that are one; NaN without any."""
+def _of_most_dust(clouds):
+    """Sightlines, distance, its standard deviation, column and mass of a cloud; NaN without any."""
     if not clouds:
-        return [math.nan] * 3
-    d = np.array([cloud.distance_kpc for cloud in clouds])
-    own = np.array([0.5 * (cloud.distance_high_kpc - cloud.distance_low_kpc) for cloud in clouds])
-    own = own[np.isfinite(own)]
-    scatter = d.std(ddof=1) / np.sqrt(len(d)) if len(d) > 1 else np.nan
-    std = np.fmax(scatter, np.median(own) if own.size else np.nan)
-    return [float(x) for x in (np.median(d), std, np.median([cloud.jump_mag for cloud in clouds]))]
+        return 0, *[math.nan] * 4
+    cloud = max(clouds, key=lambda cloud: cloud.column_mag * cloud.area_deg2)
+    std_kpc = 0.5 * (cloud.distance_high_kpc - cloud.distance_low_kpc)
+    return cloud.n_sightlines, cloud.distance_kpc, std_kpc, cloud.column_mag, cloud.mass_msun
 
 
 def format_cloud_comparison(rows: Sequence[CloudComparison]) -> str:
     """`CloudComparison` rows as lines of aligned text."""
-    header = [("region", ""), ("table", "kpc"), ("error", "kpc"), ("sightlines", "with a cloud")]
+    header = [("region", ""), ("table", "kpc"), ("error", "kpc"), ("sightlines", "of the cloud")]
     header += [
         ("map", "kpc"),
         ("error", "kpc"),
         ("difference", "kpc"),
         ("difference", "errors"),
-        ("jump", "mag"),
+        ("column", "mag"),
+        ("dust", "solar masses"),
     ]
     lines = [
         (
@@ -197,7 +192,8 @@ def format_cloud_comparison(rows: Sequence[CloudComparison]) -> str:
             f"{row.std_kpc:.3f}",
             f"{row.distance_kpc - row.table_kpc:+.3f}",
             f"{row.difference_sigma:+.2f}",
-            f"{row.jump_mag:.3f}",
+            f"{row.column_mag:.3f}",
+            f"{row.mass_msun:.3g}",
         )
         for row in rows
     ]

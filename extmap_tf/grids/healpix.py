@@ -217,6 +217,14 @@ class HealpixGrid(Section):
         pairs = np.unique(np.column_stack([first[once], other[once]]), axis=0)
         return pairs[:, 0], pairs[:, 1], 1
 
+    def adjacent_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every pair of fields that share an edge, once."""
+        return self.neighbour_pairs()[:2]
+
+    def cells_deg2(self) -> np.ndarray:
+        """Solid angle of each field [n_sightlines]."""
+        return np.full(self.n_sightlines, self.area_deg2)
+
     def nodes_deg(self, step_deg: float) -> list[tuple[float, float]]:
         """Positions that span the grid: corners of pixels of at most `step_deg`, all that hold a sightline.
 

@@ -92,6 +92,12 @@ class SkyGrid(Protocol):
     def neighbour_pairs(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Every pair of neighbouring fields that share no star, and how many steps they are apart."""
 
+    def adjacent_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every pair of sightlines beside one another, whether their fields overlap or not, once."""
+
+    def cells_deg2(self) -> np.ndarray:
+        """Solid angle of the sky that is nearest to each sightline [n_sightlines]."""
+
     def nodes_deg(self, step_deg: float) -> list[tuple[float, float]]:
         """Positions (l, b) that span the grid, about `step_deg` apart."""
 

@@ -205,6 +205,25 @@ class SightlineGrid(Section):
         second = (index[:, steps:].ravel(), index[steps:].ravel())
         return np.concatenate(first), np.concatenate(second), steps
 
+    def adjacent_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every pair of sightlines one step apart in l or in b, once, also across the seam of a full circle.
+
+        Returns
+        -------
+        first, second : ndarray of int64 [n_pairs]
+        """
+        index = np.arange(self.n_sightlines).reshape(self.shape)
+        pairs = [(index[:, :-1], index[:, 1:]), (index[:-1], index[1:])]
+        if self.n_l > 2 and abs(self.n_l * self.step_deg - 360.0) < FIELD_TOLERANCE_DEG:
+            pairs.append((index[:, -1:], index[:, :1]))
+        first, second = zip(*pairs, strict=True)
+        return np.concatenate([i.ravel() for i in first]), np.concatenate([i.ravel() for i in second])
+
+    def cells_deg2(self) -> np.ndarray:
+        """Solid angle of the sky nearest to each sightline [n_sightlines]: without gaps or overlaps."""
+        cells = self.step_deg**2 * np.cos(np.radians(self.b_deg))
+        return np.repeat(cells, self.n_l)
+
     def nodes_deg(self, step_deg: float) -> list[tuple[float, float]]:
         """Positions that span the grid, its borders included, at most `step_deg` apart.
 

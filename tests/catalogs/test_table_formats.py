@@ -47,7 +47,16 @@ def psql(columns, n_rows=N_STARS):
     return ("\n".join([f" {head}", rule, *(f" {row}" for row in rows)]) + f"\n({n_rows} rows)\n").encode()
 
 
+def remarked_fits(columns):
+    table = Table(columns)
+    table.meta["comments"] = ["as astropy writes them"]
+    out = io.BytesIO()
+    table.write(out, format="fits")
+    return out.getvalue()
+
+
 FORMS = {
+    "FITS with remarks": remarked_fits,
     "quoted tabs": lambda c: written(Table(c), "ascii.tab", quotechar='"').replace(b"AAA", b'"AAA"'),
     "all quoted tabs": lambda c: "\n".join('"' + line + '"' for line in lines_of(c, '"\t"')).encode(),
     "semicolons": lambda c: text_of(c, ";"),

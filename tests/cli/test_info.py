@@ -39,7 +39,7 @@ def files(sure, make_map, tmp_path_factory):
         ("clouds.ecsv", ["by 'clouds'", "distance_kpc (kpc)", "carina-small", "software"]),
         ("clouds.fits", ["by 'clouds'", "distance_kpc (kpc)", "carina-small"]),
         ("clouds.vot", ["by 'clouds'", "distance_kpc (kpc)"]),
-        ("clouds.csv", ["by 'clouds'", "jump_std_mag"]),
+        ("clouds.csv", ["by 'clouds'", "mass_low_msun"]),
         ("report.html", ["3D extinction map: carina; without a part to explore"]),
     ],
 )
@@ -57,7 +57,7 @@ def test_info_says_what_it_is(name, words, files):
         ("evaluation.json", 300, "damaged JSON file"),
         ("report.html", 5000, "cut short"),
         ("config.toml", 5, "config.toml"),
-        ("clouds.vot", 3000, "truncated: fetch it again"),
+        ("clouds.vot", 3500, "truncated: fetch it again"),
     ],
 )
 def test_a_file_cut_short_is_one_line(name, size, words, files, tmp_path, capsys):

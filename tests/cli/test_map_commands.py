@@ -11,6 +11,8 @@ from astropy.table import Table
 from extmap_tf.cli import main
 from extmap_tf.compare.clouds import find_clouds
 from extmap_tf.compare.maps import compare
+from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 
@@ -128,37 +130,63 @@ def test_compare_with_a_file_that_is_no_table_is_one_short_line(name, text, map_
     assert len(line) < 300 + len(str(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def cloudy(make_map):
+    """A map of one profile a sightline, with a cloud on six of them at 0.6 kpc."""
+    plain = make_map(distance=DistanceGrid(0.1, 20), holes=False)
+    density = np.full((*plain.grid.shape, 20), 0.05)
+    density[1:3, 1:4, 5:7] = 2.0
+    profiles = ProfileEstimate.of_density(density, 0.1)
+    return ExtinctionMap(plain.header, profiles, plain.coverage, plain.n_stars)
+
+
+@pytest.fixture(scope="module")
+def cloudy_file(cloudy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cloudy") / "map.fits"
+    cloudy.write(path)
+    return path
+
+
 @pytest.mark.parametrize("suffix", ["ecsv", "csv", "fits", "vot"])
-def test_clouds_are_written_as_found(suffix, map_file, sure, tmp_path, capsys):
+def test_clouds_are_written_as_found(suffix, cloudy_file, cloudy, tmp_path, capsys):
     path = tmp_path / f"clouds.{suffix}"
-    runs(capsys, "clouds", map_file, "--out", path)
+    runs(capsys, "clouds", cloudy_file, "--out", path)
     table = Table.read(path, format="ascii.csv" if suffix == "csv" else None)
-    first = find_clouds(sure, 257.0, -1.0)
-    rows = table[(table["l_deg"] == 257.0) & (table["b_deg"] == -1.0)]
-    assert list(rows["distance_kpc"]) == pytest.approx([cloud.distance_kpc for cloud in first])
-    assert list(rows["jump_mag"]) == pytest.approx([cloud.jump_mag for cloud in first])
-    assert len(table) > len(first)
-    assert "exists already" in fails(capsys, "clouds", map_file, "--out", path)
+    (cloud,) = find_clouds(cloudy)
+    assert list(table["distance_kpc"]) == pytest.approx([cloud.distance_kpc])
+    assert list(table["mass_msun"]) == pytest.approx([cloud.mass_msun])
+    assert list(table["n_sightlines"]) == [6]
+    assert "exists already" in fails(capsys, "clouds", cloudy_file, "--out", path)
 
 
-def test_clouds_of_a_sightline_are_printed(map_file, sure, capsys):
-    lines = runs(capsys, "clouds", map_file, "--sightline", "258,0", "--min-jump", 0.01).splitlines()
-    found = find_clouds(sure, 258.0, 0.0, min_jump_mag=0.01)
-    rows = [line.split() for line in lines[2:] if not line.startswith("flag ")]
-    assert [float(row[2]) for row in rows] == pytest.approx([cloud.distance_kpc for cloud in found], abs=5e-4)
-    assert [int(row[-1]) for row in rows] == [cloud.flags for cloud in found]
+def test_clouds_of_a_sightline_are_printed(cloudy_file, cloudy, capsys):
+    (cloud,) = find_clouds(cloudy)
+    argv = ["clouds", cloudy_file, "--min-step", 0.01, "--sightline"]
+    (row,) = (line.split() for line in runs(capsys, *argv, "258,-0.5").splitlines()[2:])
+    assert int(row[2]) == 6
+    assert float(row[3]) == pytest.approx(cloud.distance_kpc, abs=6e-3)
+    assert len(runs(capsys, *argv, "260,1").splitlines()) == 2
+    assert "is outside the map" in fails(capsys, *argv, "10,0")
+    assert len(runs(capsys, "clouds", cloudy_file, "--min-step", 3).splitlines()) == 2
+    assert "min_share" in fails(capsys, "clouds", cloudy_file, "--min-share", 2)
 
 
-def test_clouds_of_a_table_are_compared_in_units_of_both_errors(map_file, tmp_path, capsys):
+def test_clouds_of_a_map_with_intervals_and_no_samples_are_refused(make_sure_map, tmp_path, capsys):
+    make_sure_map(samples=False).write(tmp_path / "map.fits")
+    line = fails(capsys, "clouds", tmp_path / "map.fits")
+    assert "map.fits: clouds need whole profiles, and it has none: score with --samples" in line
+
+
+def test_clouds_of_a_table_are_compared_in_units_of_both_errors(cloudy_file, tmp_path, capsys):
     table = tmp_path / "t.csv"
     table.write_text(
         "region,distance_pc,err_pc,l_deg,b_deg\none,500,50,258,0\nelse,500,50,10,0\nbare,400,,,\n"
     )
-    argv = ["clouds", map_file, "--table", table, "--radius", 0.6]
+    argv = ["clouds", cloudy_file, "--table", table, "--radius", 0.6]
     (row,) = (line.split() for line in runs(capsys, *argv).splitlines()[2:])
     assert row[0] == "one"
-    both = np.hypot(float(row[2]), float(row[5]))
-    assert float(row[7]) == pytest.approx(float(row[6]) / both, abs=0.02)
+    # The map's one profile has no error, which counts as none.
+    assert float(row[7]) == pytest.approx(float(row[6]) / float(row[2]), abs=0.02)
     assert runs(capsys, *argv, "--place", "bare=258,0").splitlines()[-1].startswith("bare")
     assert "no region 'x'" in fails(capsys, *argv, "--place", "x=258,0")
     assert "needs L,B in degrees" in fails(capsys, *argv, "--place", "one=258")

@@ -11,14 +11,14 @@ from astropy.io import fits
 from astropy.table import Table
 
 from extmap_tf.cli import main
-from extmap_tf.compare.clouds import find_all_clouds, find_clouds
+from extmap_tf.compare.clouds import find_clouds
 from extmap_tf.compare.maps import compare
 from extmap_tf.errors import ConfigError, DataError, MismatchError
 from extmap_tf.estimate import Flag, ProfileEstimate
 from extmap_tf.evaluation.fingers import fingers_of_god
 from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.figures import comparison as compare_figures
-from extmap_tf.figures.gallery import spread_sightlines, standard_figures
+from extmap_tf.figures.gallery import standard_figures
 from extmap_tf.figures.plane import PlaneView, face_on, near_the_plane
 from extmap_tf.figures.projection import projection_of
 from extmap_tf.figures.sky import cut_at, latitude_cuts, sky
@@ -286,15 +286,15 @@ def test_copies_have_the_maps_own_pixels(cap, cap_file, tmp_path):
     assert "HEALPix pixels of nside 32" in "\n".join(describe(tmp_path / "copy.h5", verify=True))
 
 
-def test_clouds_are_found_in_the_pixel_of_a_position(cap):
-    everywhere = find_all_clouds(cap, min_jump_mag=0.01)
-    assert {(c.l_deg, c.b_deg) for c in everywhere} <= set(zip(*cap.grid.centers_deg(), strict=True))
-    place = spread_sightlines(cap)[-1]
-    found = find_clouds(cap, *place, min_jump_mag=0.01)
-    assert found
-    assert found == [cloud for cloud in everywhere if (cloud.l_deg, cloud.b_deg) == place]
-    with pytest.raises(DataError, match="outside the map"):
-        find_clouds(cap, 0.0, 40.0)
+def test_clouds_are_found_on_pixels_that_share_edges(cap, make_provenance):
+    first, second = (pixels[0] for pixels in CAP.adjacent_pairs())
+    density = np.full((*CAP.shape, 12), 0.02)
+    density[[first, second], 5:7] = 2.0
+    header = MapHeader(CAP, DISTANCE, make_provenance())
+    profiles = ProfileEstimate.of_density(density, 0.1)
+    (cloud,) = find_clouds(ExtinctionMap(header, profiles, np.ones(CAP.shape), np.full(CAP.shape, 100)))
+    assert cloud.sightlines == tuple(sorted((first, second)))
+    assert cloud.area_deg2 == pytest.approx(2 * CAP.area_deg2)
 
 
 def test_a_map_is_compared_with_its_truth_and_beside_another(cap, make):

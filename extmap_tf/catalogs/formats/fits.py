@@ -126,9 +126,7 @@ class _FitsTable(Table):
         self._n_fields = _integer(header, "TFIELDS", 0, _MAX_COLUMNS, name)
         self.title = str(_card(header, "EXTNAME", name) or f"extension {number}")
         words = ("COMMENT", "HISTORY", "QUERY_STATUS", "WARNING")
-        self.remarks = [
-            f"{word} {line}" for word in words if word in header for line in header.cards[word, ...]
-        ]
+        self.remarks = [f"{card.keyword} {card.value}" for card in header.cards if card.keyword in words]
 
     @abstractmethod
     def _number(self, column, rows):

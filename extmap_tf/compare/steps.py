@@ -1,0 +1,297 @@
+"""Steps of the extinction along sightlines: dust within a short length, more than before and behind it.
+
+What a step is depends on how sharp a map sees, which is a share of the distance. In a window from d - h to
+d + h, with h a share of d and at least one distance bin, the height of a step is the rise inside less what
+the density in the two halves of a window before and behind would add to it: 0 in even dust, the column of a
+cloud that the window holds. It is taken of every sample of a profile by itself, so that its spread is known.
+A step is found in the narrowest window in which it stands out from that spread, unless a wider one around it
+holds more.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from extmap_tf.errors import DataError, require
+from extmap_tf.extinction.profiles import profiles_at
+from extmap_tf.grids.distance import DistanceGrid
+from extmap_tf.map.volume import ExtinctionMap
+
+# Windows at neighbouring distances overlap by three quarters.
+_WINDOWS_PER_LENGTH = 4
+_PARTS_OF_A_WINDOW = 16
+_SIGHTLINES_AT_ONCE = 256
+# A wider window must hold so many times as much.
+_WIDER = 1.25
+
+
+@dataclass(frozen=True)
+class StepRule:
+    """What counts as a step of one sightline.
+
+    Parameters
+    ----------
+    min_mag : float
+        Least mean height.
+    min_share : float
+        Least mean height over the extinction behind the step.
+    min_sigma : float
+        Least mean height over its own standard deviation.
+    resolutions : tuple of float
+        Half the lengths of windows over their distances, ascending.
+    """
+
+    min_mag: float = 0.05
+    min_share: float = 0.1
+    min_sigma: float = 3.0
+    resolutions: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.4)
+
+    def __post_init__(self) -> None:
+        require(self.min_mag > 0, "min_mag", "above 0", self)
+        require(0 <= self.min_share < 1, "min_share", "0 to below 1", self)
+        require(self.min_sigma >= 0, "min_sigma", "0 or more", self)
+        rising = self.resolutions and list(self.resolutions) == sorted(set(self.resolutions))
+        within = rising and self.resolutions[0] >= 0.02 and self.resolutions[-1] <= 0.5
+        require(within, "resolutions", "one or more from 0.02 to 0.5, ascending", self)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """The windows that steps are looked for in.
+
+    Parameters
+    ----------
+    centers_kpc, half_kpc : ndarray [n_windows]
+        Distances, ascending, and half the lengths.
+    """
+
+    centers_kpc: np.ndarray
+    half_kpc: np.ndarray
+
+    @classmethod
+    def of(cls, distance: DistanceGrid, resolution: float) -> "Windows":
+        """Those of a grid of distances: each whole inside it."""
+        at, centers = distance.step_kpc, []
+        while at + _half(distance, resolution, at) <= distance.max_kpc * (1 + 1e-9):
+            centers.append(at)
+            at += 2.0 * _half(distance, resolution, at) / _WINDOWS_PER_LENGTH
+        centers_kpc = np.array(centers)
+        return cls(centers_kpc, _half(distance, resolution, centers_kpc))
+
+    def heights(self, extinction: np.ndarray, distance: DistanceGrid) -> tuple[np.ndarray, np.ndarray]:
+        """Heights of the steps in all windows of some profiles, and the extinction behind them.
+
+        Parameters
+        ----------
+        extinction : ndarray [..., n_distances]
+            mag, at the outer edges of the bins.
+        distance : DistanceGrid
+
+        Returns
+        -------
+        heights, behind : ndarray [..., n_windows]
+            mag.
+        """
+        center, half = self.centers_kpc, self.half_kpc
+        ends = np.stack([center - 2 * half, center - half, center + half, center + 2 * half])
+        ends = np.clip(ends, 0.0, distance.max_kpc)
+        first, near, far, last = np.moveaxis(
+            profiles_at(extinction, distance, ends.ravel()).reshape(*extinction.shape[:-1], *ends.shape),
+            -2,
+            0,
+        )
+        around_kpc = (ends[1] - ends[0]) + (ends[3] - ends[2])
+        around = (near - first) + (last - far)
+        return (far - near) - around * (ends[2] - ends[1]) / np.maximum(around_kpc, 1e-9), far
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Steps of the sightlines of a map.
+
+    Parameters
+    ----------
+    sightline : ndarray of int [n_steps]
+        Ascending.
+    distance_kpc, half_kpc : ndarray [n_steps]
+        The window.
+    heights_mag : ndarray [n_steps, n_samples]
+    middles_kpc, depths_kpc : ndarray [n_steps, n_samples]
+        Where half of the rise in the window is reached, and the length that the middle 68 % of it take.
+    near_kpc, far_kpc : ndarray [n_steps]
+        Between these the middle 68 % of the rise are, of the mean of the samples.
+    """
+
+    sightline: np.ndarray
+    distance_kpc: np.ndarray
+    half_kpc: np.ndarray
+    heights_mag: np.ndarray
+    middles_kpc: np.ndarray
+    depths_kpc: np.ndarray
+    near_kpc: np.ndarray
+    far_kpc: np.ndarray
+
+    @property
+    def height_mag(self) -> np.ndarray:
+        """Mean heights [n_steps]."""
+        return self.heights_mag.mean(axis=1)
+
+
+def whole_profiles(volume: ExtinctionMap, what: str) -> np.ndarray:
+    """A map's samples [n_sightlines, n_samples, n_distances], or its only profiles as one sample each.
+
+    Raises
+    ------
+    DataError
+        The map has intervals but no samples, so that nothing is known of differences between distances.
+    """
+    if volume.n_samples:
+        return volume.samples.reshape(volume.grid.n_sightlines, volume.n_samples, -1)
+    if volume.percentiles:
+        name = volume.path or "this map"
+        raise DataError(f"{name}: {what} need whole profiles, and it has none: score with --samples 32")
+    return volume.extinction.reshape(volume.grid.n_sightlines, 1, -1)
+
+
+def find_steps(volume: ExtinctionMap, rule: StepRule) -> Steps:
+    """All steps of a map's sightlines.
+
+    Of windows of one resolution that hold one another's centres the one of the highest step counts. A wider
+    window takes the place of the narrower one that it holds, if it holds more dust by a quarter and no other.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    rule : StepRule
+
+    Returns
+    -------
+    Steps
+
+    Raises
+    ------
+    DataError
+        The map has intervals but no samples.
+    """
+    profiles, distance = whole_profiles(volume, "clouds"), volume.distance
+    scales = [Windows.of(distance, resolution) for resolution in rule.resolutions]
+    known = np.flatnonzero(volume.has_profile)
+    blocks = [known[i : i + _SIGHTLINES_AT_ONCE] for i in range(0, known.size, _SIGHTLINES_AT_ONCE)]
+    # Of a map without a profile, nothing of the right shape.
+    parts = [_steps_of(profiles[block], block, scales, distance, rule) for block in blocks or [known]]
+    return Steps(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _steps_of(profiles, sightlines, scales, distance, rule):
+    """The arrays of `Steps`, of some sightlines."""
+    found: list[list[_Step]] = [[] for _ in sightlines]
+    for windows in scales:
+        heights, behind = windows.heights(profiles, distance)
+        for row, window in np.argwhere(_standing_out(heights, behind, windows, rule)):
+            at_kpc, half_kpc = windows.centers_kpc[window], windows.half_kpc[window]
+            _take(found[row], _Step(at_kpc, half_kpc, heights[row, :, window]))
+    row = np.repeat(np.arange(len(sightlines)), [len(steps) for steps in found])
+    center, half = (np.array([getattr(step, name) for steps in found for step in steps]) for name in _PLACE)
+    heights = np.array([step.heights for steps in found for step in steps])
+    heights = heights.reshape(len(row), profiles.shape[1])
+    inside = np.linspace(-1.0, 1.0, _PARTS_OF_A_WINDOW + 1)
+    places = np.clip(center[:, None] + half[:, None] * inside, 0.0, distance.max_kpc)
+    rising = np.empty((row.size, profiles.shape[1], places.shape[1]))
+    for step, (sightline, at) in enumerate(zip(row, places, strict=True)):
+        rising[step] = profiles_at(profiles[sightline], distance, at)
+    rising -= rising[..., :1].copy()
+    together = rising.mean(axis=1, keepdims=True)
+    low, middle, high = (_reached(rising, share, places[:, None]) for share in (0.16, 0.5, 0.84))
+    near, far = (_reached(together, share, places[:, None])[:, 0] for share in (0.16, 0.84))
+    return sightlines[row], center, half, heights, middle, high - low, near, far
+
+
+class _Step(NamedTuple):
+    """One window of a sightline with its heights [n_samples]."""
+
+    center_kpc: float
+    half_kpc: float
+    heights: np.ndarray
+
+
+_PLACE = ("center_kpc", "half_kpc")
+
+
+def _take(steps, new):
+    """Add a step to the narrower ones of its sightline, or put it in the place of one, or leave it out."""
+    inside = [
+        number
+        for number, old in enumerate(steps)
+        if abs(new.center_kpc - old.center_kpc) <= max(new.half_kpc, old.half_kpc)
+    ]
+    if not inside:
+        steps.append(new)
+    elif len(inside) == 1 and new.heights.mean() > _WIDER * steps[inside[0]].heights.mean():
+        steps[inside[0]] = new
+
+
+def _standing_out(heights, behind, windows, rule):
+    """Which windows of one resolution have a step [n_sightlines, n_windows]."""
+    mean = heights.mean(axis=1)
+    apart_kpc = np.abs(windows.centers_kpc[:, None] - windows.centers_kpc)
+    rivals = apart_kpc <= np.maximum(windows.half_kpc[:, None], windows.half_kpc)
+    highest = np.full_like(mean, np.inf)
+    if mean.size:
+        highest = np.stack([mean[:, near].max(axis=1) for near in rivals], axis=1)
+    clear = mean >= np.maximum(rule.min_mag, rule.min_share * behind.mean(axis=1))
+    return clear & (mean >= highest) & (mean >= rule.min_sigma * heights.std(axis=1))
+
+
+def _reached(rising, share, places_kpc):
+    """Where curves [..., n] that begin at 0 reach a share of their last values, in kpc [...]."""
+    level = share * rising[..., -1:]
+    above = np.maximum(np.argmax(rising >= level, axis=-1), 1)[..., None]
+    low, high = (np.take_along_axis(rising, index, axis=-1) for index in (above - 1, above))
+    places_kpc = np.broadcast_to(places_kpc, rising.shape)
+    start, end = (np.take_along_axis(places_kpc, index, axis=-1) for index in (above - 1, above))
+    part = np.clip((level - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+    return (start + part * (end - start))[..., 0]
+
+
+def smallest_wall(
+    volume: ExtinctionMap, sigma: float = StepRule.min_sigma, resolution: float = StepRule.resolutions[-1]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least extinction of a thin wall of dust that one sightline of a map would show.
+
+    It is `sigma` times the standard deviation, over the samples of a profile, of the height of a step in the
+    window of each distance. A wall of more stands out from what the samples do of themselves; what lies in
+    front of it and behind it counts, so that a map sees less where there is more dust.
+
+    Parameters
+    ----------
+    volume : ExtinctionMap
+    sigma : float
+    resolution : float
+        As in `StepRule`.
+
+    Returns
+    -------
+    distances_kpc : ndarray [n_windows]
+    wall_mag : ndarray [*sky, n_windows]
+        NaN without a profile.
+
+    Raises
+    ------
+    DataError
+        The map has no samples.
+    """
+    if not volume.n_samples:
+        name = volume.path or "this map"
+        raise DataError(f"{name}: it has no samples, which tell what it can see: score with --samples 32")
+    windows = Windows.of(volume.distance, resolution)
+    profiles = whole_profiles(volume, "walls")
+    wall = np.empty((len(profiles), windows.centers_kpc.size))
+    for first in range(0, len(profiles), _SIGHTLINES_AT_ONCE):
+        block = slice(first, first + _SIGHTLINES_AT_ONCE)
+        wall[block] = windows.heights(profiles[block], volume.distance)[0].std(axis=1)
+    return windows.centers_kpc, sigma * wall.reshape(*volume.grid.shape, -1)
+
+
+def _half(distance, resolution, at_kpc):
+    return np.maximum(resolution * np.asarray(at_kpc), distance.step_kpc)
