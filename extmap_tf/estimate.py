@@ -1,4 +1,4 @@
-"""What is known of extinction profiles: percentiles, mean, spread, samples, flags, reliable distance."""
+"""What is known of extinction profiles: percentiles, mean, spread, samples, flags, what is reliable."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -21,14 +21,18 @@ PERCENTILES = (2.5, 5.0, 16.0, 25.0, 50.0, 75.0, 84.0, 95.0, 97.5)
 RELIABLE_MAG = 0.05
 RELIABLE_FRACTION = 0.2
 
+# Where the first dust lies is not known to a bin, so many profiles are unsure for a kiloparsec behind it and
+# sure again farther out: so much of the way to a reliable distance may be unsure.
+_UNSURE_SHARE_PERCENT = 20
+
 
 class Flag(IntFlag):
-    """What is wrong with a sightline or a queried position; the first seven are also in the file.
+    """What is wrong with a sightline or a queried position; the first eight are also in the file.
 
     ``NO_STARS``, ``LOW_COVERAGE`` and ``NO_PROFILE`` come with NaN, as do ``OUTSIDE_SKY`` and
     ``NO_PLACE``. With ``BEYOND_LAST_DISTANCE`` the extinction is a lower limit and the density is NaN.
-    The others warn of a value that is given: the field is unlike those that the model was trained on, or the
-    position is beyond the distance to which its sightline is reliable.
+    The others warn of a value that is given: the field is unlike those that the model was trained on or at
+    their edge, or the extinction at the position is not reliable (`is_reliable`).
 
     Examples
     --------
@@ -43,10 +47,11 @@ class Flag(IntFlag):
     ODD_STAR_COUNT = 16
     ODD_COLORS = 32
     ODD_PLACE = 64
+    LARGE_EXTINCTION = 128
     OUTSIDE_SKY = 256
     BEYOND_LAST_DISTANCE = 512
     NO_PLACE = 1024
-    BEYOND_RELIABLE_DISTANCE = 2048
+    UNRELIABLE = 2048
 
     @property
     def meaning(self) -> str:
@@ -62,10 +67,11 @@ _MEANINGS = {
     Flag.ODD_STAR_COUNT: "star count unlike the training mocks",
     Flag.ODD_COLORS: "colours unlike the training mocks",
     Flag.ODD_PLACE: "position outside the model's region",
+    Flag.LARGE_EXTINCTION: "extinction near the largest of the mocks",
     Flag.OUTSIDE_SKY: "outside the sky grid",
     Flag.BEYOND_LAST_DISTANCE: "beyond the last distance",
     Flag.NO_PLACE: "no valid position or distance",
-    Flag.BEYOND_RELIABLE_DISTANCE: "beyond the reliable distance",
+    Flag.UNRELIABLE: f"uncertain by more than {100 * RELIABLE_FRACTION:g} % and {RELIABLE_MAG:g} mag",
 }
 EMPTY_FLAGS = Flag.NO_STARS | Flag.LOW_COVERAGE | Flag.NO_PROFILE
 SIGHTLINE_FLAGS = tuple(flag for flag in Flag if flag < Flag.OUTSIDE_SKY)
@@ -94,8 +100,9 @@ def flag_names(bits: np.ndarray) -> np.ndarray:
     return np.array(names, str)[place]
 
 
-# What the model says of a field unlike those it was trained on: the value is given, and doubtful.
-DOUBT_FLAGS = Flag.FEW_STARS | Flag.ODD_STAR_COUNT | Flag.ODD_COLORS | Flag.ODD_PLACE
+# What the model says of a field unlike those it was trained on, or at their edge: the value is given, and
+# doubtful.
+DOUBT_FLAGS = Flag(sum(SIGHTLINE_FLAGS)) & ~EMPTY_FLAGS
 
 # Array of an estimate -> its axes after those of the sightlines. "edge" is a value at the outer edge of each
 # distance bin, "bin" one inside it.
@@ -109,7 +116,6 @@ AXES: dict[str, tuple[str, ...]] = {
     "density_mean": ("bin",),
     "density_std": ("bin",),
     "density_percentiles": ("percentile", "bin"),
-    "reliable_distance_kpc": (),
     "samples": ("sample", "edge"),
 }
 _ALWAYS = ("extinction_median", "density_median", "flag")
@@ -137,11 +143,9 @@ class ProfileEstimate:
     flag : array_like of int [*sky]
         Bits of `Flag`.
     extinction_mean, extinction_std, density_mean, density_std : array_like [*sky, n_distances], optional
-        These, the percentiles and the reliable distance are all given, or none.
+        These and the percentiles are all given, or none.
     extinction_percentiles, density_percentiles : array_like [*sky, n_percentiles, n_distances], optional
         In the order of `percentiles`.
-    reliable_distance_kpc : array_like [*sky], optional
-        How far each profile can be relied on.
     samples : array_like [*sky, n_samples, n_distances], optional
         Whole profiles of extinction at the outer edges, each as likely as another, mag.
     percentiles : tuple of float
@@ -162,7 +166,6 @@ class ProfileEstimate:
     density_mean: np.ndarray | None = None
     density_std: np.ndarray | None = None
     density_percentiles: np.ndarray | None = None
-    reliable_distance_kpc: np.ndarray | None = None
     samples: np.ndarray | None = None
     percentiles: tuple[float, ...] = PERCENTILES
 
@@ -201,8 +204,19 @@ class ProfileEstimate:
 
     @property
     def has_spread(self) -> bool:
-        """Whether mean, standard deviation, percentiles and reliable distance are known."""
+        """Whether mean, standard deviation and percentiles are known."""
         return self.extinction_percentiles is not None
+
+    @property
+    def reliable(self) -> np.ndarray:
+        """Where the extinction is reliable (`is_reliable`): ndarray of bool [*sky, n_distances].
+
+        Raises
+        ------
+        DataError
+            Percentiles 16, 50 or 84 are not among those there are.
+        """
+        return is_reliable(*(self.percentile("extinction", percent) for percent in (16.0, 50.0, 84.0)))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays there are, by name."""
@@ -291,20 +305,39 @@ class ProfileEstimate:
         return cls(**arrays)
 
 
-def reliable_distance_kpc(p16: Any, p50: Any, p84: Any, outer_kpc: Any, xp: ModuleType = np) -> Any:
-    """How far each profile can be relied on.
+def is_reliable(p16: Any, p50: Any, p84: Any) -> Any:
+    """Whether an extinction is reliable: known to 20 %, or to 0.05 mag.
 
-    The far edge of the last bin up to which, in every bin, half the central 68 % interval of the extinction
-    is at most 20 % of its median or 0.05 mag, whichever is more; 0 if the first bin is not so, and where the
-    interval is NaN.
+    That is, half of its central 68 % interval is at most 20 % of its median or 0.05 mag, whichever is more.
 
     Parameters
     ----------
-    p16, p50, p84 : array_like [..., n_distances]
-        Percentiles of the extinction, mag: arrays of NumPy, or tensors with `xp`.
+    p16, p50, p84 : array_like or tf.Tensor
+        Percentiles of the extinction, mag.
+
+    Returns
+    -------
+    ndarray or tf.Tensor of bool
+        False where the interval is NaN.
+    """
+    half_width = 0.5 * (p84 - p16)
+    return (half_width <= RELIABLE_MAG) | (half_width <= RELIABLE_FRACTION * p50)
+
+
+def reliable_distance_kpc(reliable: Any, outer_kpc: Any, xp: ModuleType = np) -> Any:
+    """The farthest distance at which a profile is reliable, and has been most of the way from the Sun.
+
+    The outer edge of the last bin that is reliable and up to which at least 80 % of the bins are; 0 if there
+    is none. In front of it are at most short stretches that are not, and behind it may be some that are:
+    which, only the layer `reliable` tells.
+
+    Parameters
+    ----------
+    reliable : array_like of bool [..., n_distances]
+        Of `is_reliable`, at the outer edges: an array of NumPy, or a tensor with `xp`.
     outer_kpc : array_like [n_distances]
     xp : module
-        With the functions ``where`` and ``min`` of NumPy: ``tensorflow.experimental.numpy`` in a graph.
+        With functions of NumPy: ``tensorflow.experimental.numpy`` in a graph.
 
     Returns
     -------
@@ -312,8 +345,7 @@ def reliable_distance_kpc(p16: Any, p50: Any, p84: Any, outer_kpc: Any, xp: Modu
         Of the type of `outer_kpc`.
     """
     outer_kpc = np.asarray(outer_kpc)
-    half_width = 0.5 * (p84 - p16)
-    sure = (half_width <= RELIABLE_MAG) | (half_width <= RELIABLE_FRACTION * p50)
-    # A bin that is not sure ends the reliable part where it begins.
-    inner_kpc = np.append(outer_kpc.dtype.type(0), outer_kpc[:-1])
-    return xp.min(xp.where(sure, outer_kpc[-1], inner_kpc), axis=-1)
+    number = np.arange(1, len(outer_kpc) + 1, dtype=np.int32)
+    so_far = xp.cumsum(xp.where(reliable, np.int32(1), np.int32(0)), axis=-1)
+    most = 100 * so_far >= (100 - _UNSURE_SHARE_PERCENT) * number
+    return xp.max(xp.where(reliable & most, outer_kpc, outer_kpc.dtype.type(0)), axis=-1)

@@ -174,11 +174,7 @@ def make_sure_map(make_provenance):
             statistics[f"{name}_mean"] = draws.mean(axis=2)
             statistics[f"{name}_std"] = draws.std(axis=2)
             statistics[f"{name}_percentiles"] = np.moveaxis(np.percentile(draws, PERCENTILES, axis=2), 0, 2)
-        profiles = ProfileEstimate(
-            flag=flag,
-            reliable_distance_kpc=rng.uniform(0.3, 1.2, grid.shape),
-            **statistics,
-        )
+        profiles = ProfileEstimate(flag=flag, **statistics)
         if samples:
             profiles = profiles.with_samples(density[:, :, :32], distance.step_kpc)
         header = MapHeader(grid, distance, make_provenance(**others))

@@ -5,9 +5,12 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import (
     AXES,
     DOUBT_FLAGS,
+    EMPTY_FLAGS,
     PERCENTILES,
+    SIGHTLINE_FLAGS,
     Flag,
     ProfileEstimate,
+    is_reliable,
     reliable_distance_kpc,
 )
 
@@ -17,7 +20,7 @@ STEP_KPC, N = 0.5, 4
 def outputs(n=5, seed=0):
     """What a SavedModel gives of n sightlines."""
     density = np.random.default_rng(seed).gamma(1.0, 0.3, (n, N)).astype(np.float32)
-    found = {"flag": np.arange(n, dtype=np.int32), "reliable_distance_kpc": np.ones(n), "n_ignored": 0}
+    found = {"flag": np.arange(n, dtype=np.int32), "n_ignored": 0}
     for name, median in (("density", density), ("extinction", np.cumsum(density, axis=1) * STEP_KPC)):
         found |= {f"{name}_median": median, f"{name}_mean": 1.1 * median, f"{name}_std": 0.2 * median}
         found[f"{name}_percentiles"] = np.linspace(0.5, 1.5, len(PERCENTILES))[:, None] * median[:, None]
@@ -73,18 +76,54 @@ def test_what_does_not_go_together_is_refused():
         ProfileEstimate(**whole)
 
 
+def test_an_extinction_is_reliable_to_a_share_of_it_or_to_a_floor():
+    p50 = np.array([0.01, 0.1, 0.5, 1.0, np.nan])
+    for half, expected in (
+        ([0.049, 0.049, 0.099, 0.199, 0.0], [True, True, True, True, False]),
+        ([0.051, 0.051, 0.101, 0.201, 0.0], [False] * 5),
+    ):
+        half = np.array(half)
+        assert is_reliable(p50 - half, p50, p50 + half).tolist() == expected
+    estimate = ProfileEstimate.from_outputs(outputs())
+    p16, p84 = (estimate.percentile("extinction", percent) for percent in (16.0, 84.0))
+    np.testing.assert_array_equal(estimate.reliable, is_reliable(p16, estimate.extinction_median, p84))
+    with pytest.raises(DataError, match="none"):
+        _ = ProfileEstimate.of_density(np.ones((2, N)), STEP_KPC).reliable
+
+
+@pytest.mark.parametrize(
+    ("reliable", "expected"),
+    [
+        ("1111111111", 10.0),
+        ("1111110000", 6.0),
+        # A stretch that is not, no longer than a fifth of the way.
+        ("1111011111", 10.0),
+        ("1110011111", 10.0),
+        ("1100001111", 2.0),
+        # A late return.
+        ("1100000001", 2.0),
+        ("0111111111", 10.0),
+        ("0011000000", 0.0),
+        ("0000000000", 0.0),
+    ],
+)
+def test_the_reliable_distance_is_reliable_there_and_most_of_the_way(reliable, expected):
+    layer = np.array([bit == "1" for bit in reliable])
+    assert reliable_distance_kpc(layer, np.arange(1.0, 11.0)) == expected
+
+
 def test_numpy_and_the_graph_find_the_same_reliable_distance():
     tf = pytest.importorskip("tensorflow")
     rng = np.random.default_rng(1)
     p50 = np.cumsum(rng.gamma(0.5, 0.1, (500, 30)), axis=1).astype(np.float32)
-    half = (p50 * rng.uniform(0.0, 0.21, p50.shape)).astype(np.float32)
+    half = (p50 * rng.uniform(0.0, 0.24, p50.shape)).astype(np.float32)
     half[0] = np.nan
     outer = np.linspace(0.1, 3.0, 30).astype(np.float32)
-    expected = reliable_distance_kpc(p50 - half, p50, p50 + half, outer)
+    expected = reliable_distance_kpc(is_reliable(p50 - half, p50, p50 + half), outer)
 
     @tf.function
     def in_graph(*percentiles):
-        return reliable_distance_kpc(*percentiles, outer, xp=tf.experimental.numpy)
+        return reliable_distance_kpc(is_reliable(*percentiles), outer, xp=tf.experimental.numpy)
 
     found = in_graph(*map(tf.constant, (p50 - half, p50, p50 + half)))
     assert found.dtype == tf.float32
@@ -95,5 +134,8 @@ def test_numpy_and_the_graph_find_the_same_reliable_distance():
 
 def test_every_flag_has_a_text_and_doubts_are_in_the_file():
     assert len({flag.meaning for flag in Flag}) == len(Flag)
-    assert Flag.ODD_PLACE in DOUBT_FLAGS
-    assert DOUBT_FLAGS < 256
+    assert set(DOUBT_FLAGS) == set(SIGHTLINE_FLAGS) - set(EMPTY_FLAGS)
+    assert Flag.LARGE_EXTINCTION in DOUBT_FLAGS
+    assert Flag.UNRELIABLE not in SIGHTLINE_FLAGS
+    # The layer of flags is of bytes.
+    assert max(SIGHTLINE_FLAGS) < 256

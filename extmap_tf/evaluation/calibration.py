@@ -1,4 +1,4 @@
-r"""Whether an estimate is as sure as it says: coverage, CRPS, rank of the truth, and the reliable distance.
+r"""Whether an estimate is as sure as it says: coverage, CRPS, rank of the truth, and what is called reliable.
 
 An estimate is given by percentiles of its distribution, at every distance by itself. Between two percentiles
 its distribution function is taken to be linear; what lies outside the first and the last of them is taken to
@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES, RELIABLE_FRACTION, RELIABLE_MAG, reliable_distance_kpc
+from extmap_tf.estimate import (
+    PERCENTILES,
+    RELIABLE_FRACTION,
+    RELIABLE_MAG,
+    is_reliable,
+    reliable_distance_kpc,
+)
 from extmap_tf.text_tables import aligned, row_to_dict
 
 CENTRAL_PERCENT = (50, 68, 90, 95)
@@ -64,27 +70,30 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What `reliable_distance_kpc` is worth, over a group of sightlines.
+    """What `extmap_tf.estimate.is_reliable` is worth, over a group of sightlines and all distances.
 
     Parameters
     ----------
     group : str
     n : int
     quartiles_kpc : tuple of float [3]
-        Of the reliable distances.
+        Of the reliable distances, `extmap_tf.estimate.reliable_distance_kpc`.
+    reliable_share : float
+        Share of the profiles' values that are reliable.
     kept_share : float
-        Share of the profiles' values up to their reliable distance that are as close to the truth as it
-        asks; 0.68 or more where the intervals are honest.
-    mean_absolute_error_within_mag, mean_absolute_error_beyond_mag : float
-        Of the median extinction, up to the reliable distance and beyond; NaN without values there.
+        Share of these that are as close to the truth as is asked of them; 0.68 or more where the intervals
+        are honest.
+    mean_absolute_error_reliable_mag, mean_absolute_error_unreliable_mag : float
+        Of the median extinction, where it is reliable and where not; NaN without such values.
     """
 
     group: str
     n: int
     quartiles_kpc: tuple[float, ...]
+    reliable_share: float
     kept_share: float
-    mean_absolute_error_within_mag: float
-    mean_absolute_error_beyond_mag: float
+    mean_absolute_error_reliable_mag: float
+    mean_absolute_error_unreliable_mag: float
 
     to_dict = row_to_dict
 
@@ -190,7 +199,7 @@ def reliability_of(
     group: str = "all",
     levels: Sequence[float] = PERCENTILES,
 ) -> Reliability:
-    """What the reliable distances are worth.
+    """What reliable values are worth.
 
     Parameters
     ----------
@@ -213,9 +222,9 @@ def reliability_of(
         p16, p50, p84 = (stated[:, list(levels).index(level)] for level in (16.0, 50.0, 84.0))
     except ValueError:
         raise DataError(f"the percentiles must hold 16, 50 and 84, got: {list(levels)}") from None
-    reach = reliable_distance_kpc(p16, p50, p84, outer_kpc)
+    reliable = is_reliable(p16, p50, p84)
+    reach = reliable_distance_kpc(reliable, outer_kpc)
     error = np.abs(p50 - inside)
-    within = np.asarray(outer_kpc) <= reach[:, None] * (1.0 + 1e-9)
     close = error <= np.maximum(RELIABLE_MAG, RELIABLE_FRACTION * p50)
     return Reliability(
         group=group,
@@ -223,9 +232,10 @@ def reliability_of(
         quartiles_kpc=tuple(float(x) for x in np.percentile(reach, (25, 50, 75)))
         if len(inside)
         else (math.nan,) * 3,
-        kept_share=_mean(close[within]),
-        mean_absolute_error_within_mag=_mean(error[within]),
-        mean_absolute_error_beyond_mag=_mean(error[~within]),
+        reliable_share=_mean(reliable),
+        kept_share=_mean(close[reliable]),
+        mean_absolute_error_reliable_mag=_mean(error[reliable]),
+        mean_absolute_error_unreliable_mag=_mean(error[~reliable]),
     )
 
 
@@ -267,18 +277,20 @@ def reliability_table(rows: Sequence[Reliability]) -> tuple[Sequence[tuple[str, 
         ("25 %", "kpc"),
         ("50 %", "kpc"),
         ("75 %", "kpc"),
+        ("reliable", "%"),
         ("kept", "%"),
-        ("|error| within", "mag"),
-        ("|error| beyond", "mag"),
+        ("|error| of these", "mag"),
+        ("|error| of others", "mag"),
     )
     lines = [
         [
             row.group,
             str(row.n),
             *(f"{x:.1f}" for x in row.quartiles_kpc),
+            f"{100 * row.reliable_share:.1f}",
             f"{100 * row.kept_share:.1f}",
-            f"{row.mean_absolute_error_within_mag:.4f}",
-            f"{row.mean_absolute_error_beyond_mag:.4f}",
+            f"{row.mean_absolute_error_reliable_mag:.4f}",
+            f"{row.mean_absolute_error_unreliable_mag:.4f}",
         ]
         for row in rows
     ]

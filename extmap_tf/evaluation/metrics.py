@@ -31,7 +31,7 @@ from extmap_tf.evaluation.profile_errors import (
 )
 from extmap_tf.evaluation.spectrum import SpectrumRow, format_spectrum, spectrum
 from extmap_tf.evaluation.windows import WindowScore, format_windows, window_scores
-from extmap_tf.extinction.profiles import profiles_at
+from extmap_tf.extinction.profiles import cumulative_to_density, profiles_at
 from extmap_tf.files import PathLike, whole_file
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
@@ -122,9 +122,7 @@ def compare_maps(
         truth_map.provenance.band,
         distances_kpc,
     )
-    fingers = fingers_of_god(
-        estimate_map.density, truth_map.density, estimate_map.grid, estimate_map.distance
-    )
+    fingers = fingers_of_god(estimate_map.rise, truth_map.rise, estimate_map.grid, estimate_map.distance)
     if fingers is None:
         why = "fingers of God: no two sightlines with profiles are neighbours whose fields share no star"
         found = dataclasses.replace(found, left_out=(*found.left_out, why))
@@ -177,7 +175,7 @@ def evaluate(
     left_out: tuple[str, ...] = ()
     calibration, density_calibration, reliability = [], [], []
     if estimate.extinction_percentiles is None or estimate.density_percentiles is None:
-        left_out = ("calibration and reliable distance: the estimate carries no percentiles",)
+        left_out = ("calibration and reliability: the estimate carries no percentiles",)
     else:
         percentiles = estimate.extinction_percentiles
         at, true = (profiles_at(of, distance_grid, inside) for of in (percentiles, true_mag))
@@ -233,7 +231,7 @@ def with_structure(
     n_chosen = min(MOST_WITH_SAMPLES, len(good))
     chosen = good[np.linspace(0, len(good) - 1, n_chosen).round().astype(int)]
     samples, truth = (
-        np.diff(extinction[chosen].astype(float), axis=-1, prepend=0.0) / distance.step_kpc
+        cumulative_to_density(extinction[chosen].astype(float), distance.step_kpc)
         for extinction in (samples, truth)
     )
     return dataclasses.replace(

@@ -216,6 +216,15 @@ def density_to_cumulative(density: np.ndarray, step_kpc: float) -> np.ndarray:
     return np.cumsum(density, axis=-1) * step_kpc
 
 
+def cumulative_to_density(extinction: np.ndarray, step_kpc: float) -> np.ndarray:
+    """Rise of the extinction in each bin, mag / kpc [..., n_distances]: what `density_to_cumulative` adds up.
+
+    Of median extinctions it is where the dust is drawn, for it adds up to them. Medians of the density in
+    single bins add up to less.
+    """
+    return np.diff(extinction, axis=-1, prepend=extinction.dtype.type(0)) / step_kpc
+
+
 def bins_of(distance: DistanceGrid, d_kpc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bin of each distance, how far into it (0 to 1), and whether the distance is past the last bin."""
     x = d_kpc / distance.step_kpc

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from extmap_tf.figures.dust import rise
 from extmap_tf.figures.layout import beside, colorbar, outer_labels, panels, scale
 from extmap_tf.figures.sky_view import sky_view
 from extmap_tf.figures.style import TWO_COLUMNS, styled
@@ -53,7 +52,7 @@ def frames(
     maps, view, band = beside(volume, truth), sky_view(volume.grid), volume.provenance.band
     quantities = (
         ([one.extinction for one, _ in maps], f"A({band}) from the Sun to there (mag)"),
-        ([rise(one) for one, _ in maps], f"rise of A({band}) there (mag/kpc)"),
+        ([one.rise for one, _ in maps], f"rise of A({band}) there (mag/kpc)"),
     )
     n_columns = 1 if view.shape > 2.5 or width < TWO_COLUMNS else 2
     figure, axes = panels(2 * len(maps), view.shape, n_columns, n_columns, width)

@@ -1,18 +1,12 @@
 """Where the dust of a map is: what its figures draw as density.
 
-It is the rise of the column, of a distribution that of its median: the rises add up to the column. Medians of
-single bins do not, for they add up to less.
+It is the rise of the column, of a distribution that of its median (`ExtinctionMap.rise`).
 """
 
 import numpy as np
 
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
-
-
-def rise(volume: ExtinctionMap) -> np.ndarray:
-    """Rise of the column in each distance bin: [*sky, n_distances], mag / kpc."""
-    return np.diff(volume.extinction, axis=-1, prepend=np.float32(0.0)) / volume.distance.step_kpc
 
 
 def rise_between(volume: ExtinctionMap, edges_kpc: np.ndarray) -> np.ndarray:

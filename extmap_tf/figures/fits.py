@@ -7,6 +7,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from extmap_tf.estimate import ProfileEstimate
+from extmap_tf.extinction.profiles import cumulative_to_density
 from extmap_tf.figures.layout import axis_label
 from extmap_tf.figures.style import COLORS, ESTIMATE, TRUTH, TWO_COLUMNS, styled
 from extmap_tf.grids.diagram import Diagram
@@ -96,9 +97,9 @@ def fit_figure(
     density.set_ylabel(f"rise of A({band}) (mag/kpc)")
     tops = [np.max(source.extinction_median) for source, *_ in sources]
     extinction.set_ylim(0.0, 1.3 * max(*tops, 0.01))
-    tops = [np.max(_rise(source, distance)) for source, *_ in sources] + [
-        0.0 if truth is None else max(truth)
-    ]
+    tops = [
+        np.max(cumulative_to_density(source.extinction_median, distance.step_kpc)) for source, *_ in sources
+    ] + [0.0 if truth is None else max(truth)]
     density.set_ylim(0.0, 1.2 * max(*tops, 0.01))
     for axis in (extinction, density):
         axis.set_xlim(0.0, distance.max_kpc)
@@ -112,7 +113,9 @@ def _draw(extinction, density, profiles, distance, **style):
     """Median and its rise in each bin, and the 68 and 95 % intervals of both where there are any."""
     edges = distance.edges_kpc
     extinction.plot(edges, np.append(0.0, profiles.extinction_median), **style)
-    density.stairs(_rise(profiles, distance), edges, baseline=None, **style)
+    density.stairs(
+        cumulative_to_density(profiles.extinction_median, distance.step_kpc), edges, baseline=None, **style
+    )
     for low, high, alpha in _INTERVALS if profiles.has_spread else ():
         band = {"color": style["color"], "alpha": alpha, "linewidth": 0.0}
         for name in ("extinction", "density"):
@@ -121,8 +124,3 @@ def _draw(extinction, density, profiles, distance, **style):
                 extinction.fill_between(edges, *(np.append(0.0, end) for end in ends), **band)
             else:
                 density.stairs(ends[1], edges, baseline=ends[0], fill=True, **band)
-
-
-def _rise(profiles, distance):
-    """What adds up to the median column, which medians of single bins do not."""
-    return np.diff(profiles.extinction_median, prepend=0.0) / distance.step_kpc

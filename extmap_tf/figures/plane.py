@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.figures.dust import half_interval, rise
+from extmap_tf.figures.dust import half_interval
 from extmap_tf.figures.layout import beside, colorbar, outer_labels, scale
 from extmap_tf.figures.marks import Clouds, clouds_inside, draw_arms, draw_clouds_from_above
 from extmap_tf.figures.sky_view import edges_of
@@ -148,7 +148,7 @@ def face_on(
 ) -> Figure:
     """The dust seen from above the plane, averaged over the sightlines at each longitude and distance.
 
-    The dust is the rise of the column (`extmap_tf.figures.dust`); of a map with a distribution, the mean of
+    The dust is the rise of the column (`ExtinctionMap.rise`); of a map with a distribution, the mean of
     half the 68 % interval of its density is drawn beside. A cell lies at its heliocentric distance d along
     the sightline, (d cos l, d sin l): circles are of one distance at every latitude. The Galactic centre is
     to the right. A narrow sector is turned to lie along the frame, which is cut to it and stretched across
@@ -172,7 +172,7 @@ def face_on(
     """
     view, near = PlaneView.of(volume), near_the_plane(volume, b_max_deg, z_max_kpc)
     maps = beside(volume, truth)
-    layers = [view.mean(rise(one), near) for one, _ in maps]
+    layers = [view.mean(one.rise, near) for one, _ in maps]
     titles = [f"{title}: dust seen from above" for _, title in maps]
     band = volume.provenance.band
     looks = [(*scale(layers), "magma_r", f"rise of A({band}) with\ndistance (mag/kpc)")] * len(layers)

@@ -23,6 +23,9 @@ INTERVALS = (((5.0, 95.0), "90 % interval", 0.18), ((16.0, 84.0), "68 % interval
 N_DRAWN = 5
 _SINGLE = COLORS[1]
 
+# The bar at the bottom: its height as a share of the panel's, and its colour.
+_BAR, _UNRELIABLE = 0.03, "#888888"
+
 # Steps in which the dust along the sight is drawn, no less than a bin.
 N_STEPS = 25
 
@@ -46,7 +49,8 @@ def profiles(
     """Extinction against distance, the dust as its rise in steps, and perhaps the CMD, one row a sightline.
 
     The line of a map with a distribution is the median, between its 68 and 90 % intervals; those of the rise
-    are of the samples, where the map has some. A dotted line is the reliable distance.
+    are of the samples, where the map has some. A grey bar at the bottom is where the extinction is not
+    reliable.
 
     Parameters
     ----------
@@ -127,10 +131,12 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
             low, high = np.percentile(samples, percentiles, axis=0)
             right.stairs(high, steps, baseline=low, fill=True, **look)
     index = volume.grid.sightline_of([l_deg], [b_deg])[0]
-    limit_kpc = volume.reliable_distance_kpc[np.unravel_index(index, volume.grid.shape)]
+    unsure = np.flatnonzero(~volume.reliable[np.unravel_index(index, volume.grid.shape)])
+    bars = [(edges[k], distance.step_kpc) for k in unsure]
     for axis in (left, right):
-        line = axis.axvline(limit_kpc, color="black", linestyle=":", linewidth=0.8)
-    return shown | {"reliable to": line}
+        low = axis.get_xaxis_transform()
+        drawn = axis.broken_barh(bars, (0.0, _BAR), transform=low, color=_UNRELIABLE, linewidth=0.0, zorder=4)
+    return shown | ({"not reliable": drawn} if bars else {})
 
 
 def _rise(extinction, distance):

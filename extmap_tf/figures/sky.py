@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.profiles import profiles_at
-from extmap_tf.figures.dust import rise, rise_between
+from extmap_tf.figures.dust import rise_between
 from extmap_tf.figures.layout import balanced, beside, colorbar, outer_labels, panels, scale
 from extmap_tf.figures.marks import Clouds, clouds_inside, draw_clouds
 from extmap_tf.figures.plane import PlaneView
@@ -124,7 +124,7 @@ def latitude_cuts(
     """
     grid, edges = volume.grid, volume.distance.edges_kpc
     maps = beside(volume, truth)
-    dust = [rise(one) for one, _ in maps]
+    dust = [one.rise for one, _ in maps]
     layers, titles = [], []
     for l in _cut_longitudes(volume) if l_deg is None else l_deg:
         b_edges, drawn, index = cut_at(grid, float(l))
@@ -148,6 +148,9 @@ def latitude_cuts(
 @styled
 def trust(volume: ExtinctionMap, d_kpc: float | None = None, width: float = TWO_COLUMNS) -> Figure:
     """How far a map can be trusted: its uncertainty at a distance, and the reliable distance, on the sky.
+
+    Up to that distance, `extmap_tf.estimate.reliable_distance_kpc`, the extinction is reliable most of the
+    way.
 
     A dot marks a field that is unlike the training diagrams.
 

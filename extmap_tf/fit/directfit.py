@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.estimate import PERCENTILES, ProfileEstimate, reliable_distance_kpc
+from extmap_tf.estimate import PERCENTILES, ProfileEstimate
 from extmap_tf.fit.blocks import block_of, summed
 from extmap_tf.fit.prior import AT_ONCE, FitPrior
 from extmap_tf.settings.config import Config
@@ -235,13 +235,7 @@ class DirectFit:
         flat_expected[:, sightline.pixels] = answer.pop("expected")
         expected = flat_expected.reshape(counts.shape)
         about = {name: answer.pop(name) for name in ("patchiness", "count_scale")}
-        levels = answer["extinction_percentiles"]
-        p16, p50, p84 = (levels[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
-        profiles = ProfileEstimate(
-            **answer,
-            flag=np.zeros(len(counts), np.uint8),
-            reliable_distance_kpc=reliable_distance_kpc(p16, p50, p84, self._config.distance.outer_kpc),
-        )
+        profiles = ProfileEstimate(**answer, flag=np.zeros(len(counts), np.uint8))
         return FittedCmds(profiles, expected=expected, deviance=_deviance(counts, expected), **about)
 
     def _begin(self, observed, starts):

@@ -85,8 +85,9 @@ def write_hdf5(
     """Write a map as an HDF5 file with the layout of dustmaps' Bayestar maps.
 
     ``dustmaps.bayestar.BayestarQuery(map_fname=path)`` reads it. ``/pixel_info`` has one row a pixel: nside,
-    healpix_index (nested, Galactic), n_stars, converged (no flag is set), DM_reliable_min and _max, and of
-    ours l, b, coverage and flag; its attribute DM_bin_edges has the distance moduli. ``/best_fit``
+    healpix_index (nested, Galactic), n_stars, converged (no flag is set), DM_reliable_min and _max
+    (of `extmap_tf.estimate.reliable_distance_kpc`; the data set ``reliable`` tells it of each distance), and
+    of ours l, b, coverage and flag; its attribute DM_bin_edges has the distance moduli. ``/best_fit``
     [n_pixels, n_distances] is the median extinction at these, ``/samples`` [n_pixels, n_samples,
     n_distances] the samples. For a map without samples these are profiles of equal rank, the percentiles
     0, 5 to 100, so that medians and percentiles of them are right at each distance; the attribute
@@ -141,8 +142,10 @@ def write_hdf5(
     cubes = {
         part.layer: getattr(volume, part.layer)[place] * factor
         for part in parts_of(volume.header).values()
-        if part.axes
+        if part.axes and part.unit
     }
+    if volume.percentiles:
+        cubes["reliable"] = volume.reliable[place].astype(np.uint8)
     best_fit = cubes.pop("extinction_median")
     if volume.n_samples:
         samples, what = cubes.pop("samples"), "equally likely profiles"
@@ -157,7 +160,7 @@ def write_hdf5(
         sound = {"fletcher32": True}
         file.create_dataset("pixel_info", data=info, **sound).attrs["DM_bin_edges"] = moduli
         for name, values in {"best_fit": best_fit, "samples": samples, **cubes}.items():
-            unit = "mag/kpc" if name.startswith("density") else "mag"
+            unit = "mag/kpc" if name.startswith("density") else "" if name == "reliable" else "mag"
             small = {"compression": "gzip", "shuffle": True}
             file.create_dataset(name, data=values, **small, **sound).attrs["unit"] = unit
     return pixels

@@ -107,9 +107,11 @@ class ExtmapQuery(DustMap):
             stored percentiles.
         return_flags : bool
             Also return a structured array of the shape of `coords`: ``converged`` (there is a profile, and
-            nothing speaks against it) and, with distances, ``reliable_dist``; without,
-            ``min_reliable_distmod`` and ``max_reliable_distmod`` in mag (NaN where the map does not say);
-            and ``flag``, the bits of `extmap_tf.estimate.Flag`.
+            its field is none that the model doubts) and, with distances, ``reliable_dist``: whether the
+            extinction there is reliable, see `extmap_tf.estimate.is_reliable`. Without, from
+            ``min_reliable_distmod`` to ``max_reliable_distmod`` in mag it is, at most of the distances, see
+            `extmap_tf.estimate.reliable_distance_kpc` (NaN where the map does not say). And ``flag``, the
+            bits of `extmap_tf.estimate.Flag`.
         pct : float or sequence of float, optional
             Percentiles, 0 to 100, with ``mode="percentile"``; below the first stored one, or above the last,
             that one.
@@ -206,7 +208,7 @@ class ExtmapQuery(DustMap):
         names = ("min_reliable_distmod", "max_reliable_distmod")
         own = [("reliable_dist", "?")] if distant else [(name, "f4") for name in names]
         flags = np.zeros(bits.shape, [("converged", "?"), *own, ("flag", "u2")])
-        far = Flag.BEYOND_RELIABLE_DISTANCE | Flag.BEYOND_LAST_DISTANCE
+        far = Flag.UNRELIABLE | Flag.BEYOND_LAST_DISTANCE
         empty = EMPTY_FLAGS | Flag.OUTSIDE_SKY | Flag.NO_PLACE
         flags["converged"] = bits & ~np.uint16(far.value) == 0
         flags["flag"] = bits

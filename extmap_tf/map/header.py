@@ -29,7 +29,7 @@ class MapHeader:
         An estimate with less coverage, or without a star, becomes NaN and is flagged. A truth is known
         without stars.
     percentiles : tuple of float
-        In percent; empty where the profiles have no spread.
+        In percent, 16, 50 and 84 among them; empty where the profiles have no spread.
     n_samples : int
         Samples of each profile, 0 if there are none.
     """
@@ -47,6 +47,8 @@ class MapHeader:
         p = (0.0, *self.percentiles, 100.0)
         rising = all(low < high for low, high in itertools.pairwise(p))
         require(rising, "percentiles", "ascending, above 0 and below 100", self)
+        known = not self.percentiles or {16.0, 50.0, 84.0} <= set(self.percentiles)
+        require(known, "percentiles", "16, 50, 84 and perhaps others", self)
 
     def of(self, profiles: ProfileEstimate) -> Self:
         """The same of a map with these profiles."""
@@ -55,6 +57,6 @@ class MapHeader:
 
     @property
     def lengths(self) -> dict[str, int]:
-        """How long the axes of the map's layers are, by the names in `extmap_tf.estimate.AXES`."""
+        """How long the axes of the map's layers are, by their names there."""
         n = self.distance.n_distances
         return {"edge": n, "bin": n, "percentile": len(self.percentiles), "sample": self.n_samples}

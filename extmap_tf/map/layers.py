@@ -6,12 +6,23 @@ from typing import Any
 import numpy as np
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import DOUBT_FLAGS, Flag, ProfileEstimate
+from extmap_tf.estimate import (
+    DOUBT_FLAGS,
+    EMPTY_FLAGS,
+    Flag,
+    ProfileEstimate,
+    is_reliable,
+    reliable_distance_kpc,
+)
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.header import MIN_COVERAGE
 
 Layers = dict[str, np.ndarray]
-"""What a map's file holds, by name: arrays of an estimate (`extmap_tf.estimate.AXES`), coverage, n_stars."""
+"""What a map's file holds, by name: arrays of an estimate (`extmap_tf.estimate.AXES`), coverage, n_stars, and
+what is derived of them (`DERIVED_AXES`)."""
+
+DERIVED_AXES: dict[str, tuple[str, ...]] = {"reliable": ("edge",), "reliable_distance_kpc": ()}
+"""Layer that follows from the percentiles -> its axes, as in `extmap_tf.estimate.AXES`."""
 
 Put = Callable[[int, Layers], None]
 """Fills a map's file, see `extmap_tf.map.formats.new_map_file`."""
@@ -40,7 +51,8 @@ def map_layers(
     Returns
     -------
     dict of str to ndarray
-        By the names of `ProfileEstimate`, and ``coverage`` and ``n_stars``.
+        By the names of `ProfileEstimate`, ``coverage``, ``n_stars`` and, of profiles with a spread, those of
+        `reliability`.
 
     Raises
     ------
@@ -61,13 +73,13 @@ def map_layers(
         raise DataError(f"coverage of a map must be 0 to 1, got: {worst}")
     for name, layer, end, most in (
         ("n_stars", n_stars, 2**31, "2^31 - 1"),
-        ("flag", doubts, Flag.OUTSIDE_SKY // 2, "127"),
+        ("flag", doubts, Flag.OUTSIDE_SKY, "255"),
     ):
         if layer.dtype.kind not in "iu" or not ((layer >= 0) & (layer < end)).all():
             raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
     arrays = profiles.arrays()
     arrays.pop("flag")
-    layers = {name: np.array(array, np.float32) for name, array in arrays.items()}
+    layers: Layers = {name: np.array(array, np.float32) for name, array in arrays.items()}
     flag = np.zeros(shape, np.uint8)
     if kind == "estimate":
         flag[n_stars == 0] |= Flag.NO_STARS.value
@@ -79,4 +91,29 @@ def map_layers(
     for layer in layers.values():
         layer[flag != 0] = np.nan
     flag |= (doubts & DOUBT_FLAGS.value).astype(np.uint8)
-    return layers | {"flag": flag, "coverage": coverage, "n_stars": n_stars.astype(np.int32)}
+    layers |= {"flag": flag, "coverage": coverage, "n_stars": n_stars.astype(np.int32)}
+    return layers | reliability(layers, distance, profiles.percentiles) if profiles.has_spread else layers
+
+
+def reliability(layers: Layers, distance: DistanceGrid, percentiles: tuple[float, ...]) -> Layers:
+    """Where, and how far, the profiles of a map are reliable.
+
+    Parameters
+    ----------
+    layers : dict of str to ndarray
+        With the percentiles of the extinction, NaN without a profile.
+    distance : DistanceGrid
+    percentiles : tuple of float
+        In percent; among them 16, 50 and 84.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``reliable`` of bool [..., n_distances], see `extmap_tf.estimate.is_reliable`, and
+        ``reliable_distance_kpc`` of float32 [...], NaN without a profile.
+    """
+    cube = layers["extinction_percentiles"]
+    reliable = is_reliable(*(cube[..., percentiles.index(percent), :] for percent in (16.0, 50.0, 84.0)))
+    reach = reliable_distance_kpc(reliable, distance.outer_kpc.astype(np.float32))
+    empty = layers["flag"] & EMPTY_FLAGS.value != 0
+    return {"reliable": reliable, "reliable_distance_kpc": np.where(empty, np.float32(np.nan), reach)}

@@ -26,8 +26,8 @@ def merge_maps(
     unusual field) do not count beside one that does not; the others are averaged at every distance with the
     inverse of their variances as weights. The standard deviation is that of a mixture, which includes their
     disagreement, or with `independent` that of a weighted mean. Percentiles are averaged, and brought to this
-    width around the median. The extinction is kept from falling with distance. The reliable distance is
-    the largest. Samples are dropped.
+    width around the median, and what is reliable follows from them. The extinction is kept from falling with
+    distance. Samples are dropped.
 
     Parameters
     ----------
@@ -87,12 +87,10 @@ def merge_maps(
 
     flags = np.bitwise_or.reduce(np.where(counts, doubt, 0), axis=0)
     if first.percentiles:
-        reliable = np.nan_to_num(spread("reliable_distance_kpc"), nan=-np.inf).max(axis=0)
         profiles = ProfileEstimate(
             **_combine("density", spread, independent),
             **_combine("extinction", spread, independent),
             flag=flags,
-            reliable_distance_kpc=np.where(np.isfinite(reliable), reliable, np.nan),
             percentiles=first.percentiles,
         )
     else:

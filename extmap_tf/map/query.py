@@ -8,7 +8,7 @@ import numpy as np
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import Flag
-from extmap_tf.extinction.profiles import bins_of, inside_bin
+from extmap_tf.extinction.profiles import BIN_TOLERANCE, bins_of, cumulative_to_density, inside_bin
 
 QUANTITIES = ("extinction", "density")
 MODES = ("median", "mean", "std", "percentile", "samples", "random_sample")
@@ -124,9 +124,7 @@ class Lookup:
             which = number if np.ndim(number) == 0 else number[place]
             if bins is None:
                 profile = samples[*place, which]
-                return (
-                    profile if quantity == "extinction" else np.diff(profile, axis=-1, prepend=0.0) / step_kpc
-                )
+                return profile if quantity == "extinction" else cumulative_to_density(profile, step_kpc)
             k, fraction = bins
             outer, inner = samples[*place, which, k], samples[*place, which, np.maximum(k - 1, 0)]
             if quantity == "density":
@@ -145,9 +143,11 @@ class Lookup:
         flags = np.where(outside & ~nowhere, Flag.OUTSIDE_SKY.value, 0).astype(np.uint16)
         flags[nan] |= Flag.NO_PLACE.value
         empty = outside | nan
-        bins = None
+        bins = at = None
         if d_kpc is not None:
             *bins, beyond = bins_of(volume.distance, np.where(nan, 0.0, d_kpc))
+            # The first outer edge that is not before the position.
+            at = np.maximum(bins[0] - (bins[1] <= BIN_TOLERANCE), 0)
             flags[beyond & ~outside] |= Flag.BEYOND_LAST_DISTANCE.value
             if self._quantity == "density":
                 empty = empty | beyond
@@ -164,9 +164,8 @@ class Lookup:
             place = np.unravel_index(index, volume.grid.shape)
             counts = ~outside if weight is None else ~outside & (weight > 0)
             flags |= np.where(counts, volume.flag[place], 0).astype(np.uint16)
-            if d_kpc is not None and volume.percentiles:
-                unreliable = counts & (d_kpc > volume.reliable_distance_kpc[place])
-                flags[unreliable] |= Flag.BEYOND_RELIABLE_DISTANCE.value
+            if at is not None and volume.percentiles:
+                flags[counts & ~volume.reliable[*place, at]] |= Flag.UNRELIABLE.value
             for number, read in enumerate(columns):
                 found = read(place, bins)
                 if weight is not None:

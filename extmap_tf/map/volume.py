@@ -18,6 +18,7 @@ from extmap_tf.estimate import (
 )
 from extmap_tf.extinction.bands import as_law, extinction_ratio
 from extmap_tf.extinction.law import a_over_av, law_text
+from extmap_tf.extinction.profiles import cumulative_to_density
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -59,8 +60,13 @@ class ExtinctionMap:
         `has_profile` is false.
     flag : ndarray of uint8 [*sky]
         Bits of `Flag`.
-    extinction_mean, extinction_std, extinction_percentiles, density_mean, ..., reliable_distance_kpc, samples
+    extinction_mean, extinction_std, extinction_percentiles, density_mean, ..., samples
         As in `ProfileEstimate`, of float32, if the map has them.
+    reliable : ndarray of bool [*sky, n_distances]
+        Whether the extinction at the outer edges is reliable, see `extmap_tf.estimate.is_reliable`; only of a
+        map whose profiles have a spread.
+    reliable_distance_kpc : ndarray of float32 [*sky]
+        See `extmap_tf.estimate.reliable_distance_kpc`; NaN without a profile.
     path : Path or None
         The file it was read from.
 
@@ -81,6 +87,7 @@ class ExtinctionMap:
     density_mean: np.ndarray
     density_std: np.ndarray
     density_percentiles: np.ndarray
+    reliable: np.ndarray
     reliable_distance_kpc: np.ndarray
     samples: np.ndarray
 
@@ -155,6 +162,15 @@ class ExtinctionMap:
         return self.density_median
 
     @property
+    def rise(self) -> np.ndarray:
+        """Where the dust is: rise of the extinction in each bin, mag / kpc [*sky, n_distances].
+
+        It adds up to the extinction; `density`, of a map with a spread the median of each bin by itself, adds
+        up to less.
+        """
+        return cumulative_to_density(self.extinction, self.distance.step_kpc)
+
+    @property
     def profiles(self) -> ProfileEstimate:
         """All that the map knows of its profiles."""
         arrays = {name: layer for name, layer in self._layers.items() if name in AXES}
@@ -165,11 +181,11 @@ class ExtinctionMap:
 
         Images EXTINCTION (mag, at the bins' outer edges), DENSITY (mag/kpc, inside the bins), COVERAGE,
         NSTARS and FLAG. A map whose profiles have a spread, where EXTINCTION and DENSITY are medians, also
-        has EXTINCTION_MEAN, EXTINCTION_STD, EXTINCTION_PERCENTILES, the same of DENSITY, RELIABLE_DISTANCE;
-        one with samples, SAMPLES. On the sky the first axis is longitude, stored descending (CDELT1 < 0: l
-        increases to the left, as viewers show it), the second latitude, in a plate carrée (CAR with CRVAL2 =
-        0); the third axis of the cubes is distance, and a fourth the number i of the percentile PERCi or of
-        the sample. Every part repeats the provenance.
+        has EXTINCTION_MEAN, EXTINCTION_STD, EXTINCTION_PERCENTILES, the same of DENSITY, RELIABLE and
+        RELIABLE_DISTANCE; one with samples, SAMPLES. On the sky the first axis is longitude, stored
+        descending (CDELT1 < 0: l increases to the left, as viewers show it), the second latitude, in a plate
+        carrée (CAR with CRVAL2 = 0); the third axis of the cubes is distance, and a fourth the number i of
+        the percentile PERCi or of the sample. Every part repeats the provenance.
 
         A map on a HEALPix grid becomes tables in place of images, one row a pixel, nested and Galactic: SKY
         of single numbers, PROFILES of cubes, DISTANCES of the bins; see `extmap_tf.map.formats.tables`.
@@ -292,8 +308,8 @@ class ExtinctionMap:
             mag or mag/kpc. NaN without a profile, outside the grid (by more than half a step, or in none of
             its pixels), or where the position or distance is NaN, masked, negative or beyond a pole. Beyond
             the last distance the extinction stays at its last value, a lower limit, and the density is NaN.
-            Beyond the reliable distance values are given and flagged; a whole profile is not flagged for its
-            far end, which ``reliable_distance_kpc`` tells.
+            Where the extinction is not reliable values are given and flagged: at the position, or rather the
+            first outer edge of a bin that is not before it. Of a whole profile, `reliable` tells.
         ndarray of uint16
             Only with `return_flags`.
 
@@ -372,9 +388,10 @@ class ExtinctionMap:
             rows.append((f"total A({origin.band})", f"{at_end}, at {distance.max_kpc:g} kpc"))
             if self.percentiles:
                 low, middle, high = np.percentile(self.reliable_distance_kpc[good], (16, 50, 84))
-                rows.append(
-                    ("reliable to", f"{middle:.2f} kpc (16 to 84 % of them: {low:.2f} to {high:.2f})")
-                )
+                rows += [
+                    ("reliable to", f"{middle:.2f} kpc (16 to 84 % of them: {low:.2f} to {high:.2f})"),
+                    ("", f"{100 * self.reliable[good].mean():.0f} % of all distances are reliable"),
+                ]
         rows += [
             ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
             ("law", law_text(origin.law_model, origin.law_rv)),

@@ -11,12 +11,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES, Flag, reliable_distance_kpc
+from extmap_tf.estimate import PERCENTILES, Flag, is_reliable, reliable_distance_kpc
 from extmap_tf.files import PathLike, local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.build import build_network, expected_diagrams
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, bit
+from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, bit, near_largest
 from extmap_tf.model.heads import head_of
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.training import MODEL_NAME
@@ -57,10 +57,11 @@ class Served(tf.Module):
         counts [batch, n_mag, n_color], l_deg [batch], b_deg [batch], all float32, to distance_kpc [batch,
         n_distances] (outer edges), for density (mag / kpc in each bin) and extinction (from the Sun, mag, at
         the outer edges) ``_median``, ``_mean``, ``_std`` [batch, n_distances] and ``_percentiles`` [batch,
-        n_percentiles, n_distances], flag [batch] int32 (bits of `extmap_tf.estimate.Flag`),
-        reliable_distance_kpc [batch] and n_ignored [batch] int32: pixels whose counts were NaN, infinite or
-        negative and were taken as 0. A network that gives one profile has of these statistics the medians,
-        which are that profile.
+        n_percentiles, n_distances], reliable [batch, n_distances] int32 (1 where the extinction is, see
+        `extmap_tf.estimate.is_reliable`) and reliable_distance_kpc [batch] (see the function of this name
+        there), flag [batch] int32 (bits of `extmap_tf.estimate.Flag`) and n_ignored [batch] int32: pixels
+        whose counts were NaN, infinite or negative and were taken as 0. A network that gives one profile has
+        of these statistics the medians, which are that profile.
     ``examples``
         examples [batch] string, serialized records, to the same. A record that cannot be read (truncated or
         empty, no tf.train.Example, a feature missing, of another type or length) is answered as one whose
@@ -140,15 +141,19 @@ class Served(tf.Module):
             summary = summarize(found)
             placed = _is_placed(l_deg, b_deg)
             told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
+            high = summary["extinction_median"]
             if head.percentiles:
                 percentiles = summary["extinction_percentiles"]
                 p16, p50, p84 = (percentiles[:, PERCENTILES.index(percent)] for percent in (16.0, 50.0, 84.0))
-                reliable_kpc = reliable_distance_kpc(p16, p50, p84, outer_kpc, tf.experimental.numpy)
-                told["reliable_distance_kpc"] = _only(placed, reliable_kpc, 0.0)
+                high = p84
+                reliable = is_reliable(p16, p50, p84) & placed[:, None]
+                reach_kpc = reliable_distance_kpc(reliable, outer_kpc, tf.experimental.numpy)
+                told |= {"reliable": tf.cast(reliable, tf.int32), "reliable_distance_kpc": reach_kpc}
             return told | {
                 "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(told["extinction_median"])),
                 "flag": domain.flag(inputs["counts"], expected(inputs))
-                + bit(Flag.ODD_PLACE, config.outside_region(l_deg, b_deg)),
+                + bit(Flag.ODD_PLACE, config.outside_region(l_deg, b_deg))
+                + bit(Flag.LARGE_EXTINCTION, near_largest(high[:, -1], config.profiles) & placed),
                 "n_ignored": n_ignored,
             }
 

@@ -28,6 +28,7 @@
     profiles[name] = values;
   }
   const cells = new Int32Array(await unpack(sky.index));
+  const reliable = data.reliable ? new Uint8Array(await unpack(data.reliable)) : null;
   const counts = data.cmd ? new Uint16Array(await unpack(data.cmd.counts)) : null;
   const sure = Boolean(profiles.p16 && profiles.p84);
   const wrapped = (l) => Math.round((((l % 360) + 360) % 360) * 1e4) / 1e4;
@@ -233,8 +234,8 @@
         array: [column("p84", state.at, k) - value], arrayminus: [value - column("p16", state.at, k)] } } : {};
       traces.push({ x: [d], y: [value], mode: "markers", name: `at ${short(d)} kpc`, marker: { color: vermilion, size: 8 }, ...bars });
       // A grey bar at the bottom where the extinction is not reliable.
-      for (let j = 0; sure && j < nD; j++) {
-        if (half(state.at, j) <= allowed(state.at, j)) { continue; }
+      for (let j = 0; reliable && j < nD; j++) {
+        if (reliable[state.at * nD + j]) { continue; }
         const last = shapes[shapes.length - 1];
         if (last.type === "rect" && last.x1 === data.edges[j]) { last.x1 = data.edges[j + 1]; continue; }
         shapes.push({ type: "rect", x0: data.edges[j], x1: data.edges[j + 1], yref: "paper", y0: 0, y1: 0.03, fillcolor: "#888", line: { width: 0 } });
@@ -283,7 +284,7 @@
     if (known(at)) {
       const interval = sure ? ` (68 %: ${column("p16", at, k).toFixed(3)} to ${column("p84", at, k).toFixed(3)})` : "";
       here.push(`${A} to ${short(data.edges[k + 1], 4)} kpc: ${column("median", at, k).toFixed(3)} mag${interval}`);
-      if (sure) { here.push(half(at, k) <= allowed(at, k) ? "reliable there" : "not reliable there"); }
+      if (reliable) { here.push(reliable[at * nD + k] ? "reliable there" : "not reliable there"); }
       here.push(`rise in its last ${short(data.edges[k + 1] - data.edges[k])} kpc: ${density("median", at, k).toFixed(3)} mag/kpc`);
     } else { here.push("no profile"); }
     if (state.truth && profiles.truth && data.has_truth[at]) { here.push(`truth: ${column("truth", at, k).toFixed(3)} mag`); }

@@ -17,7 +17,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from extmap_tf.estimate import RELIABLE_FRACTION, RELIABLE_MAG, SIGHTLINE_FLAGS
-from extmap_tf.figures.dust import half_interval, rise
+from extmap_tf.figures.dust import half_interval
 from extmap_tf.figures.marks import Clouds, clouds_inside
 from extmap_tf.figures.plane import PlaneView, near_the_plane, reaches_the_plane
 from extmap_tf.figures.sky_view import Projected, sky_view
@@ -92,6 +92,8 @@ def explorer_data(
         "colors": {name: _colors(colors) for name, colors in COLORMAPS.items()},
         "clouds": _clouds(volume, clouds),
     }
+    if volume.percentiles:
+        data["reliable"] = _packed(np.ascontiguousarray(volume.reliable, np.uint8))
     if truth is not None:
         # Whole numbers have no NaN.
         data["has_truth"] = truth.has_profile.ravel().astype(int).tolist()
@@ -166,11 +168,11 @@ def _plane(volume, truth, arms):
     turn = np.radians(view.l_right)
     towards_centre = x[None] * np.cos(turn) - y[:, None] * np.sin(turn)
     column, k, inside = view.cells_at(towards_centre, x[None] * np.sin(turn) + y[:, None] * np.cos(turn))
-    layers = {"dust": rise(volume)}
+    layers = {"dust": volume.rise}
     if volume.percentiles:
         layers["unsure"] = half_interval(volume)
     if truth is not None:
-        layers["truth"] = rise(truth)
+        layers["truth"] = truth.rise
     found: dict[str, Any] = {"x": x.round(4).tolist(), "y": y.round(4).tolist(), "layers": {}}
     found |= {"right": view.l_right if view.turned else 0.0, "stretch": stretch, "turned": view.turned}
     for name, layer in layers.items():

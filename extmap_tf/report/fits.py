@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extmap_tf import __version__
-from extmap_tf.estimate import PERCENTILES, ProfileEstimate
+from extmap_tf.estimate import PERCENTILES, ProfileEstimate, reliable_distance_kpc
 from extmap_tf.evaluation.metrics import Evaluation, evaluate, write_json
 from extmap_tf.figures.fits import fit_figure
 from extmap_tf.figures.style import save
@@ -51,7 +51,7 @@ def write_fits(fits: "Fits", out: PathLike, about: Mapping[str, Any], overwrite:
 def summary(fits: "Fits") -> dict[str, Any]:
     """What the fits say, for JSON."""
     config, fitted, profiles = fits.config, fits.fitted, fits.fitted.profiles
-    assert profiles.reliable_distance_kpc is not None
+    reach = reliable_distance_kpc(profiles.reliable, config.distance.outer_kpc)
     found = {
         "format": FIT,
         "software_version": __version__,
@@ -66,7 +66,7 @@ def summary(fits: "Fits") -> dict[str, Any]:
                 "l_deg": float(fits.l_deg[i]),
                 "b_deg": float(fits.b_deg[i]),
                 "n_stars": int(fits.counts[i].sum()),
-                "reliable_distance_kpc": float(profiles.reliable_distance_kpc[i]),
+                "reliable_distance_kpc": float(reach[i]),
                 "patchiness": float(fitted.patchiness[i]),
                 "count_scale": float(fitted.count_scale[i]),
                 "crowding_loss_mag": float(fits.crowding_loss_mag[i]),

@@ -5,11 +5,12 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from extmap_tf import __version__
-from extmap_tf.estimate import EMPTY_FLAGS, RELIABLE_FRACTION, RELIABLE_MAG, SIGHTLINE_FLAGS
+from extmap_tf.estimate import EMPTY_FLAGS, RELIABLE_FRACTION, RELIABLE_MAG, SIGHTLINE_FLAGS, Flag
 from extmap_tf.evaluation.calibration import calibration_table, reliability_table
 from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.evaluation.profile_errors import density_errors_table, errors_table
@@ -35,9 +36,10 @@ _CAPTIONS = {
     "slices": "On the sky, in slices of distance, each on a colour scale of its own.",
     "latitudes": "Cuts at some longitudes: the dust against latitude and distance.",
     "profiles": "Single sightlines, from little to much extinction. Shaded are the 68 and 90 % intervals, "
-    "the dotted line is the reliable distance; to the left, where given, the diagram that it comes from.",
+    "a grey bar at the bottom is where they are not reliable; to the left, where given, the diagrams behind "
+    "them.",
     "trust": "Standard deviation of the extinction to the last distance, and the distance to which a profile "
-    "can be relied on.",
+    "can be relied on, at most distances.",
     "errors": "Errors of the extinction against the truth.",
 }
 
@@ -199,8 +201,10 @@ def _trust(volume, drawings):
     reliable = volume.reliable_distance_kpc[good]
     at = [d for d in DISTANCES_KPC if d <= volume.distance.max_kpc * (1 + 1e-9)]
     l_deg, b_deg = (angle[good.ravel(), None] for angle in volume.grid.centers_deg())
-    interval = volume.query_gal(l_deg, b_deg, at, mode="percentile", percentile=[16, 84]).value
-    half = 0.5 * (interval[..., 1] - interval[..., 0])
+    how: dict[str, Any] = {"mode": "percentile", "percentile": [16, 84], "return_flags": True}
+    interval, flags = volume.query_gal(l_deg, b_deg, at, **how)
+    half = 0.5 * (interval[..., 1] - interval[..., 0]).value
+    sure = flags & Flag.UNRELIABLE.value == 0
     median = profiles_at(volume.extinction[good], volume.distance, at)
     lines = []
     for i, d in enumerate(at):
@@ -209,7 +213,7 @@ def _trust(volume, drawings):
             [
                 f"{d:g}",
                 *(f"{value:.3f}" for value in (low, middle, high, np.median(half[:, i]))),
-                f"{100 * np.mean(reliable >= d):.0f}",
+                f"{100 * np.mean(sure[:, i]):.0f}",
             ]
         )
     header = [("distance", "kpc"), ("16 %", "mag"), (f"median A({band})", "mag"), ("84 %", "mag")]
@@ -220,9 +224,10 @@ def _trust(volume, drawings):
         "trust",
         "How far to trust it",
         text=(
-            "A profile is reliable up to the distance where half of its central 68 % interval exceeds both "
-            f"{100 * RELIABLE_FRACTION:g} % of the extinction and {RELIABLE_MAG:g} mag. Beyond, values are "
-            "given with a flag.",
+            "An extinction is reliable where half of its central 68 % interval is at most "
+            f"{100 * RELIABLE_FRACTION:g} % of it or {RELIABLE_MAG:g} mag, whichever is more. Elsewhere "
+            "values are given with a flag. The reliable distance of a sightline is the farthest one that is "
+            "reliable, and up to which at least 80 % of the distances are.",
             f"At each distance: how the sightlines' median A({band}) is spread over the sky, the typical "
             "uncertainty of one sightline, and how many are reliable there.",
         ),

@@ -21,10 +21,7 @@ def saved_model(saved_model, tmp_path_factory):
         density = n_stars[:, None] * tf.constant([0.001 + 0.0001 * i for i in range(n)])
         extinction = step_kpc * tf.cumsum(density, axis=1)
         steps = tf.constant([0.5 + 0.01 * p for p in PERCENTILES])[None, :, None]
-        answer = {
-            "flag": 8 * (tf.cast(n_stars, tf.int32) % 16),
-            "reliable_distance_kpc": l_deg % 3.0,
-        }
+        answer = {"flag": 8 * (tf.cast(n_stars, tf.int32) % 16)}
         for name, median in (("density", density), ("extinction", extinction)):
             answer[f"{name}_median"], answer[f"{name}_mean"] = median, 1.1 * median
             answer[f"{name}_std"], answer[f"{name}_percentiles"] = 0.2 * median, steps * median[:, None]

@@ -23,10 +23,7 @@ def estimate_of(density, seed=0):
     density = np.asarray(density, np.float32)
     rng = np.random.default_rng(seed)
     steps = np.linspace(0.8, 1.2, N_PERCENTILES)[:, None].astype(np.float32)
-    outputs = {
-        "flag": 8 * rng.integers(0, 16, len(density)).astype(np.int32),
-        "reliable_distance_kpc": rng.uniform(1, 3, len(density)).astype(np.float32),
-    }
+    outputs = {"flag": 8 * rng.integers(0, 16, len(density)).astype(np.int32)}
     for name, median in (("density", density), ("extinction", np.cumsum(density, axis=1))):
         outputs[f"{name}_median"] = median
         outputs[f"{name}_mean"] = median * np.float32(1.1)

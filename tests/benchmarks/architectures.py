@@ -139,8 +139,7 @@ def errors_and_score(model, head, data, distance):
     score = model.evaluate(inputs, density, verbose=0)
     outputs = head.summarize(tf.constant(model.predict(inputs, verbose=0)))
     outputs = {name: value.numpy() for name, value in outputs.items()}
-    nothing = np.zeros(len(density), np.uint8)
-    estimate = ProfileEstimate(**outputs, flag=nothing, reliable_distance_kpc=nothing)
+    estimate = ProfileEstimate(**outputs, flag=np.zeros(len(density), np.uint8))
     truth = ProfileEstimate.of_density(density, distance.step_kpc)
     found = evaluate(truth, estimate, inputs["counts"].sum(axis=(1, 2)), distance)
     return [row.mean_absolute_error_mag for row in found.overall], score

@@ -139,7 +139,7 @@ def fill_map(config, folder):
         "n_stars": np.ones(n, np.int32),
         "coverage": np.ones(n, np.float32),
     }
-    values["reliable_distance_kpc"] = np.ones(n, np.float32)
+    values |= {"reliable": np.ones((n, n_bins), bool), "reliable_distance_kpc": np.ones(n, np.float32)}
     for name in ("extinction", "density"):
         values |= {f"{name}{of}": rng.random((n, n_bins), np.float32) for of in ("_median", "_mean", "_std")}
         values[f"{name}_percentiles"] = rng.random((n, len(PERCENTILES), n_bins), np.float32)

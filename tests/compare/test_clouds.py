@@ -46,9 +46,7 @@ def map_of(samples, provenance, flag=0, n_kept=None):
         layers[f"{name}_median"], layers[f"{name}_mean"] = np.median(draws, axis=2), draws.mean(axis=2)
         layers[f"{name}_std"] = draws.std(axis=2)
         layers[f"{name}_percentiles"] = np.moveaxis(np.percentile(draws, PERCENTILES, axis=2), 0, 2)
-    profiles = ProfileEstimate(
-        flag=np.full(GRID.shape, flag), reliable_distance_kpc=np.full(GRID.shape, 1.2), **layers
-    )
+    profiles = ProfileEstimate(flag=np.full(GRID.shape, flag), **layers)
     if n_kept is None:
         profiles = profiles.with_samples(samples, DISTANCE.step_kpc)
     header = MapHeader(GRID, DISTANCE, provenance)

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 
 from extmap_tf.errors import DataError
-from extmap_tf.estimate import PERCENTILES, reliable_distance_kpc
+from extmap_tf.estimate import PERCENTILES
 from extmap_tf.evaluation.calibration import (
     calibration_of,
     crps_of_percentiles,
@@ -105,24 +105,16 @@ def test_impossible_percentiles_are_refused(q, levels, words):
         crps_of_percentiles(q, np.zeros((4, 1)), levels)
 
 
-def test_reliable_distance_ends_at_the_first_unsure_bin():
-    outer = np.array([0.5, 1.0, 1.5, 2.0])
-    p50 = np.array([0.1, 0.5, 1.0, 1.0])
-    half = np.array([[0.04, 0.09, 0.19, 0.19], [0.04, 0.11, 0.01, 0.01], [0.06, 0.0, 0.0, 0.0]])
-    found = reliable_distance_kpc(p50 - half, p50, p50 + half, outer)
-    np.testing.assert_array_equal(found, [2.0, 0.5, 0.0])
-
-
-def test_reliability_compares_errors_on_both_sides_of_the_reliable_distance():
+def test_reliability_compares_errors_of_what_is_reliable_with_those_of_the_rest():
     outer = np.array([1.0, 2.0])
     q = np.zeros((2, 9, 2))
     q[:, 6, 1] = 0.5  # unsure at 2 kpc
     truth = np.array([[0.01, 0.3], [0.08, 0.5]])
     found = reliability_of(truth, q, outer)
     assert found.quartiles_kpc == (1.0, 1.0, 1.0)
-    assert found.kept_share == 0.5
-    assert found.mean_absolute_error_within_mag == pytest.approx(0.045)
-    assert found.mean_absolute_error_beyond_mag == pytest.approx(0.4)
+    assert (found.reliable_share, found.kept_share) == (0.5, 0.5)
+    assert found.mean_absolute_error_reliable_mag == pytest.approx(0.045)
+    assert found.mean_absolute_error_unreliable_mag == pytest.approx(0.4)
     assert "1.0" in format_reliability([found])
     with pytest.raises(DataError, match="16, 50 and 84"):
         reliability_of(truth, q[:, :2], outer, levels=(5.0, 95.0))

@@ -174,7 +174,6 @@ def estimate_around(truth_density, rng):
         density_mean=density,
         density_std=np.full(truth.shape, 0.05),
         density_percentiles=density[:, None] + 0.05 * levels,
-        reliable_distance_kpc=np.zeros(len(truth)),
         flag=np.zeros(len(truth), int),
     )
 
@@ -208,7 +207,7 @@ def test_without_percentiles_the_calibration_is_left_out_and_said_so(pair):
     )
     found = evaluate(truth, estimate, np.arange(40), GRID)
     assert found.calibration == []
-    assert found.left_out == ("calibration and reliable distance: the estimate carries no percentiles",)
+    assert found.left_out == ("calibration and reliability: the estimate carries no percentiles",)
     assert "left out: calibration" in format_evaluation(found)
     assert found.to_dict()["left_out"]
     assert found.density[0].mean_truth_mag_kpc == pytest.approx(pair[0][:, 1].mean(), rel=1e-5)

@@ -7,7 +7,6 @@ from PIL import Image
 from extmap_tf.cli import main
 from extmap_tf.errors import DataError
 from extmap_tf.figures.animation import frame_bins, frames, save_animation
-from extmap_tf.figures.dust import rise
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.regions import SkyRegion
 
@@ -16,7 +15,7 @@ def test_each_frame_shows_the_column_and_the_dust_of_its_distance(make_map):
     volume, truth = make_map(holes=False), make_map(seed=2, kind="truth", holes=False)
     for k, figure in enumerate(frames(volume, truth)):
         shown = [axis.collections[0] for axis in figure.axes if axis.get_title()]
-        expected = [one for each in (volume, truth) for one in (each.extinction, rise(each))]
+        expected = [one for each in (volume, truth) for one in (each.extinction, each.rise)]
         for mesh, layer in zip(shown, expected, strict=True):
             np.testing.assert_allclose(mesh.get_array(), layer[..., k], rtol=1e-5, atol=1e-6)
         assert figure.get_suptitle() == f"{volume.distance.outer_kpc[k]:.2f} kpc"

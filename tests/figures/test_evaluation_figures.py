@@ -21,7 +21,7 @@ def evaluation():
     for name in ("extinction", "density"):
         spread |= {f"{name}_median": truth + 0.1, f"{name}_mean": truth, f"{name}_std": truth}
         spread[f"{name}_percentiles"] = percentiles
-    estimate = ProfileEstimate(**spread, flag=np.zeros(60, int), reliable_distance_kpc=np.zeros(60))
+    estimate = ProfileEstimate(**spread, flag=np.zeros(60, int))
     return evaluate(ProfileEstimate.of_density(truth / 0.5, 0.5), estimate, np.arange(60), GRID)
 
 

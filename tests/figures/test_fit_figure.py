@@ -23,7 +23,7 @@ def case():
     for name, median in (("extinction", extinction), ("density", density)):
         spread |= {f"{name}_median": median, f"{name}_mean": median, f"{name}_std": 0.3 * median}
         spread[f"{name}_percentiles"] = median * factors
-    profiles = ProfileEstimate(**spread, flag=0, reliable_distance_kpc=1.0)
+    profiles = ProfileEstimate(**spread, flag=0)
     fitted = FittedCmds(profiles, np.float32(0.5), np.float32(1.0), np.float32(1.0), expected)
     of = (config.diagrams[0], config.distance, config.survey.red.name)
     return of, rng.poisson(expected), fitted

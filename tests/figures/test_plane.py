@@ -6,7 +6,7 @@ import pytest
 from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import ProfileEstimate
-from extmap_tf.figures.dust import half_interval, rise
+from extmap_tf.figures.dust import half_interval
 from extmap_tf.figures.plane import PlaneView, face_on
 from extmap_tf.figures.style import ONE_COLUMN
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named
@@ -39,11 +39,11 @@ def test_cells_lie_at_their_longitude_and_distance(make_map):
 def test_the_dust_adds_up_to_the_column(make_sure_map):
     """Medians of single bins would add up to less than the median column."""
     volume = make_sure_map(WIDE)
-    total = rise(volume).sum(axis=-1) * volume.distance.step_kpc
+    total = volume.rise.sum(axis=-1) * volume.distance.step_kpc
     np.testing.assert_allclose(total, volume.extinction[..., -1], rtol=1e-5)
     assert np.nansum(volume.density) * volume.distance.step_kpc < 0.95 * np.nansum(total)
     _, mesh = drawn(face_on(volume))["estimate: dust seen from above"]
-    np.testing.assert_allclose(mesh.get_array(), np.nanmean(rise(volume), axis=0), rtol=1e-5)
+    np.testing.assert_allclose(mesh.get_array(), np.nanmean(volume.rise, axis=0), rtol=1e-5)
 
 
 def test_the_uncertainty_is_half_the_interval_on_a_scale_of_its_own(make_sure_map, make_map):
@@ -62,7 +62,7 @@ def test_the_uncertainty_is_half_the_interval_on_a_scale_of_its_own(make_sure_ma
 
 def test_only_what_is_near_the_plane_is_averaged(make_map):
     volume = make_map(WIDE, holes=False)
-    dust = rise(volume)
+    dust = volume.rise
     ((_, mesh),) = drawn(face_on(volume, b_max_deg=1.0)).values()
     np.testing.assert_allclose(mesh.get_array(), dust[2:4].mean(axis=0), rtol=1e-5)
     ((_, mesh),) = drawn(face_on(volume, z_max_kpc=0.01)).values()

@@ -26,10 +26,11 @@ def test_steps_are_of_whole_bins_and_end_at_the_last():
         np.testing.assert_allclose(edges / 0.1, np.round(edges / 0.1))
 
 
-def test_intervals_and_the_reliable_distance_are_drawn_as_the_map_has_them(sure):
+def test_intervals_and_what_is_not_reliable_are_drawn_as_the_map_has_them(sure):
     figure = profiles(sure, [(258.5, 0.5)])
     left, right = figure.axes
-    for shade, percentiles in zip(left.collections, ((5, 95), (16, 84)), strict=True):
+    *shades, bar = left.collections
+    for shade, percentiles in zip(shades, ((5, 95), (16, 84)), strict=True):
         low, high = sure.query_gal(258.5, 0.5, mode="percentile", percentile=percentiles).value
         y = shade.get_paths()[0].vertices[:, 1]
         assert np.isin(low.astype(float), y).all()
@@ -40,9 +41,11 @@ def test_intervals_and_the_reliable_distance_are_drawn_as_the_map_has_them(sure)
     shade = next(patch.get_data() for patch in right.patches if patch.get_fill())
     np.testing.assert_allclose(shade.values, high, rtol=1e-6)
     np.testing.assert_allclose(shade.baseline, low, rtol=1e-6)
-    assert left.lines[-1].get_xdata()[0] == sure.reliable_distance_kpc[3, 3]
+    starts = [path.vertices[:, 0].min() for path in bar.get_paths()]
+    np.testing.assert_allclose(starts, sure.distance.edges_kpc[:-1][~sure.reliable[3, 3]])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names[:4] == ["estimate, median", "single profiles of it", "90 % interval", "68 % interval"]
+    known = ["estimate, median", "single profiles of it", "90 % interval", "68 % interval", "not reliable"]
+    assert names == known
     curves = [line.get_ydata()[1:] for line in left.lines[1:6]]
     np.testing.assert_array_equal(curves, sure.samples[3, 3, :5])
 

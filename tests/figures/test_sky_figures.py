@@ -5,7 +5,6 @@ import pytest
 
 from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.figures.dust import rise
 from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
 from extmap_tf.grids.squares import SightlineGrid
 
@@ -69,7 +68,7 @@ def test_latitude_cuts_are_columns_of_the_dust(make_map, wide):
     ]
     drawn = meshes(figure)
     for mesh, (one, column) in zip(drawn, ((volume, 13), (truth, 13), (volume, 0), (truth, 0)), strict=True):
-        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), rise(one)[:, column])
+        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), one.rise[:, column])
     assert len({mesh.norm.vmax for mesh in drawn}) == 1
     assert "rise of A(Ks) with distance (mag/kpc)" in bar_labels(figure)
     assert len(meshes(latitude_cuts(volume))) == 4

@@ -63,14 +63,19 @@ def test_the_last_axis_is_that_of_percentiles_or_samples(query_class, sure, plac
 
 def test_flags_have_the_names_of_dustmaps(query_class, sure, make_map, place):
     maps = query_class(sure)
-    limit = sure.reliable_distance_kpc[3, 3]
-    d = [limit - 1e-3, limit + 1e-3, 0.1]
-    _, flags = maps.query_gal([258.5, 258.5, 10.0], [0.5, 0.5, 0.5], d, return_flags=True)
-    assert flags["reliable_dist"].tolist() == [True, False, False]
-    assert flags["flag"][2] == Flag.OUTSIDE_SKY
+    outer_kpc = sure.distance.outer_kpc
+    _, flags = maps.query_gal(258.5, 0.5, outer_kpc, return_flags=True)
+    np.testing.assert_array_equal(flags["reliable_dist"], sure.reliable[3, 3])
+    assert flags["converged"].all()
+    _, flags = maps.query_gal([258.5, 10.0], [0.5, 0.5], [9.0, 0.1], return_flags=True)
+    assert flags["reliable_dist"].tolist() == [False, False]
+    assert flags["flag"][1] == Flag.OUTSIDE_SKY
     _, flags = maps.query(place, return_flags=True)
     assert flags.shape == (2, 1)
-    np.testing.assert_allclose(flags["max_reliable_distmod"][0, 0], 5 * np.log10(limit * 100), rtol=1e-5)
+    limits_kpc = [sure.reliable_distance_kpc[3, 3], sure.reliable_distance_kpc[1, 4]]
+    assert limits_kpc[0] == 0 < limits_kpc[1]
+    expected = [-np.inf, 5 * np.log10(limits_kpc[1] * 100)]
+    np.testing.assert_allclose(flags["max_reliable_distmod"][:, 0], expected, rtol=1e-5)
     _, flags = query_class(make_map()).query(place, return_flags=True)
     assert np.isnan(flags["max_reliable_distmod"]).all()
 
@@ -149,7 +154,7 @@ def test_sigma_and_flags_are_those_of_marshall_and_bayestar(query_class, sure):
     _, _, flags = maps.query_gal(l_deg, b_deg, 0.1, return_sigma=True, return_flags=True)
     # A good one, odd colours, no stars, outside.
     assert flags["converged"].tolist() == [True, False, False, False]
-    assert flags["reliable_dist"].tolist() == [True, True, False, False]
+    assert flags["reliable_dist"].tolist() == [*sure.reliable[[3, 2], 3, 0], False, False]
     _, flags = maps.query_gal(l_deg, b_deg, return_flags=True)
     assert flags["converged"].tolist() == [True, False, False, False]
 

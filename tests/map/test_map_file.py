@@ -23,7 +23,7 @@ from extmap_tf.settings.config import Config
 
 LAYERS = ("density", "extinction", "coverage", "n_stars", "flag")
 SURE_LAYERS = (
-    *("density_mean", "density_std", "density_percentiles", "reliable_distance_kpc", "samples"),
+    *("density_mean", "density_std", "density_percentiles", "reliable", "reliable_distance_kpc", "samples"),
     *("extinction_mean", "extinction_std", "extinction_percentiles"),
 )
 
@@ -66,7 +66,7 @@ def test_a_distribution_lies_in_the_file_as_documented(sure, tmp_path):
         assert [hdu.name for hdu in hdus[1:]] == [
             *("EXTINCTION", "DENSITY", "COVERAGE", "NSTARS", "FLAG", "EXTINCTION_MEAN", "EXTINCTION_STD"),
             *("EXTINCTION_PERCENTILES", "DENSITY_MEAN", "DENSITY_STD", "DENSITY_PERCENTILES"),
-            *("RELIABLE_DISTANCE", "SAMPLES"),
+            *("RELIABLE", "RELIABLE_DISTANCE", "SAMPLES"),
         ]
         hdu = hdus["EXTINCTION_PERCENTILES"]
         assert hdu.data.shape == (9, 12, 5, 7)
@@ -78,6 +78,8 @@ def test_a_distribution_lies_in_the_file_as_documented(sure, tmp_path):
         assert hdu.header["CTYPE4"] == "PERCENTILE"
         assert hdus["EXTINCTION"].header["QUANTITY"].startswith("median of A(Ks)")
         assert hdus["RELIABLE_DISTANCE"].header["BUNIT"] == "kpc"
+        assert hdus["RELIABLE"].data.dtype == np.uint8
+        np.testing.assert_array_equal(hdus["RELIABLE"].data[:, 3, 7 - 1 - 4], sure.reliable[3, 4])
         assert hdus["SAMPLES"].data.shape == (32, 12, 5, 7)
         assert hdus["FLAG"].header["BIT32"] == "ODD_COLORS"
         for hdu in hdus:
@@ -87,7 +89,7 @@ def test_a_distribution_lies_in_the_file_as_documented(sure, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["density_median", "density_std", "extinction_percentiles", "reliable_distance_kpc", "samples"],
+    ["density_median", "density_std", "extinction_percentiles", "samples"],
 )
 def test_a_distribution_of_another_shape_is_refused_and_a_nan_is_no_profile(sure, name):
     layers = sure.profiles.arrays()
@@ -361,7 +363,7 @@ def test_arrays_that_cannot_be_are_refused(volume):
         "coverage": np.ones(volume.grid.shape),
         "n_stars": np.ones(volume.grid.shape, int),
     }
-    flagged = dataclasses.replace(good["profiles"], flag=np.full(volume.grid.shape, 128))
+    flagged = dataclasses.replace(good["profiles"], flag=np.full(volume.grid.shape, 256))
     for name, bad in (
         ("profiles", ProfileEstimate.of_density(np.ones((2, 3, 4)), 0.1)),
         ("profiles", ProfileEstimate.of_density(np.ones((*volume.grid.shape, 4)), 0.1)),
@@ -427,6 +429,19 @@ def of_0_3_0(path, columns=()):
             hdu.add_checksum()
         hdus.writeto(path.with_name("old.fits"))
     return path.with_name("old.fits")
+
+
+def test_maps_of_0_4_0_still_open_and_tell_what_is_reliable(sure, tmp_path):
+    """Their RELIABLE_DISTANCE ended at the first bin that was not; they had no RELIABLE, BRSCAT."""
+    sure.write(tmp_path / "map.fits")
+    with fits.open(tmp_path / "map.fits") as hdus:
+        del hdus["RELIABLE"]
+        hdus["RELIABLE_DISTANCE"].data[:] = 0.1
+        for hdu in hdus:
+            hdu.header["EXTMAPV"] = 4
+            hdu.add_checksum()
+        hdus.writeto(tmp_path / "old.fits")
+    assert_same(ExtinctionMap.read(tmp_path / "old.fits", verify=True), sure)
 
 
 def test_maps_of_0_3_0_still_open(sure, tmp_path):

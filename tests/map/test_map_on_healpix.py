@@ -101,7 +101,8 @@ def test_nearest_values_equal_a_brute_force_loop(make, grid):
             continue
         expected = int(volume.flag[index])
         expected |= Flag.BEYOND_LAST_DISTANCE if d_kpc[i] > DISTANCE.max_kpc else 0
-        expected |= Flag.BEYOND_RELIABLE_DISTANCE if d_kpc[i] > volume.reliable_distance_kpc[index] else 0
+        at = min(int(np.ceil(d_kpc[i] / 0.1)) - 1, DISTANCE.n_distances - 1)
+        expected |= 0 if volume.reliable[index, at] else Flag.UNRELIABLE
         assert flags[i] == expected
         edges = DISTANCE.edges_kpc
         for found, profile in (
@@ -148,7 +149,7 @@ def test_whole_profiles_samples_and_other_frames(cap):
     query = ExtmapQuery(cap)
     found, flags = query.query(place, return_flags=True)
     assert found == pytest.approx(cap.query(place).value)
-    assert flags["flag"] in (0, int(Flag.BEYOND_RELIABLE_DISTANCE))
+    assert flags["flag"] in (0, int(Flag.UNRELIABLE))
 
 
 def test_a_map_comes_back_from_its_file_lazily(cap, cap_file, tmp_path):
@@ -182,7 +183,7 @@ def test_the_file_is_a_table_that_other_programs_read(cap, cap_file):
         assert [hdu.name for hdu in hdus[1:]] == ["SKY", "PROFILES", "DISTANCES"]
         header = hdus["SKY"].header
         stated = {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "NSIDE": 32, "COORDSYS": "G"}
-        stated |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "BIT32": "ODD_COLORS", "EXTMAPV": 4}
+        stated |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "BIT32": "ODD_COLORS", "EXTMAPV": 5}
         assert {key: header[key] for key in stated} == stated
         assert (header["SKYNSIDE"], header["NREGIONS"], header["R1B"], header["R1RAD"]) == (32, 1, 90.0, 6.0)
         assert header["CONFDIG"] == cap.provenance.config_digest
@@ -218,7 +219,7 @@ def test_damaged_files_are_refused_in_one_line(cap_file, tmp_path):
         (lambda hdus: hdus[0].header.__setitem__("SKYNSIDE", 64), "PIXEL must be .* by its grids"),
         (lambda hdus: hdus[0].header.__setitem__("SKYNSIDE", 33), "nside must be a power of two"),
         (lambda hdus: hdus["PROFILES"].columns.del_col("DENSITY"), "PROFILES has no column DENSITY"),
-        (lambda hdus: hdus[0].header.__setitem__("EXTMAPV", 5), "update extmap_tf"),
+        (lambda hdus: hdus[0].header.__setitem__("EXTMAPV", 6), "update extmap_tf"),
     ):
         with fits.open(cap_file) as hdus:
             edit(hdus)

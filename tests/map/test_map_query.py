@@ -351,15 +351,28 @@ def test_flags_say_why_a_field_is_unusual_and_keep_its_value(sure):
 
 
 @pytest.mark.parametrize("sky", ["nearest", "linear"])
-def test_beyond_the_reliable_distance_values_are_given_and_flagged(sure, sky):
-    limit = float(sure.reliable_distance_kpc[3, 3])
-    values, flags = sure.query_gal(258.5, 0.5, [limit - 1e-3, limit + 1e-3], sky=sky, return_flags=True)
-    assert flags.tolist() == [0, Flag.BEYOND_RELIABLE_DISTANCE]
-    assert np.isfinite(values).all()
-    _, flag = sure.query_gal(258.5, 0.5, 99.0, sky=sky, return_flags=True)
-    assert flag == Flag.BEYOND_RELIABLE_DISTANCE | Flag.BEYOND_LAST_DISTANCE
-    between = sure.query_gal(258.3, 0.3, 1.2, sky="linear", return_flags=True)[1]
-    assert between & Flag.BEYOND_RELIABLE_DISTANCE
+def test_where_it_is_not_reliable_a_value_is_given_and_flagged(sure, sky):
+    inner = np.zeros(sure.grid.shape, bool)
+    inner[3:-1, 1:-1] = True
+    number = np.count_nonzero(sure.reliable, axis=-1)
+    i_b, i_l = np.argwhere((number > 2) & (number < 10) & inner)[0]
+    l_deg, b_deg = sure.grid.l_deg[i_l], sure.grid.b_deg[i_b]
+    reliable = sure.reliable[i_b, i_l]
+    p16, p50, p84 = sure.extinction_percentiles[i_b, i_l, [2, 4, 6]]
+    np.testing.assert_array_equal(reliable, 0.5 * (p84 - p16) <= np.maximum(0.05, 0.2 * p50))
+    outer_kpc = sure.distance.outer_kpc
+    # At an outer edge, inside its bin, and just behind the edge before it.
+    for behind_kpc in (0.0, -0.03, -0.0999):
+        values, flags = sure.query_gal(l_deg, b_deg, outer_kpc + behind_kpc, sky=sky, return_flags=True)
+        np.testing.assert_array_equal(flags, np.where(reliable, 0, Flag.UNRELIABLE))
+        assert np.isfinite(values).all()
+    assert sure.query_gal(l_deg, b_deg, 0.0, return_flags=True)[1] == 0
+    _, flag = sure.query_gal(l_deg, b_deg, 99.0, sky=sky, return_flags=True)
+    assert flag == Flag.BEYOND_LAST_DISTANCE | (0 if reliable[-1] else Flag.UNRELIABLE)
+    assert sure.query_gal(l_deg, b_deg, sky=sky, return_flags=True)[1] == 0
+    around = sure.reliable[i_b : i_b + 2, i_l : i_l + 2].all(axis=(0, 1))
+    _, flags = sure.query_gal(l_deg + 0.2, b_deg + 0.2, outer_kpc, sky="linear", return_flags=True)
+    np.testing.assert_array_equal(flags & Flag.UNRELIABLE == 0, around)
 
 
 def test_equatorial_positions_are_those_on_the_sky(volume):

@@ -20,7 +20,8 @@ from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.distribution import summarize
-from extmap_tf.model.export import export, load_trained
+from extmap_tf.model.domain import TrainingDomain
+from extmap_tf.model.export import Served, export, load_trained
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model, versions
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples
@@ -67,6 +68,25 @@ def test_an_answer_does_not_depend_on_its_batch(scorer, batch):
         np.testing.assert_allclose(one[name][0], whole[name][5], rtol=1e-4, atol=1e-5, err_msg=name)
     none = scorer.score_counts(**{name: value[:0] for name, value in inputs.items()})
     assert none.shape == (0,)
+
+
+@pytest.mark.parametrize("least_mag", [0.3, 1e-3])
+def test_a_total_near_the_largest_of_the_training_is_flagged(trained, batch, least_mag):
+    """The prior is said to end at less, so that some of the same fields reach its end, or all."""
+    model, card = load_trained(trained)
+    prior = {"profiles.total_max_mag": least_mag, "profiles.total_min_mag": 0.5 * least_mag}
+    card = dataclasses.replace(card, config=card.config.replace(**prior))
+    served = Served(model, card, TrainingDomain.read(trained / "domain.npz"))
+    inputs = {name: tf.constant(value[:20]) for name, value in batch[0].items()}
+    ask = served.signatures_to_save["serving_default"]
+    found = {name: value.numpy() for name, value in ask(**inputs).items()}
+    large = found["flag"] & Flag.LARGE_EXTINCTION != 0
+    total = found["extinction_percentiles"][:, PERCENTILES.index(84.0), -1]
+    np.testing.assert_array_equal(large, total >= 0.85 * least_mag)
+    assert large.any()
+    assert large.all() or least_mag == 0.3
+    inputs["l_deg"] = tf.constant(np.full(20, np.nan, np.float32))
+    assert not (ask(**inputs)["flag"].numpy() & Flag.LARGE_EXTINCTION).any()
 
 
 def test_a_position_outside_the_models_region_is_flagged(scorer, batch):
@@ -136,7 +156,7 @@ def test_a_network_without_a_spread_makes_a_map_of_one_profile_a_sightline(
         volume.n_stars,
     )
     evaluation = compare_maps(volume, truth)
-    assert evaluation.left_out == ("calibration and reliable distance: the estimate carries no percentiles",)
+    assert evaluation.left_out == ("calibration and reliability: the estimate carries no percentiles",)
     assert np.isfinite(evaluation.overall[0].bias_mag)
     write_report(volume, tmp_path / "report.html", truth=truth)
     with pytest.raises(DataError, match="overlap and have no standard deviation to weigh them by"):

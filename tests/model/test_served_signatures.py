@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from extmap_tf.diagrams import count_stars
+from extmap_tf.estimate import ProfileEstimate, reliable_distance_kpc
 from extmap_tf.model.export import export
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.model.warmup import warmup_inputs
@@ -94,9 +95,18 @@ def test_inputs_and_outputs_have_names_and_fixed_types(signatures):
     assert set(outputs["examples"]) == common
     assert set(outputs["magnitudes"]) == common | {"n_stars", "n_outside"}
     assert set(outputs["magnitudes_padded"]) == common | {"n_stars", "n_outside"}
-    integers = {"flag", "n_ignored", "n_stars", "n_outside"}
+    integers = {"flag", "reliable", "n_ignored", "n_stars", "n_outside"}
     for name, spec in outputs["magnitudes"].items():
         assert spec.dtype == (tf.int32 if name in integers else tf.float32), name
+
+
+def test_what_is_reliable_follows_from_the_percentiles(ask, images, tiny_config):
+    found = ask("serving_default", **images)
+    reliable = ProfileEstimate.from_outputs(found).reliable
+    assert 0 < reliable.mean() < 1
+    np.testing.assert_array_equal(found["reliable"], reliable)
+    reach = reliable_distance_kpc(reliable, tiny_config.distance.outer_kpc)
+    np.testing.assert_allclose(found["reliable_distance_kpc"], reach, rtol=1e-6)
 
 
 def test_stars_give_what_their_cmd_gives(ask, images, tiny_config):
@@ -196,6 +206,7 @@ def test_a_place_that_is_no_number_is_flagged_in_its_row_alone(ask, images, name
     assert (found["flag"][:2] & ODD_PLACE).all()
     assert np.isnan(found["extinction_median"][:2]).all()
     assert (found["reliable_distance_kpc"][:2] == 0).all()
+    assert (found["reliable"][:2] == 0).all()
     assert_same(found, clean, rows=slice(2, None))
 
 

@@ -11,6 +11,7 @@ from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
+from extmap_tf.map.layers import DERIVED_AXES
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.settings.identity import SCHEMA
 
@@ -23,7 +24,7 @@ class Part(NamedTuple):
     layer : str
         Name of the layer.
     axes : tuple of str
-        Beside the sky's, as in `extmap_tf.estimate.AXES`.
+        Beside the sky's, as in `extmap_tf.estimate.AXES` and `extmap_tf.map.layers.DERIVED_AXES`.
     unit, quantity : str
     """
 
@@ -48,10 +49,14 @@ _OF_A_SPREAD = {
         ("std", "standard deviation"),
         ("percentiles", "percentiles"),
     )
-} | {"RELIABLE_DISTANCE": ("reliable_distance_kpc", "kpc", "how far the profile can be relied on")}
+}
+DERIVED = {
+    "RELIABLE": ("reliable", "", "1 where EXTINCTION is known to 20 % or 0.05 mag"),
+    "RELIABLE_DISTANCE": ("reliable_distance_kpc", "kpc", "reliable there and over 80 % of the way"),
+}
 _OF_SAMPLES = {"SAMPLES": ("samples", "mag", "equally likely profiles of EXTINCTION")}
 # Of what is not ">f4".
-DTYPES = {"n_stars": ">i4", "flag": "u1"}
+DTYPES = {"n_stars": ">i4", "flag": "u1", "reliable": "u1"}
 
 _PROVENANCE_KEYWORDS = {
     "KIND": ("kind", "estimate by a model, or truth of a mock sky"),
@@ -161,15 +166,15 @@ def parts_of(header: MapHeader) -> dict[str, Part]:
     """The images or columns of a map, by name."""
     named = dict(_ALWAYS)
     if header.percentiles:
-        named |= _OF_A_SPREAD
+        named |= _OF_A_SPREAD | DERIVED
         for name in ("EXTINCTION", "DENSITY"):
             layer, unit, quantity = named[name]
             named[name] = layer, unit, f"median of {quantity}"
     if header.n_samples:
         named |= _OF_SAMPLES
-    band = header.provenance.band
+    band, axes = header.provenance.band, AXES | DERIVED_AXES
     return {
-        name: Part(layer, AXES.get(layer, ()), unit, quantity.format(band=band))
+        name: Part(layer, axes.get(layer, ()), unit, quantity.format(band=band))
         for name, (layer, unit, quantity) in named.items()
     }
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
@@ -14,22 +15,24 @@ from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import PathLike
 from extmap_tf.grids.sky import SkyGrid
-from extmap_tf.map.formats.cards import Part, about_cards, header_of, parts_of
+from extmap_tf.map.formats.cards import DERIVED, Part, about_cards, header_of, parts_of
 from extmap_tf.map.formats.fits_files import require_checksums, require_whole
 from extmap_tf.map.formats.images import Images
 from extmap_tf.map.formats.tables import Tables
 from extmap_tf.map.header import MapHeader
-from extmap_tf.map.layers import Layers, Put
+from extmap_tf.map.layers import Layers, Put, reliability
 from extmap_tf.settings.identity import require_readable
 
 # Of both layouts.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 # In place of the version, in a HEALPix copy of a map for other programs.
 HEALPIX_KEYWORD = "EXTMAPHP"
 
-# Maps of version 0.3.0 called the extinction cumulative.
-_OLD_VERSIONS = (2, 3)
+# Maps of version 0.4.0 (4) and before have no RELIABLE, and another RELIABLE_DISTANCE: that of the first bin
+# that is not reliable. Those of 0.3.0 (2, 3) also called the extinction cumulative.
+_OLD_VERSIONS = (2, 3, 4)
+_VERSIONS_WITH_OLD_NAMES = (2, 3)
 _OLD_NAMES = {f"EXTINCTION{end}": f"CUMULATIVE{end}" for end in ("", "_MEAN", "_STD", "_PERCENTILES")}
 
 
@@ -112,7 +115,14 @@ def _layers_of(path, hdus, verify):
     about = header_of(header)
     parts = parts_of(about)
     if version in _OLD_VERSIONS:
+        parts = {name: part for name, part in parts.items() if name not in DERIVED}
+    if version in _VERSIONS_WITH_OLD_NAMES:
         parts = {_OLD_NAMES.get(name, name): part for name, part in parts.items()}
     if verify:
         require_checksums(path, hdus)
-    return layout.open(path, hdus, parts, about), about
+    layers = layout.open(path, hdus, parts, about)
+    if "reliable" in layers:
+        layers["reliable"] = layers["reliable"].view(np.bool_)
+    elif about.percentiles:
+        layers |= reliability(layers, about.distance, about.percentiles)
+    return layers, about

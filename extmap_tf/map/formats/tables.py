@@ -110,8 +110,9 @@ def tables_of(
     profiles = Table({"PIXEL": pixels})
     for name, (layer, axes, unit, quantity) in parts_of(header).items():
         values = layers(layer)
-        # Programs for HEALPix do not know columns of bytes.
+        # Programs for HEALPix do not know columns of bytes, but vectors of them.
         values = values.astype(np.int16) if values.dtype == np.uint8 else values
+        values = values.astype(np.uint8) if values.dtype == bool else values
         table = profiles if axes else sky
         table[name] = values * u.Unit(unit) if unit else values
         table[name].description = quantity
