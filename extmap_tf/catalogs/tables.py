@@ -5,17 +5,17 @@ PSC files) and IPAC tables take memory for a batch only; a VOTable is held whole
 on headers, lines, and what is held whole, are those of `extmap_tf.catalogs.formats.base`.
 """
 
-import gzip
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from extmap_tf.catalogs.formats.base import Table, readable
 from extmap_tf.catalogs.formats.delimited import KNOWN_FORMATS, open_delimited
 from extmap_tf.catalogs.formats.fits import open_fits
+from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.catalogs.formats.ipac import Ipac, is_ipac
 from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.formats.votable import open_votable
@@ -86,18 +86,18 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
             raise DataError(f"{name}: Parquet inside gzip cannot be read in parts: decompress it")
         with readable(name):
             return [Parquet(stream, name)]
-    unzipped = cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if zipped else stream
+    content = unzipped(stream) if zipped else stream
     with readable(name):
         stream.seek(0)
         if head.startswith(b"SIMPLE  ="):
-            return open_fits(unzipped, name)
+            return open_fits(content, name)
         if start.startswith(b"<"):
-            return open_votable(unzipped, name)
+            return open_votable(content, name)
         if b"\0" in head:
             raise DataError(f"{name}: not a table in a known format; known are {KNOWN_FORMATS}")
         lines = start[: 1 << 16].decode("utf-8", "replace").split("\n")
         if start.startswith((b"\\", b"|")) and is_ipac(lines):
-            return [Ipac(unzipped, name)]
+            return [Ipac(content, name)]
         return [*open_delimited(stream, name, head, whole, zipped)]
 
 

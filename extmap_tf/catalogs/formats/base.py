@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from extmap_tf.catalogs.completeness import cut_off, stated_rows
+from extmap_tf.catalogs.formats.gzip_streams import GZIP_ERRORS
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ MAX_REMARKS = 10_000
 
 # In the messages of pyarrow, astropy and h5py.
 _TRUNCATION_SIGNS = ("truncated", "end-of-stream", "magic bytes", "not multiple of 2880")
-PARSER_ERRORS = (
+PARSER_ERRORS: tuple[type[Exception], ...] = (
     EOFError,
     OSError,
     ValueError,
@@ -48,6 +49,7 @@ PARSER_ERRORS = (
     struct.error,
     csv.Error,
     zlib.error,
+    *GZIP_ERRORS,
     pa.ArrowException,
 )
 
@@ -186,6 +188,27 @@ def astropy_reads() -> Iterator[None]:
         raise
     except Exception as error:
         raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from None
+
+
+def gathered(pieces: Iterator[dict[str, np.ndarray]], batch_rows: int) -> Iterator[dict[str, np.ndarray]]:
+    """Small batches as fewer of about `batch_rows`; what was read before an error comes before it."""
+    held: list[dict[str, np.ndarray]] = []
+    n_held, error = 0, None
+    while True:
+        try:
+            piece = next(pieces, None)
+        except PARSER_ERRORS as raised:
+            piece, error = None, raised
+        if piece is not None:
+            held.append(piece)
+            n_held += len(next(iter(piece.values())))
+        if held and (piece is None or n_held >= batch_rows):
+            yield {name: np.concatenate([part[name] for part in held]) for name in held[0]}
+            held, n_held = [], 0
+        if error is not None:
+            raise error
+        if piece is None:
+            return
 
 
 def units_in_yaml(lines: Sequence[str]) -> dict[str, str]:

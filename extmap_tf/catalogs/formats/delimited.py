@@ -1,11 +1,10 @@
 """Text with a delimiter or spaces between columns: CSV, TSV, ECSV, fixed width with bars, 2MASS PSC files."""
 
 import csv
-import gzip
 import itertools
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +15,12 @@ from extmap_tf.catalogs.completeness import stated_rows
 from extmap_tf.catalogs.formats.base import (
     Table,
     astropy_reads,
+    gathered,
     read_bounded,
     readable,
     units_in_yaml,
 )
+from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.catalogs.formats.text_streams import READ_BYTES, Cleaned, Lent, Limited, parts_of_vizier
 from extmap_tf.catalogs.values import MISSING, to_flag, to_numbers
 from extmap_tf.errors import DataError
@@ -40,7 +41,7 @@ _PSC_FORMAT = """
 PSC_COLUMNS = tuple(_PSC_FORMAT.split())
 
 # Text of more bytes at once leaves the processor's cache and is parsed more slowly.
-_BLOCK_BYTES = 1 << 21
+_BLOCK_BYTES = 1 << 19
 _LINE_END = re.compile("\r\n|\r|\n")
 _SPACES = " "
 _REMARK = "a remark, no row"
@@ -167,7 +168,7 @@ class DelimitedText(Table):
     def _source(self):
         """The text's bytes from the beginning; decompressed, and of this table alone."""
         self.stream.seek(0)
-        source = cast(BinaryIO, gzip.GzipFile(fileobj=self.stream)) if self._zipped else self.stream
+        source = unzipped(self.stream) if self._zipped else self.stream
         if self._part is None:
             return source
         source.seek(self._part[0])
@@ -180,12 +181,10 @@ class DelimitedText(Table):
     def _reader(self, batch_rows, types, missing=MISSING):
         """An open reader of Arrow, and what to close after it."""
         psc = self.format == "2MASS PSC"
-        if psc:
-            self.stream.seek(0)
-        lent = Lent(self.stream) if psc else self._cleaned()
-        source = pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), READ_BYTES)
-        if psc and self._zipped:
-            source = pa.CompressedInputStream(source, "gzip")
+        lent = Lent(self._source()) if psc else self._cleaned()
+        source = pa.PythonFile(lent, mode="r")
+        if not psc:
+            source = pa.BufferedInputStream(source, READ_BYTES)
         block_bytes = int(np.clip(batch_rows * self._row_bytes, 1 << 16, _BLOCK_BYTES))
         names = [*self.names]
         if self._bars:
@@ -218,6 +217,10 @@ class DelimitedText(Table):
             raise
 
     def _batches(self, numbers, texts, batch_rows):
+        return gathered(self._pieces(numbers, texts, batch_rows), batch_rows)
+
+    def _pieces(self, numbers, texts, batch_rows):
+        """The rows, a block of text at a time."""
         types = dict.fromkeys(texts, pa.dictionary(pa.int32(), pa.string()))
         n_read = 0
         try:

@@ -1,15 +1,15 @@
 """Tables as Galaxy models write them: Besançon's .resu of 2003 and web output, TRILEGAL, HDF5, any other."""
 
-import gzip
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, read_bounded
+from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.catalogs.tables import open_tables, read_columns
 from extmap_tf.errors import DataError
 
@@ -52,10 +52,10 @@ def open_models(stream: BinaryIO, path: Path) -> list[ModelTable]:
     if head.startswith(b"\x89HDF"):
         return [_hdf5_table(path)]
     zipped = head.startswith(b"\x1f\x8b")
-    text = gzip.GzipFile(fileobj=stream).read(1 << 16) if zipped else head
+    text = unzipped(stream).read(1 << 16) if zipped else head
     stream.seek(0)
     if b"BESANCON MODEL" in text or re.search(rb"^\s*Dist\s+Mv\s+CL\b", text, re.MULTILINE):
-        source = cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if zipped else stream
+        source = unzipped(stream) if zipped else stream
         lines = (
             read_bounded(source, str(path), "a Besançon .resu file").decode("utf-8", "replace").split("\n")
         )

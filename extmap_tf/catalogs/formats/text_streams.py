@@ -1,12 +1,12 @@
 """Streams of text between a file and Arrow's reader."""
 
-import gzip
 import io
 import re
 import threading
 from typing import BinaryIO
 
 from extmap_tf.catalogs.formats.base import MAX_LINE_BYTES, MAX_REMARKS
+from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.errors import DataError
 
 # Each read of a Python stream waits for the interpreter: few and large ones.
@@ -115,7 +115,7 @@ class Cleaned(Lent):
 def parts_of_vizier(stream: BinaryIO, zipped: bool) -> list[tuple[int, int]]:
     """First and last byte of each table in a text of VizieR; nothing if there is one table."""
     stream.seek(0)
-    source = gzip.GzipFile(fileobj=stream) if zipped else stream
+    source = unzipped(stream) if zipped else stream
     starts: list[int] = []
     offset, block = 0, b""
     has_rows = False
