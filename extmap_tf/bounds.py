@@ -15,6 +15,7 @@ meanings become the numpydoc of the class and the reference of the configuration
 import dataclasses
 import inspect
 import textwrap
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any
 
@@ -63,6 +64,7 @@ def setting(
     *,
     default_factory: Any = MISSING,
     as_before: Any = MISSING,
+    counts_as: Mapping[Any, Any] | None = None,
     **bounds: Any,
 ) -> Any:
     """A field with its meaning and bounds.
@@ -76,6 +78,8 @@ def setting(
     as_before : optional
         For a field added later whose default is not what files without it meant: what they meant, see
         `extmap_tf.settings.identity`.
+    counts_as : mapping, optional
+        Values that count as others where a configuration is identified, see `extmap_tf.settings.identity`.
     default_factory : callable, optional
         Makes the default, where that can be changed, as a dict can; it is left out of the section's hash.
     bounds
@@ -84,6 +88,8 @@ def setting(
     about = {_DOC: " ".join(doc.split()), _BOUNDS: Bounds(**bounds)}
     if as_before is not MISSING:
         about["as_before"] = as_before
+    if counts_as is not None:
+        about["counts_as"] = counts_as
     if default_factory is not MISSING:
         return dataclasses.field(default_factory=default_factory, hash=False, metadata=about)
     return dataclasses.field(default=default, metadata=about)

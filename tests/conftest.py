@@ -50,6 +50,8 @@ def tiny_config():
             "mocks.test_fraction": 0.1,
             "training.batch_size": 32,
             "training.epochs": 3,
+            # Tolerances are those of it; and results the same on all processors.
+            "training.precision": "float32",
             "training.shuffle_buffer": 64,
         }
     )

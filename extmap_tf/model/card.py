@@ -24,7 +24,7 @@ _FORM = JsonForm(
         "records_digest": str,
         "model_digest": str,
         "n_weights": int,
-        "training": {str: (float, None, {str: [float]})},
+        "training": {str: (float, str, None, {str: [float]})},
         "software_version": str,
     },
     "fetch or make the model again",

@@ -131,7 +131,8 @@ class Served(tf.Module):
         def output(counts, **of_rows):
             with tf.control_dependencies([same_rows(counts, **of_rows)]):
                 counts, n_ignored = clean_counts(counts)
-            inputs = {"counts": counts, **of_rows}
+                # What follows waits for the check, too: its error is the one that is told.
+                inputs = {"counts": counts} | {name: tf.identity(value) for name, value in of_rows.items()}
             if takes_coverage:
                 inputs.setdefault("coverage", tf.ones_like(inputs["l_deg"]))
             return inputs, n_ignored, run(inputs)
@@ -139,6 +140,7 @@ class Served(tf.Module):
         def answer(counts, l_deg, b_deg, **coverage):
             inputs, n_ignored, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
             summary = summarize(found)
+            l_deg, b_deg = inputs["l_deg"], inputs["b_deg"]
             placed = _is_placed(l_deg, b_deg)
             told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
             high = summary["extinction_median"]
@@ -161,7 +163,8 @@ class Served(tf.Module):
             return answer(found.pop("counts"), l_deg, b_deg, **coverage) | found
 
         def draw(seed, counts, l_deg, b_deg, **coverage):
-            _, _, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
+            inputs, _, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
+            l_deg, b_deg = inputs["l_deg"], inputs["b_deg"]
             drawn = head.sample(found, N_SAMPLES, seed, l_deg, b_deg)
             return {"density_samples": _only(_is_placed(l_deg, b_deg), drawn, np.nan)}
 

@@ -32,6 +32,7 @@ from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.heads import Head, head_of
 from extmap_tf.model.objective import WarmupCosine
+from extmap_tf.model.precision import precision_of, training_precision
 from extmap_tf.records.dataset import (
     corruption_named,
     evaluation_dataset,
@@ -140,7 +141,7 @@ def train(
     # Keras leaves temporary files where the disk is full.
     with alone_in(out), corruption_named(records.path, records), temporary_files_in_scratch():
         state, checkpoint = _last_checkpoint(out, config, records, overwrite)
-        keras.config.set_dtype_policy(config.training.precision)
+        keras.config.set_dtype_policy(training_precision(config.training.precision))
         # Also where a training goes on: the order of the pairs mixes the global seed in.
         keras.utils.set_random_seed(config.seed % 2**32)
         try:
@@ -161,11 +162,11 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             model = build_network(config, facts.n_nodes, config.seed)
             fill_tables(model, facts)
             compile_network(model, head, training, steps * training.epochs)
-    weights, replicas = n_weights(model), strategy.num_replicas_in_sync
+    weights, replicas, precision = n_weights(model), strategy.num_replicas_in_sync, precision_of(model)
     echo(
         f"training {config.network.preset} ({weights:,} weights) on "
         f"{records.manifest.n_examples('train'):,} pairs, {replicas} replica(s), "
-        f"{training.precision}, batches of {training.batch_size}"
+        f"{precision}, batches of {training.batch_size}"
     )
     keeper = Keeper(out, config, records.manifest.digest, state, steps * training.batch_size, echo)
     # Keras builds a mirrored model's evaluation from its first batch, which must divide among the replicas.
@@ -212,6 +213,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             "validation_loss": best["val_loss"],
             "spread": spread,
             "replicas": replicas,
+            "precision": precision,
         },
     )
     config.write(out / "config.toml", overwrite=True)

@@ -3,7 +3,8 @@
 A digest is over the fields of schema 1 and their values. A field that was added later is left out while it
 holds the value that means "as before": by default its default, else the one that its metadata name,
 ``field(default=2.0, metadata={"as_before": 1.0})``. So records, models and maps made before a new option
-keep their digests and still open; with the option used, the digest is another.
+keep their digests and still open; with the option used, the digest is another. A value that a field has
+learned may count as an older one: metadata ``counts_as`` is a mapping of such values.
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ SCHEMA = 2
 
 AS_BEFORE = "as_before"
 """Key of a field's metadata: the value that means what files without the field meant."""
+COUNTS_AS = "counts_as"
+"""Key of a field's metadata: values that count as others."""
 
 
 def _leaves(section: str, names: str) -> set[str]:
@@ -84,7 +87,8 @@ def identifying(section: Any, place: str = "") -> dict[str, Any]:
     for spec in dataclasses.fields(section):
         key, value = f"{place}.{spec.name}" if place else spec.name, getattr(section, spec.name)
         if key in _SCHEMA_1 or value != as_before(spec):
-            values[spec.name] = _identifying_value(value, key)
+            counts_as = spec.metadata.get(COUNTS_AS)
+            values[spec.name] = _identifying_value(counts_as.get(value, value) if counts_as else value, key)
     return values
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from extmap_tf.bounds import Section, setting
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,11 @@ class TrainingConfig(Section):
         "Most of the norm of a step's gradient over all weights; a longer one is shortened. 0: no limit.",
         at_least=0,
     )
-    precision: str = setting("float32", "Of the arithmetic; weights are float32.", one_of=PRECISIONS)
+    precision: str = setting(
+        "auto",
+        """Of the arithmetic; weights are float32. auto: mixed_bfloat16 where the GPUs, or else the processor,
+        multiply in it (AVX512-BF16, AMX), else float32.""",
+        one_of=PRECISIONS,
+        counts_as={"auto": "float32"},
+    )
     shuffle_buffer: int = setting(8192, "Examples held in memory for shuffling.", at_least=1)

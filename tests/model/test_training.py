@@ -200,6 +200,7 @@ def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(mock_records, tm
     config = records.manifest.config.replace(**{"training.precision": precision, "training.epochs": 1})
     card = train(records, config, tmp_path / "t", **SILENT)
     assert np.isfinite(card.training["validation_loss"])
+    assert card.training["precision"] == precision
     assert keras.config.dtype_policy().name == "float32"
     model, _ = load_trained(tmp_path / "t")
     assert model.get_layer("profile").compute_dtype == "float32"

@@ -42,7 +42,7 @@ def test_the_reference_has_every_key_with_meaning_type_default_and_bounds():
     )
     assert n_pairs in text
     assert "- `path` (text, must be given): A table that" in text.split("## [[mocks.catalogs]]")[1]
-    assert "one of float32, mixed_bfloat16, mixed_float16" in " ".join(text.split())
+    assert "one of auto, float32, mixed_bfloat16, mixed_float16" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 110
 
 
