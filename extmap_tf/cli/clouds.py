@@ -94,7 +94,7 @@ def _run(args):
 COMMAND = Command(
     "clouds",
     "Find clouds: steps of the extinction on neighbouring sightlines at one distance, with distance, extent, "
-    "column and mass of dust, and their 68 % intervals. Without --out or --table, print them.",
+    "column and mass of dust, with central intervals. Without --out or --table, print them.",
     _add_options,
     _run,
 )
