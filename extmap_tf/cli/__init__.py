@@ -66,5 +66,6 @@ def command_parser() -> Parser:
         if group not in within:
             parent = commands.add_parser(group, help=GROUPS[group], description=f"{GROUPS[group]}.")
             within[group] = parent.add_subparsers(dest="what", required=True, metavar="WHAT")
-        command.describe(within[group].add_parser(name, help=command.summary))
+        # argparse takes a help, unlike a description, for a format.
+        command.describe(within[group].add_parser(name, help=command.summary.replace("%", "%%")))
     return parser
