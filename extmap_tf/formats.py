@@ -4,7 +4,8 @@ EVALUATION = "extmap_tf evaluation"
 COMPARISON = "extmap_tf comparison"
 FIT = "extmap_tf fit"
 DEMO = "extmap_tf demo"
-DEMO_STEPS = "extmap_tf demo steps"
+MAP = "extmap_tf map"
+STEPS = "extmap_tf steps"
 
 FETCH = "extmap_tf fetch"
 
@@ -14,5 +15,6 @@ REPORT = "extmap_tf report"
 # In a folder of its own kind.
 FIT_NAME = "fit.json"
 DEMO_NAME = "summary.json"
-DEMO_STEPS_NAME = "steps.json"
+MAP_NAME = "map.json"
+STEPS_NAME = "steps.json"
 FETCH_NAME = "fetch.json"

@@ -10,14 +10,16 @@ from extmap_tf.formats import (
     COMPARISON,
     DEMO,
     DEMO_NAME,
-    DEMO_STEPS,
-    DEMO_STEPS_NAME,
     EVALUATION,
     FETCH,
     FETCH_NAME,
     FIT,
     FIT_NAME,
+    MAP,
+    MAP_NAME,
     REPORT,
+    STEPS,
+    STEPS_NAME,
 )
 from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
@@ -26,10 +28,11 @@ from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records, content
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import digest_of, require_readable
 
-# What the parts of a demo's folder are.
-_DEMO_PARTS = {
+# What the parts of a folder of 'demo' or 'map' are.
+_PARTS = {
     "config.toml": "configuration",
     "mocks": "records of training pairs",
+    "tests": "records of pairs to measure the errors on",
     "training": "training folder",
     "model": "SavedModel",
     "sky.parquet": "stars of the mock sky",
@@ -37,8 +40,10 @@ _DEMO_PARTS = {
     "truth.fits": "map of the true dust",
     "map.fits": "map by the model",
     "figures": "figures of the map",
-    DEMO_STEPS_NAME: "steps that are done, seconds",
+    "report.html": "report on the map",
+    STEPS_NAME: "steps that are done, seconds",
     DEMO_NAME: "errors against the truth, seconds, counts",
+    MAP_NAME: "errors on mock pairs, seconds, counts",
 }
 
 
@@ -49,8 +54,8 @@ def describe(path: PathLike, verify: bool = False) -> list[str]:
     ----------
     path : path-like
         Records, a training folder, a SavedModel, a map or a copy of one, a configuration, numbers of
-        ``evaluate``, ``compare`` or ``fit`` (JSON), a table of clouds, a report, a folder of ``demo`` or
-        ``fit`` or ``fetch``, or a table of stars.
+        ``evaluate``, ``compare`` or ``fit`` (JSON), a table of clouds, a report, a folder of ``demo``,
+        ``map``, ``fit`` or ``fetch``, or a table of stars.
     verify : bool
         Also check every checksum; DataError names what is damaged. Only records, models, maps and copies
         carry any.
@@ -79,14 +84,15 @@ def describe(path: PathLike, verify: bool = False) -> list[str]:
         if verify:
             verify_checksums(folder, EXTRA)
         return [str(folder), *_describe_model(card, "SavedModel")]
-    if (path / DEMO_NAME).is_file():
-        return [str(path), *_describe_demo(path, verify)]
-    for name in (DEMO_STEPS_NAME, FETCH_NAME, FIT_NAME):
+    for name in (DEMO_NAME, MAP_NAME):
+        if (path / name).is_file():
+            return [str(path), *_describe_parts(path, name, verify)]
+    for name in (STEPS_NAME, FETCH_NAME, FIT_NAME):
         if (path / name).is_file():
             return [str(path), *_describe_json(path / name)]
     raise DataError(
-        f"{path}: not a folder that info knows: neither records, nor a model, nor stars of 'fetch', nor a "
-        "fit, nor a demo"
+        f"{path}: not a folder that info knows: neither records, nor a model, nor a fit, nor of "
+        "fetch, map or demo"
     )
 
 
@@ -158,8 +164,15 @@ def _demo(found):
     return [_line("demo", f"{found['quantity']}; {found['stars']:,} stars"), *_errors(found["errors"])]
 
 
+def _map(found):
+    return [
+        _line("map", f"{found['quantity']}, by {found['model']}; {found['stars']:,} stars"),
+        *_errors(found["errors"]),
+    ]
+
+
 def _steps(found):
-    yield _line("demo", "not finished; start it again with the same options to go on")
+    yield _line(found["what"], "not finished; start it again with the same options to go on")
     for name, seconds in found["seconds"].items():
         yield _line("done", f"{name}, {seconds:g} s")
 
@@ -209,15 +222,15 @@ def _describe_html(path):
     ]
 
 
-def _describe_demo(folder, verify):
-    lines = _describe_json(folder / DEMO_NAME)
+def _describe_parts(folder, name, verify):
+    lines = _describe_json(folder / name)
     for part in sorted(folder.iterdir(), key=lambda part: part.name):
-        what = _DEMO_PARTS.get(part.name)
+        what = _PARTS.get(part.name)
         if part.match("map_by_*.fits"):
             what = "map by a shipped model"
         if verify and what and part.name != "figures":
             describe(part, verify=True)
-        lines.append(_line("part", f"{part.name}: {what or 'not of the demo'}"))
+        lines.append(_line("part", f"{part.name}: {what or 'of something else'}"))
     return lines
 
 
@@ -323,7 +336,8 @@ _FORMS = {
             _comparison,
         ),
         (DEMO, {"quantity": str, "stars": int, "errors": _ERRORS}, _demo),
-        (DEMO_STEPS, {"seconds": {str: float}}, _steps),
+        (MAP, {"quantity": str, "model": str, "stars": int, "errors": _ERRORS}, _map),
+        (STEPS, {"what": str, "seconds": {str: float}}, _steps),
         (
             FETCH,
             {"rows": int, "survey": str, "service": str, "table": str, "files": [{"date": str}]},

@@ -15,6 +15,7 @@ from extmap_tf.cli import (
     fetch,
     fit,
     info,
+    map,
     merge,
     plot,
     query,
@@ -30,6 +31,7 @@ GROUPS = {"records": "Make sharded TFRecords of CMDs"}
 COMMANDS = (
     demo.COMMAND,
     fetch.COMMAND,
+    map.COMMAND,
     mocks_to_records.COMMAND,
     twomass_to_records.COMMAND,
     train.COMMAND,

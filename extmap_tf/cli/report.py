@@ -1,6 +1,6 @@
 """``extmap-tf report``."""
 
-from extmap_tf.cli.views import add_view, cmds_behind, note_what_is_missing, view_of
+from extmap_tf.cli.views import add_view, note_what_is_missing, view_of
 from extmap_tf.errors import ConfigError
 from extmap_tf.options import add_sightlines
 from extmap_tf.program import Command
@@ -35,6 +35,8 @@ def _run(args):
     interactive = not args.static
     how = {"truth": truth, "model": model, "interactive": interactive, "overwrite": args.overwrite}
     if args.records and interactive:
+        from extmap_tf.figures.behind import cmds_behind
+
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = cmds_behind(args.records, volume, places)
     view = view_of(args, volume, how.get("all_cmds"))

@@ -2,13 +2,9 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from extmap_tf.errors import ConfigError
-from extmap_tf.files import PathLike
 from extmap_tf.options import chosen_sightlines
-from extmap_tf.quiet import start_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +38,7 @@ def view_of(
     CMDs are read when they are drawn, which is after everything else was checked.
     """
     from extmap_tf.compare.published_clouds import read_cloud_distances
+    from extmap_tf.figures.behind import cmds_behind
     from extmap_tf.figures.gallery import spread_sightlines
 
     how: dict[str, Any] = {"sightlines": chosen_sightlines(args) or spread_sightlines(volume)}
@@ -55,25 +52,6 @@ def view_of(
     elif args.records:
         how["cmds"] = lambda: cmds_behind(args.records, volume, how["sightlines"])
     return how
-
-
-def cmds_behind(
-    folder: PathLike, volume: "ExtinctionMap", sightlines: Sequence[tuple[float, float]]
-) -> "tuple[Diagram, np.ndarray]":
-    """The grid and the counts of the diagrams behind some sightlines of a map."""
-    from extmap_tf.records.manifest import Records
-
-    records = Records.open(folder)
-    made_for, found = volume.provenance.config_digest, records.manifest.config.digest
-    if records.manifest.kind != "survey" or found != made_for:
-        raise ConfigError(
-            f"{folder} holds {records.manifest.kind} records of configuration {found}, the map was made of "
-            f"survey records of {made_for}: give those"
-        )
-    start_tensorflow()
-    from extmap_tf.records.dataset import survey_fields
-
-    return records.manifest.config.diagrams[0], survey_fields(records, sightlines)["counts"]
 
 
 def note_what_is_missing(volume: "ExtinctionMap") -> None:

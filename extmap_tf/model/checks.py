@@ -36,24 +36,22 @@ def require_fit(card: ModelCard, model_name: str, manifest: Manifest, place: Pat
     place : path-like
         Where the records are, for messages.
     """
-    config = card.config
-    require_same(
-        "observation",
-        config.observation,
-        f"model {model_name}",
-        manifest.config.observation,
-        f"records {place}",
-    )
-    positions = (
-        np.array(manifest.config.mocks.sightlines_deg()).T
-        if manifest.kind == "mocks"
-        else manifest.config.sightlines.centers_deg()
-    )
-    if config.outside_region(*positions).all():
-        l, b = positions
-        l_low, l_high, b_low, b_high = config.region_deg()
+    mocks = manifest.config.mocks.sightlines_deg() if manifest.kind == "mocks" else None
+    _require_fit(card, model_name, manifest.config, f"records {place}", mocks)
+
+
+def require_fit_of_map(card: ModelCard, model_name: str, config: Config) -> None:
+    """As `require_fit`, of survey records that will be made of a configuration."""
+    _require_fit(card, model_name, config, f"configuration {config.name}")
+
+
+def _require_fit(card, model_name, config, other, places_deg=None):
+    own = card.config
+    require_same("observation", own.observation, f"model {model_name}", config.observation, other)
+    l, b = config.sightlines.centers_deg() if places_deg is None else np.array(places_deg).T
+    if own.outside_region(l, b).all():
+        l_low, l_high, b_low, b_high = own.region_deg()
         raise MismatchError(
-            f"model {model_name} was made for l {l_low:g} to {l_high:g}, b {b_low:g} to {b_high:g}; all of "
-            f"the records {place} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to "
-            f"{b.max():g}"
+            f"model {model_name} was made for l {l_low:g} to {l_high:g}, b {b_low:g} to {b_high:g}; all "
+            f"fields of {other} are elsewhere: l {l.min():g} to {l.max():g}, b {b.min():g} to {b.max():g}"
         )

@@ -9,6 +9,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.files import PathLike, local_path
 from extmap_tf.json_files import read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.settings.config import Config
 
 EXTRA = "assets.extra"
 
@@ -30,6 +31,16 @@ def shipped_models() -> dict[str, Path]:
         for folder in Path(str(resources.files("saved_models"))).iterdir()
         if folder.is_dir() and versions(folder)
     }
+
+
+def shipped_models_for(config: Config) -> dict[str, Path]:
+    """Those for CMDs and profiles like those of a configuration, wherever it is: folders by name."""
+    found = {}
+    for name, folder in sorted(shipped_models().items()):
+        other = find_saved_model(folder)[1].config
+        if (other.observation, other.target) == (config.observation, config.target):
+            found[name] = folder
+    return found
 
 
 def path_or_shipped(path: PathLike) -> Path:

@@ -29,6 +29,7 @@ from extmap_tf.settings.config import Config
 COMMANDS = [
     ["demo"],
     ["fetch"],
+    ["map"],
     ["records", "mocks"],
     ["records", "survey"],
     ["train"],

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from extmap_tf.cli import main
-from extmap_tf.demo import Steps, _tell, run_demo
+from extmap_tf.demo import _tell, run_demo
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import ProfileEstimate
 from extmap_tf.evaluation.metrics import evaluate
 from extmap_tf.files import unfinished_folder
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.steps import Steps
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def demo(config, tmp_path_factory):
         assert [path.name for path in out.parent.iterdir()] == ["demo.unfinished"]
     with pytest.MonkeyPatch.context() as patch:
         # Nothing that is done is done again.
-        for step in ("make_mocks", "train", "export", "observe", "make_map"):
-            patch.setattr(f"extmap_tf.demo._{step}", fail)
+        for step in ("_make_mocks", "train_network", "export_model", "_observe", "map_with_samples"):
+            patch.setattr(f"extmap_tf.demo.{step}", fail)
         return out, run_demo(config, out)
 
 
@@ -71,7 +72,7 @@ def test_info_tells_a_demo_and_its_parts(demo, capsys):
     assert f"at 1 kpc mean absolute error {evaluation.overall[0].mean_absolute_error_mag:.4f} mag" in text
     told = [line.split()[1].rstrip(":") for line in lines if line.startswith("part ")]
     assert told == sorted(path.name for path in out.iterdir())
-    assert "not of the demo" not in text
+    assert "of something else" not in text
     (out / "summary.json").rename(out / "gone")
     assert main(["info", str(out)]) == 0
     assert "not finished; start it again" in capsys.readouterr().out
@@ -118,16 +119,16 @@ def test_an_unfinished_demo_is_resumed_by_the_same_command_alone(config, tmp_pat
     out = tmp_path / "demo"
     work = tmp_path / "demo.unfinished"
     work.mkdir()
-    Steps.of(work, config).run("mocks", "mocks", lambda: None)
-    with pytest.raises(DataError, match="holds an unfinished demo of configuration"):
-        run_demo(config.replace(seed=7), out)
+    Steps.of(work, "demo", "another").run("mocks", "mocks", lambda: None)
+    with pytest.raises(DataError, match="holds an unfinished demo of another, this one is a demo of config"):
+        run_demo(config, out)
     with (
         pytest.raises(DataError, match="another run is at work there"),
         unfinished_folder(out, False, "summary.json"),
     ):
         run_demo(config, out)
     (work / "steps.json").write_text("{")
-    with pytest.raises(DataError, match="damaged list of a demo's steps"):
+    with pytest.raises(DataError, match="damaged list of steps"):
         run_demo(config, out)
     assert [path.name for path in tmp_path.iterdir()] == ["demo.unfinished"]
 

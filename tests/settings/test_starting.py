@@ -52,7 +52,7 @@ def test_a_start_in_the_sector_of_the_shipped_model_is_one_that_it_can_serve():
     assert (config.observation, config.target) == (carina.observation, carina.target)
     assert not carina.outside_region(*config.sightlines.centers_deg()).any()
     assert config.network.preset == "planes"
-    assert config.profiles == Config.named("carina_wide").profiles
+    assert config.profiles == Config.named("carina").profiles
 
 
 def test_more_sky_has_more_pairs_and_far_from_the_plane_the_bins_end_sooner():
