@@ -165,10 +165,8 @@ def _demo(found):
 
 
 def _map(found):
-    return [
-        _line("map", f"{found['quantity']}, by {found['model']}; {found['stars']:,} stars"),
-        *_errors(found["errors"]),
-    ]
+    told = f"{found['quantity']}, by {found['model']}; {found['stars']:,} stars"
+    return [_line("map", told), *_errors(found["errors"], "mock pairs")]
 
 
 def _steps(found):
@@ -184,12 +182,12 @@ def _fetched(found):
     yield _line("fetched", f"{dates[0]} to {dates[-1]}")
 
 
-def _errors(evaluation):
+def _errors(evaluation, of="sightlines"):
     """Errors over all sightlines of a dict from `Evaluation.to_dict`."""
     for row in evaluation["overall"]:
         if row["mean_absolute_error_mag"] is not None:
             mean = f"mean absolute error {row['mean_absolute_error_mag']:.4f} mag"
-            yield _line("", f"at {row['distance_kpc']:g} kpc {mean}, {row['n']} sightlines")
+            yield _line("", f"at {row['distance_kpc']:g} kpc {mean}, {row['n']} {of}")
 
 
 def _describe_clouds(path):
@@ -197,6 +195,7 @@ def _describe_clouds(path):
 
     table = read_table(path)
     about = {key.upper(): value for key, value in table.meta.items()}
+    require_readable(about, str(path))
     lines = [
         _line("clouds", f"{len(table)}, by 'clouds'"),
         _line(

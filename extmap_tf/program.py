@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from extmap_tf.errors import ExtmapError
 T = TypeVar("T")
 
 _STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LIBRARIES = {"tensorflow": "TensorFlow", "apache_beam": "Apache Beam"}
 _OPTIONS_OF_BEAM = (
     " Further options go to Apache Beam, each as --option=value (--runner=DataflowRunner, "
@@ -111,6 +113,7 @@ def run_program(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     with _stopped_by_signals(received), _warnings_told():
         try:
             args.run(args, rest) if args.beam else args.run(args)
+            sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
             # First of all: Beam may have turned the interrupt into an error of its own.
             if received:
@@ -171,15 +174,24 @@ def _told(error: BaseException) -> int | None:
         return _complain(_STOPPED[signal.SIGINT], 128 + signal.SIGINT)
     if isinstance(error, BrokenPipeError):
         # The reader of our output has gone, as with `| head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return 1
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}")
+        where = error.filename
+        if where is None and error.errno in _FULL:
+            # Files are named by what writes them.
+            where = "standard output"
+            _leave_stdout()
+        return _complain(f"{where}: {error.strerror}" if where else error.strerror or error)
     library = type(error).__module__.split(".")[0]
     if library in _LIBRARIES:
         return _complain(f"{_LIBRARIES[library]}: {str(error).splitlines()[0]}")
     return None
+
+
+def _leave_stdout() -> None:
+    """No more of what is printed goes where it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(error: object, status: int = 1) -> int:

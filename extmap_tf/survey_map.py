@@ -101,8 +101,14 @@ class Order:
         """What identifies it."""
         sizes = {path: os.path.getsize(path) for path in self.tables}
         by = f"model {find_saved_model(self.model)[1].digest}" if self.model else "a model of its own"
-        tables = f"{len(self.tables)} tables ({digest_of(sizes)})"
+        tables = f"{self.what} ({digest_of(sizes)})"
         return f"configuration {self.config.digest}, {tables}, {by}, extmap_tf {__version__}"
+
+    @property
+    def what(self) -> str:
+        """How many tables, in words."""
+        n = len(self.tables)
+        return f"{n} table{'s' * (n != 1)}"
 
 
 def serving_model(config: Config) -> str | None:
@@ -170,7 +176,7 @@ def _run(order: Order, steps: Steps, n_workers: int) -> "Evaluation | None":
     can_tell = order.model is None or find_saved_model(order.model)[1].config.target == config.target
     of_others = [("tests", "mock pairs to test it on", lambda: make_mocks(few, pairs, n_workers))]
     parts = [
-        ("survey", f"stars of {len(order.tables)} table(s) to the fields", lambda: _count(order, folder)),
+        ("survey", f"stars of {order.what} to the fields", lambda: _count(order, folder)),
         *([] if order.model else own),
         (
             "map",

@@ -630,3 +630,15 @@ def test_what_is_logged_as_a_warning_is_one_line_of_the_program(beam, capsys):
     assert run_command(Command("odd", "Warn.", lambda parser: None, warn), []) == 0
     assert capsys.readouterr().err == "extmap-tf: warning: all of them\n"
     assert not logging.getLogger("extmap_tf").handlers
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("options", [["--reference"], ["--around", "285,0", "--radius", "2"]])
+def test_a_full_disk_behind_the_standard_output_is_named(options):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "extmap_tf", "config", *options]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "extmap-tf: error: standard output: No space left on device\n",
+    )

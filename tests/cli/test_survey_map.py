@@ -95,7 +95,7 @@ def test_an_unfinished_map_is_resumed_by_the_same_command_alone(
         run_map(order, tmp_path / "map")
     another = Order.of(tiny_config.replace(seed=7), [str(observed_sky[0])])
     with pytest.raises(
-        DataError, match=r"unfinished map of configuration \w+, 1 tables .* this one is a map of"
+        DataError, match=r"unfinished map of configuration \w+, 1 table .* this one is a map of"
     ):
         run_map(another, tmp_path / "map")
     copy = shutil.copy(observed_sky[0], tmp_path / "more.parquet")
