@@ -95,8 +95,9 @@ def kept_steps(out: PathLike, overwrite: bool, folder_with: str, what: str, made
     Until then they are in ``OUT.unfinished``, as of `extmap_tf.files.unfinished_folder`; a line says so.
     """
     with unfinished_folder(out, overwrite, folder_with=folder_with) as folder:
+        steps = Steps.of(folder, what, made)
         try:
-            yield Steps.of(folder, what, made)
+            yield steps
         except (Exception, KeyboardInterrupt):
             if (folder / STEPS_NAME).exists():
                 say(f"the finished steps are kept in {folder}: run the same command again to go on")

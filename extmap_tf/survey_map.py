@@ -126,7 +126,7 @@ def _paths(tables):
         paths = [given] if os.path.exists(given) else sorted(glob.glob(given))
         if not paths:
             raise DataError(f"{given}: no such file")
-        found |= {os.path.realpath(path): path for path in paths}
+        found |= {os.path.realpath(path): str(path) for path in paths}
     return tuple(found.values())
 
 

@@ -120,7 +120,7 @@ def test_a_shipped_model_serves_where_all_fields_are_its_own():
         (["--table", "TABLE", "--model", "carina"], "observation"),
         (["--table", "TABLE", "--column", "red=kk"], "no column 'kk' for red"),
         (["--table", "TABLE", "--workers", "-1"], "--workers must be 0 or more"),
-        (["--table", "CONFIG"], "not a table"),
+        (["--table", "CONFIG"], "not a 2MASS PSC file"),
     ],
 )
 def test_wrong_input_is_one_line_before_the_libraries_load(
