@@ -1,7 +1,7 @@
 """Stars to diagrams: the one place that counts, by the rule of `extmap_tf.grids.diagram`."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.settings.survey import SurveyView
 
 PartialCounts = tuple[np.ndarray, np.ndarray]
 """Slots that are not empty, ascending, and their counts: int32 [n] each."""
@@ -73,33 +74,45 @@ def count_stars(
 
 @dataclass(frozen=True)
 class FieldCounts:
-    """What the stars of one field add up to; sums of partial counts are counts of the whole.
+    """What a survey's stars of one field add up to; sums of partial counts are counts of the whole.
 
     Parameters
     ----------
-    slots : ndarray of int64 [n_pixels + 1 + 36]
-        The diagram's pixels, the number of stars outside it, and the stars in each coverage cell.
+    view : extmap_tf.settings.survey.SurveyView
+        The survey and its diagrams.
+    slots : ndarray of int64 [view.n_pixels + 1 + 36]
+        The pixels of the diagrams, one after another, the number of stars outside the first one, and the
+        stars in each coverage cell.
     """
 
+    view: SurveyView
     slots: np.ndarray
 
     @staticmethod
-    def n_slots(diagram: Diagram) -> int:
-        return diagram.n_pixels + 1 + COVERAGE_CELLS**2
+    def n_slots(view: SurveyView) -> int:
+        return view.n_pixels + 1 + COVERAGE_CELLS**2
 
-    def counts(self, diagram: Diagram) -> np.ndarray:
-        """Stars in each pixel [n_y, n_x]."""
-        return self.slots[: diagram.n_pixels].reshape(diagram.shape)
+    @property
+    def counts(self) -> dict[str, np.ndarray]:
+        """Stars in each pixel [n_y, n_x], by the names of the diagrams."""
+        first, found = 0, {}
+        for diagram in self.view.diagrams:
+            found[diagram.name] = self.slots[first : first + diagram.n_pixels].reshape(diagram.shape)
+            first += diagram.n_pixels
+        return found
 
-    def n_stars(self, diagram: Diagram) -> int:
-        """Stars inside the diagram."""
-        return int(self.slots[: diagram.n_pixels].sum())
+    @property
+    def n_stars(self) -> int:
+        """Stars inside the first diagram."""
+        return int(self.slots[: self.view.diagrams[0].n_pixels].sum())
 
-    def n_outside(self, diagram: Diagram) -> int:
-        """Stars of the field that pass the cuts but lie outside the diagram."""
-        return int(self.slots[diagram.n_pixels])
+    @property
+    def n_outside(self) -> int:
+        """Stars of the field that pass the cuts but lie outside the first diagram."""
+        return int(self.slots[self.view.n_pixels])
 
-    def coverage(self, diagram: Diagram) -> float:
+    @property
+    def coverage(self) -> float:
         """Share of the field that has data, 0 to 1, from the cells that hold a star.
 
         n stars strewn over C cells leave some empty: they are expected in k = C [1 - exp(-n / C)] of them.
@@ -107,7 +120,7 @@ class FieldCounts:
         """
         from scipy.special import lambertw
 
-        cells = self.slots[diagram.n_pixels + 1 :]
+        cells = self.slots[self.view.n_pixels + 1 :]
         n_stars, n_occupied = int(cells.sum()), int(np.count_nonzero(cells))
         if n_occupied in (0, n_stars):
             return float(n_stars > 0)
@@ -116,8 +129,16 @@ class FieldCounts:
         return min(float(n_cells) / COVERAGE_CELLS**2, 1.0)
 
 
+def slots_per_field(views: Iterable[SurveyView]) -> int:
+    """Slots of all surveys that one field has."""
+    return sum(map(FieldCounts.n_slots, views))
+
+
 def batch_to_slots(
-    batch: StarBatch, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram
+    batch: StarBatch,
+    sightlines: SightlineGrid | HealpixGrid,
+    views: Sequence[SurveyView],
+    which: int = 0,
 ) -> tuple[np.ndarray, int]:
     """Where the stars of a batch count: slots of the fields they are in.
 
@@ -125,28 +146,40 @@ def batch_to_slots(
     ----------
     batch : extmap_tf.catalogs.stars.StarBatch
     sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
-    diagram : extmap_tf.grids.diagram.Diagram
+    views : sequence of extmap_tf.settings.survey.SurveyView
+        All surveys of the configuration.
+    which : int
+        The one whose stars these are.
 
     Returns
     -------
     slots : ndarray of int64 [n]
-        ``field * FieldCounts.n_slots(diagram) + slot``, in no order. A star is there twice for each field it
-        is in: by its pixel, or as one outside the diagram, and by its coverage cell.
+        ``field * slots_per_field(views) + slot``, in no order. A star is there for each field it is in by its
+        pixels, by one more slot if it is outside the first diagram, and by its coverage cell.
     n_in_no_field : int
         Stars in none of the fields.
     """
+    view = views[which]
     star, field = sightlines.fields_of(batch.l_deg, batch.b_deg)
     in_a_field = int(np.count_nonzero(np.bincount(star, minlength=batch.n_stars)))
-    pixel = pixel_of(batch.magnitudes, diagram)
-    pixel = np.where(pixel < 0, diagram.n_pixels, pixel)[star]
     x, y = sightlines.place_in_field(field, batch.l_deg[star], batch.b_deg[star])
     cell = _cell(y) * COVERAGE_CELLS + _cell(x)
-    first = field * FieldCounts.n_slots(diagram)
-    return np.concatenate([first + pixel, first + diagram.n_pixels + 1 + cell]), batch.n_stars - in_a_field
+    first = field * slots_per_field(views) + slots_per_field(views[:which])
+    slots: list[np.ndarray] = []
+    n_before = 0
+    for diagram in view.diagrams:
+        pixel = pixel_of(batch.magnitudes, diagram, batch.parallax_mas)[star]
+        if not slots:
+            slots.append(first + np.where(pixel < 0, view.n_pixels, pixel))
+        else:
+            inside = pixel >= 0
+            slots.append((first + n_before + pixel)[inside])
+        n_before += diagram.n_pixels
+    return np.concatenate([*slots, first + view.n_pixels + 1 + cell]), batch.n_stars - in_a_field
 
 
 def slots_to_partial_counts(
-    slots: np.ndarray, diagram: Diagram, fields_per_block: int
+    slots: np.ndarray, views: Sequence[SurveyView], fields_per_block: int
 ) -> list[tuple[int, PartialCounts]]:
     """Count equal slots, block by block: neighbours of the grid's order travel together.
 
@@ -154,7 +187,7 @@ def slots_to_partial_counts(
     ----------
     slots : ndarray of int64 [n]
         As `batch_to_slots` gives them, of any number of batches.
-    diagram : extmap_tf.grids.diagram.Diagram
+    views : sequence of extmap_tf.settings.survey.SurveyView
     fields_per_block : int
 
     Returns
@@ -164,7 +197,7 @@ def slots_to_partial_counts(
         empty, ascending and from the block's first field on, with their counts.
     """
     slots, counts = np.unique(slots, return_counts=True)
-    block_slots = fields_per_block * FieldCounts.n_slots(diagram)
+    block_slots = fields_per_block * slots_per_field(views)
     n_blocks = int(slots.max(initial=-1)) // block_slots + 1
     edges = np.searchsorted(slots, np.arange(n_blocks + 1) * block_slots)
     return [
@@ -195,29 +228,32 @@ def add_partial_counts(partials: Iterable[PartialCounts]) -> PartialCounts:
     return slots, np.add.reduceat(counts[order], start, dtype=np.int32)
 
 
-def block_to_field_counts(partial: PartialCounts, diagram: Diagram, n_fields: int) -> Iterator[FieldCounts]:
+def block_to_field_counts(
+    partial: PartialCounts, views: Sequence[SurveyView], n_fields: int
+) -> Iterator[tuple[FieldCounts, ...]]:
     """The fields of a block.
 
     Parameters
     ----------
     partial : (ndarray of int32, ndarray of int32)
         As `add_partial_counts` gives them.
-    diagram : extmap_tf.grids.diagram.Diagram
+    views : sequence of extmap_tf.settings.survey.SurveyView
     n_fields : int
         Fields of the block.
 
     Yields
     ------
-    FieldCounts
-        Of every field in the sightlines' order, empty ones too.
+    tuple of FieldCounts
+        Of every field in the sightlines' order, empty ones too, one for each survey.
     """
     slots, counts = partial
-    n_slots = FieldCounts.n_slots(diagram)
+    n_slots = slots_per_field(views)
+    ends = np.cumsum([FieldCounts.n_slots(view) for view in views])
     edges = np.searchsorted(slots, np.arange(n_fields + 1) * n_slots)
     for field, (start, end) in enumerate(itertools.pairwise(edges)):
         dense = np.zeros(n_slots, np.int64)
         dense[slots[start:end] - field * n_slots] = counts[start:end]
-        yield FieldCounts(dense)
+        yield tuple(map(FieldCounts, views, np.split(dense, ends[:-1])))
 
 
 def _cell(place):

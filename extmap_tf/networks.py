@@ -14,11 +14,11 @@ configuration. To add one, write a class like these with the decorator `network`
         def body(self, seen):
             from keras import layers
 
-            return layers.Dense(self.width, activation="relu")(layers.Flatten()(seen.channels))
+            return layers.Dense(self.width, activation="relu")(seen.flat())
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -32,24 +32,53 @@ PRESET = "Name of the network; the other keys are its hyperparameters."
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a network may look at: Keras tensors of a diagram.
+class SeenDiagram:
+    """What a network may look at of one diagram: Keras tensors.
 
     Parameters
     ----------
-    channels : keras tensor [batch, n_mag, n_color, 2]
+    channels : keras tensor [batch, n_y, n_x, 2]
         ln(1 + counts), and the same of the diagram to expect without extinction.
     counts_over_noise : callable
-        Gives the counts in units of their noise in the training diagrams [batch, n_mag, n_color]: sums over
-        pixels, which a likelihood is made of, are linear in them.
-    planes : callable
-        Takes an image [batch, n_mag, n_color] to the planes of distance and extinction of a few kinds of
-        stars [batch, n_plane_distances, n_kinds * n_plane_extinctions], see `extmap_tf.model.planes`.
+        Gives the counts in units of their noise in the training diagrams [batch, n_y, n_x]: sums over pixels,
+        which a likelihood is made of, are linear in them.
+    planes : callable or None
+        Takes an image [batch, n_y, n_x] to the planes of distance and extinction of a few kinds of stars
+        [batch, n_plane_distances, n_kinds * n_plane_extinctions], see `extmap_tf.model.planes`; None of a
+        diagram that is none of a magnitude and a colour in the bands that the kinds are known in.
     """
 
     channels: Any
     counts_over_noise: Callable[[], Any]
-    planes: Callable[[Any], Any]
+    planes: Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network may look at.
+
+    Parameters
+    ----------
+    diagrams : tuple of SeenDiagram
+        One or more, of one or more surveys.
+    available : keras tensor [batch, n_surveys], optional
+        Of several surveys, 1 where one has data and 0 where its diagrams are empty for want of them.
+    """
+
+    diagrams: tuple[SeenDiagram, ...]
+    available: Any = None
+
+    def flat(self) -> Any:
+        """All channels of all diagrams, and which surveys are available [batch, n]."""
+        return self.gathered([diagram.channels for diagram in self.diagrams])
+
+    def gathered(self, images: Sequence[Any]) -> Any:
+        """Images of the diagrams [batch, ...], flat, and which surveys are available [batch, n]."""
+        from keras import layers
+
+        parts = [layers.Flatten()(image) for image in images]
+        parts += [] if self.available is None else [self.available]
+        return parts[0] if len(parts) == 1 else layers.Concatenate()(parts)
 
 
 @dataclass(frozen=True)
@@ -68,7 +97,7 @@ class Network(Section, ABC):
 
     @abstractmethod
     def body(self, seen: Seen) -> Any:
-        """Features [batch, n] of what is seen of a diagram, Keras tensors."""
+        """Features [batch, n] of what is seen of the diagrams, Keras tensors."""
 
 
 Kind = TypeVar("Kind", bound=type[Network])
@@ -112,9 +141,7 @@ class Dense(Network):
         require(1 <= len(self.widths) <= 32, "widths", "1 to 32 numbers", self)
 
     def body(self, seen: Seen) -> Any:
-        from keras import layers
-
-        return self.dense_layers(layers.Flatten()(seen.channels))
+        return self.dense_layers(seen.flat())
 
     def dense_layers(self, x: Any) -> Any:
         """The layers alone, from flat features [batch, n]."""
@@ -138,9 +165,11 @@ class Cornu2022(Network):
     def body(self, seen: Seen) -> Any:
         from keras import layers
 
-        x = layers.Conv2D(12, 5, padding="same", activation="relu")(seen.channels)
-        x = layers.MaxPooling2D(2)(x)
-        x = layers.Flatten()(x)
+        images = []
+        for diagram in seen.diagrams:
+            x = layers.Conv2D(12, 5, padding="same", activation="relu")(diagram.channels)
+            images.append(layers.MaxPooling2D(2)(x))
+        x = seen.gathered(images)
         for width in (3072, 3072, 2048):
             x = layers.Dense(width, activation="relu")(x)
         return x
@@ -179,7 +208,8 @@ class Ensemble(_Whole):
     )
 
     def body(self, seen: Seen) -> Any:
-        return _dense(_everything(seen, seen.counts_over_noise()), self.widths)
+        over_noise = [diagram.counts_over_noise() for diagram in seen.diagrams]
+        return _dense(_everything(seen, over_noise), self.widths)
 
 
 @network
@@ -188,7 +218,7 @@ class Planes(_Whole):
     """The diagram in the planes of distance and extinction of a few kinds of stars; whole profiles are drawn.
 
     In such a plane the profile is a curve: its columns of extinction are the channels of convolutions along
-    the distance. Beside them stands one dense layer on all of the image.
+    the distance. Beside them stands one dense layer on all of the image, and on all other diagrams.
     """
 
     preset: str = setting("planes", PRESET)
@@ -202,9 +232,13 @@ class Planes(_Whole):
     def body(self, seen: Seen) -> Any:
         from keras import layers
 
-        over_noise = seen.counts_over_noise()
-        images = (seen.channels[..., 0], seen.channels[..., 1], over_noise)
-        x = layers.Concatenate()([seen.planes(image) for image in images])
+        over_noise = [diagram.counts_over_noise() for diagram in seen.diagrams]
+        planes = []
+        for diagram, counts in zip(seen.diagrams, over_noise, strict=True):
+            if diagram.planes is not None:
+                images = (diagram.channels[..., 0], diagram.channels[..., 1], counts)
+                planes += [diagram.planes(image) for image in images]
+        x = layers.Concatenate()(planes)
         x = layers.Dense(self.channels, activation="relu")(x)
         for _ in range(self.blocks):
             y = layers.Conv1D(self.channels, 3, padding="same", activation="relu")(x)
@@ -218,7 +252,12 @@ def _everything(seen, over_noise):
     """All channels and the counts over their noise, flat."""
     from keras import layers
 
-    return layers.Flatten()(layers.Concatenate()([seen.channels, over_noise[..., None]]))
+    return seen.gathered(
+        [
+            layers.Concatenate()([diagram.channels, counts[..., None]])
+            for diagram, counts in zip(seen.diagrams, over_noise, strict=True)
+        ]
+    )
 
 
 def _dense(x, widths):

@@ -13,10 +13,11 @@ from extmap_tf.diagrams import (
     pixel_of,
     slots_to_partial_counts,
 )
-from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.settings.config import Config
 
-DIAGRAM = CmdGrid().diagram("2MASS", "J", "Ks")
+(VIEW,) = VIEWS = Config.named("demo").views
+(DIAGRAM,) = VIEW.diagrams
 
 
 def random_batch(n, seed=0):
@@ -28,11 +29,11 @@ def random_batch(n, seed=0):
 
 def count(batch, sightlines):
     """The FieldCounts of every field, and the stars in none."""
-    slots, elsewhere = batch_to_slots(batch, sightlines, DIAGRAM)
+    slots, elsewhere = batch_to_slots(batch, sightlines, VIEWS)
     n_fields = sightlines.n_sightlines
-    ((block, partial),) = slots_to_partial_counts(slots, DIAGRAM, n_fields)
+    ((block, partial),) = slots_to_partial_counts(slots, VIEWS, n_fields)
     assert block == 0
-    return list(block_to_field_counts(partial, DIAGRAM, n_fields)), elsewhere
+    return [counts for (counts,) in block_to_field_counts(partial, VIEWS, n_fields)], elsewhere
 
 
 def test_binning_conserves_the_stars_inside():
@@ -76,16 +77,17 @@ def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
     whole_fields, whole_elsewhere = count(whole, grid)
     gathered, elsewhere = {}, 0
     for part in parts:
-        slots, n = batch_to_slots(part, grid, DIAGRAM)
+        slots, n = batch_to_slots(part, grid, VIEWS)
         elsewhere += n
-        for block, partial in slots_to_partial_counts(slots, DIAGRAM, 10):
+        for block, partial in slots_to_partial_counts(slots, VIEWS, 10):
             gathered.setdefault(block, []).append(partial)
     assert elsewhere == whole_elsewhere
     assert sorted(gathered) == [0, 1, 2]
     fields = []
     for block, partials in sorted(gathered.items()):
         n_fields = min(10, grid.n_sightlines - 10 * block)
-        fields += block_to_field_counts(add_partial_counts(partials), DIAGRAM, n_fields)
+        found = block_to_field_counts(add_partial_counts(partials), VIEWS, n_fields)
+        fields += [counts for (counts,) in found]
     for field, expected in zip(fields, whole_fields, strict=True):
         np.testing.assert_array_equal(field.slots, expected.slots)
 
@@ -99,10 +101,10 @@ def test_field_counts_are_the_cmd_of_the_fields_stars():
     for index, counts in enumerate(fields):
         mine = star[field == index]
         np.testing.assert_array_equal(
-            counts.counts(DIAGRAM),
+            counts.counts["counts"],
             count_stars({band: mag[mine] for band, mag in batch.magnitudes.items()}, DIAGRAM),
         )
-        assert counts.n_stars(DIAGRAM) + counts.n_outside(DIAGRAM) == mine.size
+        assert counts.n_stars + counts.n_outside == mine.size
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
@@ -113,17 +115,17 @@ def test_coverage_is_the_share_of_the_field_with_stars(share, expected):
     n = l.size
     magnitudes = {"J": np.full(n, 12.0), "Ks": np.full(n, 11.0)}
     batch = StarBatch(l.ravel(), b.ravel(), magnitudes, n)
-    slots, _ = batch_to_slots(batch, grid, DIAGRAM)
-    partials = [partial for _, partial in slots_to_partial_counts(slots, DIAGRAM, 1)]
-    (counts,) = block_to_field_counts(add_partial_counts(partials), DIAGRAM, 1)
-    assert counts.coverage(DIAGRAM) == expected
-    assert counts.n_stars(DIAGRAM) == n
+    slots, _ = batch_to_slots(batch, grid, VIEWS)
+    partials = [partial for _, partial in slots_to_partial_counts(slots, VIEWS, 1)]
+    ((counts,),) = block_to_field_counts(add_partial_counts(partials), VIEWS, 1)
+    assert counts.coverage == expected
+    assert counts.n_stars == n
 
 
 def test_an_empty_field_counts_nothing():
-    (counts,) = block_to_field_counts(add_partial_counts([]), DIAGRAM, 1)
-    assert counts.slots.size == FieldCounts.n_slots(DIAGRAM)
-    assert (counts.n_stars(DIAGRAM), counts.n_outside(DIAGRAM), counts.coverage(DIAGRAM)) == (0, 0, 0.0)
+    ((counts,),) = block_to_field_counts(add_partial_counts([]), VIEWS, 1)
+    assert counts.slots.size == FieldCounts.n_slots(VIEW)
+    assert (counts.n_stars, counts.n_outside, counts.coverage) == (0, 0, 0.0)
 
 
 @pytest.mark.parametrize("n_stars", [12, 25, 60, 300])
@@ -132,9 +134,9 @@ def test_coverage_does_not_depend_on_the_number_of_stars(n_stars, share):
     rng = np.random.default_rng(n_stars)
     found = []
     for _ in range(300):
-        slots = np.zeros(FieldCounts.n_slots(DIAGRAM), np.int64)
+        slots = np.zeros(FieldCounts.n_slots(VIEW), np.int64)
         cells = rng.integers(int(36 * share), size=n_stars)
         np.add.at(slots, DIAGRAM.n_pixels + 1 + cells, 1)
-        found.append(FieldCounts(slots).coverage(DIAGRAM))
+        found.append(FieldCounts(VIEW, slots).coverage)
     assert np.median(found) == pytest.approx(share, abs=0.15)
     assert all(0 <= value <= 1 for value in found)

@@ -23,7 +23,7 @@ def wide():
         def body(self, seen):
             from keras import layers
 
-            return layers.Dense(self.width, activation="relu")(layers.Flatten()(seen.channels))
+            return layers.Dense(self.width, activation="relu")(seen.flat())
 
     yield Wide
     del PRESETS["wide"]

@@ -25,7 +25,7 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import sha256_of
 from extmap_tf.mocks.pairs import pair_key, place_of, simulate_pairs, split_of
 from extmap_tf.mocks.pools import SPLITS
-from extmap_tf.mocks.reference import reference_cmd, reference_nodes
+from extmap_tf.mocks.reference import reference_diagrams, reference_nodes
 from extmap_tf.program import unless_stopped
 from extmap_tf.records.example import pair_to_example
 from extmap_tf.records.manifest import REFERENCE_NAME, FileEntry, Manifest, write_reference
@@ -140,19 +140,22 @@ class PairsToShard(beam.DoFn):
         yield split, shards.write_shard(self._folder, name, examples)
 
 
-def node_to_reference(node: tuple[float, float], config: Config) -> tuple[tuple[float, float], np.ndarray]:
-    """(l, b) -> ((l, b), CMD)."""
-    return node, reference_cmd(with_local_catalogs(config), *node)
+def node_to_reference(
+    node: tuple[float, float], config: Config
+) -> tuple[tuple[float, float], dict[str, np.ndarray]]:
+    """(l, b) -> ((l, b), diagrams by name)."""
+    return node, reference_diagrams(with_local_catalogs(config), *node)
 
 
 def write_reference_table(
-    nodes: Iterable[tuple[tuple[float, float], np.ndarray]], folder: str, config: Config
+    nodes: Iterable[tuple[tuple[float, float], dict[str, np.ndarray]]], folder: str, config: Config
 ) -> tuple[str, FileEntry]:
-    """Write the gathered ((l, b), CMD) as reference.fits; returns ("", FileEntry)."""
+    """Write the gathered ((l, b), diagrams) as reference.fits; returns ("", FileEntry)."""
     nodes = sorted(nodes, key=lambda node: node[0])
     l_deg, b_deg = np.array([position for position, _ in nodes]).T
+    counts = {d.name: np.stack([found[d.name] for _, found in nodes]) for d in config.diagrams}
     stream = io.BytesIO()
-    write_reference(stream, config, l_deg, b_deg, np.stack([cmd for _, cmd in nodes]))
+    write_reference(stream, config, l_deg, b_deg, counts)
     return "", shards.write_bytes(folder, REFERENCE_NAME, stream.getvalue())
 
 

@@ -32,6 +32,7 @@ from extmap_tf.model.checks import require_fit
 from extmap_tf.program import unless_stopped
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.settings.config import Config
+from extmap_tf.settings.survey import SurveyView
 
 if TYPE_CHECKING:
     from extmap_tf.model.scoring import Scorer
@@ -83,7 +84,7 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
         estimate = model.score_examples(examples)
         if self._n_samples:
             assert self._config is not None
-            density = model.sample_examples(examples, self._config.diagrams[0], self._config.seed)
+            density = model.sample_examples(examples, self._config, self._config.seed)
             estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
         return estimate, facts
 
@@ -94,8 +95,14 @@ class SavedModelHandler(ModelHandler[dict, tuple, object]):
         return {"min_batch_size": 1, "max_batch_size": 1}
 
 
-def read_shard(shard: tuple[int, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_shard(shard: tuple[int, str], views: Sequence[SurveyView]) -> Iterator[tuple[int, dict[str, Any]]]:
     """(first index, path) of a shard -> batches of its fields.
+
+    Parameters
+    ----------
+    shard : (int, str)
+    views : sequence of extmap_tf.settings.survey.SurveyView
+        The surveys that the model knows.
 
     Yields
     ------
@@ -110,7 +117,7 @@ def read_shard(shard: tuple[int, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     first, path = shard
     with stores.local_copy(path) as local, corruption_named(path):
         for batch in unless_stopped(serialized_examples([local]).batch(BATCH_SIZE).prefetch(1)):
-            facts = {name: value.numpy() for name, value in parse_field_facts(batch).items()}
+            facts = {name: value.numpy() for name, value in parse_field_facts(batch, views).items()}
             examples = batch.numpy().tolist()
             yield first, {"examples": examples, **facts}
             first += len(examples)
@@ -202,17 +209,17 @@ def build(
     pipeline: beam.Pipeline,
     shards: Sequence[tuple[int, str]],
     handler: SavedModelHandler,
-    distance: DistanceGrid,
+    config: Config,
     folder: str,
 ) -> beam.PCollection:
-    """Apply the job's transforms to a pipeline that writes tiles into `folder`."""
+    """Apply the job's transforms to a pipeline that writes tiles into `folder`; `config` is the model's."""
     return (
         pipeline
         | "List shards" >> beam.Create(shards)
         | "Spread over workers" >> beam.Reshuffle()
-        | "Read records" >> beam.FlatMap(read_shard)
+        | "Read records" >> beam.FlatMap(read_shard, config.views)
         | "Estimate profiles" >> RunInference(KeyedModelHandler(handler))
-        | "Make map layers" >> beam.Map(to_map_layers, distance)
+        | "Make map layers" >> beam.Map(to_map_layers, config.distance)
         | "Write tiles" >> beam.Map(write_tile, folder)
     )
 
@@ -284,7 +291,7 @@ def make_map(
     with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(
-            lambda pipeline: build(pipeline, shards, handler, card.config.distance, folder),
+            lambda pipeline: build(pipeline, shards, handler, card.config, folder),
             list(beam_argv),
             progress,
         )

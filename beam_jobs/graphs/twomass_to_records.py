@@ -10,7 +10,7 @@ never stars. A block is what one shard holds::
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -28,15 +28,14 @@ from extmap_tf.diagrams import (
     block_to_field_counts,
     slots_to_partial_counts,
 )
-from extmap_tf.errors import DataError
-from extmap_tf.grids.diagram import Diagram
+from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid, sightline_name
 from extmap_tf.program import unless_stopped
 from extmap_tf.records.example import field_to_example
 from extmap_tf.records.manifest import FileEntry, Manifest
 from extmap_tf.settings.config import Config
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import SurveyView
 
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
@@ -91,9 +90,9 @@ def _matching(given):
 
 def table_to_partial_counts(
     path: str,
-    survey: SurveyConfig,
+    views: Sequence[SurveyView],
+    which: int,
     sightlines: SightlineGrid | HealpixGrid,
-    diagram: Diagram,
     reading: Reading = AS_IT_IS,
 ) -> Iterator[tuple[str, Any]]:
     """Count one table's stars into the fields of a grid.
@@ -101,9 +100,11 @@ def table_to_partial_counts(
     Parameters
     ----------
     path : str
-    survey : extmap_tf.settings.survey.SurveyConfig
+    views : sequence of extmap_tf.settings.survey.SurveyView
+        All surveys of the configuration.
+    which : int
+        The one whose table it is.
     sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
-    diagram : extmap_tf.grids.diagram.Diagram
     reading : extmap_tf.catalogs.survey_tables.Reading
 
     Yields
@@ -112,18 +113,18 @@ def table_to_partial_counts(
         Partial counts of blocks of `FIELDS_PER_SHARD` fields, as `extmap_tf.diagrams.slots_to_partial_counts`
         gives them, and at the end what became of the rows.
     """
-    report = add_reports([]) | {"tables": 1}
+    survey, report = views[which].survey, add_reports([]) | {"tables": 1}
     held = [np.zeros(0, np.int64)]
 
     def partial_counts():
         slots = np.concatenate(held)
         del held[1:]
-        for block in slots_to_partial_counts(slots, diagram, FIELDS_PER_SHARD):
+        for block in slots_to_partial_counts(slots, views, FIELDS_PER_SHARD):
             yield "block", block
 
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         for batch in unless_stopped(read_survey_table(stream, path, survey, reading)):
-            slots, n_in_no_field = batch_to_slots(batch, sightlines, diagram)
+            slots, n_in_no_field = batch_to_slots(batch, sightlines, views, which)
             report["rows"] += batch.n_rows
             report["in_no_field"] += int(n_in_no_field)
             report["counted"] += batch.n_stars - int(n_in_no_field)
@@ -137,11 +138,11 @@ def table_to_partial_counts(
                 logger.info("%s: %s rows so far", path, f"{report['rows']:,}")
     yield from partial_counts()
     logger.info("%s: %s rows, %s counted", path, f"{report['rows']:,}", f"{report['counted']:,}")
-    yield "report", report
+    yield "report", report if len(views) == 1 else report | {"surveys": {survey.key: report}}
 
 
 def add_reports(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Sum reports of several tables; of none, an empty one."""
+    """Sum reports of several tables; of none, an empty one. Those of several surveys are also told apart."""
     total: dict[str, Any] = {
         "tables": 0,
         "rows": 0,
@@ -156,6 +157,9 @@ def add_reports(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for reason, n in report["rejected"].items():
             total["rejected"][reason] = total["rejected"].get(reason, 0) + n
         total["extent_deg"] = _joined([total["extent_deg"], report["extent_deg"]])
+        for key, own in report.get("surveys", {}).items():
+            surveys = total.setdefault("surveys", {})
+            surveys[key] = add_reports([surveys[key], own]) if key in surveys else own
     return total
 
 
@@ -182,13 +186,15 @@ def extent_text(extent_deg: dict[str, list[float]]) -> str:
 
 
 class CountTable(beam.DoFn):
-    """A table's path -> its partial counts; the report goes to the output ``report``."""
+    """(number of the survey, path) of a table -> its partial counts; its report to the output ``report``."""
 
-    def __init__(self, config: Config, reading: Reading) -> None:
-        self._how = config.survey, config.sightlines, config.diagrams[0], reading
+    def __init__(self, config: Config, readings: Sequence[Reading]) -> None:
+        self._views, self._sightlines, self._readings = config.views, config.sightlines, readings
 
-    def process(self, path: str) -> Iterator[Any]:
-        for tag, value in table_to_partial_counts(path, *self._how):
+    def process(self, table: tuple[int, str]) -> Iterator[Any]:
+        which, path = table
+        how = self._views, which, self._sightlines, self._readings[which]
+        for tag, value in table_to_partial_counts(path, *how):
             yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
 
 
@@ -221,18 +227,20 @@ def _compacted(partials):
 class FieldsToShard(beam.DoFn):
     """Block, partial counts -> one written shard, as (split, FileEntry); in the grid's order."""
 
-    def __init__(self, folder: str, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram) -> None:
-        self._folder, self._sightlines, self._diagram = folder, sightlines, diagram
+    def __init__(
+        self, folder: str, sightlines: SightlineGrid | HealpixGrid, views: Sequence[SurveyView]
+    ) -> None:
+        self._folder, self._sightlines, self._views = folder, sightlines, views
 
     def process(self, element: tuple[int, Any]) -> Iterator[tuple[str, FileEntry]]:
         block, partial = element
         name = shards.shard_name(SPLIT, block, _n_shards(self._sightlines))
-        examples = block_to_examples(block, partial, self._sightlines, self._diagram)
+        examples = block_to_examples(block, partial, self._sightlines, self._views)
         yield SPLIT, shards.write_shard(self._folder, name, examples)
 
 
 def block_to_examples(
-    block: int, partial: Any, sightlines: SightlineGrid | HealpixGrid, diagram: Diagram
+    block: int, partial: Any, sightlines: SightlineGrid | HealpixGrid, views: Sequence[SurveyView]
 ) -> Iterator[bytes]:
     """Serialize the fields of a block.
 
@@ -242,9 +250,9 @@ def block_to_examples(
     """
     first = block * FIELDS_PER_SHARD
     n_fields = min(FIELDS_PER_SHARD, sightlines.n_sightlines - first)
-    for index, counts in enumerate(block_to_field_counts(partial, diagram, n_fields), first):
+    for index, surveys in enumerate(block_to_field_counts(partial, views, n_fields), first):
         l_deg, b_deg = sightlines.center_deg(index)
-        yield field_to_example(counts, sightline_name(l_deg, b_deg), l_deg, b_deg, diagram)
+        yield field_to_example(surveys, sightline_name(l_deg, b_deg), l_deg, b_deg)
 
 
 def _n_shards(sightlines):
@@ -252,7 +260,11 @@ def _n_shards(sightlines):
 
 
 def build(
-    pipeline: beam.Pipeline, config: Config, tables: Sequence[str], reading: Reading, folder: str
+    pipeline: beam.Pipeline,
+    config: Config,
+    tables: Sequence[tuple[int, str]],
+    readings: Sequence[Reading],
+    folder: str,
 ) -> beam.PCollection:
     """Apply the job's transforms to a pipeline that writes into `folder`."""
     counted = (
@@ -260,14 +272,14 @@ def build(
         | "List tables" >> beam.Create(tables)
         | "Spread over workers" >> beam.Reshuffle()
         | "Read and count stars"
-        >> beam.ParDo(CountTable(config, reading)).with_outputs("report", main="blocks")
+        >> beam.ParDo(CountTable(config, readings)).with_outputs("report", main="blocks")
     )
     empty = [(block, add_partial_counts([])) for block in range(_n_shards(config.sightlines))]
     entries = (
         (counted.blocks, pipeline | "List all blocks" >> beam.Create(empty))
         | "Add empty blocks" >> beam.Flatten()
         | "Add partial counts" >> beam.CombinePerKey(AddPartialCounts())
-        | "Write shards" >> beam.ParDo(FieldsToShard(folder, config.sightlines, config.diagrams[0]))
+        | "Write shards" >> beam.ParDo(FieldsToShard(folder, config.sightlines, config.views))
     )
     report = counted.report | "Add row counts" >> beam.CombineGlobally(add_reports)
     return entries | "Write manifest" >> shards.WriteManifest(
@@ -298,9 +310,9 @@ def _number(n, noun):
 
 def make_records(
     config: Config,
-    inputs: Sequence[str],
+    inputs: Sequence[str] | Mapping[str, Sequence[str]],
     out: str,
-    reading: Reading = AS_IT_IS,
+    reading: Reading | Mapping[str, Reading] = AS_IT_IS,
     overwrite: bool = False,
     beam_argv: Sequence[str] = (),
 ) -> Manifest:
@@ -309,11 +321,13 @@ def make_records(
     Parameters
     ----------
     config : extmap_tf.settings.config.Config
-    inputs : sequence of str
-        Tables, as paths or patterns. No star may be in two of them: it would count twice.
+    inputs : sequence of str, or mapping of str to sequence of str
+        Tables of the first survey, or of several by their keys, as paths or patterns. No star may be in two
+        tables of a survey: it would count twice. A survey without tables covers no field.
     out : str
         The records folder to make, on any of Beam's file systems.
-    reading : extmap_tf.catalogs.survey_tables.Reading
+    reading : extmap_tf.catalogs.survey_tables.Reading, or mapping of str to Reading
+        Of all tables, or by the keys of the surveys.
     overwrite : bool
     beam_argv : sequence of str
         Pipeline options of Beam.
@@ -323,8 +337,16 @@ def make_records(
     extmap_tf.records.manifest.Manifest
         As written; its report says what became of the rows.
     """
-    check_start(beam_argv, out, *inputs)
-    tables = match_tables(inputs)
+    keys = [survey.key for survey in config.surveys]
+    given = inputs if isinstance(inputs, Mapping) else {keys[0]: inputs}
+    if unknown := [key for key in given if key not in keys]:
+        raise ConfigError(f"no survey {unknown[0]!r} in the configuration; it has {', '.join(keys)}")
+    check_start(beam_argv, out, *(path for paths in given.values() for path in paths))
+    tables = [(keys.index(key), path) for key, paths in given.items() for path in match_tables(paths)]
+    for key in keys:
+        if key not in given:
+            logger.warning("no table of %s: its coverage is 0 in all fields", key)
+    readings = [reading.get(key, AS_IT_IS) if isinstance(reading, Mapping) else reading for key in keys]
     with whole_folder(out, overwrite) as folder:
         progress = progress_of_files(
             folder,
@@ -332,5 +354,5 @@ def make_records(
             _n_shards(config.sightlines),
             f"survey ({_number(len(tables), 'table')}, {_number(config.sightlines.n_sightlines, 'field')})",
         )
-        run(lambda pipeline: build(pipeline, config, tables, reading, folder), list(beam_argv), progress)
+        run(lambda pipeline: build(pipeline, config, tables, readings, folder), list(beam_argv), progress)
     return open_manifest(out)

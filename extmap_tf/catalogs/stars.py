@@ -113,6 +113,8 @@ class StarBatch:
         Rows read, rejected ones included: ``n_rows == n_stars + sum(rejected.values())``.
     rejected : dict of str to int
         Number of rows left out, by the first reason that applied.
+    parallax_mas : ndarray of float64 [n_stars], optional
+        Where the survey has parallaxes.
     """
 
     l_deg: np.ndarray
@@ -120,6 +122,7 @@ class StarBatch:
     magnitudes: dict[str, np.ndarray]
     n_rows: int
     rejected: dict[str, int] = field(default_factory=dict)
+    parallax_mas: np.ndarray | None = None
 
     @property
     def n_stars(self) -> int:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.settings.law import LawConfig
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import Band, SurveyConfig
 
 
 @lru_cache(maxsize=32)
@@ -31,6 +31,24 @@ def blue_over_red(law: LawConfig, survey: SurveyConfig) -> float:
     if curve is None:
         return law.blue_over_red
     return curve(survey.blue.wavelength_um) / curve(survey.red.wavelength_um)
+
+
+@lru_cache(maxsize=32)
+def band_over_red(law: LawConfig, band: Band, survey: SurveyConfig) -> float:
+    """A(band)/A(red) of any band, the red one being that of `survey`, at the bands' wavelengths.
+
+    Raises
+    ------
+    ConfigError
+        As `blue_over_red`, or the law is only a ratio of two bands.
+    """
+    curve = a_over_av(law)
+    if curve is None:
+        raise ConfigError(
+            f'law: model = "ratio" ties {survey.blue.name} and {survey.red.name} alone, not {band.name}: '
+            "take a law such as G23"
+        )
+    return curve(band.wavelength_um) / curve(survey.red.wavelength_um)
 
 
 @lru_cache(maxsize=32)

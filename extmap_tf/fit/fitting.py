@@ -151,7 +151,8 @@ def fit_records(
     estimate = None
     if asked:
         start = time.monotonic()
-        estimate = asked.score_counts(*(parsed[name] for name in ("counts", "l_deg", "b_deg")))
+        names = dict.fromkeys((*config.input_names, "coverage"))
+        estimate = asked.score_counts(**{name: parsed[name] for name in names})
         seconds["model"] = time.monotonic() - start
     return Fits(
         config,
@@ -178,7 +179,7 @@ def _mock_pairs(records, split, n_pairs):
     with corruption_named(records.path, records):
         (serialized,) = examples
         config = records.manifest.config
-        parsed = parse_examples(serialized, config.diagrams[0], "mocks", config.distance.n_distances)
+        parsed = parse_examples(serialized, config.views, "mocks", config.distance.n_distances)
     return {name: value.numpy() for name, value in parsed.items()}
 
 

@@ -118,11 +118,15 @@ class Diagram:
     survey : str
         Its name.
     y, x : Axis
+    name : str
+        What its counts are called in records, networks and signatures: ``counts`` of the first diagram of a
+        configuration.
     """
 
     survey: str
     y: Axis
     x: Axis
+    name: str = "counts"
 
     def __post_init__(self) -> None:
         # Whole numbers up to here are held by 32-bit floats.

@@ -1,12 +1,14 @@
 """One field of mock stars: taken from a pool, dimmed by a profile, observed and counted."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from extmap_tf.catalogs.stars import KINDS, MockCatalog
 from extmap_tf.diagrams import count_stars
 from extmap_tf.draws import uniforms
 from extmap_tf.errors import DataError
-from extmap_tf.extinction.law import blue_over_red
+from extmap_tf.extinction.law import band_over_red, blue_over_red
 from extmap_tf.mocks.nuisances import AS_MODELLED, Nuisances
 from extmap_tf.mocks.patchiness import EVEN, Patchiness, patchy_extinction
 from extmap_tf.settings.config import Config
@@ -22,8 +24,8 @@ def dim_and_count(
     rng: np.random.Generator,
     patchiness: Patchiness = EVEN,
     nuisances: Nuisances = AS_MODELLED,
-) -> np.ndarray:
-    """Dim every star by the extinction at its distance, observe it, and count the survivors.
+) -> dict[str, np.ndarray]:
+    """Dim every star by the extinction at its distance, observe it by every survey, and count the survivors.
 
     Parameters
     ----------
@@ -38,21 +40,69 @@ def dim_and_count(
 
     Returns
     -------
-    ndarray of int64 [n_mag, n_color]
+    dict of str to ndarray of int64 [n_y, n_x]
+        By the names of the configuration's diagrams.
     """
     a_red = patchy_extinction(catalog.distance_kpc, density, config.distance.step_kpc, patchiness, rng)
-    # Dust reddens, whatever the draw.
-    ratio = max(blue_over_red(config.law, config.survey) + nuisances.law_ratio, 1.05)
-    survey = config.survey
-    blue, red = (band.name for band in survey.bands)
-    magnitudes = {
-        blue: catalog.magnitudes[blue]
-        + np.float32(ratio) * a_red
-        + np.float32(nuisances.mag_mag + nuisances.color_mag),
-        red: catalog.magnitudes[red] + a_red + np.float32(nuisances.mag_mag),
+    counts: dict[str, np.ndarray] = {}
+    for view in config.views:
+        survey, is_first = view.survey, view is config.views[0]
+        offsets = nuisances.offsets_of(survey, is_first)
+        dimmed = dimmed_magnitudes(catalog, a_red, config, survey, nuisances.law_ratio)
+        magnitudes = {band: mag + np.float32(offsets.band_mag[band]) for band, mag in dimmed.items()}
+        seen = observe(magnitudes, survey, catalog.area_deg2, rng, offsets.depth_mag)
+        counts |= {diagram.name: count_stars(seen.magnitudes, diagram) for diagram in view.diagrams}
+    return counts
+
+
+def dimmed_magnitudes(
+    catalog: MockCatalog, a_red: np.ndarray, config: Config, survey: SurveyConfig, law_ratio: float = 0.0
+) -> dict[str, np.ndarray]:
+    """Magnitudes of stars in a survey's bands behind an extinction [n_stars] in the first survey's red band.
+
+    Parameters
+    ----------
+    catalog : extmap_tf.catalogs.stars.MockCatalog
+    a_red : ndarray of float32 [n_stars]
+    config : extmap_tf.settings.config.Config
+    survey : extmap_tf.settings.survey.SurveyConfig
+        One of its surveys.
+    law_ratio : float
+        As of `extinction_ratios`.
+    """
+    ratios = extinction_ratios(config, survey, law_ratio)
+    return {
+        band: catalog.magnitudes[band] + (a_red if ratio == 1.0 else np.float32(ratio) * a_red)
+        for band, ratio in ratios.items()
     }
-    seen = observe(magnitudes, survey, catalog.area_deg2, rng, nuisances.depth_mag)
-    return count_stars(seen.magnitudes, config.diagrams[0])
+
+
+def extinction_ratios(config: Config, survey: SurveyConfig, law_ratio: float = 0.0) -> dict[str, float]:
+    """A(band) over the extinction in the red band of the first survey, by the survey's bands.
+
+    Parameters
+    ----------
+    config : extmap_tf.settings.config.Config
+    survey : extmap_tf.settings.survey.SurveyConfig
+        One of its surveys.
+    law_ratio : float
+        What is added to A(blue)/A(red) of the first survey; the reddening of other bands changes in
+        proportion.
+    """
+    first = config.survey
+    modelled = blue_over_red(config.law, first)
+    # Dust reddens, whatever the draw.
+    drawn = max(modelled + law_ratio, 1.05)
+    found = {}
+    for band in survey.bands:
+        if band == first.red:
+            found[band.name] = 1.0
+        elif band == first.blue:
+            found[band.name] = drawn
+        else:
+            excess = band_over_red(config.law, band, first) - 1.0
+            found[band.name] = 1.0 + excess * (drawn - 1.0) / (modelled - 1.0)
+    return found
 
 
 def one_field(
@@ -60,7 +110,7 @@ def one_field(
     area_deg2: float,
     rng: np.random.Generator,
     nuisances: Nuisances = AS_MODELLED,
-    limit_mag: float = np.inf,
+    limits_mag: Mapping[str, float] | None = None,
 ) -> MockCatalog:
     """One field's worth of a catalog: a Poisson number of its stars, from a random slice.
 
@@ -72,8 +122,8 @@ def one_field(
     rng : numpy.random.Generator
     nuisances : Nuisances
         Factors on the number of stars.
-    limit_mag : float
-        Stars that are not brighter in the red band are left out.
+    limits_mag : mapping of str to float, optional
+        Stars that are brighter in none of these bands are left out.
 
     Returns
     -------
@@ -98,27 +148,36 @@ def one_field(
     n = min(int(rng.poisson(largest * catalog.n_stars / fields)), catalog.n_stars)
     start = int(rng.integers(catalog.n_stars - n + 1))
     part = slice(start, start + n)
-    taken = catalog.reference_mag[part] < np.float32(limit_mag)
+    taken = np.ones(n, bool) if limits_mag is None else np.zeros(n, bool)
+    for band, limit_mag in (limits_mag or {}).items():
+        taken |= catalog.magnitudes[band][part] < np.float32(limit_mag)
     if nuisances.ln_luminous or nuisances.ln_distance:
         chance = (np.exp(ln_factor) / largest).astype(np.float32)
         taken &= uniforms(rng, n) < chance.take(catalog.kind[part], mode="clip")
     return catalog.take(start + np.flatnonzero(taken), area_deg2)
 
 
-def visible_limit_mag(survey: SurveyConfig, nuisances: Nuisances) -> float:
-    """Red magnitude without extinction beyond which a star plays no part in a field's CMD.
+def visible_limits_mag(surveys: Sequence[SurveyConfig], nuisances: Nuisances) -> dict[str, float]:
+    """Magnitudes without extinction beyond which a star plays no part in any diagram of a field.
 
-    It is too faint for the survey, be it behind no dust in an empty field, and for the count of crowding
+    It is too faint for the surveys, be it behind no dust in an empty field, and for the count of crowding
     stars.
 
     Parameters
     ----------
-    survey : extmap_tf.settings.survey.SurveyConfig
+    surveys : sequence of extmap_tf.settings.survey.SurveyConfig
+        All surveys of the configuration.
     nuisances : Nuisances
 
     Returns
     -------
-    float
+    dict of str to float
+        By the red bands of the surveys.
     """
-    deepest = max(faint_limit_mag(survey.red, survey.cuts) + nuisances.depth_mag, survey.crowding.limit_mag)
-    return deepest - nuisances.mag_mag
+    found: dict[str, float] = {}
+    for survey in surveys:
+        offsets, red = nuisances.offsets_of(survey, survey is surveys[0]), survey.red
+        deepest = max(faint_limit_mag(red, survey.cuts) + offsets.depth_mag, survey.crowding.limit_mag)
+        limit_mag = deepest - offsets.band_mag[red.name]
+        found[red.name] = max(limit_mag, found.get(red.name, limit_mag))
+    return found

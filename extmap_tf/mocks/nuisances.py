@@ -1,13 +1,31 @@
 """What is off in one training pair: magnitudes, the survey's depth, numbers of stars, the law."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from extmap_tf.settings.nuisances import NuisanceConfig
+from extmap_tf.settings.survey import SurveyConfig
 
 MAX_SIGMA = 3.0
 """Nuisances are cut at so many standard deviations."""
+
+
+@dataclass(frozen=True)
+class SurveyOffsets:
+    """What is off in one survey's stars, by default nothing.
+
+    Parameters
+    ----------
+    band_mag : mapping of str to float
+        Added to the magnitudes, by band; 0 where a band is not named.
+    depth_mag : float
+        Added to the survey's depth.
+    """
+
+    band_mag: Mapping[str, float] = field(default_factory=dict)
+    depth_mag: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,9 @@ class Nuisances:
         Natural logarithms of factors on the number of stars: all, luminous ones, per e-fold of distance.
     law_ratio : float
         Added to A(blue)/A(red).
+    others : mapping of str to SurveyOffsets
+        What is off beside these, by the keys of surveys: in all bands of further surveys, whose stars are the
+        same and have `mag_mag`, too, and in the first survey's further bands.
     """
 
     color_mag: float = 0.0
@@ -31,18 +52,34 @@ class Nuisances:
     ln_luminous: float = 0.0
     ln_distance: float = 0.0
     law_ratio: float = 0.0
+    others: Mapping[str, SurveyOffsets] = field(default_factory=dict)
+
+    def offsets_of(self, survey: SurveyConfig, is_first: bool = True) -> SurveyOffsets:
+        """All that is off in the magnitudes and the depth of a survey."""
+        own = self.others.get(survey.key, SurveyOffsets())
+        band_mag = {band.name: self.mag_mag + own.band_mag.get(band.name, 0.0) for band in survey.bands}
+        if not is_first:
+            return SurveyOffsets(band_mag, own.depth_mag)
+        band_mag[survey.blue.name] += self.color_mag
+        return SurveyOffsets(band_mag, self.depth_mag)
 
 
 AS_MODELLED = Nuisances()
 
 
-def draw_nuisances(nuisances: NuisanceConfig, rng: np.random.Generator) -> Nuisances:
+def draw_nuisances(
+    nuisances: NuisanceConfig, rng: np.random.Generator, surveys: Sequence[SurveyConfig] = ()
+) -> Nuisances:
     """Draw what is off in one pair.
 
     Parameters
     ----------
     nuisances : extmap_tf.settings.nuisances.NuisanceConfig
     rng : numpy.random.Generator
+    surveys : sequence of extmap_tf.settings.survey.SurveyConfig
+        All surveys of the configuration, where more is drawn than of the two bands of one: further bands have
+        an offset of `color_sigma_mag` each, further surveys one of `mag_sigma_mag` in all their bands, one of
+        `color_sigma_mag` in each but the red one, and a depth of their own.
 
     Returns
     -------
@@ -57,7 +94,24 @@ def draw_nuisances(nuisances: NuisanceConfig, rng: np.random.Generator) -> Nuisa
         nuisances.distance_sigma,
         nuisances.law_ratio_sigma,
     )
-    normal = np.clip(rng.standard_normal(len(sigmas)), -MAX_SIGMA, MAX_SIGMA)
-    offsets = normal * sigmas
+    offsets = _normals(rng, len(sigmas)) * sigmas
     offsets[-1] += nuisances.law_ratio_mean
-    return Nuisances(*offsets.tolist())
+    others: dict[str, SurveyOffsets] = {}
+    for number, survey in enumerate(surveys):
+        bands = [band.name for band in survey.bands if band != survey.red]
+        if number == 0:
+            bands.remove(survey.blue.name)
+            if not bands:
+                continue
+        colors_mag = nuisances.color_sigma_mag * _normals(rng, len(bands))
+        mag, depth = (0.0, 0.0) if number == 0 else _normals(rng, 2).tolist()
+        mag_mag = nuisances.mag_sigma_mag * mag
+        band_mag = {band.name: mag_mag for band in survey.bands}
+        for band, color_mag in zip(bands, colors_mag.tolist(), strict=True):
+            band_mag[band] += color_mag
+        others[survey.key] = SurveyOffsets(band_mag, nuisances.depth_sigma_mag * depth)
+    return Nuisances(*offsets.tolist(), others=others)
+
+
+def _normals(rng, n):
+    return np.clip(rng.standard_normal(n), -MAX_SIGMA, MAX_SIGMA)

@@ -13,7 +13,7 @@ import numpy as np
 
 from extmap_tf.extinction.profiles import draw_densities
 from extmap_tf.grids.squares import sightline_name
-from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
 from extmap_tf.mocks.nuisances import draw_nuisances
 from extmap_tf.mocks.patchiness import draw_patchiness
 from extmap_tf.mocks.pools import sightline_catalog
@@ -35,20 +35,25 @@ class Pair:
         Which pair of the configuration it is.
     l_deg, b_deg : float
         The sightline.
-    counts : ndarray of int64 [n_mag, n_color]
-        The CMD.
+    diagrams : dict of str to ndarray of int64 [n_y, n_x]
+        Stars in each pixel, by the names of the configuration's diagrams.
     density : ndarray of float32 [n_distances]
         The profile: differential extinction in the red band, mag / kpc.
     covered : float
-        Share of the field that the survey covers.
+        Share of the field that the surveys cover.
     """
 
     number: int
     l_deg: float
     b_deg: float
-    counts: np.ndarray
+    diagrams: dict[str, np.ndarray]
     density: np.ndarray
     covered: float = 1.0
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The first diagram [n_mag, n_color]."""
+        return self.diagrams["counts"]
 
 
 def pair_key(mocks: MocksConfig, number: int) -> str:
@@ -125,16 +130,16 @@ def simulate_pairs(config: Config, numbers: Iterable[int]) -> Iterator[Pair]:
                 split, _ = split_of(place_of(pair_key(mocks, number), mocks.split_salt), mocks)
                 if split not in pools:
                     pools[split] = sightline_catalog(config, l_deg, b_deg, split)
-                counts, covered = _draw_counts(config, pools[split], density, rng)
-                yield Pair(number, l_deg, b_deg, counts, density, covered)
+                diagrams, covered = _draw_diagrams(config, pools[split], density, rng)
+                yield Pair(number, l_deg, b_deg, diagrams, density, covered)
 
 
-def _draw_counts(config, pool, density, rng):
-    """The CMD of one field of a pool of stars behind a profile, and the covered share of the field."""
-    nuisances = draw_nuisances(config.nuisances, rng)
+def _draw_diagrams(config, pool, density, rng):
+    """The diagrams of one field of a pool of stars behind a profile, and the covered share of the field."""
+    nuisances = draw_nuisances(config.nuisances, rng, config.surveys)
     covered = draw_covered(config.mocks, rng)
-    limit_mag = visible_limit_mag(config.survey, nuisances)
-    stars = one_field(pool, covered * config.sightlines.area_deg2, rng, nuisances, limit_mag)
+    limits_mag = visible_limits_mag(config.surveys, nuisances)
+    stars = one_field(pool, covered * config.sightlines.area_deg2, rng, nuisances, limits_mag)
     patchiness = draw_patchiness(config.profiles, config.distance.max_kpc, rng)
     return dim_and_count(stars, density, config, rng, patchiness, nuisances), covered
 

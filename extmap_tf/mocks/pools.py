@@ -107,14 +107,27 @@ def draw_catalog(
     config: Config, l_deg: float, b_deg: float, n_fields: float, purpose: list[int]
 ) -> MockCatalog:
     """Stars of the built-in Galaxy over `n_fields` fields; `purpose` are the first words of their seed."""
-    nuisances, survey = config.nuisances, config.survey
+    nuisances = config.nuisances
     # Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
     deeper = MAX_SIGMA * (nuisances.mag_sigma_mag + nuisances.depth_sigma_mag)
     return Galaxy.of(config.galaxy).draw(
         l_deg,
         b_deg,
         area_deg2=n_fields * config.sightlines.area_deg2,
-        limit_mag=faint_limit_mag(survey.red, survey.cuts) + deeper,
+        limit_mag=faint_limit_of(config) + deeper,
         rng=np.random.default_rng([config.seed, *purpose, *position_words(l_deg, b_deg)]),
-        bands=(survey.blue.name, survey.red.name),
+        bands=bands_of(config),
     )
+
+
+def bands_of(config: Config) -> tuple[str, ...]:
+    """The bands that stars need: blue and red of the first survey, then all others that a survey has."""
+    survey = config.survey
+    others = (band.name for one in config.surveys for band in one.bands)
+    return tuple(dict.fromkeys((survey.blue.name, survey.red.name, *others)))
+
+
+def faint_limit_of(config: Config) -> float:
+    """The magnitude in the first red band beyond which no survey counts a star without extinction."""
+    red = config.survey.red.name
+    return max(faint_limit_mag(one.red, one.cuts) for one in config.surveys if one.red.name == red)

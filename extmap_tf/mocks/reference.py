@@ -31,18 +31,19 @@ def reference_nodes(
     return tuple(sorted(nodes | set(mocks.sightlines_deg())))
 
 
-def reference_cmd(config: Config, l_deg: float, b_deg: float) -> np.ndarray:
-    """The CMD to expect without extinction: the mean over `REFERENCE_FIELDS` fields, or a file's stars.
+def reference_diagrams(config: Config, l_deg: float, b_deg: float) -> dict[str, np.ndarray]:
+    """What to expect without extinction: the mean over `REFERENCE_FIELDS` fields, or a file's stars.
 
     Returns
     -------
-    ndarray of float32 [n_mag, n_color]
-        Stars per pixel and field.
+    dict of str to ndarray of float32 [n_y, n_x]
+        Stars per pixel and field, by the names of the diagrams.
     """
     catalog = catalog_of_file(config, l_deg, b_deg)
     if catalog is None:
         catalog = draw_catalog(config, l_deg, b_deg, REFERENCE_FIELDS, [REFERENCE])
     rng = np.random.default_rng([config.seed, REFERENCE, *position_words(l_deg, b_deg), 1])
     no_dust = np.zeros(config.distance.n_distances, np.float32)
+    per_field = config.sightlines.area_deg2 / catalog.area_deg2
     counts = dim_and_count(catalog, no_dust, config, rng)
-    return (counts * (config.sightlines.area_deg2 / catalog.area_deg2)).astype(np.float32)
+    return {name: (stars * per_field).astype(np.float32) for name, stars in counts.items()}

@@ -8,14 +8,15 @@ import numpy as np
 from extmap_tf import __version__
 from extmap_tf.catalogs.columns import names_to_write
 from extmap_tf.extinction.dust import MARGIN_DEG
-from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import PathLike, whole_path
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids.sky import SkyTile
+from extmap_tf.mocks.fields import dimmed_magnitudes
+from extmap_tf.mocks.pools import bands_of, faint_limit_of
 from extmap_tf.mocks.seeds import SKY
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA
-from extmap_tf.surveys.observing import faint_limit_mag, observe
+from extmap_tf.surveys.observing import observe
 
 if TYPE_CHECKING:
     from extmap_tf.extinction.dust import DustCube, HealpixDust
@@ -30,6 +31,7 @@ def write_sky(
     path: PathLike,
     progress: Callable[[Sequence[SkyTile]], Iterable[SkyTile]] = lambda tiles: tiles,
     overwrite: bool = False,
+    which: int = 0,
 ) -> int:
     """Draw every star of the region, dim it by the dust in front of it, observe it, and write the table.
 
@@ -44,6 +46,8 @@ def write_sky(
     progress : callable
         Wraps the list of tiles that is worked through.
     overwrite : bool
+    which : int
+        Of several surveys the one whose table it is; the stars are the same for all.
 
     Returns
     -------
@@ -53,7 +57,8 @@ def write_sky(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [name for band in config.survey.bands for name in names_to_write(band.name)]
+    survey = config.surveys[which]
+    names = [name for band in survey.bands for name in names_to_write(band.name)]
     schema = pa.schema(
         [(name, pa.float64()) for name in ("glon", "glat", *names)] + [("ph_qual", pa.string())],
         metadata={
@@ -66,29 +71,26 @@ def write_sky(
     n_rows = 0
     with whole_path(path, overwrite) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for number, tile in enumerate(progress(config.sightlines.tiles(TILE_DEG))):
-            columns = _observe_tile(config, dust, number, tile)
+            columns = _observe_tile(config, survey, dust, number, tile)
             n_rows += len(columns[0])
             quality = np.full(len(columns[0]), "A" * 3)
             writer.write_table(pa.table([*columns, quality], schema=schema))
     return n_rows
 
 
-def _observe_tile(config, dust, number, tile):
+def _observe_tile(config, survey, dust, number, tile):
     """Columns of the stars of one tile."""
     rng = np.random.default_rng([config.seed, SKY, number])
-    survey = config.survey
-    bands = (survey.blue.name, survey.red.name)
-    limit_mag = faint_limit_mag(survey.red, survey.cuts)
-    stars = Galaxy.of(config.galaxy).draw(tile.l_deg, tile.b_deg, tile.area_deg2, limit_mag, rng, bands=bands)
+    stars = Galaxy.of(config.galaxy).draw(
+        tile.l_deg, tile.b_deg, tile.area_deg2, faint_limit_of(config), rng, bands=bands_of(config)
+    )
     l, b = tile.draw(stars.n_stars, rng)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
-    ratio = np.float32(blue_over_red(config.law, survey))
-    blue, red = bands
-    magnitudes = {blue: stars.magnitudes[blue] + ratio * a_red, red: stars.magnitudes[red] + a_red}
+    magnitudes = dimmed_magnitudes(stars, a_red, config, survey)
     seen = observe(magnitudes, survey, tile.area_deg2, rng)
     errors = seen.errors
     # Magnitudes as catalogs print them.
-    printed = [column[band] for band in bands for column in (seen.magnitudes, errors)]
+    printed = [column[band.name] for band in survey.bands for column in (seen.magnitudes, errors)]
     return (
         np.mod(l[seen.index], 360.0),
         b[seen.index],

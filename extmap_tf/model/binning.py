@@ -6,23 +6,25 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from extmap_tf.grids.diagram import Diagram
-from extmap_tf.settings.survey import Cuts
+from extmap_tf.settings.diagrams import PARALLAX
+from extmap_tf.settings.survey import Cuts, SurveyView
 from extmap_tf.surveys.limits import is_faint_enough, is_magnitude
 
 # After the pixels of a diagram: stars outside it, stars that do not count, padding.
 _N_SLOTS = 3
 
 
-def pixels_and_slots(magnitudes: Mapping[str, tf.Tensor], diagram: Diagram, cuts: Cuts) -> tf.Tensor:
+def pixels_and_slots(stars: Mapping[str, tf.Tensor], diagram: Diagram, cuts: Cuts) -> tf.Tensor:
     """Flat pixel of each star, or the slot of one that is not in the diagram.
 
     A magnitude counts if it is one (`extmap_tf.surveys.limits`) and not brighter than the
-    survey's bright limit. The other cuts need errors and flags, which only the sender has.
+    survey's bright limit, a parallax if it is finite. The other cuts need errors and flags, which only the
+    sender has.
 
     Parameters
     ----------
-    magnitudes : dict of str to tf.Tensor of float32 [...]
-        By band.
+    stars : dict of str to tf.Tensor of float32 [...]
+        Magnitudes by band, and ``parallax`` in mas where the survey has it.
     diagram : extmap_tf.grids.diagram.Diagram
     cuts : extmap_tf.settings.config.Cuts
 
@@ -31,8 +33,8 @@ def pixels_and_slots(magnitudes: Mapping[str, tf.Tensor], diagram: Diagram, cuts
     tf.Tensor of int32 [...]
         ``i_y * n_x + i_x``; n_pixels of a star outside the diagram, n_pixels + 1 of one that does not count.
     """
-    counts = functools.reduce(tf.logical_and, (_counts(mag, cuts) for mag in magnitudes.values()))
-    y, x, inside = diagram.places_of(magnitudes)
+    counts = functools.reduce(tf.logical_and, (_counts(name, value, cuts) for name, value in stars.items()))
+    y, x, inside = diagram.places_of(stars, stars.get(PARALLAX))
     inside &= counts
     # Casting what is no number, or too large a one, gives anything.
     i_y, i_x = (tf.cast(tf.where(inside, place, 0.0), tf.int32) for place in (y, x))
@@ -40,32 +42,33 @@ def pixels_and_slots(magnitudes: Mapping[str, tf.Tensor], diagram: Diagram, cuts
     return tf.where(inside, pixel, tf.where(counts, diagram.n_pixels, diagram.n_pixels + 1))
 
 
-def _counts(mag, cuts):
-    return is_magnitude(mag) & is_faint_enough(mag, cuts)
+def _counts(name, value, cuts):
+    if name == PARALLAX:
+        return tf.math.is_finite(value)
+    return is_magnitude(value) & is_faint_enough(value, cuts)
 
 
 def flat_stars_to_counts(
-    magnitudes: Mapping[str, tf.Tensor], row_splits: tf.Tensor, diagram: Diagram, cuts: Cuts
+    stars: Mapping[str, tf.Tensor], row_splits: tf.Tensor, view: SurveyView
 ) -> dict[str, tf.Tensor]:
     """Counts of stars that stand one sightline after another.
 
     Parameters
     ----------
-    magnitudes : dict of str to tf.Tensor of float32 [n_stars]
-        By band.
+    stars : dict of str to tf.Tensor of float32 [n_stars]
+        As of `pixels_and_slots`.
     row_splits : tf.Tensor of int64 [batch + 1]
         Sightline i has the stars ``row_splits[i]`` to ``row_splits[i + 1]``, the latter exclusive.
-    diagram : extmap_tf.grids.diagram.Diagram
-    cuts : extmap_tf.settings.config.Cuts
+    view : extmap_tf.settings.survey.SurveyView
 
     Returns
     -------
     dict of str to tf.Tensor
         As `_counted`.
     """
-    first, *others = magnitudes.values()
+    first, *others = stars.values()
     n = tf.shape(first, tf.int64)[0]
-    differ = f"the magnitudes in {' and '.join(magnitudes)} differ in length"
+    differ = f"the magnitudes in {' and '.join(stars)} differ in length"
     checks = [
         *(tf.debugging.assert_equal(tf.shape(other, tf.int64)[0], n, differ) for other in others),
         tf.debugging.assert_greater(tf.size(row_splits), 0, "row_splits is empty: it starts with 0"),
@@ -75,49 +78,52 @@ def flat_stars_to_counts(
         ),
         tf.debugging.assert_non_negative(row_splits[1:] - row_splits[:-1], "row_splits does not fall"),
     ]
+
+    def count(slot, size):
+        return tf.raw_ops.RaggedBincount(
+            splits=row_splits, values=slot, size=size, weights=tf.zeros([0], tf.int32)
+        )
+
     with tf.control_dependencies(checks):
-        slot = pixels_and_slots(magnitudes, diagram, cuts)
-    counted = tf.raw_ops.RaggedBincount(
-        splits=row_splits, values=slot, size=diagram.n_pixels + _N_SLOTS, weights=tf.zeros([0], tf.int32)
-    )
-    return _counted(counted, diagram)
+        return _counted(stars, view, count)
 
 
 def padded_stars_to_counts(
-    magnitudes: Mapping[str, tf.Tensor], n_stars: tf.Tensor, diagram: Diagram, cuts: Cuts
+    stars: Mapping[str, tf.Tensor], n_stars: tf.Tensor, view: SurveyView
 ) -> dict[str, tf.Tensor]:
     """Counts of stars in a rectangle, of which each row has its own number.
 
     Parameters
     ----------
-    magnitudes : dict of str to tf.Tensor of float32 [batch, n_max]
-        By band. Whatever stands at `n_stars` and after is padding.
+    stars : dict of str to tf.Tensor of float32 [batch, n_max]
+        As of `pixels_and_slots`. Whatever stands at `n_stars` and after is padding.
     n_stars : tf.Tensor of int64 [batch]
         0 to n_max.
-    diagram : extmap_tf.grids.diagram.Diagram
-    cuts : extmap_tf.settings.config.Cuts
+    view : extmap_tf.settings.survey.SurveyView
 
     Returns
     -------
     dict of str to tf.Tensor
         As `_counted`.
     """
-    first, *others = magnitudes.values()
+    first, *others = stars.values()
     n_max = tf.shape(first, tf.int64)[1]
-    differ = f"the magnitudes in {' and '.join(magnitudes)} differ in shape"
+    differ = f"the magnitudes in {' and '.join(stars)} differ in shape"
     checks = [
         *(tf.debugging.assert_equal(tf.shape(other), tf.shape(first), differ) for other in others),
-        same_rows(first, n_stars=n_stars),
+        same_rows(stars=first, n_stars=n_stars),
         tf.debugging.assert_non_negative(n_stars, "n_stars is negative"),
         tf.debugging.assert_less_equal(n_stars, n_max, "n_stars exceeds the row's length"),
     ]
+
+    def count(slot, size):
+        slot = tf.where(tf.range(n_max) < n_stars[:, None], slot, size - 1)
+        return tf.raw_ops.DenseBincount(
+            input=slot, size=size, weights=tf.zeros([0], tf.int32), binary_output=False
+        )
+
     with tf.control_dependencies(checks):
-        slot = pixels_and_slots(magnitudes, diagram, cuts)
-    slot = tf.where(tf.range(n_max) < n_stars[:, None], slot, diagram.n_pixels + 2)
-    counted = tf.raw_ops.DenseBincount(
-        input=slot, size=diagram.n_pixels + _N_SLOTS, weights=tf.zeros([0], tf.int32), binary_output=False
-    )
-    return _counted(counted, diagram)
+        return _counted(stars, view, count)
 
 
 def clean_counts(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -138,32 +144,40 @@ def clean_counts(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.where(good, counts, 0.0), n_ignored
 
 
-def same_rows(first: tf.Tensor, **others: tf.Tensor) -> tf.Operation:
+def same_rows(**values: tf.Tensor) -> tf.Operation:
     """An assertion that all tensors have as many rows as the first."""
-    n = tf.shape(first)[0]
+    first, *others = values
+    n = tf.shape(values[first])[0]
     return tf.group(
         *(
             tf.debugging.assert_equal(
-                tf.shape(value)[0], n, f"{name} has another number of rows than the rest"
+                tf.shape(values[name])[0], n, f"{name} has another number of rows than the rest"
             )
-            for name, value in others.items()
+            for name in others
         )
     )
 
 
-def _counted(slots, diagram):
+def _counted(stars, view, count):
     """Counts and what was left out.
 
     Returns
     -------
     dict of str to tf.Tensor
-        counts [batch, n_y, n_x] float32, and of int32 [batch]: n_stars (in the diagram), n_outside (they
-        count but lie outside it), n_ignored (no magnitude, or brighter than the survey's limit).
+        By the names of the diagrams the counts [batch, n_y, n_x] float32, and by the survey's names, int32
+        [batch]: n_stars (in the first diagram), n_outside (they count but lie outside it), n_ignored (no
+        magnitude, or brighter than the survey's limit).
     """
-    pixels = slots[:, : diagram.n_pixels]
-    return {
-        "counts": tf.cast(tf.reshape(pixels, [-1, *diagram.shape]), tf.float32),
-        "n_stars": tf.reduce_sum(pixels, axis=1),
-        "n_outside": slots[:, diagram.n_pixels],
-        "n_ignored": slots[:, diagram.n_pixels + 1],
-    }
+    found: dict[str, tf.Tensor] = {}
+    for diagram in view.diagrams:
+        n_pixels = diagram.n_pixels
+        slots = count(pixels_and_slots(stars, diagram, view.survey.cuts), n_pixels + _N_SLOTS)
+        pixels = slots[:, :n_pixels]
+        if not found:
+            found = {
+                view.named("n_stars"): tf.reduce_sum(pixels, axis=1),
+                view.named("n_outside"): slots[:, n_pixels],
+                view.named("n_ignored"): slots[:, n_pixels + 1],
+            }
+        found[diagram.name] = tf.cast(tf.reshape(pixels, [-1, *diagram.shape]), tf.float32)
+    return found

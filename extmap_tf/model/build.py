@@ -1,8 +1,9 @@
 """The Keras model of a configuration: inputs, what every network sees, its body and its head.
 
-Inputs are raw counts [batch, n_mag, n_color] and l_deg, b_deg [batch], where the configuration has partly
-covered fields also coverage [batch]; the reference CMD and every normalisation are inside. Bodies are in
-`extmap_tf.networks`, heads and their outputs in `extmap_tf.model.heads`.
+Inputs are raw counts [batch, n_y, n_x] of every diagram and l_deg, b_deg [batch], where the configuration has
+partly covered fields or several surveys also the coverage [batch] by each survey; what is expected without
+extinction and every normalisation are inside. Bodies are in `extmap_tf.networks`, heads and their outputs in
+`extmap_tf.model.heads`.
 """
 
 import math
@@ -11,12 +12,12 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from extmap_tf.extinction.law import blue_over_red
+from extmap_tf.mocks.fields import extinction_ratios
 from extmap_tf.model.facts import LearnsFromPairs, PairFacts
 from extmap_tf.model.heads import head_of
-from extmap_tf.model.layers import CmdChannels, CoveredReference, ReferenceCmd
+from extmap_tf.model.layers import Available, CmdChannels, CoveredReference, ReferenceCmd
 from extmap_tf.model.planes import CountsOverNoise, StarPlanes
-from extmap_tf.networks import Seen
+from extmap_tf.networks import Seen, SeenDiagram
 from extmap_tf.settings.config import Config
 
 
@@ -33,48 +34,73 @@ def build_network(config: Config, n_nodes: int, seed: int) -> keras.Model:
         Seed of the initial weights.
     """
     keras.utils.set_random_seed(seed % 2**32)
-    shape = config.diagrams[0].shape
+    shapes = {diagram.name: diagram.shape for diagram in config.diagrams}
     inputs = {
-        "counts": keras.Input(shape, name="counts", dtype="float32"),
-        "l_deg": keras.Input((), name="l_deg", dtype="float32"),
-        "b_deg": keras.Input((), name="b_deg", dtype="float32"),
+        name: keras.Input(shapes.get(name, ()), name=name, dtype="float32") for name in config.input_names
     }
-    if config.mocks.partial_share:
-        inputs["coverage"] = keras.Input((), name="coverage", dtype="float32")
-    reference = ReferenceCmd(n_nodes, shape, name="reference")(inputs["l_deg"], inputs["b_deg"])
-    if config.mocks.partial_share:
-        reference = CoveredReference(name="covered")(reference, inputs["coverage"])
-    channels = CmdChannels(name="channels")(inputs["counts"], reference)
-    features = config.network.body(_seen(config, inputs["counts"], channels))
+    seen = tuple(
+        _seen(config, view, diagram, inputs, n_nodes) for view in config.views for diagram in view.diagrams
+    )
+    available = None
+    if len(config.views) > 1:
+        available = Available(name="available")([inputs[name] for name in config.coverage_names])
+    features = config.network.body(Seen(seen, available))
     outputs = head_of(config.network, config.distance).build(features)
     return keras.Model(inputs, outputs, name=config.network.preset)
 
 
-def _seen(config, counts, channels):
-    diagram = config.diagrams[0]
+def _seen(config, view, diagram, inputs, n_nodes):
+    name, counts = diagram.name, inputs[diagram.name]
+    reference = ReferenceCmd(n_nodes, diagram.shape, name, name=layer_name("reference", name))(
+        inputs["l_deg"], inputs["b_deg"]
+    )
+    if config.coverage_names:
+        share = inputs[view.named("coverage")]
+        reference = CoveredReference(name=layer_name("covered", name))(reference, share)
+    channels = CmdChannels(name=layer_name("channels", name))(counts, reference)
 
-    def planes(image):
-        # Where a mean is added to the law's ratio, stars redden by both.
-        ratio = blue_over_red(config.law, config.survey) + config.nuisances.law_ratio_mean
-        edges = (diagram.x.edges.tolist(), diagram.y.edges.tolist())
-        ends = {
-            "nearest_kpc": 2.0 * config.distance.step_kpc,
-            "farthest_kpc": config.distance.max_kpc,
-            # Stars behind more are too faint, but for the brightest.
-            "most_mag": 0.75 * config.profiles.total_max_mag,
-        }
-        return StarPlanes(*edges, ratio, **ends)(image)
+    def counts_over_noise():
+        return CountsOverNoise(name, name=layer_name("counts_over_noise", name))(counts)
 
-    return Seen(channels, lambda: CountsOverNoise(name="counts_over_noise")(counts), planes)
+    return SeenDiagram(channels, counts_over_noise, _planes(config, view.survey, diagram))
 
 
-def expected_diagrams(model: keras.Model) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
-    """From inputs to the diagrams expected without extinction: ln(1 + counts) [batch, n_mag, n_color]."""
-    reference = model.get_layer("reference")
+def _planes(config, survey, diagram):
+    """From an image of a diagram to planes; None where the kinds of stars have no place in it."""
+    blue, red = config.survey.blue.name, config.survey.red.name
+    if (diagram.y.bands, diagram.x.bands) != ((red,), (blue, red)):
+        return None
+    # Where a mean is added to the law's ratio, stars redden by both.
+    ratio = extinction_ratios(config, survey, config.nuisances.law_ratio_mean)
+    edges = diagram.x.edges.tolist(), diagram.y.edges.tolist()
+    ends = {
+        "nearest_kpc": 2.0 * config.distance.step_kpc,
+        "farthest_kpc": config.distance.max_kpc,
+        # Stars behind more are too faint, but for the brightest.
+        "most_mag": 0.75 * config.profiles.total_max_mag,
+    }
+    return lambda image: StarPlanes(*edges, ratio[blue] / ratio[red], **ends)(image)
+
+
+def layer_name(what: str, diagram: str) -> str:
+    """The name of a layer of one diagram, such as ``reference`` of ``counts``."""
+    return diagram.replace("counts", what, 1)
+
+
+def expected_diagrams(
+    model: keras.Model, config: Config
+) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """From inputs to what is expected without extinction: ln(1 + counts) [batch, n_y, n_x] by diagram."""
 
     def expected(inputs):
-        found = reference(inputs["l_deg"], inputs["b_deg"])
-        return model.get_layer("covered")(found, inputs["coverage"]) if "coverage" in inputs else found
+        found = {}
+        for view in config.views:
+            share = view.named("coverage")
+            for name in (diagram.name for diagram in view.diagrams):
+                found[name] = model.get_layer(layer_name("reference", name))(inputs["l_deg"], inputs["b_deg"])
+                if share in inputs:
+                    found[name] = model.get_layer(layer_name("covered", name))(found[name], inputs[share])
+        return found
 
     return expected
 

@@ -1,7 +1,7 @@
-"""Whether a CMD is like those a model was trained on."""
+"""Whether diagrams are like those a model was trained on."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 from zipfile import BadZipFile
@@ -14,6 +14,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.files import whole_file
 from extmap_tf.settings.profiles import ProfilePrior
+from extmap_tf.settings.survey import SurveyView
 
 DOMAIN_NAME = "domain.npz"
 _BLOCKS = 8
@@ -51,28 +52,9 @@ class TrainingDomain:
     strangeness_max: np.ndarray
 
     @classmethod
-    def of(
-        cls,
-        batches: Iterable[tuple[Mapping[str, tf.Tensor], tf.Tensor]],
-        expected: Callable[[Mapping[str, tf.Tensor]], tf.Tensor],
-    ) -> Self:
-        """Learn the domain.
-
-        Parameters
-        ----------
-        batches : iterable of (dict of str to tf.Tensor, tf.Tensor)
-            As `extmap_tf.records.dataset.evaluation_dataset` gives them.
-        expected : callable
-            Inputs to ln(1 + counts) of the diagram to expect, see `extmap_tf.model.build.expected_diagrams`.
-        """
-        parts, n = [], 0
-        for inputs, _ in batches:
-            features = _features(inputs["counts"], expected(inputs))
-            parts.append([feature.numpy() for feature in features])
-            n += len(parts[-1][0])
-            if n >= _LEARN_FROM:
-                break
-        n_stars, excess, shape = (np.concatenate(part) for part in zip(*parts, strict=True))
+    def of(cls, features: Iterable[Sequence[np.ndarray]]) -> Self:
+        """Learn the domain from what `_features` gives of batches of training diagrams."""
+        n_stars, excess, shape = (np.concatenate(part) for part in zip(*features, strict=True))
         mean = shape.mean(axis=0)
         covariance = np.cov(shape.T) + _REGULARISATION * np.eye(shape.shape[1])
         values, vectors = np.linalg.eigh(covariance)
@@ -113,13 +95,100 @@ class TrainingDomain:
             + bit(Flag.ODD_COLORS, strangeness > self.strangeness_max)
         )
 
-    def write(self, path: str | os.PathLike, overwrite: bool = False) -> None:
-        with whole_file(path, "wb", overwrite=overwrite) as stream:
-            np.savez(stream, **{spec.name: getattr(self, spec.name) for spec in fields(self)})
+
+@dataclass(frozen=True)
+class Domains:
+    """What all diagrams of the training pairs are like.
+
+    Parameters
+    ----------
+    of_diagram : mapping of str to TrainingDomain
+        By the names of the diagrams.
+    """
+
+    of_diagram: Mapping[str, TrainingDomain]
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> Self:
-        """Read one back.
+    def of(
+        cls,
+        batches: Iterable[tuple[Mapping[str, tf.Tensor], tf.Tensor]],
+        expected: Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]],
+        names: Sequence[str],
+    ) -> Self:
+        """Learn the domains.
+
+        Parameters
+        ----------
+        batches : iterable of (dict of str to tf.Tensor, tf.Tensor)
+            As `extmap_tf.records.dataset.evaluation_dataset` gives them.
+        expected : callable
+            Inputs to ln(1 + counts) of the diagrams to expect, see `extmap_tf.model.build.expected_diagrams`.
+        names : sequence of str
+            Of the diagrams.
+        """
+        found: dict[str, list[list[np.ndarray]]] = {name: [] for name in names}
+        n = 0
+        for inputs, density in batches:
+            reference = expected(inputs)
+            for name in names:
+                features = _features(inputs[name], reference[name])
+                found[name].append([feature.numpy() for feature in features])
+            n += len(density)
+            if n >= _LEARN_FROM:
+                break
+        return cls({name: TrainingDomain.of(parts) for name, parts in found.items()})
+
+    def flags(
+        self,
+        views: Sequence[SurveyView],
+        inputs: Mapping[str, tf.Tensor],
+        reference: Mapping[str, tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Flags that concern the stars, and whose stars they are.
+
+        Parameters
+        ----------
+        views : sequence of extmap_tf.settings.survey.SurveyView
+        inputs : mapping of str to tf.Tensor
+            Of the network; of several surveys one that covers nothing of a field is not judged.
+        reference : mapping of str to tf.Tensor
+            Of `extmap_tf.model.build.expected_diagrams`.
+
+        Returns
+        -------
+        flag : tf.Tensor of int32 [batch]
+            Bits of `extmap_tf.estimate.Flag`: of all surveys together. Without any survey there are too few
+            stars.
+        odd_surveys : tf.Tensor of int32 [batch]
+            Bit i is set where survey i has any of them.
+        """
+        flag = odd = tf.zeros_like(inputs["l_deg"], tf.int32)
+        any_there = tf.zeros_like(flag, tf.bool)
+        for i, view in enumerate(views):
+            bits = tf.zeros_like(flag)
+            for name in (diagram.name for diagram in view.diagrams):
+                bits = tf.bitwise.bitwise_or(bits, self.of_diagram[name].flag(inputs[name], reference[name]))
+            if len(views) > 1:
+                there = ~(inputs[view.named("coverage")] <= 0.0)
+                bits, any_there = tf.where(there, bits, 0), any_there | there
+            flag = tf.bitwise.bitwise_or(flag, bits)
+            odd += tf.where(bits > 0, 1 << i, 0)
+        if len(views) > 1:
+            flag = tf.where(any_there, flag, Flag.FEW_STARS.value)
+        return flag, odd
+
+    def write(self, path: str | os.PathLike, overwrite: bool = False) -> None:
+        arrays = {
+            _key(name, spec.name): getattr(domain, spec.name)
+            for name, domain in self.of_diagram.items()
+            for spec in fields(domain)
+        }
+        with whole_file(path, "wb", overwrite=overwrite) as stream:
+            np.savez(stream, **arrays)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike, names: Sequence[str]) -> Self:
+        """Read the domains of some diagrams back.
 
         Raises
         ------
@@ -128,9 +197,13 @@ class TrainingDomain:
         """
         n = _BLOCKS * _BLOCKS
         shapes = {"mean": (n,), "whitening": (n, n)}
+        parts = [spec.name for spec in fields(TrainingDomain)]
         try:
             with np.load(path, allow_pickle=False) as data:
-                found = {spec.name: np.asarray(data[spec.name], np.float32) for spec in fields(cls)}
+                found = {
+                    name: {part: np.asarray(data[_key(name, part)], np.float32) for part in parts}
+                    for name in names
+                }
         except (
             OSError,
             ValueError,
@@ -144,10 +217,15 @@ class TrainingDomain:
         ) as problem:
             reason = " ".join(str(problem).split())
             raise DataError(f"{path}: cannot be read as a training domain: {reason}; {_ADVICE}") from None
-        for name, value in found.items():
-            if value.shape != shapes.get(name, ()) or not np.isfinite(value).all():
-                raise DataError(f"{path}: damaged training domain ({name}); {_ADVICE}")
-        return cls(**found)
+        for part, value in (item for domain in found.values() for item in domain.items()):
+            if value.shape != shapes.get(part, ()) or not np.isfinite(value).all():
+                raise DataError(f"{path}: damaged training domain ({part}); {_ADVICE}")
+        return cls({name: TrainingDomain(**domain) for name, domain in found.items()})
+
+
+def _key(diagram, part):
+    """The name of an array in the file: of the first diagram, that of the part."""
+    return part if diagram == "counts" else f"{diagram}.{part}"
 
 
 def near_largest(total_mag: tf.Tensor, prior: ProfilePrior) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """A trained model as a SavedModel that runs with nothing of ours imported."""
 
+import functools
 import sys
 import uuid
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from extmap_tf.files import PathLike, local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
 from extmap_tf.model.build import build_network, expected_diagrams
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain, bit, near_largest
+from extmap_tf.model.domain import DOMAIN_NAME, Domains, bit, near_largest
 from extmap_tf.model.heads import head_of
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.training import MODEL_NAME
@@ -91,12 +92,9 @@ class Served(tf.Module):
     that differ in number, stars that differ in number and splits that fall are errors of the whole request.
     """
 
-    def __init__(
-        self, model: keras.Model, card: ModelCard, domain: TrainingDomain, half: bool = False
-    ) -> None:
+    def __init__(self, model: keras.Model, card: ModelCard, domains: Domains, half: bool = False) -> None:
         super().__init__()
-        config = card.config
-        survey, diagram = config.survey, config.diagrams[0]
+        config, (first, *others) = card.config, card.config.views
         network = _float32_copy(model, config)
         # The variables are tracked, not the Keras model: it would be saved a second time.
         self.fixed = [variable.value for variable in network.non_trainable_variables]
@@ -107,16 +105,17 @@ class Served(tf.Module):
         outer_kpc = config.distance.outer_kpc.astype(np.float32)
         head = head_of(config.network, config.distance)
         text = card.to_json()
-        reference_of, expected = network.get_layer("reference"), expected_diagrams(network)
-        takes_coverage = config.mocks.partial_share > 0
+        expected = expected_diagrams(network, config)
 
         def floats(shape, *names):
             return [tf.TensorSpec(shape, tf.float32, name) for name in names]
 
-        image, degrees = floats([None, *diagram.shape], "counts"), floats([None], "l_deg", "b_deg")
-        splits, lengths = (tf.TensorSpec([None], tf.int64, name) for name in ("row_splits", "n_stars"))
-        shares, a_seed = floats([None], "coverage"), tf.TensorSpec([], tf.int32, "seed")
-        of_network = [*image, *degrees, *(shares if takes_coverage else ())]
+        def images(views):
+            return [floats([None, *d.shape], d.name)[0] for view in views for d in view.diagrams]
+
+        degrees, a_seed = floats([None], "l_deg", "b_deg"), tf.TensorSpec([], tf.int32, "seed")
+        shares = floats([None], *(view.named("coverage") for view in config.views))
+        of_network = [*images(config.views), *degrees, *floats([None], *config.coverage_names)]
 
         # Functions of their own stand in the file once, with their tables, not once in each signature.
         @tf.function(input_signature=[{spec.name: spec for spec in of_network}])
@@ -128,19 +127,14 @@ class Served(tf.Module):
         def summarize(found):
             return head.summarize(found)
 
-        def output(counts, **of_rows):
-            with tf.control_dependencies([same_rows(counts, **of_rows)]):
-                counts, n_ignored = clean_counts(counts)
-                # What follows waits for the check, too: its error is the one that is told.
-                inputs = {"counts": counts} | {name: tf.identity(value) for name, value in of_rows.items()}
-            if takes_coverage:
-                inputs.setdefault("coverage", tf.ones_like(inputs["l_deg"]))
+        def output(**given):
+            inputs, n_ignored = _whole_inputs(config, given)
             return inputs, n_ignored, run(inputs)
 
-        def answer(counts, l_deg, b_deg, **coverage):
-            inputs, n_ignored, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
-            summary = summarize(found)
+        def answer(**given):
+            inputs, n_ignored, found = output(**given)
             l_deg, b_deg = inputs["l_deg"], inputs["b_deg"]
+            summary = summarize(found)
             placed = _is_placed(l_deg, b_deg)
             told = {name: _only(placed, value, np.nan) for name, value in summary.items()}
             high = summary["extinction_median"]
@@ -151,87 +145,111 @@ class Served(tf.Module):
                 reliable = is_reliable(p16, p50, p84) & placed[:, None]
                 reach_kpc = reliable_distance_kpc(reliable, outer_kpc, tf.experimental.numpy)
                 told |= {"reliable": tf.cast(reliable, tf.int32), "reliable_distance_kpc": reach_kpc}
+            flag, odd_surveys = domains.flags(config.views, inputs, expected(inputs))
+            told |= {"odd_surveys": odd_surveys} if others else {}
             return told | {
                 "distance_kpc": tf.broadcast_to(outer_kpc, tf.shape(told["extinction_median"])),
-                "flag": domain.flag(inputs["counts"], expected(inputs))
+                "flag": flag
                 + bit(Flag.ODD_PLACE, config.outside_region(l_deg, b_deg))
                 + bit(Flag.LARGE_EXTINCTION, near_largest(high[:, -1], config.profiles) & placed),
                 "n_ignored": n_ignored,
             }
 
-        def answer_to_stars(found, l_deg, b_deg, **coverage):
-            return answer(found.pop("counts"), l_deg, b_deg, **coverage) | found
+        def answer_to_stars(views, count, **given):
+            found: dict[str, tf.Tensor] = {}
+            for view in views:
+                stars = {band: given.pop(name) for name, band in view.star_inputs.items()}
+                found |= count(
+                    stars, given.pop(view.named("row_splits" if count is flat else "n_stars")), view
+                )
+            diagrams = {d.name: found.pop(d.name) for view in views for d in view.diagrams}
+            return answer(**diagrams, **given) | found
 
-        def draw(seed, counts, l_deg, b_deg, **coverage):
-            inputs, _, found = output(counts, l_deg=l_deg, b_deg=b_deg, **coverage)
+        def draw(seed, **given):
+            inputs, _, found = output(**given)
             l_deg, b_deg = inputs["l_deg"], inputs["b_deg"]
             drawn = head.sample(found, N_SAMPLES, seed, l_deg, b_deg)
             return {"density_samples": _only(_is_placed(l_deg, b_deg), drawn, np.nan)}
 
-        def by_band(blue_mag, red_mag):
-            return {survey.blue.name: blue_mag, survey.red.name: red_mag}
+        def stars(views, shape, rows):
+            whole = [floats(shape, *view.star_inputs) for view in views]
+            lengths = [tf.TensorSpec([None], tf.int64, view.named(rows)) for view in views]
+            return [*(spec for specs in whole for spec in specs), *lengths]
 
-        in_records = tuple(spec.name for spec in of_network)
+        flat, padded = flat_stars_to_counts, padded_stars_to_counts
 
-        @tf.function(input_signature=[*image, *degrees])
-        def serving_default(counts, l_deg, b_deg):
-            return answer(counts, l_deg, b_deg)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def examples(examples):
-            return answer(**parse_readable_examples(examples, diagram, in_records))
+            return answer(**parse_readable_examples(examples, config.views, config.input_names))
 
-        @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *degrees])
-        def magnitudes(blue_mag, red_mag, row_splits, l_deg, b_deg):
-            found = flat_stars_to_counts(by_band(blue_mag, red_mag), row_splits, diagram, survey.cuts)
-            return answer_to_stars(found, l_deg, b_deg)
+        def of_stars(views, count):
+            return functools.partial(answer_to_stars, views, count)
 
-        @tf.function(input_signature=[*floats([None, None], "blue_mag", "red_mag"), lengths, *degrees])
-        def magnitudes_padded(blue_mag, red_mag, n_stars, l_deg, b_deg):
-            found = padded_stars_to_counts(by_band(blue_mag, red_mag), n_stars, diagram, survey.cuts)
-            return answer_to_stars(found, l_deg, b_deg)
+        own, all_views = (first,), config.views
+        serving_default = _signature(answer, *images(own), *degrees)
+        self.known = KnownAnswer.of(serving_default, expected, own, config.region_deg(), card.digest)
 
-        @tf.function(input_signature=[*image, *degrees, a_seed])
-        def samples(counts, l_deg, b_deg, seed):
-            return draw(seed, counts, l_deg, b_deg)
-
-        @tf.function(input_signature=[*image, *shares, *degrees])
-        def counts_and_coverage(counts, coverage, l_deg, b_deg):
-            return answer(counts, l_deg, b_deg, coverage=coverage)
-
-        @tf.function(input_signature=[*floats([None], "blue_mag", "red_mag"), splits, *shares, *degrees])
-        def magnitudes_and_coverage(blue_mag, red_mag, row_splits, coverage, l_deg, b_deg):
-            found = flat_stars_to_counts(by_band(blue_mag, red_mag), row_splits, diagram, survey.cuts)
-            return answer_to_stars(found, l_deg, b_deg, coverage=coverage)
-
-        @tf.function(input_signature=[*image, *shares, *degrees, a_seed])
-        def samples_and_coverage(counts, coverage, l_deg, b_deg, seed):
-            return draw(seed, counts, l_deg, b_deg, coverage=coverage)
-
-        known = KnownAnswer.of(serving_default, reference_of, config.region_deg(), card.digest)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "rows")])
         def metadata(rows):
-            told = {"card": text, "known_answer": known.to_json()}
+            told = {"card": text, "known_answer": self.known.to_json()}
             return {name: tf.fill(tf.shape(rows), value) for name, value in told.items()}
 
-        self.known = known
+        splits = stars(own, [None], "row_splits")
+        rectangle = stars(own, [None, None], "n_stars")
         signatures = {
             "serving_default": serving_default,
-            "examples": examples,
-            "magnitudes": magnitudes,
-            "magnitudes_padded": magnitudes_padded,
-            "samples": samples,
-            "metadata": metadata,
+            "examples": _signature(examples, tf.TensorSpec([None], tf.string, "examples")),
+            "magnitudes": _signature(of_stars(own, flat), *splits, *degrees),
+            "magnitudes_padded": _signature(of_stars(own, padded), *rectangle, *degrees),
+            "samples": _signature(draw, *images(own), *degrees, a_seed),
+            "metadata": _signature(metadata, tf.TensorSpec([None], tf.int32, "rows")),
         }
-        if takes_coverage:
+        if config.mocks.partial_share:
+            share = shares[:1]
             signatures |= {
-                "counts_and_coverage": counts_and_coverage,
-                "magnitudes_and_coverage": magnitudes_and_coverage,
-                "samples_and_coverage": samples_and_coverage,
+                "counts_and_coverage": _signature(answer, *images(own), *share, *degrees),
+                "magnitudes_and_coverage": _signature(of_stars(own, flat), *splits, *share, *degrees),
+                "samples_and_coverage": _signature(draw, *images(own), *share, *degrees, a_seed),
+            }
+        if others:
+            everything = (*images(all_views), *shares, *degrees)
+            rectangles = stars(all_views, [None, None], "n_stars")
+            signatures |= {
+                "surveys": _signature(answer, *everything),
+                "surveys_magnitudes_padded": _signature(
+                    of_stars(all_views, padded), *rectangles, *shares, *degrees
+                ),
+                "surveys_samples": _signature(draw, *everything, a_seed),
             }
         # Only once: what is changed later cannot be saved.
         self.signatures_to_save = signatures
+
+
+def _signature(function, *specs):
+    """A function of tensors by name, traced."""
+    return tf.function(function, autograph=False).get_concrete_function(**{s.name: s for s in specs})
+
+
+def _whole_inputs(config, given):
+    """All inputs of the network, of those that a signature has, and how many pixels were ignored.
+
+    A survey of which nothing is given, or whose coverage is 0, has no stars and covers nothing.
+    """
+    rows = given["l_deg"]
+    inputs = {name: given[name] for name in ("l_deg", "b_deg")}
+    n_ignored = tf.zeros_like(rows, tf.int32)
+    with tf.control_dependencies([same_rows(**given)]):
+        for view in config.views:
+            share, there = view.named("coverage"), view.diagrams[0].name in given
+            if share in config.coverage_names:
+                inputs[share] = given.get(share, tf.ones_like(rows) if there else tf.zeros_like(rows))
+            for diagram in view.diagrams:
+                if not there:
+                    inputs[diagram.name] = tf.zeros([tf.size(rows), *diagram.shape])
+                    continue
+                counts, n_bad = clean_counts(given[diagram.name])
+                if len(config.views) > 1:
+                    counts = tf.where(inputs[share][:, None, None] <= 0.0, 0.0, counts)
+                inputs[diagram.name], n_ignored = counts, n_ignored + n_bad
+    return inputs, n_ignored
 
 
 def export(
@@ -264,7 +282,8 @@ def export(
     """
     out = local_path(out)
     model, card = load_trained(folder)
-    served = Served(model, card, TrainingDomain.read(Path(folder) / DOMAIN_NAME), half)
+    names = [diagram.name for diagram in card.config.diagrams]
+    served = Served(model, card, Domains.read(Path(folder) / DOMAIN_NAME, names), half)
     version = out / str(1 + max(versions(out), default=0))
     with whole_path(version) as temporary:
         tf.saved_model.save(served, str(temporary), signatures=served.signatures_to_save)
@@ -273,7 +292,7 @@ def export(
         extra.mkdir()
         (extra / CARD_NAME).write_text(card.to_json())
         (extra / KNOWN_ANSWER_NAME).write_text(served.known.to_json())
-        if not write_warmup(extra / WARMUP_NAME, served.known, card.config.diagrams[0], card.config.mocks):
+        if not write_warmup(extra / WARMUP_NAME, served.known, card.config):
             echo("no warm-up requests: install 'extmap_tf[serving]' to write them")
         files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
         write_checksums(temporary, files, within=EXTRA)

@@ -12,17 +12,17 @@ class PairFacts:
 
     Parameters
     ----------
-    reference : (ndarray, ndarray, ndarray)
-        l_deg, b_deg and counts of the reference CMDs, see `Records.reference`.
+    reference : (ndarray, ndarray, dict of str to ndarray)
+        l_deg, b_deg and by diagram the counts to expect without extinction, see `Records.reference`.
     mean_density : ndarray [n_distances]
         Mean of the profiles, mag / kpc.
-    mean_counts : ndarray [n_mag, n_color]
-        Mean of the diagrams.
+    mean_counts : dict of str to ndarray [n_y, n_x]
+        Mean of each diagram.
     """
 
-    reference: tuple[np.ndarray, np.ndarray, np.ndarray]
+    reference: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
     mean_density: np.ndarray
-    mean_counts: np.ndarray
+    mean_counts: dict[str, np.ndarray]
 
     @property
     def n_nodes(self) -> int:

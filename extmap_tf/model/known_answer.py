@@ -1,16 +1,16 @@
 """A CMD and a model's answer to it, for whoever runs the model elsewhere to compare; needs no TensorFlow."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from extmap_tf.errors import DataError
-from extmap_tf.grids.diagram import Diagram
 from extmap_tf.json_files import JsonForm
 from extmap_tf.settings.identity import SCHEMA, require_readable
+from extmap_tf.settings.survey import SurveyView
 
 KNOWN_ANSWER_NAME = "known_answer.json"
 FORMAT = "extmap_tf known answer"
@@ -53,7 +53,8 @@ class KnownAnswer:
     def of(
         cls,
         serving_default: Callable[..., Mapping[str, Any]],
-        reference: Callable[..., Any],
+        expected: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        views: Sequence[SurveyView],
         region_deg: tuple[float, float, float, float],
         model_digest: str,
     ) -> Self:
@@ -63,8 +64,10 @@ class KnownAnswer:
         ----------
         serving_default : callable
             counts, l_deg, b_deg to a dict of tensors.
-        reference : callable
-            l_deg, b_deg to ln(1 + counts) of the CMD to expect.
+        expected : callable
+            l_deg, b_deg to ln(1 + counts) of the diagrams to expect.
+        views : sequence of extmap_tf.settings.survey.SurveyView
+            The surveys whose diagrams are inputs.
         region_deg : (float, float, float, float)
             Of `extmap_tf.settings.config.Config.region_deg`: its middle is asked about.
         model_digest : str
@@ -74,20 +77,33 @@ class KnownAnswer:
             np.array([0.5 * (low + high)], np.float32) for low, high in ((l_low, l_high), (b_low, b_high))
         ]
         place[0] %= np.float32(360.0)
-        expected = np.expm1(np.asarray(reference(*place), float))
-        # Whole stars, as many as expected up to each pixel, so that sparse ones are not all rounded away.
-        up_to = np.floor(np.cumsum(expected) + 0.5)
-        counts = np.diff(up_to, prepend=0.0).reshape(expected.shape).astype(np.float32)
-        inputs = {"counts": counts, "l_deg": place[0], "b_deg": place[1]}
+        at = {"l_deg": place[0], "b_deg": place[1]}
+        reference = expected(at)
+        diagrams = [diagram.name for view in views for diagram in view.diagrams]
+        inputs = {name: _whole_stars(np.asarray(reference[name], float)) for name in diagrams} | at
         outputs = {name: np.asarray(value) for name, value in serving_default(**inputs).items()}
         return cls(inputs, outputs, model_digest)
 
-    def stars(self, diagram: Diagram) -> tuple[np.ndarray, np.ndarray]:
-        """Stars that count to this CMD: blue_mag, red_mag [n_stars] float32, at the centres of pixels."""
-        counts = self.inputs["counts"][0].astype(int)
+    def stars(self, view: SurveyView) -> dict[str, np.ndarray]:
+        """Stars that count to the first of these diagrams, at the centres of pixels.
+
+        Parameters
+        ----------
+        view : extmap_tf.settings.survey.SurveyView
+            The first survey.
+
+        Returns
+        -------
+        dict of str to ndarray of float32 [n_stars]
+            By the names of the inputs of signatures that take stars: blue_mag and red_mag. Other bands,
+            which the diagram says nothing of, are as bright as the red one.
+        """
+        diagram = view.diagrams[0]
+        counts = self.inputs[diagram.name][0].astype(int)
         i_mag, i_color = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
         red, color = diagram.y.centers[i_mag], diagram.x.centers[i_color]
-        return (red + color).astype(np.float32), red.astype(np.float32)
+        others = dict.fromkeys(view.star_inputs, red.astype(np.float32))
+        return others | {"blue_mag": (red + color).astype(np.float32)}
 
     def largest_difference(self, outputs: Mapping[str, np.ndarray]) -> tuple[float, str]:
         """How far an answer is from this one, in units of what is allowed: right up to 1.
@@ -137,6 +153,14 @@ class KnownAnswer:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{place}: damaged known answer ({error}); {_FORM.advice}") from None
         return cls(inputs, outputs, data["model_digest"])
+
+
+def _whole_stars(reference):
+    """Counts that are near those of ln(1 + counts)."""
+    expected = np.expm1(reference)
+    # Whole stars, as many as expected up to each pixel, so that sparse ones are not all rounded away.
+    up_to = np.floor(np.cumsum(expected) + 0.5)
+    return np.diff(up_to, prepend=0.0).reshape(expected.shape).astype(np.float32)
 
 
 def _array(dtype: str, value: list) -> np.ndarray:

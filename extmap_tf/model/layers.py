@@ -30,11 +30,13 @@ class ReferenceCmd(keras.layers.Layer):
     n_nodes : int
     shape : (int, int)
         (n_mag, n_color).
+    diagram : str
+        Name of the diagram.
     """
 
-    def __init__(self, n_nodes: int, shape: Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, n_nodes: int, shape: Sequence[int], diagram: str = "counts", **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
-        self.n_nodes, self.shape = n_nodes, tuple(shape)
+        self.n_nodes, self.shape, self.diagram = n_nodes, tuple(shape), diagram
 
     def build(self, *_: Any) -> None:
         n_pixels = self.shape[0] * self.shape[1]
@@ -46,7 +48,8 @@ class ReferenceCmd(keras.layers.Layer):
         self.built = True
 
     def learn_from(self, facts: PairFacts) -> None:
-        self.set_nodes(*facts.reference)
+        l_deg, b_deg, counts = facts.reference
+        self.set_nodes(l_deg, b_deg, counts[self.diagram])
 
     def set_nodes(self, l_deg: ArrayLike, b_deg: ArrayLike, counts: np.ndarray) -> None:
         """Fill the table.
@@ -83,7 +86,8 @@ class ReferenceCmd(keras.layers.Layer):
         return (l_deg_shape[0], *self.shape)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"n_nodes": self.n_nodes, "shape": list(self.shape)}
+        own = {"n_nodes": self.n_nodes, "shape": list(self.shape), "diagram": self.diagram}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -102,6 +106,22 @@ class CoveredReference(keras.layers.Layer):
 
     def compute_output_shape(self, reference_shape: Any, coverage_shape: Any = None) -> Any:
         return reference_shape
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Available(keras.layers.Layer):
+    """Which surveys have data, from the covered share by each of them [batch]: 0 or 1 [batch, n_surveys]."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
+
+    def call(self, coverages: Sequence[Any]) -> Any:
+        # What is no number counts as covered, as elsewhere.
+        absent = ops.stack([ops.less_equal(ops.cast(share, "float32"), 0.0) for share in coverages], axis=-1)
+        return 1.0 - ops.cast(absent, "float32")
+
+    def compute_output_shape(self, shapes: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return (shapes[0][0], len(shapes))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

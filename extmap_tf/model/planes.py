@@ -40,23 +40,33 @@ _STARS_ELSEWHERE = 0.2
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class CountsOverNoise(layers.Layer):
-    """Counts [batch, n_mag, n_color] over the root of their mean in the training diagrams."""
+    """Counts [batch, n_mag, n_color] over the root of their mean in the training diagrams.
 
-    def __init__(self, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    diagram : str
+        Name of the diagram.
+    """
+
+    def __init__(self, diagram: str = "counts", **kwargs: Any) -> None:
         super().__init__(**({"dtype": "float32", "trainable": False} | kwargs))
+        self.diagram = diagram
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         self.weights_of_pixels = self.add_weight(shape=tuple(shape[1:]), name="weights", initializer="ones")
         self.built = True
 
     def learn_from(self, facts: PairFacts) -> None:
-        self.weights_of_pixels.assign(1.0 / np.sqrt(facts.mean_counts + _STARS_ELSEWHERE))
+        self.weights_of_pixels.assign(1.0 / np.sqrt(facts.mean_counts[self.diagram] + _STARS_ELSEWHERE))
 
     def call(self, counts: Any) -> Any:
         return ops.maximum(ops.cast(counts, "float32"), 0.0) * self.weights_of_pixels
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"diagram": self.diagram}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

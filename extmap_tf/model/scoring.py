@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import ProfileEstimate
-from extmap_tf.grids.diagram import Diagram
 from extmap_tf.model.trust import require_trusted
 from extmap_tf.records.example import parse_examples
+from extmap_tf.settings.config import Config
 
 BATCH_SIZE = 512
 
@@ -59,13 +59,13 @@ class Scorer:
         """
         return self._estimate(self._examples(examples=tf.constant(list(serialized))))
 
-    def sample_examples(self, serialized: Sequence[bytes], diagram: Diagram, seed: int) -> np.ndarray:
+    def sample_examples(self, serialized: Sequence[bytes], config: Config, seed: int) -> np.ndarray:
         """Profiles drawn from the distribution of each of a batch of serialized examples.
 
         Parameters
         ----------
         serialized : sequence of bytes [batch]
-        diagram : extmap_tf.grids.diagram.Diagram
+        config : extmap_tf.settings.config.Config
             Of the model.
         seed : int
             The same seed draws the same profiles of an example, in whatever batch it is.
@@ -75,11 +75,13 @@ class Scorer:
         ndarray of float32 [batch, n_samples, n_distances]
             Density, mag / kpc.
         """
-        parsed = parse_examples(tf.constant(list(serialized)), diagram)
-        inputs = {name: parsed[name] for name in ("counts", "l_deg", "b_deg", "coverage")}
+        parsed = parse_examples(tf.constant(list(serialized)), config.views)
+        inputs = {name: parsed[name] for name in dict.fromkeys((*config.input_names, "coverage"))}
         return self.sample_counts(**inputs, seed=seed)
 
-    def score_counts(self, counts: Any, l_deg: Any, b_deg: Any, coverage: Any = None) -> ProfileEstimate:
+    def score_counts(
+        self, counts: Any, l_deg: Any, b_deg: Any, coverage: Any = None, **others: Any
+    ) -> ProfileEstimate:
         """What the model knows of the profiles behind CMD images.
 
         Parameters
@@ -88,28 +90,46 @@ class Scorer:
         l_deg, b_deg : array_like [batch]
         coverage : array_like [batch], optional
             Covered share of each field: used where the model was trained on fields that are covered in part.
+        others : array_like
+            Further diagrams [batch, n_y, n_x] and covered shares [batch], by the names of the model's inputs.
 
         Returns
         -------
         ProfileEstimate [batch]
         """
-        answer, inputs = self._asked("serving_default", "counts_and_coverage", counts, l_deg, b_deg, coverage)
+        inputs = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg, "coverage": coverage} | others
+        answer, inputs = self._asked(("serving_default", "counts_and_coverage", "surveys"), inputs)
         return self._estimate(answer(**inputs))
 
     def sample_counts(
-        self, counts: Any, l_deg: Any, b_deg: Any, coverage: Any = None, seed: int = 0
+        self, counts: Any, l_deg: Any, b_deg: Any, coverage: Any = None, seed: int = 0, **others: Any
     ) -> np.ndarray:
         """Profiles [batch, n_samples, n_distances] of `score_counts`' inputs, see `sample_examples`."""
-        draw, inputs = self._asked("samples", "samples_and_coverage", counts, l_deg, b_deg, coverage)
+        inputs = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg, "coverage": coverage} | others
+        draw, inputs = self._asked(("samples", "samples_and_coverage", "surveys_samples"), inputs)
         return draw(**inputs, seed=tf.constant(seed, tf.int32))["density_samples"].numpy()
 
-    def _asked(self, plain, with_coverage, counts, l_deg, b_deg, coverage):
-        """The signature to ask, and its inputs."""
-        arrays, name = {"counts": counts, "l_deg": l_deg, "b_deg": b_deg}, plain
-        if coverage is not None and with_coverage in self._signatures:
-            arrays, name = arrays | {"coverage": coverage}, with_coverage
-        inputs = {key: tf.constant(np.asarray(array, np.float32)) for key, array in arrays.items()}
-        return self._signatures[name], inputs
+    def _asked(self, names, given):
+        """The signature that takes all that is given, or all but the coverage, and its inputs."""
+        arrays = {
+            key: tf.constant(np.asarray(array, np.float32))
+            for key, array in given.items()
+            if array is not None
+        }
+        takes = {
+            name: set(self._signatures[name].structured_input_signature[1]) - {"seed"}
+            for name in names
+            if name in self._signatures
+        }
+        for inputs in (arrays, {key: array for key, array in arrays.items() if key != "coverage"}):
+            for name, wanted in takes.items():
+                if wanted == inputs.keys():
+                    return self._signatures[name], inputs
+        unknown = sorted(arrays.keys() - set().union(*takes.values()))
+        raise DataError(
+            f"{self._folder}: a model with the inputs {', '.join(sorted(set().union(*takes.values())))}"
+            + (f" cannot take {', '.join(unknown)}" if unknown else f", given only {', '.join(arrays)}")
+        )
 
     def _estimate(self, outputs):
         try:

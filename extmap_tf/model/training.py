@@ -28,7 +28,7 @@ from extmap_tf.json_files import JsonForm
 from extmap_tf.model.build import build_network, expected_diagrams, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.checks import check_training
-from extmap_tf.model.domain import DOMAIN_NAME, TrainingDomain
+from extmap_tf.model.domain import DOMAIN_NAME, Domains
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.heads import Head, head_of
 from extmap_tf.model.objective import WarmupCosine
@@ -199,8 +199,8 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         # Keras wants its suffix.
         model.save(keras_path := temporary.with_name(temporary.name + ".keras"))
         keras_path.replace(temporary)
-    domain = TrainingDomain.of(evaluation_dataset(records, "train"), expected_diagrams(model))
-    domain.write(out / DOMAIN_NAME, overwrite=True)
+    batches, names = evaluation_dataset(records, "train"), [diagram.name for diagram in config.diagrams]
+    Domains.of(batches, expected_diagrams(model, config), names).write(out / DOMAIN_NAME, overwrite=True)
     card = ModelCard(
         config=config,
         records_digest=records.manifest.digest,
@@ -340,15 +340,16 @@ def facts_of(records: Records) -> PairFacts:
     The mean profile is smoothed: it scales the network's outputs, so that what noise it has would stand in
     every profile.
     """
-    total, stars, n = np.zeros(1, np.float32), np.zeros(1, np.float32), 0
+    names = [diagram.name for diagram in records.manifest.config.diagrams]
+    total, stars, n = np.zeros(1, np.float32), dict.fromkeys(names, np.zeros(1, np.float32)), 0
     for inputs, density in evaluation_dataset(records, "train"):
         total = total + density.numpy().sum(axis=0)
-        stars = stars + inputs["counts"].numpy().sum(axis=0)
+        stars = {name: counts + inputs[name].numpy().sum(axis=0) for name, counts in stars.items()}
         n += len(density)
         if n >= _MEAN_OVER:
             break
     density = gaussian_filter1d(total / n, _SMOOTH_BINS, mode="nearest")
-    return PairFacts(records.reference(), density, stars / n)
+    return PairFacts(records.reference(), density, {name: counts / n for name, counts in stars.items()})
 
 
 def _refuse_other_folder(out):

@@ -8,70 +8,72 @@ import tensorflow as tf
 
 from extmap_tf.diagrams import FieldCounts
 from extmap_tf.files import PathLike
-from extmap_tf.grids.diagram import Diagram
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.records.example import field_to_example
-from extmap_tf.settings.mocks import MocksConfig
+from extmap_tf.settings.config import Config
 
 WARMUP_NAME = "tf_serving_warmup_requests"
 SERVER_FOLDER = "serving"
 MODEL_NAME = "extmap"
 
 
-def warmup_inputs(
-    known: KnownAnswer, diagram: Diagram, mocks: MocksConfig
-) -> dict[str, dict[str, np.ndarray]]:
-    """Inputs of one request for each signature, all of the known CMD.
+def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.ndarray]]:
+    """Inputs of one request for each signature, all of the known diagrams.
 
     Parameters
     ----------
     known : extmap_tf.model.known_answer.KnownAnswer
-    diagram : extmap_tf.grids.diagram.Diagram
-    mocks : extmap_tf.settings.mocks.MocksConfig
-        Whether fields are covered in part decides which signatures there are.
+    config : extmap_tf.settings.config.Config
+        Of the model: which signatures there are follows from it.
 
     Returns
     -------
     dict of str to dict of str to ndarray
     """
-    image = known.inputs
+    image, (first, *others) = known.inputs, config.views
     place = {name: image[name] for name in ("l_deg", "b_deg")}
-    blue_mag, red_mag = known.stars(diagram)
-    slots = np.zeros(FieldCounts.n_slots(diagram), np.int64)
-    slots[: diagram.n_pixels] = image["counts"].ravel()
-    example = field_to_example(
-        FieldCounts(slots), "warm-up", float(image["l_deg"][0]), float(image["b_deg"][0]), diagram
-    )
-    n_stars, whole = len(blue_mag), {"coverage": np.ones(1, np.float32)}
+    stars = known.stars(first)
+    n_stars = len(next(iter(stars.values())))
+    padded = {name: values[None] for name, values in stars.items()} | {"n_stars": np.array([n_stars])}
+    whole, a_seed = {"coverage": np.ones(1, np.float32)}, {"seed": np.array(0, np.int32)}
     requests = {
         "serving_default": image,
-        "examples": {"examples": np.array([example], object)},
-        "magnitudes": {
-            "blue_mag": blue_mag,
-            "red_mag": red_mag,
-            "row_splits": np.array([0, n_stars]),
-            **place,
-        },
-        "magnitudes_padded": {
-            "blue_mag": blue_mag[None],
-            "red_mag": red_mag[None],
-            "n_stars": np.array([n_stars]),
-            **place,
-        },
-        "samples": {**image, "seed": np.array(0, np.int32)},
+        "examples": {"examples": np.array([_example(first, image)], object)},
+        "magnitudes": {**stars, "row_splits": np.array([0, n_stars]), **place},
+        "magnitudes_padded": {**padded, **place},
+        "samples": {**image, **a_seed},
         "metadata": {"rows": np.zeros(1, np.int32)},
     }
-    if mocks.partial_share:
+    if config.mocks.partial_share:
         for name, base in (
             ("counts_and_coverage", "serving_default"),
             ("magnitudes_and_coverage", "magnitudes"),
             ("samples_and_coverage", "samples"),
         ):
             requests[name] = requests[base] | whole
+    if others:
+        absent = {view.named("coverage"): np.zeros(1, np.float32) for view in others}
+        empty = {d.name: np.zeros((1, *d.shape), np.float32) for view in others for d in view.diagrams}
+        no_stars = {name: np.zeros((1, 0), np.float32) for view in others for name in view.star_inputs}
+        none = {view.named("n_stars"): np.zeros(1, np.int64) for view in others}
+        requests["surveys"] = image | whole | absent | empty
+        requests["surveys_magnitudes_padded"] = (
+            requests["magnitudes_padded"] | whole | absent | no_stars | none
+        )
+        requests["surveys_samples"] = requests["surveys"] | a_seed
     return requests
 
 
-def write_warmup(path: PathLike, known: KnownAnswer, diagram: Diagram, mocks: MocksConfig) -> bool:
+def _example(view, image):
+    """A record of the known diagrams."""
+    counts = [image[diagram.name].ravel() for diagram in view.diagrams]
+    slots = np.zeros(FieldCounts.n_slots(view), np.int64)
+    slots[: view.n_pixels] = np.concatenate(counts)
+    place = (float(image[name][0]) for name in ("l_deg", "b_deg"))
+    return field_to_example([FieldCounts(view, slots)], "warm-up", *place)
+
+
+def write_warmup(path: PathLike, known: KnownAnswer, config: Config) -> bool:
     """Write the requests that a server sends itself before it answers others.
 
     Returns
@@ -84,7 +86,7 @@ def write_warmup(path: PathLike, known: KnownAnswer, diagram: Diagram, mocks: Mo
     except ImportError:
         return False
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in warmup_inputs(known, diagram, mocks).items():
+        for signature, inputs in warmup_inputs(known, config).items():
             request = predict_pb2.PredictRequest()
             request.model_spec.name = MODEL_NAME
             request.model_spec.signature_name = signature

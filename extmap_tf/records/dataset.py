@@ -1,7 +1,7 @@
 """Records as a tf.data.Dataset."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ from extmap_tf.files import PathLike
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.example import parse_examples
 from extmap_tf.records.manifest import Records
-from extmap_tf.settings.mocks import MocksConfig
+from extmap_tf.settings.survey import SurveyView
 from extmap_tf.settings.training import TrainingConfig
 
 COMPRESSION = "GZIP"
@@ -54,7 +54,6 @@ def training_dataset(
     tf.data.Dataset
         Of (inputs, density [batch, n_distances]); `steps_per_epoch` batches make an epoch.
     """
-    config = records.manifest.config
     paths = records.shard_paths("train")
     steps = steps_per_epoch(records, training)
 
@@ -69,9 +68,12 @@ def training_dataset(
         return examples.batch(training.batch_size, drop_remainder=True).take(steps)
 
     epochs = tf.data.Dataset.counter(start=first_epoch).flat_map(epoch)
-    return _parsed(epochs, config.diagrams[0], config.distance.n_distances, config.mocks).with_options(
-        dataset_options()
-    )
+    parsed = _parsed(epochs, records.manifest.config)
+    if len(records.manifest.config.views) > 1 and training.dropped_share:
+        parsed = _dropping(
+            parsed, records.manifest.config.views, training.dropped_share, seed, first_epoch * steps
+        )
+    return parsed.with_options(dataset_options())
 
 
 def steps_per_epoch(records: Records, training: TrainingConfig) -> int:
@@ -91,14 +93,37 @@ def evaluation_dataset(records: Records, split: str, batch_size: int = 512) -> t
     examples = serialized_examples(records.shard_paths(split)).batch(batch_size)
     n_batches = -(-records.manifest.n_examples(split) // batch_size)
     examples = examples.apply(tf.data.experimental.assert_cardinality(n_batches))
-    config = records.manifest.config
-    return _parsed(examples, config.diagrams[0], config.distance.n_distances, config.mocks)
+    return _parsed(examples, records.manifest.config)
 
 
-def model_inputs(parsed: Mapping[str, tf.Tensor], mocks: MocksConfig) -> dict[str, tf.Tensor]:
-    """What a network sees of a parsed example: also the coverage, if that differs among pairs."""
-    names = ["counts", "l_deg", "b_deg"] + (["coverage"] if mocks.partial_share else [])
-    return {name: parsed[name] for name in names}
+def without_a_survey(
+    inputs: Mapping[str, tf.Tensor], views: Sequence[SurveyView], share: float, seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Inputs of a network with one survey, chosen at random, taken out of a share of the rows.
+
+    Parameters
+    ----------
+    inputs : mapping of str to tf.Tensor [batch, ...]
+    views : sequence of extmap_tf.settings.survey.SurveyView
+    share : float
+    seed : tf.Tensor of int64 [2]
+        Decides which.
+
+    Returns
+    -------
+    dict of str to tf.Tensor
+        Where a survey is out its counts and its coverage are 0.
+    """
+    uniform = tf.random.stateless_uniform([tf.shape(inputs["l_deg"])[0]], seed)
+    # Of the share, equal parts for each survey; beyond it no survey has this number.
+    number = tf.cast(uniform * (len(views) / share), tf.int32)
+    found = dict(inputs)
+    for i, view in enumerate(views):
+        kept = number != i
+        for name in (view.named("coverage"), *(diagram.name for diagram in view.diagrams)):
+            rows = tf.reshape(kept, [-1] + [1] * (inputs[name].shape.rank - 1))
+            found[name] = tf.where(rows, inputs[name], 0.0)
+    return found
 
 
 @contextlib.contextmanager
@@ -124,12 +149,24 @@ def corruption_named(path: PathLike, records: Records | None = None) -> Iterator
         raise DataError(f"{path}: corrupted ({reason}); make the records again") from None
 
 
-def _parsed(batches, diagram, n_distances, mocks):
+def _parsed(batches, config):
     def parse(serialized):
-        parsed = parse_examples(serialized, diagram, "mocks", n_distances)
-        return model_inputs(parsed, mocks), parsed["density"]
+        parsed = parse_examples(serialized, config.views, "mocks", config.distance.n_distances)
+        return {name: parsed[name] for name in config.input_names}, parsed["density"]
 
     return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def _dropping(batches, views, share, seed, first_batch):
+    """Batches of `_parsed` with a survey taken out of some rows; which ones, follows from seed and number."""
+
+    def drop(number, batch):
+        inputs, density = batch
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        return without_a_survey(inputs, views, share, seeds), density
+
+    numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first_batch), batches)
+    return numbered.map(drop, num_parallel_calls=1, deterministic=True)
 
 
 def survey_fields(records: Records, sightlines: Iterable[tuple[float, float]]) -> dict[str, np.ndarray]:
@@ -162,7 +199,7 @@ def survey_fields(records: Records, sightlines: Iterable[tuple[float, float]]) -
     found = {}
     with corruption_named(records.path, records):
         for serialized in serialized_examples(paths).batch(512):
-            parsed = parse_examples(serialized, config.diagrams[0])
+            parsed = parse_examples(serialized, config.views)
             parsed = {name: value.numpy() for name, value in parsed.items()}
             for row in np.flatnonzero(np.isin(parsed["sightline"], wanted)):
                 found[parsed["sightline"][row]] = {name: value[row] for name, value in parsed.items()}

@@ -147,22 +147,28 @@ def _entries(files):
 
 def contents(config: Config, kind: str) -> dict[str, str]:
     """Plain statements of what an example's features are."""
-    survey, diagram = config.survey, config.diagrams[0]
     stated = {
-        "counts": f"stars per pixel, uint16 little-endian, [{diagram.y.n_pixels}, {diagram.x.n_pixels}] = "
-        f"[{' - '.join(diagram.y.bands)}, {' - '.join(diagram.x.bands)}], both ascending",
+        diagram.name: f"stars per pixel, uint16 little-endian, {list(diagram.shape)} = "
+        f"[{' - '.join(diagram.y.bands) or diagram.y.label}, "
+        f"{' - '.join(diagram.x.bands) or diagram.x.label}], both ascending"
+        for diagram in config.diagrams
+    }
+    stated |= {
         "l_deg, b_deg": "Galactic coordinates of the field's centre, degrees",
         "n_stars, n_outside": "stars inside and outside the CMD",
     }
     if kind == "mocks":
         stated["density"] = (
-            f"A({survey.red.name}) per kpc in each of {config.distance.n_distances} bins of "
+            f"A({config.survey.red.name}) per kpc in each of {config.distance.n_distances} bins of "
             f"{config.distance.step_kpc} kpc, mag / kpc, law {config.law.model}"
         )
         if config.mocks.partial_share:
             stated["coverage"] = "share of the field that is covered; 1 where it is not stated"
-    else:
-        stated["coverage"] = "share of the field that has data, from the cells that hold stars"
+        return stated
+    stated["coverage"] = "share of the field that has data, from the cells that hold stars"
+    for view in config.views[1:]:
+        names = [view.named(name) for name in ("n_stars", "n_outside", "coverage")]
+        stated[", ".join(names)] = f"the same of {view.survey.name}; coverage 0 where it has no data"
     return stated
 
 
@@ -219,8 +225,8 @@ class Records:
             raise DataError(f"{self.path}: no split {split!r}; there are: {', '.join(self.manifest.splits)}")
         return [str(self.path / shard.name) for shard in self.manifest.splits[split]]
 
-    def reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The reference CMDs: (l_deg [n], b_deg [n], counts [n, n_mag, n_color])."""
+    def reference(self) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """What to expect without extinction: l_deg [n], b_deg [n], and counts [n, n_y, n_x] by diagram."""
         from astropy.io import fits
 
         path = self.path / REFERENCE_NAME
@@ -230,37 +236,31 @@ class Records:
                 return (
                     table["l_deg"].astype(np.float64),
                     table["b_deg"].astype(np.float64),
-                    hdus["REFERENCE"].data.astype(np.float32),
+                    {
+                        diagram.name: hdus[_hdu_name(diagram)].data.astype(np.float32)
+                        for diagram in self.manifest.config.diagrams
+                    },
                 )
         except (OSError, KeyError) as error:
             raise DataError(f"{path}: cannot be read: {error}") from None
 
 
 def write_reference(
-    stream: BinaryIO, config: Config, l_deg: ArrayLike, b_deg: ArrayLike, counts: np.ndarray
+    stream: BinaryIO, config: Config, l_deg: ArrayLike, b_deg: ArrayLike, counts: Mapping[str, np.ndarray]
 ) -> None:
-    """Write the table of reference CMDs as FITS.
+    """Write the table of what to expect without extinction as FITS.
 
     Parameters
     ----------
     stream : binary file object
     config : extmap_tf.settings.config.Config
     l_deg, b_deg : array_like [n_nodes]
-    counts : ndarray of float32 [n_nodes, n_mag, n_color]
-        Expected stars per pixel and field, without extinction.
+    counts : mapping of str to ndarray of float32 [n_nodes, n_y, n_x]
+        Expected stars per pixel and field, by the names of the diagrams.
     """
     from astropy.io import fits
 
-    image = fits.ImageHDU(np.asarray(counts, np.float32), name="REFERENCE")
-    diagram = config.diagrams[0]
-    image.header["BUNIT"] = ("count", "expected stars per pixel and field, A = 0")
-    for number, axis in ((1, diagram.x), (2, diagram.y)):
-        image.header[f"CTYPE{number}"] = axis.label
-        image.header[f"CUNIT{number}"] = axis.unit
-        image.header[f"CRPIX{number}"] = 0.5
-        image.header[f"CRVAL{number}"] = axis.minimum
-        image.header[f"CDELT{number}"] = np.diff(axis.edges)[0]
-    image.header["CTYPE3"] = ("NODE", "row of NODES")
+    image, *others = (_reference_image(diagram, counts[diagram.name]) for diagram in config.diagrams)
     nodes = fits.BinTableHDU.from_columns(
         [
             fits.Column("l_deg", "D", unit="deg", array=np.asarray(l_deg, float)),
@@ -271,9 +271,28 @@ def write_reference(
     primary = fits.PrimaryHDU()
     primary.header["CONTENT"] = "reference CMDs"
     primary.header["SCHEMA"] = (SCHEMA, "of extmap_tf's files")
-    primary.header["SURVEY"] = config.survey.name
+    primary.header["SURVEY"] = ", ".join(survey.name for survey in config.surveys)
     primary.header["FIELDDEG"] = (config.sightlines.field_deg, "side of a field, deg")
     primary.header["CONFIG"] = (config.name, "configuration")
     primary.header["CFGDIG"] = (config.digest, "configuration digest")
     primary.header["SOFTVER"] = (__version__, "extmap_tf version")
-    fits.HDUList([primary, image, nodes]).writeto(stream)
+    fits.HDUList([primary, image, nodes, *others]).writeto(stream)
+
+
+def _hdu_name(diagram):
+    return diagram.name.replace("counts", "reference", 1).upper()
+
+
+def _reference_image(diagram, counts):
+    from astropy.io import fits
+
+    image = fits.ImageHDU(np.asarray(counts, np.float32), name=_hdu_name(diagram))
+    image.header["BUNIT"] = ("count", "expected stars per pixel and field, A = 0")
+    for number, axis in ((1, diagram.x), (2, diagram.y)):
+        image.header[f"CTYPE{number}"] = axis.label
+        image.header[f"CUNIT{number}"] = axis.unit
+        image.header[f"CRPIX{number}"] = 0.5
+        image.header[f"CRVAL{number}"] = axis.minimum
+        image.header[f"CDELT{number}"] = np.diff(axis.edges)[0]
+    image.header["CTYPE3"] = ("NODE", "row of NODES")
+    return image

@@ -76,11 +76,9 @@ def check_server(client: "ModelClient", model: PathLike | None = None) -> Iterat
     yield from compare("serving_default", known.inputs)
     # Not ``magnitudes``, which a batching server refuses.
     place = {name: known.inputs[name] for name in ("l_deg", "b_deg")}
-    blue_mag, red_mag = known.stars(card.config.diagrams[0])
-    yield from compare(
-        "magnitudes_padded",
-        {"blue_mag": blue_mag[None], "red_mag": red_mag[None], "n_stars": np.array([len(blue_mag)]), **place},
-    )
+    stars = {name: values[None] for name, values in known.stars(card.config.views[0]).items()}
+    n_stars = np.array([stars["red_mag"].size])
+    yield from compare("magnitudes_padded", {**stars, "n_stars": n_stars, **place})
 
 
 def _told(client, model):

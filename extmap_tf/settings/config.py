@@ -8,6 +8,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +30,7 @@ from extmap_tf.settings.mocks import CATALOG_SHARES, MIN_POOL_FIELDS, MocksConfi
 from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.settings.profiles import ProfilePrior
 from extmap_tf.settings.reading import build, class_of_network, parse_toml, toml_text
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import SurveyConfig, SurveyView
 from extmap_tf.settings.training import TrainingConfig
 
 
@@ -51,9 +52,15 @@ class Config(Section):
     dust: DustConfig = setting(DustConfig(), "The known dust of the mock observed sky.")
     network: Network = setting(Dense(), "The network: a preset and its hyperparameters.")
     training: TrainingConfig = setting(TrainingConfig(), "How it is trained.")
+    other_surveys: tuple[SurveyConfig, ...] = setting(
+        (),
+        """Tables like that of the first survey, whose diagrams stand beside its own; the extinction is in the
+        red band of the first. ``surveys = ["2mass", "deep.toml"]`` gives all at once.""",
+    )
 
     def check(self) -> None:
         require(0 <= self.seed < 2**63, "seed", "0 to below 2^63", self)
+        self._check_diagrams()
         field_deg2 = self.sightlines.area_deg2
         least_deg2 = field_deg2 * MIN_POOL_FIELDS / min(share for _, share in CATALOG_SHARES)
         for catalog in self.mocks.catalogs:
@@ -63,6 +70,24 @@ class Config(Section):
                     f"fields of {field_deg2:g} deg2: give {least_deg2:g} deg2 or more (each "
                     "split has its own stars), or a smaller sightlines.field_deg"
                 )
+
+    def _check_diagrams(self):
+        first, keys = self.survey, [survey.key for survey in self.surveys]
+        if len(set(keys)) < len(keys):
+            raise ConfigError(f"surveys must have different names, got: {', '.join(keys)}")
+        if first.diagrams and self.cmd != CmdGrid():
+            raise ConfigError(f"cmd must be left out, since the survey {first.name} lists its diagrams")
+        for survey in self.other_surveys:
+            if not survey.diagrams:
+                raise ConfigError(
+                    f"survey {survey.name}: diagrams: list one or more, as every further survey"
+                )
+        diagram, (blue, red) = self.diagrams[0], (first.blue.name, first.red.name)
+        if (diagram.y.bands, diagram.x.bands) != ((red,), (blue, red)):
+            raise ConfigError(
+                f"survey {first.name}: its first diagram must be {red} against {blue}-{red}, got: "
+                f"{diagram.y.label} against {diagram.x.label}"
+            )
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -103,9 +128,14 @@ class Config(Section):
         """Build from nested dicts; unknown keys, wrong types and impossible values raise ConfigError."""
         if isinstance(data, dict):
             require_readable(data, place)
-            data = {key: value for key, value in data.items() if key != "schema"}
+            data = _with_surveys({key: value for key, value in data.items() if key != "schema"}, place)
             if isinstance(data.get("survey"), str):
                 data["survey"] = _survey_named(data["survey"], place, folder)
+            if isinstance(others := data.get("other_surveys"), list | tuple):
+                data["other_surveys"] = [
+                    _survey_named(other, place, folder) if isinstance(other, str) else other
+                    for other in others
+                ]
         return build(cls, data, place)
 
     @classmethod
@@ -171,6 +201,9 @@ class Config(Section):
         preset = dotted.get("network.preset", self.network.preset)
         if preset != self.network.preset:
             data["network"] = dataclasses.asdict(class_of_network({"preset": preset}, "--set", "network")())
+        if "surveys" in dotted:
+            data = {key: value for key, value in data.items() if key not in ("survey", "other_surveys")}
+            data["surveys"] = ()
         for name, value in dotted.items():
             *sections, key = name.split(".")
             target: Any = data
@@ -223,18 +256,47 @@ class Config(Section):
         return ~((abs(off_deg) <= 0.5 * (l_high - l_low)) & (b_deg >= b_low) & (b_deg <= b_high))
 
     @property
+    def surveys(self) -> tuple[SurveyConfig, ...]:
+        """All surveys, one or more; in the red band of the first the extinction is given."""
+        return (self.survey, *self.other_surveys)
+
+    @cached_property
+    def views(self) -> tuple[SurveyView, ...]:
+        """The surveys with their diagrams, one or more."""
+        first = self.survey
+        own = first.diagrams or (self.cmd.diagram(first.name, first.blue.name, first.red.name),)
+        return (
+            SurveyView.of(first, own, ""),
+            *(SurveyView.of(other, other.diagrams, f"_{other.key}") for other in self.other_surveys),
+        )
+
+    @property
     def diagrams(self) -> tuple[Diagram, ...]:
-        """What stars are counted in, one or more."""
-        survey = self.survey
-        return (self.cmd.diagram(survey.name, survey.blue.name, survey.red.name),)
+        """What stars are counted in, one or more: the diagrams of all surveys."""
+        return tuple(diagram for view in self.views for diagram in view.diagrams)
+
+    @property
+    def coverage_names(self) -> tuple[str, ...]:
+        """Inputs of a network that say which share of a field each survey covers: 0 is a survey that is not
+        there. None where one survey covers all fields.
+        """
+        told = len(self.views) > 1 or self.mocks.partial_share > 0
+        return tuple(view.named("coverage") for view in self.views) if told else ()
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What a network of this configuration sees of a field."""
+        return (*(diagram.name for diagram in self.diagrams), "l_deg", "b_deg", *self.coverage_names)
 
     @property
     def observation(self) -> dict[str, Any]:
-        """The part that decides how stars become a CMD: a model needs it equal to that of its records."""
+        """The part that decides how stars become diagrams: a model needs it equal to that of its records."""
+        others = {f"survey {o.key}": identifying(o, "other_surveys") for o in self.other_surveys}
         return {
             "cmd": identifying(self.cmd, "cmd"),
             "field_deg": self.sightlines.field_deg,
             "survey": identifying(self.survey, "survey"),
+            **others,
         }
 
     @property
@@ -260,6 +322,19 @@ def builtin_survey(name: str) -> SurveyConfig:
 
 def _stems(folder):
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _with_surveys(data, place):
+    """A table in which ``surveys``, if it is there, has become the first survey and the others."""
+    if "surveys" not in data:
+        return data
+    data = dict(data)
+    surveys = data.pop("surveys")
+    if "survey" in data or "other_surveys" in data:
+        raise ConfigError(f"{place}: give either survey or surveys")
+    if not isinstance(surveys, list | tuple) or not surveys:
+        raise ConfigError(f"{place}: surveys must be a list of one survey or more, got: {surveys!r}")
+    return data | {"survey": surveys[0], "other_surveys": list(surveys[1:])}
 
 
 def _survey_named(name, place, folder):

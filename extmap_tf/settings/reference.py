@@ -17,6 +17,8 @@ from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA
 
 _WIDTH = 110
+# Its tables are explained once.
+_LIKE_SURVEY = "other_surveys"
 
 
 def reference_text() -> str:
@@ -37,7 +39,7 @@ def _keys(cls: type) -> Iterator[str]:
     hints = typing.get_type_hints(cls)
     for spec in dataclasses.fields(cls):
         kind = hints[spec.name]
-        if _sections_in(kind) and spec.name != "survey":
+        if _sections_in(kind) and spec.name not in ("survey", _LIKE_SURVEY):
             continue
         about = ", ".join(filter(None, (_type_name(kind), _default(spec), str(bounds_of(spec)))))
         text = f"- `{spec.name}` ({about}): {meaning_of(spec)}"
@@ -48,6 +50,8 @@ def _tables(cls: type, place: str) -> Iterator[tuple[str, type, bool]]:
     """Name, class and whether it may be repeated of every table, one after the other."""
     hints = typing.get_type_hints(cls)
     for spec in dataclasses.fields(cls):
+        if spec.name == _LIKE_SURVEY:
+            continue
         name = f"{place}.{spec.name}" if place else spec.name
         for kind in _sections_in(hints[spec.name]):
             yield name, kind, isinstance(hints[spec.name], types.GenericAlias)

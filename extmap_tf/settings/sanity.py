@@ -1,14 +1,13 @@
 """Configurations that are possible but can hardly be meant."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from extmap_tf.grids.cmd import CmdGrid
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import MocksConfig
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import SurveyView
 from extmap_tf.settings.training import TrainingConfig
 
 # The stars along a training sightline stand for those of the map: this far away they are of other kinds.
@@ -28,7 +27,7 @@ def warnings_of(config: Config, training: bool = True) -> tuple[str, ...]:
     training : bool
         Whether pairs and networks are made of it; else its map alone counts.
     """
-    of_map = (*_distances(config.distance), *_empty_diagram(config.cmd, config.survey))
+    of_map = (*_distances(config.distance), *_empty_diagrams(config.views))
     if not training:
         return of_map
     mocks = config.mocks
@@ -67,13 +66,19 @@ def _distances(distance: DistanceGrid) -> Iterator[str]:
         )
 
 
-def _empty_diagram(cmd: CmdGrid, survey: SurveyConfig) -> Iterator[str]:
-    faintest, red = cmd.mag_min_mag, survey.red
-    if faintest >= red.half_complete_mag:
-        yield (
-            f"cmd: it begins at {red.name} = {faintest:g}, where {survey.name} detects less than half "
-            f"of the stars ({red.half_complete_mag:g}): lower mag_min_mag and mag_max_mag"
-        )
+def _empty_diagrams(views: Sequence[SurveyView]) -> Iterator[str]:
+    for survey, diagram in ((view.survey, diagram) for view in views for diagram in view.diagrams):
+        for axis in (diagram.y, diagram.x):
+            if axis.quantity != "magnitude":
+                continue
+            band = survey.band(axis.label)
+            if axis.minimum >= band.half_complete_mag:
+                place = "diagrams" if survey.diagrams else "cmd"
+                yield (
+                    f"{place}: it begins at {band.name} = {axis.minimum:g}, "
+                    f"where {survey.name} detects less than half of the stars ({band.half_complete_mag:g}): "
+                    f"lower {'minimum and maximum' if survey.diagrams else 'mag_min_mag and mag_max_mag'}"
+                )
 
 
 def _training(mocks: MocksConfig, training: TrainingConfig) -> Iterator[str]:

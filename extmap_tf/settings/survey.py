@@ -1,9 +1,13 @@
-"""A telescope: its bands, and which of its stars count."""
+"""A telescope: its bands, which of its stars count, and in which diagrams."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import ConfigError, require
+from extmap_tf.grids.diagram import Diagram
+from extmap_tf.settings.diagrams import PARALLAX, DiagramConfig
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,29 @@ class Crowding(Section):
 
 
 @dataclass(frozen=True)
+class Parallax(Section):
+    """The parallaxes of a survey, if it has any.
+
+    The square of the error, in microarcsec^2, is a polynomial of z = 10^(0.4 (max(m, `bright_mag`) - 15))
+    with the coefficients `error_uas2`, and m the magnitude in `band`.
+    """
+
+    band: str = setting("", "The band that decides the error; empty where there are no parallaxes.")
+    error_uas2: tuple[float, ...] = setting((), "Coefficients of the squared error.", at_least=0)
+    bright_mag: float = setting(13.0, "Brighter stars have the error of this magnitude.")
+    zero_point_mas: float = setting(0.0, "Added to every parallax.", at_least=-1, at_most=1)
+
+    def check(self) -> None:
+        require(bool(self.band) == bool(self.error_uas2), "error_uas2", "given where band is", self)
+
+
+@dataclass(frozen=True)
 class SurveyConfig(Section):
-    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`.
+    """A telescope: two bands, colour = `blue` - `red`, magnitude = `red`; others if its diagrams need them.
 
     A configuration names one of the surveys in ``extmap_tf/configs/surveys``, or a TOML file like these:
-    ``survey = "2mass"``.
+    ``survey = "2mass"``, or several: ``surveys = ["2mass", "deep.toml"]``. A star counts if it is detected in
+    all bands.
     """
 
     name: str = setting(doc="Name of the survey.")
@@ -75,10 +97,24 @@ class SurveyConfig(Section):
     red: Band = setting(doc="The band of the longer wavelength, in which extinction is given.")
     crowding: Crowding = setting(Crowding(), "Depth in dense fields.")
     cuts: Cuts = setting(Cuts(), "Which stars count.")
+    other_bands: tuple[Band, ...] = setting((), "Bands beside blue and red that a star must have, too.")
+    parallax: Parallax = setting(Parallax(), "Parallaxes, which a star must have if the survey has any.")
+    diagrams: tuple[DiagramConfig, ...] = setting(
+        (), "What its stars are counted in; of the first survey, if there are none, the section cmd."
+    )
 
     def check(self) -> None:
         shorter = self.blue.wavelength_um < self.red.wavelength_um
         require(shorter, "blue", "the band of the shorter wavelength", self)
+        names = [band.name for band in self.bands]
+        require(len(set(names)) == len(names), "other_bands", "of names that no other band has", self)
+        for axis in (axis for diagram in self.diagrams for axis in (diagram.y, diagram.x)):
+            for name in axis.bands:
+                self.band(name)
+            if axis.of == PARALLAX:
+                require(self.parallax.band, "parallax", "with a band, since a diagram has parallaxes", self)
+        if self.parallax.band:
+            self.band(self.parallax.band)
         for band in self.bands:
             require(
                 self.cuts.max_error_mag > band.error_floor_mag,
@@ -90,7 +126,12 @@ class SurveyConfig(Section):
     @property
     def bands(self) -> tuple[Band, ...]:
         """All bands, ascending in wavelength."""
-        return (self.blue, self.red)
+        return tuple(sorted((self.blue, self.red, *self.other_bands), key=lambda band: band.wavelength_um))
+
+    @property
+    def key(self) -> str:
+        """What the survey is called in names of inputs and options: of ``Gaia DR3``, ``gaia_dr3``."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
 
     def band(self, name: str) -> Band:
         """The band called `name`; ConfigError where there is none."""
@@ -99,3 +140,48 @@ class SurveyConfig(Section):
                 return band
         known = ", ".join(band.name for band in self.bands)
         raise ConfigError(f"survey {self.name} has no band {name!r}; its bands are {known}")
+
+
+@dataclass(frozen=True)
+class SurveyView:
+    """A survey and the diagrams that its stars are counted in.
+
+    Parameters
+    ----------
+    survey : SurveyConfig
+    diagrams : tuple of extmap_tf.grids.diagram.Diagram
+    suffix : str
+        Ends the names of what is the survey's own, see `named`; empty for the first survey.
+    """
+
+    survey: SurveyConfig
+    diagrams: tuple[Diagram, ...]
+    suffix: str
+
+    @classmethod
+    def of(
+        cls, survey: SurveyConfig, diagrams: Iterable[Diagram | DiagramConfig], suffix: str
+    ) -> "SurveyView":
+        """The view of a survey; its diagrams are ``counts`` with the suffix, then ``counts_2`` and so on."""
+        found = []
+        for number, diagram in enumerate(diagrams, 1):
+            name = f"counts{suffix}" if number == 1 else f"counts{suffix}_{number}"
+            found.append(diagram if isinstance(diagram, Diagram) else diagram.diagram(survey.name, name))
+        return cls(survey, tuple(found), suffix)
+
+    def named(self, what: str) -> str:
+        """The name of what is the survey's own in records, networks and signatures, such as ``coverage``."""
+        return f"{what}{self.suffix}"
+
+    @property
+    def star_inputs(self) -> dict[str, str]:
+        """Inputs of a signature that takes stars, and which band each is, or ``parallax``."""
+        survey = self.survey
+        roles = {"blue": survey.blue, "red": survey.red} | {band.name: band for band in survey.other_bands}
+        found = {self.named(f"{role}_mag"): band.name for role, band in roles.items()}
+        return found | ({self.named("parallax_mas"): PARALLAX} if survey.parallax.band else {})
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of all its diagrams."""
+        return sum(diagram.n_pixels for diagram in self.diagrams)

@@ -40,3 +40,9 @@ class TrainingConfig(Section):
         counts_as={"auto": "float32"},
     )
     shuffle_buffer: int = setting(8192, "Examples held in memory for shuffling.", at_least=1)
+    dropped_share: float = setting(
+        0.2,
+        "Of several surveys, share of the pairs of a batch of which the network does not see one.",
+        at_least=0,
+        at_most=1,
+    )

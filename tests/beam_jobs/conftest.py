@@ -28,7 +28,7 @@ def saved_model(saved_model, tmp_path_factory):
         return answer
 
     def of_examples(examples):
-        parsed = parse_examples(examples, config.diagrams[0])
+        parsed = parse_examples(examples, config.views)
         return outputs(parsed["counts"], parsed["l_deg"])
 
     module = tf.Module()

@@ -79,14 +79,14 @@ def test_every_pixels_cmd_is_that_of_its_stars(pole_config, pole_sky, pole_recor
 def test_the_job_counts_what_the_functions_count_in_memory(pole_config, pole_sky, pole_records):
     found = list(
         twomass_to_records.table_to_partial_counts(
-            str(pole_sky[0]), pole_config.survey, pole_config.sightlines, pole_config.diagrams[0]
+            str(pole_sky[0]), pole_config.views, 0, pole_config.sightlines
         )
     )
     partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
-    whole = block_to_field_counts(partial, pole_config.diagrams[0], pole_config.sightlines.n_sightlines)
-    for features, expected in zip(examples_of(pole_records), whole, strict=True):
-        assert features["n_stars"].int64_list.value[0] == expected.n_stars(pole_config.diagrams[0])
-        assert features["n_outside"].int64_list.value[0] == expected.n_outside(pole_config.diagrams[0])
+    whole = block_to_field_counts(partial, pole_config.views, pole_config.sightlines.n_sightlines)
+    for features, (expected,) in zip(examples_of(pole_records), whole, strict=True):
+        assert features["n_stars"].int64_list.value[0] == expected.n_stars
+        assert features["n_outside"].int64_list.value[0] == expected.n_outside
 
 
 def test_the_field_of_a_position_is_found_in_records(pole_config, pole_records):

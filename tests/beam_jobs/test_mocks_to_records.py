@@ -12,7 +12,7 @@ from beam_jobs.graphs import mocks_to_records as job
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.mocks import pairs as mocks
 from extmap_tf.mocks.pools import SPLITS
-from extmap_tf.mocks.reference import reference_cmd, reference_nodes
+from extmap_tf.mocks.reference import reference_diagrams, reference_nodes
 from extmap_tf.records.dataset import serialized_examples
 from extmap_tf.records.manifest import MANIFEST_NAME, Records
 
@@ -103,7 +103,8 @@ def test_the_manifest_says_what_is_there(tiny_config, mock_records):
 def test_reference_cmds_are_those_of_the_nodes(tiny_config, mock_records):
     l_deg, b_deg, counts = Records.open(mock_records).reference()
     assert tuple(zip(l_deg, b_deg, strict=True)) == reference_nodes(tiny_config.mocks, tiny_config.sightlines)
-    np.testing.assert_array_equal(counts[2], reference_cmd(tiny_config, l_deg[2], b_deg[2]))
+    expected = reference_diagrams(tiny_config, l_deg[2], b_deg[2])["counts"]
+    np.testing.assert_array_equal(counts["counts"][2], expected)
 
 
 def test_an_existing_folder_is_kept_unless_told_otherwise(tiny_config, tmp_path):

@@ -131,11 +131,11 @@ def test_a_shard_is_read_in_batches_with_what_the_map_says_of_each_field(
     monkeypatch.setattr("extmap_tf.model.scoring.BATCH_SIZE", 4)
     records = Records.open(survey_records)
     (path,) = records.shard_paths("all")
-    batches = list(job.read_shard((100, path)))
+    batches = list(job.read_shard((100, path), tiny_config.views))
     assert [first for first, _ in batches] == [100, 104]
     serialized = list(serialized_examples([path]).as_numpy_iterator())
     assert [example for _, batch in batches for example in batch["examples"]] == serialized
-    parsed = parse_examples(serialized, tiny_config.diagrams[0], "survey")
+    parsed = parse_examples(serialized, tiny_config.views, "survey")
     for name in ("n_stars", "coverage"):
         found = np.concatenate([batch[name] for _, batch in batches])
         np.testing.assert_array_equal(found, parsed[name])
@@ -149,8 +149,7 @@ def test_mock_records_make_no_map(saved_model, mock_records, tmp_path):
 def test_more_stars_in_a_pixel_than_a_record_holds_are_refused(tiny_config):
     from extmap_tf.diagrams import FieldCounts
 
-    counts = FieldCounts(
-        70_000 * np.eye(1, FieldCounts.n_slots(tiny_config.diagrams[0]), 5, dtype=np.int64)[0]
-    )
+    (view,) = tiny_config.views
+    counts = FieldCounts(view, 70_000 * np.eye(1, FieldCounts.n_slots(view), 5, dtype=np.int64)[0])
     with pytest.raises(DataError, match=r"name: 70000 stars in one pixel, a record holds at most 65535"):
-        field_to_example(counts, "name", 1.0, 2.0, tiny_config.diagrams[0])
+        field_to_example([counts], "name", 1.0, 2.0)

@@ -53,14 +53,14 @@ def test_every_fields_cmd_is_that_of_its_stars(tiny_config, observed_sky, survey
 
 
 def test_the_job_counts_what_the_functions_count_in_memory(tiny_config, observed_sky, survey_records):
-    how = tiny_config.survey, tiny_config.sightlines, tiny_config.diagrams[0]
+    how = tiny_config.views, 0, tiny_config.sightlines
     found = list(job.table_to_partial_counts(str(observed_sky[0]), *how))
     reports = [value for tag, value in found if tag == "report"]
     partial = add_partial_counts(part for tag, (_, part) in found[:-1] if tag == "block")
-    whole = block_to_field_counts(partial, tiny_config.diagrams[0], tiny_config.sightlines.n_sightlines)
-    for features, expected in zip(fields_of(survey_records).values(), whole, strict=True):
-        np.testing.assert_array_equal(counts_of(features), expected.counts(tiny_config.diagrams[0]))
-        assert features["n_outside"].int64_list.value[0] == expected.n_outside(tiny_config.diagrams[0])
+    whole = block_to_field_counts(partial, tiny_config.views, tiny_config.sightlines.n_sightlines)
+    for features, (expected,) in zip(fields_of(survey_records).values(), whole, strict=True):
+        np.testing.assert_array_equal(counts_of(features), expected.counts["counts"])
+        assert features["n_outside"].int64_list.value[0] == expected.n_outside
     report = Records.open(survey_records).manifest.report
     assert report == job.add_reports(reports)
     assert report["rows"] == report["counted"] + report["in_no_field"] + sum(report["rejected"].values())

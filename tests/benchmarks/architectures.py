@@ -40,7 +40,7 @@ class Pooled(Dense):
     def body(self, seen):
         from keras import layers, ops
 
-        x = seen.channels
+        x = seen.diagrams[0].channels
         counts = layers.Lambda(ops.expm1)(x)
         parts = [layers.Flatten()(x)] if self.with_image else []
         for k in self.sizes:
@@ -67,7 +67,7 @@ class PublishedFront(Dense):
     def body(self, seen):
         from keras import layers
 
-        x = layers.Conv2D(12, 5, padding="same", activation="relu")(seen.channels)
+        x = layers.Conv2D(12, 5, padding="same", activation="relu")(seen.diagrams[0].channels)
         return self.dense_layers(layers.Flatten()(layers.MaxPooling2D(2)(x)))
 
 
@@ -82,7 +82,7 @@ class Strided(Dense):
     def body(self, seen):
         from keras import layers
 
-        x = seen.channels
+        x = seen.diagrams[0].channels
         for n in self.filters:
             x = layers.Conv2D(n, 5, strides=2, padding="same", activation="relu")(x)
         return self.dense_layers(layers.Flatten()(x))

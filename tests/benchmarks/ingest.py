@@ -133,7 +133,7 @@ def write_parquet(stars, path):
 
 def count(path, config, reading=AS_IT_IS, warm=None):
     """Count a table's stars: seconds, processor seconds, peak MB, and what was counted."""
-    how = config.survey, config.sightlines, config.diagrams[0], reading
+    how = config.views, 0, config.sightlines, reading
     if warm:
         list(table_to_partial_counts(warm, *how))
     wall, cpu = time.perf_counter(), time.process_time()

@@ -69,8 +69,9 @@ def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     rng = np.random.default_rng(1)
     place = np.array(config.mocks.sightlines_deg()).T
     n_distances = config.distance.n_distances
-    reference = (*place, rng.poisson(1.0, (9, *config.diagrams[0].shape)))
-    fill_tables(model, PairFacts(reference, np.full(n_distances, 0.1), np.ones(config.diagrams[0].shape)))
+    reference = (*place, {"counts": rng.poisson(1.0, (9, *config.diagrams[0].shape))})
+    ones = {diagram.name: np.ones(diagram.shape) for diagram in config.diagrams}
+    fill_tables(model, PairFacts(reference, np.full(n_distances, 0.1), ones))
     inputs = {
         "counts": tf.constant(rng.poisson(1.0, (batch, *config.diagrams[0].shape)), tf.float32),
         "l_deg": tf.fill([batch], 280.0),
@@ -126,19 +127,19 @@ def write_survey(config, folder):
     from beam_jobs.graphs.twomass_to_records import FIELDS_PER_SHARD, SPLIT
     from extmap_tf.diagrams import FieldCounts
     from extmap_tf.grids.squares import sightline_name
-    from extmap_tf.mocks.reference import reference_cmd
+    from extmap_tf.mocks.reference import reference_diagrams
     from extmap_tf.records.example import field_to_example
 
     rng = np.random.default_rng(1)
-    mean = reference_cmd(config, 280.0, 0.0).ravel()
-    coverage = np.full(FieldCounts.n_slots(config.diagrams[0]) - mean.size - 1, 80)
+    mean = reference_diagrams(config, 280.0, 0.0)["counts"].ravel()
+    coverage = np.full(FieldCounts.n_slots(config.views[0]) - mean.size - 1, 80)
     n = config.sightlines.n_sightlines
     n_shards = shards.n_shards_for(n, FIELDS_PER_SHARD)
 
     def example(index):
         slots = np.concatenate([rng.poisson(mean), [0], coverage])
         place = config.sightlines.center_deg(index)
-        return field_to_example(FieldCounts(slots), sightline_name(*place), *place, config.diagrams[0])
+        return field_to_example([FieldCounts(config.views[0], slots)], sightline_name(*place), *place)
 
     entries = []
     for shard in range(n_shards):

@@ -72,7 +72,7 @@ def pairs_of(config, prior, sky, n_pairs):
         patchiness = sky.patchiness
         if patchiness is None:
             patchiness = draw_patchiness(config.profiles, config.distance.max_kpc, rng)
-        counts = dim_and_count(stars, density, config, rng, patchiness, off)
+        counts = dim_and_count(stars, density, config, rng, patchiness, off)["counts"]
         found.append((counts, l_deg, b_deg, density, law + off.law_ratio))
     return (np.array(part) for part in zip(*found, strict=True))
 

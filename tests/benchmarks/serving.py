@@ -28,9 +28,9 @@ def requests_of(known, config, n_stars, batch):
     share = known.inputs["counts"][0] / known.inputs["counts"].sum()
     counts = rng.poisson(n_stars * share, (batch, *share.shape)).astype(np.float32)
     place = {name: np.repeat(known.inputs[name], batch) for name in ("l_deg", "b_deg")}
-    stars = [KnownAnswer({"counts": image[None]}, {}, "").stars(config.diagrams[0]) for image in counts]
-    blue_mag, red_mag = (np.concatenate(rows) for rows in zip(*stars, strict=True))
-    splits = np.cumsum([0, *(len(blue) for blue, _ in stars)])
+    stars = [KnownAnswer({"counts": image[None]}, {}, "").stars(config.views[0]) for image in counts]
+    blue_mag, red_mag = (np.concatenate([s[name] for s in stars]) for name in ("blue_mag", "red_mag"))
+    splits = np.cumsum([0, *(len(s["red_mag"]) for s in stars)])
     arrays = {
         "serving_default": {"counts": counts, **place},
         "magnitudes": {"blue_mag": blue_mag, "red_mag": red_mag, "row_splits": splits, **place},

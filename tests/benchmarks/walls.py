@@ -15,7 +15,7 @@ import numpy as np
 
 from extmap_tf.evaluation.metrics import write_json
 from extmap_tf.evaluation.walls import wall_density, wall_score
-from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
 from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.quiet import start_tensorflow
@@ -52,9 +52,10 @@ def fields_behind(config, density, group, n_fields, rng):
             if group == "as trained":
                 off = draw_nuisances(config.nuisances, rng)
             stars = one_field(
-                pool, config.sightlines.area_deg2, rng, off, visible_limit_mag(config.survey, off)
+                pool, config.sightlines.area_deg2, rng, off, visible_limits_mag(config.surveys, off)
             )
-            found.append((dim_and_count(stars, density, config, rng, nuisances=off), *place))
+            counts = dim_and_count(stars, density, config, rng, nuisances=off)["counts"]
+            found.append((counts, *place))
     return tuple(np.array(part) for part in zip(*found, strict=True))
 
 

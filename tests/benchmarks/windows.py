@@ -30,10 +30,10 @@ def samples_and_truth(records, model):
     folder, card = find_saved_model(model)
     scorer, samples, truth = Scorer(folder), [], []
     for batch in serialized_examples(records.shard_paths("test")).batch(BATCH_SIZE):
-        drawn = [scorer.sample_examples(batch.numpy(), card.config.diagrams[0], seed) for seed in SEEDS]
+        drawn = [scorer.sample_examples(batch.numpy(), card.config, seed) for seed in SEEDS]
         samples.append(np.concatenate(drawn, axis=1))
         truth.append(
-            parse_examples(batch, config.diagrams[0], "mocks", config.distance.n_distances)["density"].numpy()
+            parse_examples(batch, config.views, "mocks", config.distance.n_distances)["density"].numpy()
         )
     return np.concatenate(samples), np.concatenate(truth)
 

@@ -57,7 +57,7 @@ def test_the_table_is_the_mean_of_drawn_cmds(table, tiny_config, seed, crowded):
         loss_mag = crowding_loss_mag(catalog.reference_mag + a_red, config.survey, catalog.area_deg2)
         assert loss_mag > 0.2
         table = expected_cmd(config, L_DEG, B_DEG, N_FIELDS, loss_mag=loss_mag)
-    drawn = sum(dim_and_count(catalog, density, config, rng) for _ in range(n_draws)).ravel()
+    drawn = sum(dim_and_count(catalog, density, config, rng)["counts"] for _ in range(n_draws)).ravel()
     expected = expected_of(table, density, config.distance.step_kpc, config.diagrams[0].n_pixels)
     expected *= table.n_fields * n_draws
     assert drawn.sum() == pytest.approx(expected.sum(), rel=0.005)

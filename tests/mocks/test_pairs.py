@@ -7,11 +7,11 @@ from extmap_tf.catalogs.stars import MockCatalog
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.profiles import cumulative_at
 from extmap_tf.mocks import pairs
-from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
 from extmap_tf.mocks.nuisances import AS_MODELLED, Nuisances, draw_nuisances
 from extmap_tf.mocks.patchiness import EVEN, Patchiness, draw_patchiness
 from extmap_tf.mocks.pools import SPLITS, sightline_catalog
-from extmap_tf.mocks.reference import reference_cmd, reference_nodes
+from extmap_tf.mocks.reference import reference_diagrams, reference_nodes
 from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.settings.profiles import ProfilePrior
 from extmap_tf.surveys.observing import crowding_loss_mag, observe
@@ -41,11 +41,11 @@ def test_a_pair_does_not_depend_on_those_made_with_it(tiny_config, monkeypatch):
 
 def test_zero_dust_gives_the_reference(tiny_config):
     config = tiny_config.replace(**{"sightlines.field_deg": 0.5})
-    reference = reference_cmd(config, 284.0, -1.0)
+    reference = reference_diagrams(config, 284.0, -1.0)["counts"]
     catalog = sightline_catalog(config, 284.0, -1.0, "train")
     rng = np.random.default_rng(0)
     no_dust = np.zeros(config.distance.n_distances, np.float32)
-    counts = dim_and_count(catalog, no_dust, config, rng) / config.mocks.pool_fields
+    counts = dim_and_count(catalog, no_dust, config, rng)["counts"] / config.mocks.pool_fields
     # Two independent Poisson draws of 8 fields each.
     sigma = np.sqrt((counts + reference + 0.1) / config.mocks.pool_fields)
     assert np.mean(np.abs(counts - reference) < 3 * sigma) > 0.98
@@ -55,7 +55,9 @@ def test_zero_dust_gives_the_reference(tiny_config):
 def test_dust_reddens_dims_and_removes_stars(tiny_config):
     catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     clear, dusty = (
-        dim_and_count(catalog, np.full(40, density, np.float32), tiny_config, np.random.default_rng(1))
+        dim_and_count(catalog, np.full(40, density, np.float32), tiny_config, np.random.default_rng(1))[
+            "counts"
+        ]
         for density in (0.0, 0.5)
     )
     color = np.arange(64)
@@ -67,7 +69,7 @@ def test_patchy_dust_has_the_same_mean_and_spreads_the_colours(tiny_config):
     catalog = sightline_catalog(tiny_config.replace(**{"sightlines.field_deg": 0.5}), 284.0, -1.0, "train")
     density = np.full(40, 0.03, np.float32)
     even, patchy = (
-        dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), patchiness)
+        dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), patchiness)["counts"]
         for patchiness in (EVEN, Patchiness(0.8))
     )
     color = np.arange(64)
@@ -85,7 +87,7 @@ def test_patchy_dust_has_the_same_mean_and_spreads_the_colours(tiny_config):
 def test_a_pairs_cmd_holds_every_star_that_was_observed_inside(tiny_config):
     catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     no_dust = np.zeros(40, np.float32)
-    counts = dim_and_count(catalog, no_dust, tiny_config, np.random.default_rng(5))
+    counts = dim_and_count(catalog, no_dust, tiny_config, np.random.default_rng(5))["counts"]
     rng = np.random.default_rng(5)
     seen = observe(catalog.magnitudes, tiny_config.survey, catalog.area_deg2, rng)
     red = seen.magnitudes["Ks"]
@@ -214,21 +216,21 @@ def test_factors_on_the_counts_act_on_their_stars(nuisances, near, far, faint):
 @pytest.mark.parametrize("depth_mag", [-3.0, 0.0, 0.3])
 def test_stars_beyond_the_visible_limit_play_no_part(tiny_config, depth_mag):
     nuisances = Nuisances(color_mag=-0.2, mag_mag=-0.1, depth_mag=depth_mag)
-    limit_mag = visible_limit_mag(tiny_config.survey, nuisances)
+    limit_mag = visible_limits_mag(tiny_config.surveys, nuisances)["Ks"]
     n = 2000
     red_mag = np.linspace(limit_mag - 1.5, limit_mag + 1, n, dtype=np.float32)
     catalog = MockCatalog(0.0, 0.0, 10.0, np.ones(n, np.float32), {"J": red_mag, "Ks": red_mag}, "Ks", "test")
     rng = np.random.default_rng(1)
     faint, bright = (catalog.take(part, 1e-3) for part in (red_mag >= limit_mag, red_mag < limit_mag))
     no_dust = np.zeros(40, np.float32)
-    assert dim_and_count(faint, no_dust, tiny_config, rng, nuisances=nuisances).sum() == 0
+    assert dim_and_count(faint, no_dust, tiny_config, rng, nuisances=nuisances)["counts"].sum() == 0
     assert crowding_loss_mag(faint.reference_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) == 0
     for _ in range(3):
-        field = one_field(catalog, 5.0, rng, nuisances, limit_mag)
+        field = one_field(catalog, 5.0, rng, nuisances, {"Ks": limit_mag})
         assert field.n_stars > 0
         assert field.reference_mag.max() < limit_mag
     # It is no deeper than it needs to be.
-    seen = dim_and_count(bright, no_dust, tiny_config, rng, nuisances=nuisances).sum()
+    seen = dim_and_count(bright, no_dust, tiny_config, rng, nuisances=nuisances)["counts"].sum()
     assert (
         seen > 0 or crowding_loss_mag(bright.reference_mag + nuisances.mag_mag, tiny_config.survey, 1e-3) > 0
     )
@@ -246,7 +248,7 @@ def test_stars_stay_in_single_precision(tiny_config):
 def test_nuisances_have_their_widths_and_zero_widths_switch_them_off(tiny_config):
     rng = np.random.default_rng(3)
     settings = tiny_config.nuisances
-    drawn = np.array([dataclasses.astuple(draw_nuisances(settings, rng)) for _ in range(4000)])
+    drawn = np.array([dataclasses.astuple(draw_nuisances(settings, rng))[:-1] for _ in range(4000)])
     *expected, _ = dataclasses.astuple(settings)
     np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.06)
     assert (np.abs(drawn) <= 3.0001 * np.array(expected)).all()
@@ -262,7 +264,9 @@ def test_nuisances_move_the_diagram_their_way(tiny_config):
     def observed(density=0.0, **values):
         profile = np.full(40, density, np.float32)
         nuisances = Nuisances(**values)
-        return dim_and_count(catalog, profile, tiny_config, np.random.default_rng(1), nuisances=nuisances)
+        return dim_and_count(catalog, profile, tiny_config, np.random.default_rng(1), nuisances=nuisances)[
+            "counts"
+        ]
 
     def mean_color(counts):
         return counts[:50].sum(axis=0) @ color / counts[:50].sum()
@@ -289,7 +293,7 @@ def test_far_dust_has_a_patchiness_of_its_own(tiny_config):
     def moved(patchiness):
         """Stars in other pixels than those behind even dust."""
         even, patchy = (
-            dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), p)
+            dim_and_count(catalog, density, tiny_config, np.random.default_rng(1), p)["counts"]
             for p in (EVEN, patchiness)
         )
         return np.abs(even - patchy).sum()

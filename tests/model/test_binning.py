@@ -20,7 +20,7 @@ def served(function, n_axes):
     stars, rows = tf.TensorSpec([None] * n_axes), tf.TensorSpec([None], tf.int64)
 
     def counts(blue, red, lengths):
-        return function(by_band(blue, red), lengths, DIAGRAM, CONFIG.survey.cuts)
+        return function(by_band(blue, red), lengths, CONFIG.views[0])
 
     return tf.function(counts, input_signature=[stars, stars, rows])
 

@@ -19,7 +19,7 @@ GRID = DistanceGrid(STEP_KPC, N)
 
 
 def facts(mean_density):
-    return PairFacts((np.zeros(0),) * 3, mean_density, np.zeros((4, 4)))
+    return PairFacts((np.zeros(0), np.zeros(0), {}), mean_density, {})
 
 
 def noise_of(generator, n_samples, seed=1, rows=1):

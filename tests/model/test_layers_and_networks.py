@@ -47,22 +47,23 @@ def counts():
 
 def built(config, preset):
     model = build_network(config.replace(**{"network.preset": preset}), 5, seed=1)
-    reference = (*NODES, np.ones((5, 64, 64), np.float32))
-    fill_tables(model, PairFacts(reference, np.full(config.distance.n_distances, 0.1), np.ones((64, 64))))
+    reference = (*NODES, {"counts": np.ones((5, 64, 64), np.float32)})
+    facts = PairFacts(reference, np.full(config.distance.n_distances, 0.1), {"counts": np.ones((64, 64))})
+    fill_tables(model, facts)
     return model
 
 
 def test_a_layer_that_nobody_knows_learns_from_the_pairs_too():
     class Peak(keras.layers.Layer):
         def learn_from(self, facts):
-            self.peak = facts.mean_counts.max()
+            self.peak = facts.mean_counts["counts"].max()
 
         def call(self, x):
             return x
 
     inputs = keras.Input((2,))
     model = keras.Model(inputs, Peak(name="peak")(inputs))
-    fill_tables(model, PairFacts((np.zeros(0),) * 3, np.zeros(2), np.arange(4.0)))
+    fill_tables(model, PairFacts((np.zeros(0), np.zeros(0), {}), np.zeros(2), {"counts": np.arange(4.0)}))
     assert model.get_layer("peak").peak == 3.0
 
 

@@ -64,6 +64,6 @@ def test_counts_over_noise_are_linear():
     layer = CountsOverNoise()
     counts = np.full((1, 4, 4), 3.0, np.float32)
     layer(counts)
-    layer.learn_from(PairFacts((np.zeros(0),) * 3, np.zeros(2), np.full((4, 4), 3.8)))
+    layer.learn_from(PairFacts((np.zeros(0), np.zeros(0), {}), np.zeros(2), {"counts": np.full((4, 4), 3.8)}))
     np.testing.assert_allclose(layer(counts), 1.5)
     np.testing.assert_allclose(layer(2 * counts), 3.0)

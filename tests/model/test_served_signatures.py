@@ -49,10 +49,10 @@ def known(saved_model):
     return KnownAnswer.from_json(place.read_text(), str(place))
 
 
-def stars_of(counts, diagram):
+def stars_of(counts, view):
     """Magnitudes at the centres of the pixels of each image."""
-    known = [KnownAnswer({"counts": image[None]}, {}, "").stars(diagram) for image in counts]
-    return [blue for blue, _ in known], [red for _, red in known]
+    known = [KnownAnswer({"counts": image[None]}, {}, "").stars(view) for image in counts]
+    return tuple([stars[name] for stars in known] for name in ("blue_mag", "red_mag"))
 
 
 def assert_same(found, expected, rows=slice(None)):
@@ -110,7 +110,7 @@ def test_what_is_reliable_follows_from_the_percentiles(ask, images, tiny_config)
 
 
 def test_stars_give_what_their_cmd_gives(ask, images, tiny_config):
-    blue, red = stars_of(images["counts"], tiny_config.diagrams[0])
+    blue, red = stars_of(images["counts"], tiny_config.views[0])
     place = {name: images[name] for name in ("l_deg", "b_deg")}
     expected = ask("serving_default", **images)
     splits = np.cumsum([0, *map(len, blue)])
@@ -135,7 +135,7 @@ def test_stars_give_what_their_cmd_gives(ask, images, tiny_config):
 
 
 def test_what_is_no_star_is_ignored_and_counted_in_its_row(ask, images, tiny_config):
-    blue, red = (rows[:3] for rows in stars_of(images["counts"], tiny_config.diagrams[0]))
+    blue, red = (rows[:3] for rows in stars_of(images["counts"], tiny_config.views[0]))
     place = {name: images[name][:3] for name in ("l_deg", "b_deg")}
 
     def asked(blue, red):
@@ -229,7 +229,7 @@ def test_wrong_types_shapes_and_numbers_of_rows_are_clear_errors(ask, images, ch
 @pytest.fixture(scope="module")
 def record(known, tiny_config):
     """A serialized record of the known CMD."""
-    (record,) = warmup_inputs(known, tiny_config.diagrams[0], tiny_config.mocks)["examples"]["examples"]
+    (record,) = warmup_inputs(known, tiny_config)["examples"]["examples"]
     return record
 
 
@@ -282,7 +282,7 @@ def test_records_that_cannot_be_read_are_told_in_their_rows_alone(ask, known, re
 
 
 def test_whatever_bytes_change_in_a_record_no_other_is_touched(record, tiny_config):
-    parse = tf.function(lambda examples: parse_readable_examples(examples, tiny_config.diagrams[0]))
+    parse = tf.function(lambda examples: parse_readable_examples(examples, tiny_config.views))
     rng = np.random.default_rng(0)
     changed = []
     for _ in range(400):
@@ -293,7 +293,7 @@ def test_whatever_bytes_change_in_a_record_no_other_is_touched(record, tiny_conf
             damaged[i] = rng.integers(256)
         changed.append(bytes(damaged))
     found = parse(tf.constant([record, *changed, record]))
-    expected = parse_examples(tf.constant([record]), tiny_config.diagrams[0])
+    expected = parse_examples(tf.constant([record]), tiny_config.views)
     for name, value in found.items():
         for row in (0, -1):
             np.testing.assert_array_equal(value[row], expected[name][0], err_msg=name)
@@ -340,7 +340,7 @@ with open(sys.argv[3], 'wb') as stream:
 def test_every_signature_runs_in_a_session_of_tensorflow_alone(
     saved_model, signatures, ask, images, known, record, tiny_config, tmp_path
 ):
-    requests = list(warmup_inputs(known, tiny_config.diagrams[0], tiny_config.mocks).items())
+    requests = list(warmup_inputs(known, tiny_config).items())
     requests += [("examples", {"examples": np.array([record, *unreadable(record).values()], object)})]
     requests += [("serving_default", {name: value[:n] for name, value in images.items()}) for n in (0, 1, 6)]
     (tmp_path / "in").write_bytes(pickle.dumps(requests))

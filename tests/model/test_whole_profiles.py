@@ -47,7 +47,7 @@ def line(request, partial_records, tmp_path_factory):
 def batch_of(records):
     serialized = next(iter(serialized_examples(records.shard_paths("test")).batch(16)))
     config = records.manifest.config
-    parsed = parse_examples(serialized, config.diagrams[0], "mocks", config.distance.n_distances)
+    parsed = parse_examples(serialized, config.views, "mocks", config.distance.n_distances)
     return serialized.numpy(), {
         name: parsed[name].numpy() for name in ("counts", "l_deg", "b_deg", "coverage")
     }
@@ -63,7 +63,7 @@ def test_the_loss_falls_and_the_export_can_be_trusted_and_repeats(line):
     answer = loaded.signatures["serving_default"](**{k: tf.constant(v) for k, v in known.inputs.items()})
     ratio, name = known.largest_difference({k: v.numpy() for k, v in answer.items()})
     assert ratio <= 1.0, name
-    for signature, inputs in warmup_inputs(known, config.diagrams[0], config.mocks).items():
+    for signature, inputs in warmup_inputs(known, config).items():
         assert loaded.signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
 
 
@@ -76,7 +76,7 @@ def test_records_and_counts_are_answered_alike_and_samples_are_profiles(line, pa
         np.testing.assert_allclose(
             getattr(by_record, name), getattr(by_counts, name), rtol=1e-4, atol=1e-5, err_msg=name
         )
-    samples = scorer.sample_examples(serialized, config.diagrams[0], seed=3)
+    samples = scorer.sample_examples(serialized, config, seed=3)
     np.testing.assert_array_equal(samples, scorer.sample_counts(**inputs, seed=3))
     assert samples.shape == (16, 32, config.distance.n_distances)
     extinction = samples.sum(axis=-1) * config.distance.step_kpc

@@ -40,14 +40,14 @@ def test_an_error_on_whole_records_is_not_called_damage(mock_records):
 
 
 def test_a_pair_states_the_covered_share_of_its_field_unless_it_is_the_whole(tiny_config):
-    diagram, n_distances = tiny_config.diagrams[0], tiny_config.distance.n_distances
-    zeros = np.zeros(diagram.shape, int), np.zeros(n_distances, np.float32)
+    (diagram,), n_distances = tiny_config.diagrams, tiny_config.distance.n_distances
+    zeros = {"counts": np.zeros(diagram.shape, int)}, np.zeros(n_distances, np.float32)
     examples = [
         pair_to_example(Pair(number, 284.0, -1.0, *zeros, covered), f"p/{number}", 1)
         for number, covered in enumerate((1.0, 0.4))
     ]
     assert [b"coverage" in example for example in examples] == [False, True]
-    parsed = parse_examples(tf.constant(examples), diagram, "mocks", n_distances)
+    parsed = parse_examples(tf.constant(examples), tiny_config.views, "mocks", n_distances)
     np.testing.assert_array_equal(parsed["coverage"], np.float32([1.0, 0.4]))
     assert "coverage" not in contents(tiny_config, "mocks")
     assert "coverage" in contents(tiny_config.replace(**{"mocks.partial_share": 0.3}), "mocks")

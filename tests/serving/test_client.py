@@ -95,7 +95,8 @@ def test_profiles_of_a_cmd_are_those_of_the_model(client, known, place):
 
 
 def test_stars_are_counted_by_the_server_in_batches_of_any_size(url, known, config, place):
-    blue, red = known.stars(config.diagrams[0])
+    stars = known.stars(config.views[0])
+    blue, red = stars["blue_mag"], stars["red_mag"]
     n = 5
     coords = SkyCoord(
         np.repeat(place.l, n), np.repeat(place.b, n) + np.arange(n) * 100 * u.deg * 0.001, frame="galactic"
@@ -118,8 +119,8 @@ def test_stars_are_counted_by_the_server_in_batches_of_any_size(url, known, conf
 
 
 def test_every_signature_can_be_asked(client, known, config):
-    assert client.signatures().keys() == warmup_inputs(known, config.diagrams[0], config.mocks).keys()
-    for name, inputs in warmup_inputs(known, config.diagrams[0], config.mocks).items():
+    assert client.signatures().keys() == warmup_inputs(known, config).keys()
+    for name, inputs in warmup_inputs(known, config).items():
         found = client.predict(name, inputs)
         assert found.keys() == client.signatures()[name][1]
         if name in ("metadata", "samples"):
@@ -162,7 +163,7 @@ def test_what_the_server_refuses_is_one_clear_line(client, url, known):
 
 
 def test_records_that_cannot_be_read_are_told_in_their_rows_alone(client, known, config):
-    (good,) = warmup_inputs(known, config.diagrams[0], config.mocks)["examples"]["examples"]
+    (good,) = warmup_inputs(known, config)["examples"]["examples"]
 
     def ask(*examples):
         return client.predict("examples", {"examples": np.array(examples, object)})

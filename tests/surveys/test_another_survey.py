@@ -10,7 +10,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.dust import draw_dust
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.mocks.pools import sightline_catalog
-from extmap_tf.mocks.reference import reference_cmd
+from extmap_tf.mocks.reference import reference_diagrams
 from extmap_tf.mocks.sky import write_sky
 from extmap_tf.settings.config import Config
 from extmap_tf.surveys.observing import observe
@@ -50,11 +50,11 @@ def deep_config(tiny_config, tmp_path_factory):
 def test_its_pairs_and_references_are_made(deep_config, tiny_config):
     (diagram,) = deep_config.diagrams
     assert (diagram.survey, diagram.y.label, diagram.x.label) == ("deep", "Ks", "H-Ks")
-    reference = reference_cmd(deep_config, 284.0, -1.0)
+    reference = reference_diagrams(deep_config, 284.0, -1.0)["counts"]
     below = diagram.y.edges[1:] <= 12.0
     assert reference[below].sum() == 0.0
     # Stars down to Ks 18 are several times as many as those of 2MASS.
-    assert reference.sum() > 4 * reference_cmd(tiny_config, 284.0, -1.0).sum()
+    assert reference.sum() > 4 * reference_diagrams(tiny_config, 284.0, -1.0)["counts"].sum()
     pair = simulate_pair(deep_config, 0)
     assert pair.counts.shape == diagram.shape
     assert 0 < pair.counts.sum() < 2 * reference.sum()
