@@ -243,6 +243,8 @@ def describe_report(manifest: Manifest) -> list[str]:
     ]
     for reason, n in sorted(report["rejected"].items(), key=lambda item: -item[1]):
         lines.append(_line("left out", f"{n:,}: {reason}"))
+    for survey, own in report.get("surveys", {}).items():
+        lines.append(_line(survey, f"{own['rows']:,} rows, {own['counted']:,} stars in the grid's fields"))
     return lines
 
 
@@ -301,14 +303,14 @@ def _describe_config(config):
 
 
 def _config_summary(config):
-    survey, law = config.survey, config.law
+    surveys, law = ", ".join(survey.name for survey in config.surveys), config.law
     where, how_finely = config.sightlines.summary()
     return [
         ("configuration", f"{config.name} ({config.digest}), seed {config.seed}"),
         ("sightlines", f"{how_finely}; {where}"),
         (
             "observation",
-            f"{survey.name}, fields of {config.sightlines.field_deg:g} deg ({digest_of(config.observation)})",
+            f"{surveys}, fields of {config.sightlines.field_deg:g} deg ({digest_of(config.observation)})",
         ),
         ("law", law_text(law.model, stated_rv(law))),
         ("distance", f"{config.distance.n_distances} bins of {config.distance.step_kpc:g} kpc"),

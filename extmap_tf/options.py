@@ -124,10 +124,13 @@ def config_of(args: argparse.Namespace, default: "Config | None" = None, trainin
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = text
     config = config.replace(**changes) if changes else config
-    from extmap_tf.extinction.law import blue_over_red
+    from extmap_tf.extinction.law import band_over_red, blue_over_red
 
     # A law is looked up by name and must cover the bands: better refused here than by a worker.
     blue_over_red(config.law, config.survey)
+    for band in (band for survey in config.surveys for band in survey.bands):
+        if band not in (config.survey.blue, config.survey.red):
+            band_over_red(config.law, band, config.survey)
     if config.galaxy.components:
         from extmap_tf.galaxy import Galaxy
 

@@ -102,7 +102,7 @@ def read_shard(shard: tuple[int, str], views: Sequence[SurveyView]) -> Iterator[
     ----------
     shard : (int, str)
     views : sequence of extmap_tf.settings.survey.SurveyView
-        The surveys that the model knows.
+        The surveys of the records.
 
     Yields
     ------
@@ -129,7 +129,7 @@ def to_map_layers(element: tuple[int, tuple], distance: DistanceGrid) -> tuple[i
     Parameters
     ----------
     element : (int, (ProfileEstimate, dict of str to ndarray))
-        What `SavedModelHandler` gives; the facts are coverage and n_stars.
+        What `SavedModelHandler` gives; the facts are coverage, n_stars and, of several surveys, surveys.
     distance : extmap_tf.grids.distance.DistanceGrid
     """
     first, (estimate, facts) = element
@@ -209,17 +209,21 @@ def build(
     pipeline: beam.Pipeline,
     shards: Sequence[tuple[int, str]],
     handler: SavedModelHandler,
-    config: Config,
+    views: Sequence[SurveyView],
+    distance: DistanceGrid,
     folder: str,
 ) -> beam.PCollection:
-    """Apply the job's transforms to a pipeline that writes tiles into `folder`; `config` is the model's."""
+    """Apply the job's transforms to a pipeline that writes tiles into `folder`.
+
+    `views` are the surveys of the records, `distance` is the model's.
+    """
     return (
         pipeline
         | "List shards" >> beam.Create(shards)
         | "Spread over workers" >> beam.Reshuffle()
-        | "Read records" >> beam.FlatMap(read_shard, config.views)
+        | "Read records" >> beam.FlatMap(read_shard, views)
         | "Estimate profiles" >> RunInference(KeyedModelHandler(handler))
-        | "Make map layers" >> beam.Map(to_map_layers, config.distance)
+        | "Make map layers" >> beam.Map(to_map_layers, distance)
         | "Write tiles" >> beam.Map(write_tile, folder)
     )
 
@@ -288,25 +292,25 @@ def make_map(
             n_tiles += n_shards_for(entry.n_examples, BATCH_SIZE)
     grid = manifest.config.sightlines
     handler = SavedModelHandler(model_folder, card.config, n_samples, trust_model)
+    provenance = Provenance.of(
+        manifest.config,
+        "estimate",
+        law=card.config.law,
+        model_name=f"{card.config.network.preset}/{model_folder.rsplit('/', 1)[-1]}",
+        model_digest=card.digest,
+        records_digest=card.records_digest,
+        model_facts=facts_of(card),
+    )
+    header = MapHeader(grid, card.config.distance, provenance, percentiles=percentiles, n_samples=n_samples)
     with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(
-            lambda pipeline: build(pipeline, shards, handler, card.config, folder),
+            lambda pipeline: build(
+                pipeline, shards, handler, manifest.config.views, card.config.distance, folder
+            ),
             list(beam_argv),
             progress,
         )
         tiles = list(stores.sizes_in(folder, "tile-*.npz"))
-        provenance = Provenance.of(
-            manifest.config,
-            "estimate",
-            law=card.config.law,
-            model_name=f"{card.config.network.preset}/{model_folder.rsplit('/', 1)[-1]}",
-            model_digest=card.digest,
-            records_digest=card.records_digest,
-            model_facts=facts_of(card),
-        )
-        header = MapHeader(
-            grid, card.config.distance, provenance, percentiles=percentiles, n_samples=n_samples
-        )
         with new_map_file(local, header, overwrite) as put:
             put_tiles(put, tiles, grid.n_sightlines)

@@ -121,6 +121,9 @@ def fit_records(
     losses_mag = crowding_losses_mag(
         parsed["counts"], config.diagrams[0], config.survey, config.sightlines.area_deg2
     )
+    if len(config.diagrams) > 1:
+        diagram = config.diagrams[0]
+        echo(f"the fit takes {diagram.survey}'s {diagram.y.label} against {diagram.x.label} alone")
     if left_out := options_left_out(config.profiles):
         echo(f"the prior of the fit is not that of the profiles: it leaves out {', '.join(left_out)}")
     fit = DirectFit(config, n_iterations)

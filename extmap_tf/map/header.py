@@ -56,6 +56,11 @@ class MapHeader:
         return dataclasses.replace(self, percentiles=percentiles, n_samples=profiles.n_samples)
 
     @property
+    def tells_surveys(self) -> bool:
+        """Whether the map says which surveys each field had: an estimate by several."""
+        return self.provenance.kind == "estimate" and len(self.provenance.surveys) > 1
+
+    @property
     def lengths(self) -> dict[str, int]:
         """How long the axes of the map's layers are, by their names there."""
         n = self.distance.n_distances

@@ -35,6 +35,7 @@ def map_layers(
     coverage: Any,
     n_stars: Any,
     min_coverage: float = MIN_COVERAGE,
+    surveys: Any = None,
 ) -> Layers:
     """What a map holds of each field, whether these are all of its fields or some.
 
@@ -47,12 +48,14 @@ def map_layers(
     coverage, n_stars : array_like
         Of the shape of `profiles`, as for `ExtinctionMap`.
     min_coverage : float
+    surveys : array_like, optional
+        Of a map by several surveys which ones each field had: sums of 2^i.
 
     Returns
     -------
     dict of str to ndarray
-        By the names of `ProfileEstimate`, ``coverage``, ``n_stars`` and, of profiles with a spread, those of
-        `reliability`.
+        By the names of `ProfileEstimate`, ``coverage``, ``n_stars``, where it is given ``surveys`` and, of
+        profiles with a spread, those of `reliability`.
 
     Raises
     ------
@@ -92,6 +95,13 @@ def map_layers(
         layer[flag != 0] = np.nan
     flag |= (doubts & DOUBT_FLAGS.value).astype(np.uint8)
     layers |= {"flag": flag, "coverage": coverage, "n_stars": n_stars.astype(np.int32)}
+    if surveys is not None:
+        surveys = np.array(surveys)
+        if surveys.shape != shape or not ((surveys >= 0) & (surveys < 256)).all():
+            raise DataError(
+                f"surveys of a map must be sums of 2^i below 256 of the shape {shape} of its fields"
+            )
+        layers |= {"surveys": surveys.astype(np.uint8)}
     return layers | reliability(layers, distance, profiles.percentiles) if profiles.has_spread else layers
 
 

@@ -107,7 +107,12 @@ def merge_maps(
         _joined([volume.provenance for volume in volumes]),
         min(volume.min_coverage for volume in volumes),
     )
-    return ExtinctionMap(header, profiles, coverage, n_stars)
+    surveys = None
+    if any(volume.header.tells_surveys for volume in volumes):
+        surveys = np.zeros(grid.shape, np.uint8)
+        for volume, place in zip(volumes, places, strict=True):
+            surveys[place] |= volume.surveys
+    return ExtinctionMap(header, profiles, coverage, n_stars, surveys)
 
 
 def _combine(quantity, spread, independent):
@@ -149,7 +154,9 @@ def _combine(quantity, spread, independent):
 
 def _ground(volume):
     origin, grid = volume.provenance, volume.grid
-    return {
+    # The bits of surveys must mean the same in all maps.
+    surveys = {"survey": origin.survey} if volume.header.tells_surveys else {}
+    return surveys | {
         "kind": origin.kind,
         "band": origin.band,
         "blue_band": origin.blue_band,

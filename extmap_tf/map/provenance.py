@@ -12,6 +12,7 @@ from extmap_tf.settings.config import Config
 from extmap_tf.settings.law import LawConfig
 
 KINDS = ("estimate", "truth")
+_SEPARATOR = ", "
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Provenance:
     kind : {"estimate", "truth"}
         Whether a model made it from star counts, or it is the dust of a mock sky.
     survey : str
-        Whose stars.
+        Whose stars; of several surveys their names, with commas between.
     law_model : str
     law_rv : float or None
         The extinction law, as in `extmap_tf.settings.law.LawConfig`; None for a law without R(V).
@@ -89,7 +90,7 @@ class Provenance:
         law = law or config.law
         return cls(
             kind=kind,
-            survey=config.survey.name,
+            survey=_SEPARATOR.join(survey.name for survey in config.surveys),
             law_model=law.model,
             law_rv=stated_rv(law),
             blue_over_red=float(blue_over_red(law, config.survey)),
@@ -101,6 +102,11 @@ class Provenance:
             blue_band=config.survey.blue.name,
             **names,
         )
+
+    @property
+    def surveys(self) -> tuple[str, ...]:
+        """Names of the surveys, in the order of the bits of the layer ``surveys``."""
+        return tuple(self.survey.split(_SEPARATOR))
 
     @property
     def law(self) -> LawConfig:

@@ -50,6 +50,9 @@ class ExtinctionMap:
         Fraction of each field that the survey's data cover, 0 to 1.
     n_stars : array_like of int [*sky]
         Stars in each field's CMD.
+    surveys : array_like of int [*sky], optional
+        Of an estimate by several surveys which ones each field had: the sum of 2^i of their places i in
+        ``provenance.surveys``.
 
     Attributes
     ----------
@@ -78,6 +81,7 @@ class ExtinctionMap:
 
     coverage: np.ndarray
     n_stars: np.ndarray
+    surveys: np.ndarray
     flag: np.ndarray
     extinction_median: np.ndarray
     extinction_mean: np.ndarray
@@ -91,14 +95,26 @@ class ExtinctionMap:
     reliable_distance_kpc: np.ndarray
     samples: np.ndarray
 
-    def __init__(self, header: MapHeader, profiles: ProfileEstimate, coverage: Any, n_stars: Any) -> None:
+    def __init__(
+        self,
+        header: MapHeader,
+        profiles: ProfileEstimate,
+        coverage: Any,
+        n_stars: Any,
+        surveys: Any = None,
+    ) -> None:
         if profiles.shape != header.grid.shape:
             raise DataError(
                 f"profiles of a map must have the shape {header.grid.shape} of its grid, got: "
                 f"{profiles.shape}"
             )
         kind, least = header.provenance.kind, header.min_coverage
-        layers = map_layers(profiles, header.distance, kind, coverage, n_stars, least)
+        if header.tells_surveys == (surveys is None):
+            raise DataError(
+                f"surveys must be given of an estimate by several surveys alone, this is an {kind} by "
+                f"{header.provenance.survey}"
+            )
+        layers = map_layers(profiles, header.distance, kind, coverage, n_stars, least, surveys)
         self._hold(header.of(profiles), layers)
 
     def _hold(self, header, layers, path=None):

@@ -1,7 +1,7 @@
 """What is off in one training pair: magnitudes, the survey's depth, numbers of stars, the law."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def draw_nuisances(
         for band, color_mag in zip(bands, colors_mag.tolist(), strict=True):
             band_mag[band] += color_mag
         others[survey.key] = SurveyOffsets(band_mag, nuisances.depth_sigma_mag * depth)
-    return Nuisances(*offsets.tolist(), others=others)
+    return replace(Nuisances(*offsets.tolist()), others=others)
 
 
 def _normals(rng, n):

@@ -46,8 +46,16 @@ def require_fit_of_map(card: ModelCard, model_name: str, config: Config) -> None
 
 
 def _require_fit(card, model_name, config, other, places_deg=None):
-    own = card.config
-    require_same("observation", own.observation, f"model {model_name}", config.observation, other)
+    own, counted = card.config, config.observation
+    known = [survey.key for survey in own.surveys]
+    if unknown := [survey.key for survey in config.surveys if survey.key not in known]:
+        raise MismatchError(
+            f"{other} has stars of {', '.join(unknown)}, which the model {model_name} does not know (it knows "
+            f"{', '.join(known)}): leave them out, or take another model"
+        )
+    # A survey that the model knows and the other lacks is taken as not there.
+    asked = {part: value for part, value in own.observation.items() if part in counted}
+    require_same("observation", asked, f"model {model_name}", counted, other)
     l, b = config.sightlines.centers_deg() if places_deg is None else np.array(places_deg).T
     if own.outside_region(l, b).all():
         l_low, l_high, b_low, b_high = own.region_deg()

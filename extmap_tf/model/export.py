@@ -236,7 +236,8 @@ def _whole_inputs(config, given):
     rows = given["l_deg"]
     inputs = {name: given[name] for name in ("l_deg", "b_deg")}
     n_ignored = tf.zeros_like(rows, tf.int32)
-    with tf.control_dependencies([same_rows(**given)]):
+    diagrams = {diagram.name: given[diagram.name] for diagram in config.diagrams if diagram.name in given}
+    with tf.control_dependencies([same_rows(**(diagrams | given))]):
         for view in config.views:
             share, there = view.named("coverage"), view.diagrams[0].name in given
             if share in config.coverage_names:

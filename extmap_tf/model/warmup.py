@@ -52,14 +52,11 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
         ):
             requests[name] = requests[base] | whole
     if others:
-        absent = {view.named("coverage"): np.zeros(1, np.float32) for view in others}
-        empty = {d.name: np.zeros((1, *d.shape), np.float32) for view in others for d in view.diagrams}
-        no_stars = {name: np.zeros((1, 0), np.float32) for view in others for name in view.star_inputs}
-        none = {view.named("n_stars"): np.zeros(1, np.int64) for view in others}
-        requests["surveys"] = image | whole | absent | empty
-        requests["surveys_magnitudes_padded"] = (
-            requests["magnitudes_padded"] | whole | absent | no_stars | none
-        )
+        requests["surveys"], stars_of_all = image | whole, requests["magnitudes_padded"] | whole
+        for view in others:
+            requests["surveys"] |= view.nothing(1)
+            stars_of_all |= view.nothing(1, stars=True)
+        requests["surveys_magnitudes_padded"] = stars_of_all
         requests["surveys_samples"] = requests["surveys"] | a_seed
     return requests
 

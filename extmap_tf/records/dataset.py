@@ -150,6 +150,7 @@ def corruption_named(path: PathLike, records: Records | None = None) -> Iterator
 
 
 def _parsed(batches, config):
+    @tf.autograph.experimental.do_not_convert
     def parse(serialized):
         parsed = parse_examples(serialized, config.views, "mocks", config.distance.n_distances)
         return {name: parsed[name] for name in config.input_names}, parsed["density"]
@@ -160,6 +161,7 @@ def _parsed(batches, config):
 def _dropping(batches, views, share, seed, first_batch):
     """Batches of `_parsed` with a survey taken out of some rows; which ones, follows from seed and number."""
 
+    @tf.autograph.experimental.do_not_convert
     def drop(number, batch):
         inputs, density = batch
         seeds = tf.stack([tf.constant(seed, tf.int64), number])

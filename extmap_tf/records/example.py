@@ -164,6 +164,7 @@ def parse_readable_examples(
     """
     import tensorflow as tf
 
+    @tf.autograph.experimental.do_not_convert
     def parsed(index, serialized):
         found = parse_examples(serialized, views)
         return index, {name: found[name] for name in names}

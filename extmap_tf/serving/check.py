@@ -10,18 +10,35 @@ from extmap_tf.files import PathLike
 from extmap_tf.json_files import read_bounded
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
 from extmap_tf.model.versions import EXTRA, find_saved_model
+from extmap_tf.settings.config import Config
 
 if TYPE_CHECKING:
     from extmap_tf.serving.client import ModelClient
 
-SIGNATURES = {
-    "serving_default": {"counts", "l_deg", "b_deg"},
-    "examples": {"examples"},
-    "magnitudes": {"blue_mag", "red_mag", "row_splits", "l_deg", "b_deg"},
-    "magnitudes_padded": {"blue_mag", "red_mag", "n_stars", "l_deg", "b_deg"},
-    "samples": {"counts", "l_deg", "b_deg", "seed"},
-    "metadata": {"rows"},
-}
+
+def signature_inputs(config: Config) -> dict[str, set[str]]:
+    """Names of the inputs of every signature that a model must have, as `extmap_tf.model.export` has them."""
+    (first, *others), place = config.views, {"l_deg", "b_deg"}
+    images, stars = {diagram.name for diagram in first.diagrams}, {*first.star_inputs}
+    found = {
+        "serving_default": images | place,
+        "examples": {"examples"},
+        "magnitudes": stars | {"row_splits"} | place,
+        "magnitudes_padded": stars | {"n_stars"} | place,
+        "samples": images | {"seed"} | place,
+        "metadata": {"rows"},
+    }
+    if others:
+        found |= {
+            "surveys": {*config.input_names},
+            "surveys_samples": {*config.input_names, "seed"},
+            "surveys_magnitudes_padded": place.union(
+                config.coverage_names,
+                *(view.star_inputs for view in config.views),
+                (view.named("n_stars") for view in config.views),
+            ),
+        }
+    return found
 
 
 def check_server(client: "ModelClient", model: PathLike | None = None) -> Iterator[str]:
@@ -51,16 +68,18 @@ def check_server(client: "ModelClient", model: PathLike | None = None) -> Iterat
     yield _line("server", f"{client.address}, available: {', '.join(map(str, sorted(available)))}")
 
     found = client.signatures()
-    for name, inputs in SIGNATURES.items():
+    if "metadata" not in found:
+        raise ServingError(f"{client.address}: no signature metadata: export the model again")
+    card, known = _told(client, model)
+    signatures = signature_inputs(card.config)
+    for name, inputs in signatures.items():
         if name not in found:
             raise ServingError(f"{client.address}: no signature {name}: export the model again")
         if found[name][0] != inputs:
             raise ServingError(
                 f"{client.address}: signature {name} takes {sorted(found[name][0])}, not {sorted(inputs)}"
             )
-    yield _line("signatures", ", ".join(SIGNATURES))
-
-    card, known = _told(client, model)
+    yield _line("signatures", ", ".join(signatures))
     yield _line("model", f"configuration {card.config.name} ({card.config.digest}), model {card.digest}")
 
     def compare(signature, inputs):
@@ -78,7 +97,13 @@ def check_server(client: "ModelClient", model: PathLike | None = None) -> Iterat
     place = {name: known.inputs[name] for name in ("l_deg", "b_deg")}
     stars = {name: values[None] for name, values in known.stars(card.config.views[0]).items()}
     n_stars = np.array([stars["red_mag"].size])
-    yield from compare("magnitudes_padded", {**stars, "n_stars": n_stars, **place})
+    first, *others = card.config.views
+    if len(first.star_inputs) == 2:
+        yield from compare("magnitudes_padded", {**stars, "n_stars": n_stars, **place})
+    if others:
+        # Of the others there is nothing: the response is that of the first alone.
+        absent = {name: value for view in others for name, value in view.nothing(1).items()}
+        yield from compare("surveys", {**known.inputs, "coverage": np.ones(1, np.float32), **absent})
 
 
 def _told(client, model):

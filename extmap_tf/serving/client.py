@@ -17,6 +17,7 @@ from extmap_tf.model.card import ModelCard
 from extmap_tf.model.known_answer import KnownAnswer
 from extmap_tf.serving.channel import ModelAddress, UnavailableError, VersionStatus
 from extmap_tf.serving.rest_channel import RestChannel
+from extmap_tf.settings.survey import SurveyView
 
 _SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
@@ -38,7 +39,9 @@ class ServedProfiles:
     n_ignored : ndarray of int [n_sightlines]
         Stars without a magnitude or too bright; of CMDs, pixels that held no count.
     n_stars, n_outside : ndarray of int [n_sightlines], or None
-        Stars in the CMD and outside it; None where CMDs were sent.
+        Stars in the CMD of the first survey and outside it; None where CMDs were sent.
+    odd_surveys : ndarray of int [n_sightlines], or None
+        Of a model of several surveys: bit i is set where the stars of survey i are unlike the training mocks.
     """
 
     coords: SkyCoord
@@ -47,6 +50,7 @@ class ServedProfiles:
     n_ignored: np.ndarray
     n_stars: np.ndarray | None = None
     n_outside: np.ndarray | None = None
+    odd_surveys: np.ndarray | None = None
 
 
 class ModelClient:
@@ -101,6 +105,7 @@ class ModelClient:
         address = ModelAddress(url, parts.netloc, _SCHEMES[parts.scheme], model, version)
         self.address, self.timeout_s = address, timeout_s
         self._retries, self._batch_size = retries, batch_size
+        self._known_views: tuple[SurveyView, ...] | None = None
         self._channel = _grpc_channel(address) if parts.scheme.startswith("grpc") else RestChannel(address)
 
     def __enter__(self) -> Self:
@@ -171,8 +176,83 @@ class ModelClient:
         # Of the two signatures for stars, a server that batches answers this one alone.
         return self._profiles("magnitudes_padded", coords, len(blue), inputs)
 
+    def profiles_of_surveys(
+        self,
+        coords: SkyCoord,
+        stars: Mapping[str, Mapping[str, Sequence[ArrayLike]]],
+        coverage: Mapping[str, ArrayLike] | None = None,
+    ) -> ServedProfiles:
+        """Profiles from the stars that one or more surveys have in each field; no star is matched.
+
+        Parameters
+        ----------
+        coords : astropy.coordinates.SkyCoord [n_sightlines]
+            Centres of the fields, in any frame.
+        stars : mapping of str to mapping of str to sequence of array_like [n_sightlines]
+            By the key of the survey (``2mass``, ``gaia_dr3``) and the name of the band, or ``parallax``, the
+            stars of each field, as in `profiles_of_stars`. Surveys of the model that are not named are not
+            there.
+        coverage : mapping of str to array_like [n_sightlines], optional
+            Share of each field that a survey covers, by its key; 0 where it is not there, else 1.
+
+        Returns
+        -------
+        ServedProfiles
+        """
+        views = self._views()
+        self._require_surveys(views, {**stars, **(coverage or {})})
+        shares = dict(coverage or {})
+        columns: dict[str, list[np.ndarray]] = {}
+        for view in views:
+            given = stars.get(view.survey.key)
+            if given is None:
+                continue
+            for name, band in view.star_inputs.items():
+                if band not in given:
+                    raise ServingError(f"stars of {view.survey.key} need {band}, got: {', '.join(given)}")
+                columns[name] = [_magnitudes(row) for row in given[band]]
+            lengths = [list(map(len, columns[name])) for name in view.star_inputs]
+            if any(other != lengths[0] for other in lengths):
+                raise ServingError(
+                    f"the columns of {view.survey.key} must hold as many stars in each sightline"
+                )
+        numbers = {len(rows) for rows in columns.values()}
+        if len(numbers) != 1:
+            raise ServingError("give the stars of one survey or more, all of as many sightlines")
+        (n,) = numbers
+        several = len(views) > 1
+
+        def inputs(rows):
+            found: dict[str, np.ndarray] = {}
+            for view in views:
+                names, n_rows = list(view.star_inputs), len(range(n)[rows])
+                if names[0] not in columns:
+                    found |= view.nothing(n_rows, stars=True)
+                    continue
+                found |= {name: _padded(columns[name][rows]) for name in names}
+                found[view.named("n_stars")] = np.array(
+                    [len(row) for row in columns[names[0]][rows]], np.int64
+                )
+                if several:
+                    found[view.named("coverage")] = _shares(shares.get(view.survey.key, 1.0), n)[rows]
+            return found
+
+        signature = "surveys_magnitudes_padded" if several else "magnitudes_padded"
+        return self._profiles(signature, coords, n, inputs)
+
+    def _views(self):
+        """The surveys that the model knows, asked once."""
+        if self._known_views is None:
+            self._known_views = self.metadata()[0].config.views
+        return self._known_views
+
+    def _require_surveys(self, views, given):
+        known = [view.survey.key for view in views]
+        if unknown := [key for key in given if key not in known]:
+            raise ServingError(f"{self.address}: the model knows no {unknown[0]}, only {', '.join(known)}")
+
     def profiles_of_cmds(self, coords: SkyCoord, counts: ArrayLike) -> ServedProfiles:
-        """Profiles from CMDs.
+        """Profiles from the CMDs of the first survey.
 
         Parameters
         ----------
@@ -242,6 +322,7 @@ def _answer(coords, found):
         n_ignored=found["n_ignored"],
         n_stars=found.get("n_stars"),
         n_outside=found.get("n_outside"),
+        odd_surveys=found.get("odd_surveys"),
     )
 
 
@@ -249,6 +330,13 @@ def _magnitudes(stars):
     if isinstance(stars, u.Quantity):
         stars = stars.to_value(u.mag)
     return np.atleast_1d(np.asarray(stars, np.float32)).ravel()
+
+
+def _shares(share, n):
+    try:
+        return np.broadcast_to(np.asarray(share, np.float32), (n,))
+    except ValueError:
+        raise ServingError(f"coverage must be one number, or one for each of {n} sightlines") from None
 
 
 def _padded(rows):

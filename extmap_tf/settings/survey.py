@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import ConfigError, require
 from extmap_tf.grids.diagram import Diagram
@@ -180,6 +182,14 @@ class SurveyView:
         roles = {"blue": survey.blue, "red": survey.red} | {band.name: band for band in survey.other_bands}
         found = {self.named(f"{role}_mag"): band.name for role, band in roles.items()}
         return found | ({self.named("parallax_mas"): PARALLAX} if survey.parallax.band else {})
+
+    def nothing(self, n: int, stars: bool = False) -> dict[str, np.ndarray]:
+        """Inputs that say of `n` fields that the survey is not there, as counts or as padded stars."""
+        absent = {self.named("coverage"): np.zeros(n, np.float32)}
+        if stars:
+            rows = {name: np.zeros((n, 0), np.float32) for name in self.star_inputs}
+            return absent | rows | {self.named("n_stars"): np.zeros(n, np.int64)}
+        return absent | {d.name: np.zeros((n, *d.shape), np.float32) for d in self.diagrams}
 
     @property
     def n_pixels(self) -> int:

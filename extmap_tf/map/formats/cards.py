@@ -54,9 +54,10 @@ DERIVED = {
     "RELIABLE": ("reliable", "", "1 where EXTINCTION is known to 20 % or 0.05 mag"),
     "RELIABLE_DISTANCE": ("reliable_distance_kpc", "kpc", "reliable there and over 80 % of the way"),
 }
+_OF_SURVEYS = {"SURVEYS": ("surveys", "", "sum of 2^i of the surveys in SURVEY, i from 0, that have stars")}
 _OF_SAMPLES = {"SAMPLES": ("samples", "mag", "equally likely profiles of EXTINCTION")}
 # Of what is not ">f4".
-DTYPES = {"n_stars": ">i4", "flag": "u1", "reliable": "u1"}
+DTYPES = {"n_stars": ">i4", "flag": "u1", "reliable": "u1", "surveys": "u1"}
 
 _PROVENANCE_KEYWORDS = {
     "KIND": ("kind", "estimate by a model, or truth of a mock sky"),
@@ -170,6 +171,8 @@ def parts_of(header: MapHeader) -> dict[str, Part]:
         for name in ("EXTINCTION", "DENSITY"):
             layer, unit, quantity = named[name]
             named[name] = layer, unit, f"median of {quantity}"
+    if header.tells_surveys:
+        named |= _OF_SURVEYS
     if header.n_samples:
         named |= _OF_SAMPLES
     band, axes = header.provenance.band, AXES | DERIVED_AXES

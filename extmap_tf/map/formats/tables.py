@@ -58,7 +58,7 @@ class Tables:
         for name, part in parts.items():
             shape = (*grid.shape, *(lengths[axis] for axis in part.axes))
             values = _column(path, hdus["PROFILES" if part.axes else "SKY"], name, shape)
-            layers[part.layer] = values.astype(np.uint8) if part.layer == "flag" else values
+            layers[part.layer] = values.astype(np.uint8) if part.layer in ("flag", "surveys") else values
         return layers
 
     @contextlib.contextmanager
