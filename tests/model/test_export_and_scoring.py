@@ -20,7 +20,7 @@ from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.distribution import summarize
-from extmap_tf.model.domain import TrainingDomain
+from extmap_tf.model.domain import Domains
 from extmap_tf.model.export import Served, export, load_trained
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model, versions
@@ -76,7 +76,7 @@ def test_a_total_near_the_largest_of_the_training_is_flagged(trained, batch, lea
     model, card = load_trained(trained)
     prior = {"profiles.total_max_mag": least_mag, "profiles.total_min_mag": 0.5 * least_mag}
     card = dataclasses.replace(card, config=card.config.replace(**prior))
-    served = Served(model, card, TrainingDomain.read(trained / "domain.npz"))
+    served = Served(model, card, Domains.read(trained / "domain.npz", ["counts"]))
     inputs = {name: tf.constant(value[:20]) for name, value in batch[0].items()}
     ask = served.signatures_to_save["serving_default"]
     found = {name: value.numpy() for name, value in ask(**inputs).items()}

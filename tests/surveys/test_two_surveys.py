@@ -258,3 +258,25 @@ def test_tables_are_named_on_the_command_line(config, tables, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert main([*command, *(f"--table={key}={path}" for key, path in tables.items())]) == 0
     assert Records.open(tmp_path / "r").manifest.report["surveys"].keys() == tables.keys()
+
+
+def test_one_survey_may_have_a_second_diagram_with_a_third_band(tiny_config):
+    survey = tiny_config.to_dict()["survey"]
+    h = survey["red"] | {"name": "H", "wavelength_um": 1.662, "snr10_mag": 15.6, "half_complete_mag": 16.4}
+    ks = {"of": "Ks", "minimum": 5.6, "maximum": 15.2}
+    diagrams = [
+        {"y": ks, "x": {"of": f"{blue}-Ks", "minimum": -0.5, "maximum": end}}
+        for blue, end in (("J", 5.9), ("H", 2.7))
+    ]
+    config = tiny_config.replace(survey=survey | {"other_bands": [h], "diagrams": diagrams})
+    assert config.input_names == ("counts", "counts_2", "l_deg", "b_deg")
+    clear, dusty = (simulate_pair(config, number) for number in (0, 1))
+    for pair in (clear, dusty):
+        # A star has all three bands, or does not count.
+        assert 0 < pair.diagrams["counts_2"].sum() <= pair.counts.sum() * 1.05
+    # Of two fields on different sightlines the one behind more dust is redder in both colours.
+    if clear.density.sum() > dusty.density.sum():
+        clear, dusty = dusty, clear
+    for name in ("counts", "counts_2"):
+        first, second = (pair.diagrams[name].sum(axis=0) for pair in (clear, dusty))
+        assert second @ np.arange(64) / second.sum() > first @ np.arange(64) / first.sum()
