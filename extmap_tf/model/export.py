@@ -233,11 +233,12 @@ def _whole_inputs(config, given):
 
     A survey of which nothing is given, or whose coverage is 0, has no stars and covers nothing.
     """
-    rows = given["l_deg"]
-    inputs = {name: given[name] for name in ("l_deg", "b_deg")}
-    n_ignored = tf.zeros_like(rows, tf.int32)
     diagrams = {diagram.name: given[diagram.name] for diagram in config.diagrams if diagram.name in given}
     with tf.control_dependencies([same_rows(**(diagrams | given))]):
+        # What follows waits for the check, too: its error is the one that is told.
+        given = {name: tf.identity(value) for name, value in given.items()}
+        rows, inputs = given["l_deg"], {name: given[name] for name in ("l_deg", "b_deg")}
+        n_ignored = tf.zeros_like(rows, tf.int32)
         for view in config.views:
             share, there = view.named("coverage"), view.diagrams[0].name in given
             if share in config.coverage_names:
