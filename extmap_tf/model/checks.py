@@ -50,8 +50,8 @@ def _require_fit(card, model_name, config, other, places_deg=None):
     known = [survey.key for survey in own.surveys]
     if unknown := [survey.key for survey in config.surveys if survey.key not in known]:
         raise MismatchError(
-            f"{other} has stars of {', '.join(unknown)}, which the model {model_name} does not know (it knows "
-            f"{', '.join(known)}): leave them out, or take another model"
+            f"{other}: the model {model_name} does not know stars of {', '.join(unknown)}, only of "
+            f"{', '.join(known)}: leave them out, or take another model"
         )
     # A survey that the model knows and the other lacks is taken as not there.
     asked = {part: value for part, value in own.observation.items() if part in counted}
