@@ -2,7 +2,7 @@
 
 import html
 
-from extmap_tf.catalogs.survey_tables import describe_table
+from extmap_tf.catalogs.survey_tables import OtherSurveyError, describe_table
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import law_text, stated_rv
 from extmap_tf.files import PathLike, verify_checksums
@@ -25,7 +25,7 @@ from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.versions import EXTRA, find_saved_model, path_or_shipped, versions
 from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records, contents
-from extmap_tf.settings.config import Config
+from extmap_tf.settings.config import Config, builtin_survey, survey_names
 from extmap_tf.settings.identity import digest_of, require_readable
 
 # What the parts of a folder of 'demo' or 'map' are.
@@ -249,12 +249,22 @@ def describe_report(manifest: Manifest) -> list[str]:
 
 
 def _describe_table(path):
-    survey = Config.named("carina").survey
+    """A table of the first built-in survey whose columns it has."""
+    errors = []
+    for name in survey_names():
+        try:
+            return _describe_stars(path, builtin_survey(name))
+        except DataError as error:
+            errors.append(error)
+    raise next((error for error in errors if not isinstance(error, OtherSurveyError)), errors[0])
+
+
+def _describe_stars(path, survey):
     with open(path, "rb") as stream:
         kind, columns = describe_table(stream, str(path), survey)
     roles = ", ".join(f"{role} = {column}" for role, column in columns.items())
     return [
-        _line("stars", f"a table 'records survey' can read: {kind}"),
+        _line("stars", f"a table 'records survey' can read: {kind}, as of {survey.name}"),
         _line("columns", f"{roles} (blue is {survey.blue.name}, red {survey.red.name})"),
     ]
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from extmap_tf.errors import DataError
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import Band, SurveyConfig
 
 POSITIONS = {
     "l": ("glon", "_glon", "gal_lon", "l_deg", "l"),
@@ -17,6 +17,17 @@ POSITIONS = {
     ),
 }
 _FLAGS = {"ph_qual": ("ph_qual", "qflg", "qfl", "phqual"), "cc_flg": ("cc_flg", "cflg", "ccflg")}
+_OF_GAIA = {
+    "parallax": ("parallax", "plx", "parallax_mas", "parallax_value"),
+    "parallax_error": ("parallax_error", "e_plx", "parallax_err", "plx_error", "parallax_uncertainty"),
+    "ruwe": ("ruwe",),
+    "duplicate": ("duplicated_source", "dup"),
+}
+# What tables of these surveys have, and other tables do not.
+_MARKS = {
+    "Gaia": ("phot_g_mean_mag", "gmag", "bp_rp", "bp-rp", "bpmag", "phot_bp_mean_mag", "plx", "parallax"),
+    "2MASS": ("j_m", "jmag", "h_m", "hmag", "k_m", "kmag", "ksmag", "qflg", "ph_qual"),
+}
 
 # How tables that join 2MASS with other surveys mark its columns.
 _OF_2MASS = re.compile(
@@ -27,9 +38,17 @@ _OF_2MASS = re.compile(
 def survey_names(survey: SurveyConfig) -> dict[str, tuple[str, ...]]:
     """The column names known for each role, lower case but for lone letters, the preferred first."""
     names = dict(POSITIONS) | dict(_FLAGS)
-    for role, band in (("blue", survey.blue.name), ("red", survey.red.name)):
-        names |= band_names(role, band)
+    if survey.parallax.band:
+        names |= _OF_GAIA
+    for role, band in band_roles(survey).items():
+        names |= band_names(role, band.name)
     return names
+
+
+def band_roles(survey: SurveyConfig) -> dict[str, Band]:
+    """The role of each band's column: blue, red, and of others the name in lower case."""
+    others = {band.name.lower(): band for band in survey.other_bands}
+    return {"blue": survey.blue, "red": survey.red, **others}
 
 
 def band_names(role: str, band: str) -> dict[str, tuple[str, ...]]:
@@ -44,14 +63,17 @@ def band_names(role: str, band: str) -> dict[str, tuple[str, ...]]:
             *(f"{x}_mag_error", f"{x}mag_error", f"{x}_error", f"err_{x}", f"{x}err", f"e_{x}_mag"),
             *(f"{x}_m_err", f"{x}_m_error", f"sigma_{x}", f"{x}_sigma", f"{x}_unc", f"mag_err_{x}"),
         ]
+        names[role] += [f"phot_{x}_mean_mag"]
+        names[f"{role}_error"] += [f"phot_{x}_mean_mag_error"]
         names[f"{role}_limit"] += [f"l_{x}mag", f"l_{x}_mag", f"l_{x}_m", f"l_{x}"]
     return {key: tuple(values) for key, values in names.items()}
 
 
 def names_to_write(band: str) -> tuple[str, str]:
-    """The columns of a band's magnitude and its error, as the 2MASS catalog names them."""
+    """The columns of a band's magnitude and its error, as the catalogs of 2MASS or Gaia name them."""
     names = band_names("band", band)
-    return names["band"][0], names["band_error"][0]
+    which = -1 if band in ("G", "BP", "RP") else 0
+    return names["band"][which], names["band_error"][which]
 
 
 def find_columns(
@@ -136,6 +158,14 @@ def missing_column(
         f"{place}: no column for {what} (looked for {wanted}); {what_there_is(available, known[role])}; "
         f"name it with --column {role}=NAME"
     )
+
+
+def other_survey(available: Sequence[str], survey: SurveyConfig) -> str | None:
+    """The survey that a table without the wanted columns seems to be of: Gaia, 2MASS or None."""
+    own = "Gaia" if survey.parallax.band else "2MASS"
+    lower = {column.lower() for column in available}
+    found = {name: len(lower.intersection(marks)) for name, marks in _MARKS.items()}
+    return next((name for name, n in found.items() if name != own and n >= 2 and not found[own]), None)
 
 
 def what_there_is(available: Sequence[str], wanted: Sequence[str] = ()) -> str:

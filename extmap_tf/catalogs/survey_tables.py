@@ -6,21 +6,30 @@ from typing import BinaryIO
 
 import numpy as np
 
-from extmap_tf.catalogs.columns import find_columns, missing_column, survey_names
-from extmap_tf.catalogs.cuts import apply_cuts, flag_index
+from extmap_tf.catalogs.columns import (
+    band_roles,
+    find_columns,
+    missing_column,
+    other_survey,
+    survey_names,
+)
+from extmap_tf.catalogs.cuts import GaiaColumns, apply_cuts, flag_index
 from extmap_tf.catalogs.formats.base import DEFAULT_BATCH_ROWS, Table
 from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.tables import open_tables, table_for
 from extmap_tf.catalogs.units import convert, degrees, factor
 from extmap_tf.errors import DataError
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import NO_LIMIT_MAG, SurveyConfig
 from extmap_tf.surveys.observing import photometric_error
 
 _POSITIONS = ("l", "b", "ra", "dec")
-_ERROR_ROLES = ("blue_error", "red_error")
-_TEXTS = ("ph_qual", "cc_flg", "blue_limit", "red_limit")
-# Of these, two columns that look alike are two surveys' and a guess would be wrong in silence.
-_SINGLE = ("blue", "red", *_ERROR_ROLES)
+_UNITS = {**dict.fromkeys(_POSITIONS, "deg"), "parallax": "mas", "parallax_error": "mas"}
+# Gaia's best parallaxes have errors of 0.01 mas; half of a table's stars do much worse, in mas.
+_LEAST_MEDIAN_ERROR_MAS = 0.005
+
+
+class OtherSurveyError(DataError):
+    """A table has the columns of another survey."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,9 @@ class Reading:
     ----------
     columns : dict of str to str
         Names of columns where they are not the known ones, by role: l, b, ra, dec, blue, red, blue_error,
-        red_error, ph_qual, cc_flg (2MASS flags), blue_limit, red_limit (any text: the magnitude is a limit).
+        red_error, ph_qual, cc_flg (2MASS flags), blue_limit, red_limit (any text: the magnitude is a limit),
+        the same of a survey's other bands by their names in lower case, parallax, parallax_error, ruwe,
+        duplicate.
     errors_from_survey : bool
         Take the errors of tables without a column for them from the survey's model of its noise.
     accept_partial : bool
@@ -82,18 +93,31 @@ def read_survey_table(
         is not of its quantity.
     """
     table, column = _open(stream, name, survey, reading)
-    flags = [role for role in _TEXTS if role in column]
+    flags = [role for role in column if _is_text(role)]
     numbers = [used for role, used in column.items() if role not in flags]
     texts = [column[role] for role in flags]
-    bands = {"blue": survey.blue, "red": survey.red}
+    bands = band_roles(survey)
+    faint_mag = {band.name: band.faint_mag for band in survey.bands if band.faint_mag < NO_LIMIT_MAG}
     for batch in table.batches(numbers, texts, batch_rows, reading.accept_partial):
         values = {role: _converted(table, role, used, batch[used]) for role, used in column.items()}
         magnitudes = {band.name: values[role] for role, band in bands.items()}
         errors = {band.name: _band_errors(values, role, band) for role, band in bands.items()}
-        position = [values[role] for role in (("l", "b") if "l" in column else ("ra", "dec"))]
-        letters = (values.get("ph_qual"), values.get("cc_flg"))
-        kept, rejected = apply_cuts(survey.cuts, tuple(magnitudes), magnitudes, errors, *letters, *position)
-        l_deg, b_deg = (angle[kept] for angle in position)
+        longitude, latitude = (values[role] for role in (("l", "b") if "l" in column else ("ra", "dec")))
+        gaia = GaiaColumns(*(values.get(role) for role in ("parallax", "ruwe", "duplicate")))
+        _require_mas(values, f"{table.name}: column {column.get('parallax')}")
+        kept, rejected = apply_cuts(
+            survey.cuts,
+            tuple(magnitudes),
+            magnitudes,
+            errors,
+            values.get("ph_qual"),
+            values.get("cc_flg"),
+            longitude,
+            latitude,
+            faint_mag,
+            gaia,
+        )
+        l_deg, b_deg = longitude[kept], latitude[kept]
         if "l" not in column:
             l_deg, b_deg = equatorial_to_galactic(l_deg, b_deg)
         yield StarBatch(
@@ -102,6 +126,7 @@ def read_survey_table(
             magnitudes={band: mag[kept] for band, mag in magnitudes.items()},
             n_rows=len(kept),
             rejected=rejected,
+            parallax_mas=None if gaia.parallax_mas is None else gaia.parallax_mas[kept],
         )
     if table.left_out:
         none = np.zeros(0)
@@ -111,6 +136,7 @@ def read_survey_table(
             {band.name: none for band in bands.values()},
             sum(table.left_out.values()),
             table.left_out,
+            none if survey.parallax.band else None,
         )
 
 
@@ -139,12 +165,29 @@ def _open(stream, name, survey, reading):
 
 
 def _converted(table, role, used, values):
-    if role in _TEXTS:
+    if _is_text(role) or role == "ruwe":
         return values
     unit, place = table.units.get(used), f"{table.name}: column {used}"
     if role in _POSITIONS:
         return degrees(values, unit, role, used in table.sexagesimal, place)
-    return convert(values, unit, "mag", place)
+    return convert(values, unit, _UNITS.get(role, "mag"), place)
+
+
+def _is_text(role):
+    return role in ("ph_qual", "cc_flg", "duplicate") or role.endswith("_limit")
+
+
+def _require_mas(values, place):
+    """Refuse parallaxes without a unit whose errors no telescope reaches: they are in arcsec."""
+    error = values.get("parallax_error")
+    if error is None or not np.isfinite(error).any():
+        return
+    median_mas = float(np.nanmedian(error))
+    if 0.0 < median_mas < _LEAST_MEDIAN_ERROR_MAS:
+        raise DataError(
+            f"{place}: errors of {median_mas:.2g} mas in the median are those of parallaxes in arcsec: "
+            "state the unit, or convert them to mas"
+        )
 
 
 def _band_errors(values, role, band):
@@ -183,8 +226,40 @@ def roles_of(table: Table | Header, survey: SurveyConfig, reading: Reading = AS_
         A column is missing, is two things at once, or is in a unit that is not of its quantity.
     """
     given = reading.columns
-    known = survey_names(survey)
-    found = find_columns(table.names, known, given, table.name, _SINGLE)
+    known, bands = survey_names(survey), band_roles(survey)
+    # Of these, two columns that look alike are two surveys' and a guess would be wrong in silence.
+    single = [*bands, *(f"{role}_error" for role in bands), *(["parallax"] if survey.parallax.band else [])]
+    found = find_columns(table.names, known, given, table.name, single)
+    position = _position(table, known, found, given)
+    needed = {role: f"the {band.name} magnitude" for role, band in bands.items()}
+    if survey.parallax.band:
+        needed["parallax"] = f"the parallax, which {survey.name} has of every star that counts"
+    if survey.cuts.needs_errors and not reading.errors_from_survey:
+        needed |= {f"{role}_error": f"the {band.name} error" for role, band in bands.items()}
+    if survey.cuts.cc_flg_keep:
+        needed["cc_flg"] = "the contamination flag that cc_flg_keep asks for"
+    if survey.cuts.max_ruwe:
+        needed["ruwe"] = "the RUWE that max_ruwe asks for"
+    if not survey.cuts.keep_duplicates:
+        needed["duplicate"] = "the flag of duplicated sources that keep_duplicates asks for"
+    for role, what in needed.items():
+        if role not in found:
+            raise _lacking(table, survey, known, role, what)
+    _require_flags_of(table, survey, given)
+    roles = [*position, *bands, *(f"{role}_error" for role in bands), "ph_qual"]
+    roles += [*(f"{role}_limit" for role in bands), "parallax", "parallax_error"]
+    roles += [role for role in ("cc_flg", "ruwe", "duplicate") if role in needed]
+    column = {role: found[role] for role in roles if role in found}
+    _require_distinct(table, column)
+    for role, used in column.items():
+        if not (_is_text(role) or role == "ruwe"):
+            wanted = _UNITS.get(role, "mag")
+            factor(table.units.get(used), wanted, f"{table.name}: column {used}")
+    return column
+
+
+def _position(table, known, found, given):
+    """The pair of roles that say where stars are."""
     pairs = [("l", "b"), ("ra", "dec")]
     if any(role in given for role in pairs[1]):
         pairs.reverse()
@@ -194,30 +269,28 @@ def roles_of(table: Table | Header, survey: SurveyConfig, reading: Reading = AS_
             (r for pair in pairs for r in pair if any(p in found for p in pair) and r not in found), "ra"
         )
         raise missing_column(role, known, table.names, table.name, f"the position ({role})")
-    blue, red = survey.blue.name, survey.red.name
-    needed = {"blue": f"the {blue} magnitude", "red": f"the {red} magnitude"}
-    if not reading.errors_from_survey:
-        needed |= {"blue_error": f"the {blue} error", "red_error": f"the {red} error"}
-    if survey.cuts.cc_flg_keep:
-        needed["cc_flg"] = "the contamination flag that cc_flg_keep asks for"
-    for role, what in needed.items():
-        if role not in found:
-            error = missing_column(role, known, table.names, table.name, what)
-            more = " or take the survey's own with --errors-from-survey" if role in _ERROR_ROLES else ""
-            raise DataError(f"{error}{more}")
-    if "ph_qual" in given and None in (flag_index(blue), flag_index(red)):
-        raise DataError(
-            f"{table.name}: ph_qual has letters for J, H and Ks, the survey's bands are {blue} and {red}"
+    return position
+
+
+def _lacking(table, survey, known, role, what):
+    """The error for a table that lacks the column of a role."""
+    other = other_survey(table.names, survey)
+    if other:
+        return OtherSurveyError(
+            f"{table.name}: no column for {what}: these are columns of {other}, not of {survey.name}; name "
+            "the table with its own survey"
         )
-    roles = [*position, "blue", "red", *_ERROR_ROLES, "ph_qual", "blue_limit", "red_limit"]
-    roles += ["cc_flg"] if survey.cuts.cc_flg_keep else []
-    column = {role: found[role] for role in roles if role in found}
-    _require_distinct(table, column)
-    for role, used in column.items():
-        if role not in _TEXTS:
-            wanted = "deg" if role in _POSITIONS else "mag"
-            factor(table.units.get(used), wanted, f"{table.name}: column {used}")
-    return column
+    error = missing_column(role, known, table.names, table.name, what)
+    more = " or take the survey's own with --errors-from-survey" if role.endswith("_error") else ""
+    return DataError(f"{error}{more}")
+
+
+def _require_flags_of(table, survey, given):
+    names = [band.name for band in (survey.blue, survey.red)]
+    if "ph_qual" in given and None in map(flag_index, names):
+        raise DataError(
+            f"{table.name}: ph_qual has letters for J, H and Ks, the survey's bands are {' and '.join(names)}"
+        )
 
 
 def _require_distinct(table, column):

@@ -18,6 +18,8 @@ _SPELLED = {
     **dict.fromkeys(("mags", "magnitude", "magnitudes", "mag."), "mag"),
     **dict.fromkeys(("parsec", "parsecs"), "pc"),
     **dict.fromkeys(("kiloparsec", "kiloparsecs"), "kpc"),
+    **dict.fromkeys(("milliarcsec", "milliarcsecond", "milliarcseconds"), "mas"),
+    **dict.fromkeys(("arcseconds", "arcsecond", "arc-second", '"', "''"), "arcsec"),
     "millimag": "mmag",
     "mmags": "mmag",
 }
@@ -36,7 +38,7 @@ def factor(unit: Any, wanted: str, place: str) -> float:
     ----------
     unit : str or astropy unit or None
         As the table states it; without a unit the column is taken to be in `wanted`.
-    wanted : {"deg", "mag", "kpc"}
+    wanted : {"deg", "mag", "kpc", "mas"}
     place : str
         Table and column, for the message.
 
@@ -52,7 +54,7 @@ def factor(unit: Any, wanted: str, place: str) -> float:
         return _factor(text, wanted)
     except (ValueError, TypeError):
         pass
-    what = {"deg": "an angle", "mag": "a Vega magnitude", "kpc": "a distance"}[wanted]
+    what = {"deg": "an angle", "mag": "a Vega magnitude", "kpc": "a distance", "mas": "a parallax"}[wanted]
     raise DataError(f"{place} is in {text[:60]!r}, which is not a unit of {what}: convert it to {wanted}")
 
 

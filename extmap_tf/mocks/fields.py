@@ -9,12 +9,13 @@ from extmap_tf.diagrams import count_stars
 from extmap_tf.draws import uniforms
 from extmap_tf.errors import DataError
 from extmap_tf.extinction.law import band_over_red, blue_over_red
+from extmap_tf.extinction.passbands import broad_bands
 from extmap_tf.mocks.nuisances import AS_MODELLED, Nuisances
 from extmap_tf.mocks.patchiness import EVEN, Patchiness, patchy_extinction
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.settings.survey import SurveyConfig
-from extmap_tf.surveys.observing import faint_limit_mag, observe
+from extmap_tf.surveys.observing import observe, reach_mag
 
 
 def dim_and_count(
@@ -48,37 +49,61 @@ def dim_and_count(
     for view in config.views:
         survey, is_first = view.survey, view is config.views[0]
         offsets = nuisances.offsets_of(survey, is_first)
-        dimmed = dimmed_magnitudes(catalog, a_red, config, survey, nuisances.law_ratio)
+        dimmed = dimmed_magnitudes(catalog, a_red, config, survey, nuisances)
         magnitudes = {band: mag + np.float32(offsets.band_mag[band]) for band, mag in dimmed.items()}
-        seen = observe(magnitudes, survey, catalog.area_deg2, rng, offsets.depth_mag)
-        counts |= {diagram.name: count_stars(seen.magnitudes, diagram) for diagram in view.diagrams}
+        seen = observe(
+            magnitudes,
+            survey,
+            catalog.area_deg2,
+            rng,
+            offsets.depth_mag,
+            catalog.distance_kpc,
+            offsets.parallaxes,
+        )
+        for diagram in view.diagrams:
+            counts[diagram.name] = count_stars(seen.magnitudes, diagram, seen.parallax_mas)
     return counts
 
 
 def dimmed_magnitudes(
-    catalog: MockCatalog, a_red: np.ndarray, config: Config, survey: SurveyConfig, law_ratio: float = 0.0
+    catalog: MockCatalog,
+    a_red: np.ndarray,
+    config: Config,
+    survey: SurveyConfig,
+    nuisances: Nuisances = AS_MODELLED,
 ) -> dict[str, np.ndarray]:
     """Magnitudes of stars in a survey's bands behind an extinction [n_stars] in the first survey's red band.
 
     Parameters
     ----------
     catalog : extmap_tf.catalogs.stars.MockCatalog
+        With temperatures, if the survey has broad bands.
     a_red : ndarray of float32 [n_stars]
     config : extmap_tf.settings.config.Config
     survey : extmap_tf.settings.survey.SurveyConfig
         One of its surveys.
-    law_ratio : float
-        As of `extinction_ratios`.
+    nuisances : Nuisances
+        Of these, what is off in the law.
     """
-    ratios = extinction_ratios(config, survey, law_ratio)
-    return {
+    ratios = extinction_ratios(config, survey, nuisances.law_ratio)
+    dimmed = {
         band: catalog.magnitudes[band] + (a_red if ratio == 1.0 else np.float32(ratio) * a_red)
         for band, ratio in ratios.items()
     }
+    broad = {band.passband: band.name for band in survey.bands if band.passband}
+    if broad:
+        if catalog.log_t is None:
+            raise DataError(f"{catalog.source}: no temperatures of stars, which {survey.name} needs")
+        tables = broad_bands(tuple(broad), config.law, config.survey.red.wavelength_um)
+        extinction = tables(np.float32(np.exp(nuisances.ln_optical)) * a_red, catalog.log_t)
+        dimmed |= {
+            broad[passband]: catalog.magnitudes[broad[passband]] + a for passband, a in extinction.items()
+        }
+    return dimmed
 
 
 def extinction_ratios(config: Config, survey: SurveyConfig, law_ratio: float = 0.0) -> dict[str, float]:
-    """A(band) over the extinction in the red band of the first survey, by the survey's bands.
+    """A(band) over the extinction in the red band of the first survey, by the survey's bands but broad ones.
 
     Parameters
     ----------
@@ -95,6 +120,8 @@ def extinction_ratios(config: Config, survey: SurveyConfig, law_ratio: float = 0
     drawn = max(modelled + law_ratio, 1.05)
     found = {}
     for band in survey.bands:
+        if band.passband:
+            continue
         if band == first.red:
             found[band.name] = 1.0
         elif band == first.blue:
@@ -172,12 +199,18 @@ def visible_limits_mag(surveys: Sequence[SurveyConfig], nuisances: Nuisances) ->
     Returns
     -------
     dict of str to float
-        By the red bands of the surveys.
+        By the bands that limit the surveys, and the red ones of those that lose depth in dense fields.
     """
     found: dict[str, float] = {}
     for survey in surveys:
-        offsets, red = nuisances.offsets_of(survey, survey is surveys[0]), survey.red
-        deepest = max(faint_limit_mag(red, survey.cuts) + offsets.depth_mag, survey.crowding.limit_mag)
-        limit_mag = deepest - offsets.band_mag[red.name]
-        found[red.name] = max(limit_mag, found.get(red.name, limit_mag))
+        offsets, red, limiting = (
+            nuisances.offsets_of(survey, survey is surveys[0]),
+            survey.red,
+            survey.limiting,
+        )
+        deepest = {limiting.name: reach_mag(limiting, survey.cuts, offsets.depth_mag)}
+        if survey.crowding.loss_mag_per_dex:
+            deepest[red.name] = max(survey.crowding.limit_mag, deepest.get(red.name, -np.inf))
+        for band, mag in deepest.items():
+            found[band] = max(mag - offsets.band_mag[band], found.get(band, -np.inf))
     return found

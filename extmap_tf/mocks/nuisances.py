@@ -7,6 +7,7 @@ import numpy as np
 
 from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.surveys.parallaxes import AS_PUBLISHED, ParallaxOffsets
 
 MAX_SIGMA = 3.0
 """Nuisances are cut at so many standard deviations."""
@@ -22,10 +23,12 @@ class SurveyOffsets:
         Added to the magnitudes, by band; 0 where a band is not named.
     depth_mag : float
         Added to the survey's depth.
+    parallaxes : extmap_tf.surveys.parallaxes.ParallaxOffsets
     """
 
     band_mag: Mapping[str, float] = field(default_factory=dict)
     depth_mag: float = 0.0
+    parallaxes: ParallaxOffsets = AS_PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Nuisances:
         Natural logarithms of factors on the number of stars: all, luminous ones, per e-fold of distance.
     law_ratio : float
         Added to A(blue)/A(red).
+    ln_optical : float
+        Natural logarithm of a factor on the extinction in broad optical bands.
     others : mapping of str to SurveyOffsets
         What is off beside these, by the keys of surveys: in all bands of further surveys, whose stars are the
         same and have `mag_mag`, too, and in the first survey's further bands.
@@ -52,6 +57,7 @@ class Nuisances:
     ln_luminous: float = 0.0
     ln_distance: float = 0.0
     law_ratio: float = 0.0
+    ln_optical: float = 0.0
     others: Mapping[str, SurveyOffsets] = field(default_factory=dict)
 
     def offsets_of(self, survey: SurveyConfig, is_first: bool = True) -> SurveyOffsets:
@@ -59,9 +65,9 @@ class Nuisances:
         own = self.others.get(survey.key, SurveyOffsets())
         band_mag = {band.name: self.mag_mag + own.band_mag.get(band.name, 0.0) for band in survey.bands}
         if not is_first:
-            return SurveyOffsets(band_mag, own.depth_mag)
+            return SurveyOffsets(band_mag, own.depth_mag, own.parallaxes)
         band_mag[survey.blue.name] += self.color_mag
-        return SurveyOffsets(band_mag, self.depth_mag)
+        return SurveyOffsets(band_mag, self.depth_mag, own.parallaxes)
 
 
 AS_MODELLED = Nuisances()
@@ -79,7 +85,8 @@ def draw_nuisances(
     surveys : sequence of extmap_tf.settings.survey.SurveyConfig
         All surveys of the configuration, where more is drawn than of the two bands of one: further bands have
         an offset of `color_sigma_mag` each, further surveys one of `mag_sigma_mag` in all their bands, one of
-        `color_sigma_mag` in each but the red one, and a depth of their own.
+        `color_sigma_mag` in each but the red one, and a depth of their own; surveys with parallaxes have an
+        offset and other errors of these, and one factor is on the extinction in all broad bands.
 
     Returns
     -------
@@ -109,8 +116,19 @@ def draw_nuisances(
         band_mag = {band.name: mag_mag for band in survey.bands}
         for band, color_mag in zip(bands, colors_mag.tolist(), strict=True):
             band_mag[band] += color_mag
-        others[survey.key] = SurveyOffsets(band_mag, nuisances.depth_sigma_mag * depth)
-    return replace(Nuisances(*offsets.tolist()), others=others)
+        parallaxes = _parallax_offsets(nuisances, rng) if survey.parallax.band else AS_PUBLISHED
+        others[survey.key] = SurveyOffsets(band_mag, nuisances.depth_sigma_mag * depth, parallaxes)
+    ln_optical = 0.0
+    if any(band.passband for survey in surveys for band in survey.bands):
+        ln_optical = nuisances.optical_sigma * float(_normals(rng, 1)[0])
+    return replace(Nuisances(*offsets.tolist()), ln_optical=ln_optical, others=others)
+
+
+def _parallax_offsets(nuisances, rng):
+    zero_point, ln_error = _normals(rng, 2).tolist()
+    return ParallaxOffsets(
+        nuisances.parallax_sigma_mas * zero_point, nuisances.parallax_error_sigma * ln_error
+    )
 
 
 def _normals(rng, n):

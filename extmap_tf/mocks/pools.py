@@ -14,7 +14,7 @@ from extmap_tf.mocks.nuisances import MAX_SIGMA
 from extmap_tf.mocks.seeds import CATALOG, FIT, position_words
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import CATALOG_SHARES
-from extmap_tf.surveys.observing import faint_limit_mag
+from extmap_tf.surveys.observing import reach_mag
 
 SPLITS = ("train", "validation", "test")
 
@@ -115,6 +115,7 @@ def draw_catalog(
         b_deg,
         area_deg2=n_fields * config.sightlines.area_deg2,
         limit_mag=faint_limit_of(config) + deeper,
+        limits_mag=further_limits_of(config, with_nuisances=True),
         rng=np.random.default_rng([config.seed, *purpose, *position_words(l_deg, b_deg)]),
         bands=bands_of(config),
     )
@@ -127,7 +128,28 @@ def bands_of(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys((survey.blue.name, survey.red.name, *others)))
 
 
+def further_limits_of(config: Config, with_nuisances: bool = False) -> dict[str, float]:
+    """As `faint_limit_of`, in the bands of further surveys that are limited in another one than that.
+
+    Parameters
+    ----------
+    config : extmap_tf.settings.config.Config
+    with_nuisances : bool
+        Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
+    """
+    nuisances = config.nuisances
+    brighter = MAX_SIGMA * (2.0 * nuisances.mag_sigma_mag + nuisances.color_sigma_mag) * with_nuisances
+    deeper = MAX_SIGMA * nuisances.depth_sigma_mag * with_nuisances
+    found: dict[str, float] = {}
+    for survey in config.other_surveys:
+        band = survey.limiting
+        if band.name != config.survey.red.name:
+            limit_mag = reach_mag(band, survey.cuts, deeper) + brighter
+            found[band.name] = max(limit_mag, found.get(band.name, -np.inf))
+    return found
+
+
 def faint_limit_of(config: Config) -> float:
     """The magnitude in the first red band beyond which no survey counts a star without extinction."""
     red = config.survey.red.name
-    return max(faint_limit_mag(one.red, one.cuts) for one in config.surveys if one.red.name == red)
+    return max(reach_mag(one.limiting, one.cuts) for one in config.surveys if one.limiting.name == red)

@@ -12,11 +12,12 @@ from extmap_tf.files import PathLike, whole_path
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids.sky import SkyTile
 from extmap_tf.mocks.fields import dimmed_magnitudes
-from extmap_tf.mocks.pools import bands_of, faint_limit_of
+from extmap_tf.mocks.pools import bands_of, faint_limit_of, further_limits_of
 from extmap_tf.mocks.seeds import SKY
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA
 from extmap_tf.surveys.observing import observe
+from extmap_tf.surveys.parallaxes import parallax_error
 
 if TYPE_CHECKING:
     from extmap_tf.extinction.dust import DustCube, HealpixDust
@@ -41,8 +42,9 @@ def write_sky(
     dust : extmap_tf.extinction.dust.DustCube or HealpixDust
     path : path-like
         A Parquet file with columns named as in the 2MASS point source catalog: glon, glat (deg), magnitude
-        and error of each band (of J and Ks: j_m, j_msigcom, k_m, k_msigcom; mag), ph_qual. Stars fainter than
-        the survey's limits are not in it.
+        and error of each band (of J and Ks: j_m, j_msigcom, k_m, k_msigcom; mag), ph_qual; those of Gaia's
+        bands as in its archive, with parallax and parallax_error (mas). Stars fainter than the survey's
+        limits are not in it.
     progress : callable
         Wraps the list of tiles that is worked through.
     overwrite : bool
@@ -59,8 +61,11 @@ def write_sky(
 
     survey = config.surveys[which]
     names = [name for band in survey.bands for name in names_to_write(band.name)]
+    has_parallaxes = bool(survey.parallax.band)
+    names += ["parallax", "parallax_error"] if has_parallaxes else []
+    flags = [] if has_parallaxes else ["ph_qual"]
     schema = pa.schema(
-        [(name, pa.float64()) for name in ("glon", "glat", *names)] + [("ph_qual", pa.string())],
+        [(name, pa.float64()) for name in ("glon", "glat", *names)] + [(name, pa.string()) for name in flags],
         metadata={
             "schema": str(SCHEMA),
             "content": "mock observed sky behind known dust",
@@ -73,8 +78,8 @@ def write_sky(
         for number, tile in enumerate(progress(config.sightlines.tiles(TILE_DEG))):
             columns = _observe_tile(config, survey, dust, number, tile)
             n_rows += len(columns[0])
-            quality = np.full(len(columns[0]), "A" * 3)
-            writer.write_table(pa.table([*columns, quality], schema=schema))
+            quality = [np.full(len(columns[0]), "A" * 3)] * len(flags)
+            writer.write_table(pa.table([*columns, *quality], schema=schema))
     return n_rows
 
 
@@ -82,17 +87,30 @@ def _observe_tile(config, survey, dust, number, tile):
     """Columns of the stars of one tile."""
     rng = np.random.default_rng([config.seed, SKY, number])
     stars = Galaxy.of(config.galaxy).draw(
-        tile.l_deg, tile.b_deg, tile.area_deg2, faint_limit_of(config), rng, bands=bands_of(config)
+        tile.l_deg,
+        tile.b_deg,
+        tile.area_deg2,
+        faint_limit_of(config),
+        rng,
+        bands=bands_of(config),
+        limits_mag=further_limits_of(config),
     )
     l, b = tile.draw(stars.n_stars, rng)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
     magnitudes = dimmed_magnitudes(stars, a_red, config, survey)
-    seen = observe(magnitudes, survey, tile.area_deg2, rng)
+    seen = observe(magnitudes, survey, tile.area_deg2, rng, distance_kpc=stars.distance_kpc)
     errors = seen.errors
     # Magnitudes as catalogs print them.
     printed = [column[band.name] for band in survey.bands for column in (seen.magnitudes, errors)]
+    parallaxes = []
+    if seen.parallax_mas is not None:
+        parallaxes = [
+            seen.parallax_mas,
+            parallax_error(seen.magnitudes[survey.parallax.band], survey.parallax),
+        ]
     return (
         np.mod(l[seen.index], 360.0),
         b[seen.index],
         *(np.round(column.astype(float), 3) for column in printed),
+        *(np.round(column.astype(float), 4) for column in parallaxes),
     )

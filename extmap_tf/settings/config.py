@@ -60,6 +60,7 @@ class Config(Section):
 
     def check(self) -> None:
         require(0 <= self.seed < 2**63, "seed", "0 to below 2^63", self)
+        self._check_broad_bands()
         self._check_diagrams()
         field_deg2 = self.sightlines.area_deg2
         least_deg2 = field_deg2 * MIN_POOL_FIELDS / min(share for _, share in CATALOG_SHARES)
@@ -69,6 +70,26 @@ class Config(Section):
                     f"mocks.catalogs: {catalog.path} covers {catalog.area_deg2:g} deg2, too little for "
                     f"fields of {field_deg2:g} deg2: give {least_deg2:g} deg2 or more (each "
                     "split has its own stars), or a smaller sightlines.field_deg"
+                )
+
+    def _check_broad_bands(self):
+        """Of broad bands the extinction depends on the star."""
+        if any(band.passband for band in self.survey.bands):
+            raise ConfigError(
+                f"survey {self.survey.name}: its bands are broad, so that it cannot be the first survey, in "
+                'whose red band the extinction is given: surveys = ["2mass", ...]'
+            )
+        for survey in self.other_surveys:
+            if not any(band.passband for band in survey.bands):
+                continue
+            if self.law.model == "ratio":
+                raise ConfigError(
+                    f"survey {survey.name}: its bands need a law of all wavelengths such as G23, not a ratio"
+                )
+            if self.mocks.catalogs:
+                raise ConfigError(
+                    f"survey {survey.name}: its bands need the temperatures of stars, which mocks.catalogs "
+                    "have not: give mocks.l_deg and mocks.b_deg for the built-in Galaxy"
                 )
 
     def _check_diagrams(self):

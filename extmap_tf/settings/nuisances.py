@@ -67,3 +67,25 @@ class NuisanceConfig(Section):
         at_least=-1,
         at_most=1,
     )
+    optical_sigma: float = setting(
+        0.1,
+        """Standard deviation of the natural logarithm of a factor on the extinction in broad optical bands:
+        A(Ks)/A(V) is 0.107 to 0.118 in published laws, and differs between clouds. The target stays
+        A(red).""",
+        at_least=0,
+        at_most=0.5,
+    )
+    parallax_sigma_mas: float = setting(
+        0.01,
+        """Offset of all parallaxes: the zero point of Gaia is known to about that in the plane (Lindegren et
+        al. 2021, A&A 649, A4).""",
+        at_least=0,
+        at_most=0.5,
+    )
+    parallax_error_sigma: float = setting(
+        0.15,
+        """Standard deviation of the natural logarithm of a factor on the parallaxes' errors, which follow
+        from how often a field was scanned.""",
+        at_least=0,
+        at_most=0.5,
+    )

@@ -11,6 +11,9 @@ from extmap_tf.errors import ConfigError, require
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.settings.diagrams import PARALLAX, DiagramConfig
 
+NO_LIMIT_MAG = 99.0
+"""A `Band.faint_mag` that leaves no star out."""
+
 
 @dataclass(frozen=True)
 class Band(Section):
@@ -18,7 +21,8 @@ class Band(Section):
 
     The error at magnitude m is the root of the squares of `error_floor_mag` and of a sky-limited term that
     reaches 0.1086 mag (signal to noise 10) at `snr10_mag`. The chance of a detection falls as a logistic
-    function, to one half at `half_complete_mag`, with scale `completeness_scale_mag`.
+    function, to one half at `half_complete_mag`, with scale `completeness_scale_mag`. Between the two terms
+    of the error there may be one of the star's own photons, which is `photon_error_mag` at `snr10_mag`.
     """
 
     name: str = setting(doc="Name of the band.")
@@ -28,6 +32,19 @@ class Band(Section):
     half_complete_mag: float = setting(doc="Magnitude at which half of the stars are detected.")
     completeness_scale_mag: float = setting(
         doc="Scale of the logistic fall of the chance of a detection.", above=0, at_most=2
+    )
+    photon_error_mag: float = setting(
+        0.0,
+        "Error by the star's own photons at `snr10_mag`; its square falls as the flux.",
+        at_least=0,
+        below=0.5,
+    )
+    faint_mag: float = setting(NO_LIMIT_MAG, "Fainter stars do not count.")
+    passband: str = setting(
+        "",
+        """For a broad band its passband, G, BP or RP of Gaia: its extinction depends on the star's
+        temperature and on the extinction itself. Without it the law is read at `wavelength_um`.""",
+        one_of=("", "G", "BP", "RP"),
     )
 
 
@@ -43,6 +60,15 @@ class Cuts(Section):
         upper limits (U) and failures (X, F, E) are never among them.""",
     )
     cc_flg_keep: str = setting("", "Letters of the 2MASS contamination flag that are kept; empty keeps all.")
+    needs_errors: bool = setting(
+        True,
+        """Whether a table must state the errors of magnitudes, because some of its magnitudes are upper
+        limits. If not, the survey's own errors stand in for those that a table lacks.""",
+    )
+    max_ruwe: float = setting(
+        0.0, "Largest RUWE of Gaia (renormalised unit weight error) that is kept; 0 keeps all.", at_least=0
+    )
+    keep_duplicates: bool = setting(True, "Whether stars that Gaia flags as duplicated sources are kept.")
 
     def check(self) -> None:
         letters = "one or more of the letters ABCD (others are not detections)"
@@ -79,10 +105,17 @@ class Parallax(Section):
     band: str = setting("", "The band that decides the error; empty where there are no parallaxes.")
     error_uas2: tuple[float, ...] = setting((), "Coefficients of the squared error.", at_least=0)
     bright_mag: float = setting(13.0, "Brighter stars have the error of this magnitude.")
-    zero_point_mas: float = setting(0.0, "Added to every parallax.", at_least=-1, at_most=1)
+    error_factor: float = setting(1.0, "Factor on the error.", above=0, at_most=10)
+    zero_point_mag: tuple[float, ...] = setting((), "Magnitudes of `zero_point_mas`, ascending.")
+    zero_point_mas: tuple[float, ...] = setting(
+        (), "What is added to the true parallaxes at these magnitudes.", at_least=-1, at_most=1
+    )
 
     def check(self) -> None:
         require(bool(self.band) == bool(self.error_uas2), "error_uas2", "given where band is", self)
+        n_points, ascending = len(self.zero_point_mag), sorted(self.zero_point_mag)
+        require(len(self.zero_point_mas) == n_points, "zero_point_mas", "as many as zero_point_mag", self)
+        require(list(self.zero_point_mag) == ascending, "zero_point_mag", "ascending", self)
 
 
 @dataclass(frozen=True)
@@ -101,6 +134,12 @@ class SurveyConfig(Section):
     cuts: Cuts = setting(Cuts(), "Which stars count.")
     other_bands: tuple[Band, ...] = setting((), "Bands beside blue and red that a star must have, too.")
     parallax: Parallax = setting(Parallax(), "Parallaxes, which a star must have if the survey has any.")
+    lost_share: float = setting(
+        0.0,
+        "Share of the detected stars that lack a colour or a parallax, whatever their magnitude.",
+        at_least=0,
+        below=1,
+    )
     diagrams: tuple[DiagramConfig, ...] = setting(
         (), "What its stars are counted in; of the first survey, if there are none, the section cmd."
     )
@@ -129,6 +168,11 @@ class SurveyConfig(Section):
     def bands(self) -> tuple[Band, ...]:
         """All bands, ascending in wavelength."""
         return tuple(sorted((self.blue, self.red, *self.other_bands), key=lambda band: band.wavelength_um))
+
+    @property
+    def limiting(self) -> Band:
+        """The band that says how deep the survey goes: the first with a `faint_mag`, else the red one."""
+        return next((band for band in self.bands if band.faint_mag < NO_LIMIT_MAG), self.red)
 
     @property
     def key(self) -> str:

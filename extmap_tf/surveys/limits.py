@@ -38,12 +38,33 @@ def error_cut_mag(band: Band, cuts: Cuts) -> float:
     Minus infinity where all errors exceed it. This inverts `extmap_tf.surveys.observing.photometric_error`.
     """
     sky = cuts.max_error_mag**2 - band.error_floor_mag**2
-    return band.snr10_mag + 1.25 * math.log10(sky / SNR10_ERROR_MAG**2) if sky > 0 else -math.inf
+    if sky <= 0:
+        return -math.inf
+    if not band.photon_error_mag:
+        return band.snr10_mag + 1.25 * math.log10(sky / SNR10_ERROR_MAG**2)
+    # Of the flux at snr10_mag over that at the cut, z: sky^2 z^2 + photons^2 z = what the floor leaves.
+    photons, of_sky = band.photon_error_mag**2, SNR10_ERROR_MAG**2
+    z = (math.sqrt(photons**2 + 4.0 * of_sky * sky) - photons) / (2.0 * of_sky)
+    return band.snr10_mag + 2.5 * math.log10(z)
 
 
-def is_deep_enough(mag: Any, band: Band, cuts: Cuts) -> Any:
-    """The same of an observed magnitude, by the error that the survey would state of it."""
-    return mag <= error_cut_mag(band, cuts)
+def is_deep_enough(mag: Any, band: Band, cuts: Cuts, shift_mag: Any = 0.0) -> Any:
+    """The same of an observed magnitude, by the error that the survey would state of it, and by `faint_mag`.
+
+    Parameters
+    ----------
+    mag : array_like or tf.Tensor
+    band : extmap_tf.settings.survey.Band
+    cuts : extmap_tf.settings.survey.Cuts
+    shift_mag : float
+        Taken from `faint_mag`, where it has been taken from the magnitudes.
+    """
+    return mag <= min(error_cut_mag(band, cuts), band.faint_mag - shift_mag)
+
+
+def is_bright_enough(mag: Any, faint_mag: float) -> Any:
+    """Whether a magnitude of a table is at most a band's `faint_mag`: bool like it, false of NaN."""
+    return mag <= faint_mag + _ROUNDING_MAG
 
 
 def is_faint_enough(mag: Any, cuts: Cuts, shift_mag: Any = 0.0) -> Any:

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 from extmap_tf.draws import normals, uniforms
 from extmap_tf.settings.survey import Band, Cuts, SurveyConfig
 from extmap_tf.surveys.limits import SNR10_ERROR_MAG, error_cut_mag, is_deep_enough, is_faint_enough
+from extmap_tf.surveys.parallaxes import AS_PUBLISHED, ParallaxOffsets, measure_parallaxes
 
 _LN10_08 = 0.8 * math.log(10.0)
+_PAST_THE_CUT_MAG = 0.1
 
 
 def photometric_error(mag: ArrayLike, band: Band) -> np.ndarray:
@@ -27,11 +29,14 @@ def photometric_error(mag: ArrayLike, band: Band) -> np.ndarray:
     Returns
     -------
     ndarray, mag
-        ``sqrt(floor^2 + (0.1086 * 10^(0.4 (mag - snr10)))^2)``: a calibration floor and the sky's noise,
-        which is constant in flux.
+        ``sqrt(floor^2 + photons^2 z + (0.1086 z)^2)`` with ``z = 10^(0.4 (mag - snr10))``: a calibration
+        floor, the noise of the star's own photons, and the sky's, which is constant in flux.
     """
-    sky_squared = SNR10_ERROR_MAG**2 * np.exp(_LN10_08 * (np.asarray(mag) - band.snr10_mag))
-    return np.sqrt(sky_squared + band.error_floor_mag**2)
+    faintness = _LN10_08 * (np.asarray(mag) - band.snr10_mag)
+    squared = SNR10_ERROR_MAG**2 * np.exp(faintness)
+    if band.photon_error_mag:
+        squared = squared + band.photon_error_mag**2 * np.exp(0.5 * faintness)
+    return np.sqrt(squared + band.error_floor_mag**2)
 
 
 def detection_probability(mag: ArrayLike, band: Band) -> np.ndarray:
@@ -68,6 +73,12 @@ def faint_limit_mag(band: Band, cuts: Cuts) -> float:
     return float(mag[counted[-1]]) if counted.size else -np.inf
 
 
+def reach_mag(band: Band, cuts: Cuts, deeper_mag: float = 0.0) -> float:
+    """True magnitude beyond which a survey whose depth is `deeper_mag` more counts next to no star."""
+    # Errors carry stars over the cut, but those of a band that is cut far above its depth are small.
+    return min(faint_limit_mag(band, cuts) + deeper_mag, band.faint_mag + _PAST_THE_CUT_MAG)
+
+
 @dataclass(frozen=True)
 class Observed:
     """The stars of a field that a survey detects in all its bands and that pass its cuts.
@@ -81,12 +92,15 @@ class Observed:
     survey : extmap_tf.settings.survey.SurveyConfig
     shift_mag : float
         How much deeper than the survey the field is.
+    parallax_mas : ndarray of float32 [n_detected], optional
+        Measured parallaxes, where the survey has them.
     """
 
     index: np.ndarray
     magnitudes: dict[str, np.ndarray]
     survey: SurveyConfig
     shift_mag: float
+    parallax_mas: np.ndarray | None = None
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
@@ -129,8 +143,10 @@ def observe(
     area_deg2: float,
     rng: np.random.Generator,
     depth_shift_mag: float = 0.0,
+    distance_kpc: np.ndarray | None = None,
+    parallaxes: ParallaxOffsets = AS_PUBLISHED,
 ) -> Observed:
-    """Observe the stars of a field: some are lost, the others get noisy magnitudes.
+    """Observe the stars of a field: some are lost, the others get noisy magnitudes and parallaxes.
 
     Parameters
     ----------
@@ -142,6 +158,10 @@ def observe(
     rng : numpy.random.Generator
     depth_shift_mag : float
         Added to the magnitudes of signal-to-noise 10 and of half completeness.
+    distance_kpc : ndarray [n_stars], optional
+        Needed if the survey has parallaxes.
+    parallaxes : extmap_tf.surveys.parallaxes.ParallaxOffsets
+        What is off in these.
 
     Returns
     -------
@@ -152,25 +172,34 @@ def observe(
     # As a survey without the shift would see them; it comes back at the end.
     mags = {band.name: magnitudes[band.name] - shift for band in survey.bands}
     # Hopeless stars are left out before any random number is drawn for them.
-    hopeful = [mags[band.name] < faint_limit_mag(band, cuts) for band in survey.bands]
+    limits: list[float] = [
+        min(faint_limit_mag(b, cuts), b.faint_mag + _PAST_THE_CUT_MAG - float(shift)) for b in survey.bands
+    ]
+    hopeful = [mags[band.name] < limit for band, limit in zip(survey.bands, limits, strict=True)]
     index = np.flatnonzero(functools.reduce(np.logical_and, hopeful))
     # Indices take stars from an array several times faster than a mask does.
     mags = {name: mag.take(index) for name, mag in mags.items()}
     chances = [detection_probability(mags[band.name], band) for band in survey.bands]
     chance = functools.reduce(np.multiply, chances)
+    if survey.lost_share:
+        chance *= 1.0 - survey.lost_share
     # Nearly half of the stars are too faint for the cuts in the last band.
     _add_noise(mags, first, rng)
     detected = uniforms(rng, index.size) < chance
-    seen = np.flatnonzero(detected & is_deep_enough(mags[first.name], first, cuts))
+    seen = np.flatnonzero(detected & is_deep_enough(mags[first.name], first, cuts, shift))
     index, mags = index.take(seen), {name: mag.take(seen) for name, mag in mags.items()}
     for band in reversed(others):
         _add_noise(mags, band, rng)
     passes = is_faint_enough(functools.reduce(np.minimum, mags.values()), cuts, shift)
     for band in others:
-        passes &= is_deep_enough(mags[band.name], band, cuts)
+        passes &= is_deep_enough(mags[band.name], band, cuts, shift)
     kept = np.flatnonzero(passes)
-    mags = {name: mag.take(kept) + shift for name, mag in mags.items()}
-    return Observed(index.take(kept), mags, survey, float(shift))
+    index, mags = index.take(kept), {name: mag.take(kept) + shift for name, mag in mags.items()}
+    measured = None
+    if survey.parallax.band and distance_kpc is not None:
+        of_band = mags[survey.parallax.band]
+        measured = measure_parallaxes(distance_kpc.take(index), of_band, survey.parallax, rng, parallaxes)
+    return Observed(index, mags, survey, float(shift), measured)
 
 
 def _add_noise(mags, band, rng):

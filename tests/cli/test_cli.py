@@ -556,6 +556,16 @@ def test_info_tells_which_columns_of_a_table_are_read(observed_sky, tmp_path, ca
         assert "l = glon, b = glat, blue = j_m, red = k_m" in out
 
 
+def test_info_knows_a_table_of_gaia(tmp_path, capsys):
+    columns = "ra,dec,phot_g_mean_mag,phot_bp_mean_mag,phot_rp_mean_mag,parallax"
+    whole, part = tmp_path / "gaia.csv", tmp_path / "part.csv"
+    whole.write_text(f"{columns}\n10.5,60.1,15.2,15.9,14.4,-0.1\n")
+    part.write_text(f"{columns.removesuffix(',parallax')}\n10.5,60.1,15.2,15.9,14.4\n")
+    assert main(["info", str(whole)]) == 0
+    assert "CSV, as of Gaia DR3" in capsys.readouterr().out
+    assert "no column for the parallax" in fails(capsys, "info", part)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, capsys):
     def half(args):

@@ -248,11 +248,16 @@ def test_stars_stay_in_single_precision(tiny_config):
 def test_nuisances_have_their_widths_and_zero_widths_switch_them_off(tiny_config):
     rng = np.random.default_rng(3)
     settings = tiny_config.nuisances
-    drawn = np.array([dataclasses.astuple(draw_nuisances(settings, rng))[:-1] for _ in range(4000)])
-    *expected, _ = dataclasses.astuple(settings)
-    np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.06)
-    assert (np.abs(drawn) <= 3.0001 * np.array(expected)).all()
-    off = NuisanceConfig(*[0.0] * (len(expected) + 1))
+    surveys = tiny_config.replace(surveys=["2mass", "gaia_dr3"]).surveys
+    drawn = []
+    for _ in range(4000):
+        *numbers, others = dataclasses.astuple(draw_nuisances(settings, rng, surveys))
+        drawn.append([*numbers, *others["gaia_dr3"][-1]])
+    widths = {spec.name: getattr(settings, spec.name) for spec in dataclasses.fields(settings)}
+    del widths["law_ratio_mean"]
+    np.testing.assert_allclose(np.std(drawn, axis=0), list(widths.values()), rtol=0.06)
+    assert (np.abs(drawn) <= 3.0001 * np.array(list(widths.values()))).all()
+    off = NuisanceConfig(**dict.fromkeys(widths, 0.0))
     assert draw_nuisances(off, rng) == AS_MODELLED
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from extmap_tf.catalogs.cuts import apply_cuts
 from extmap_tf.settings.config import Config
-from extmap_tf.settings.survey import Cuts
+from extmap_tf.settings.survey import Band, Cuts
+from extmap_tf.surveys.limits import error_cut_mag
 from extmap_tf.surveys.observing import (
     counted_probability,
     crowding_loss_mag,
@@ -13,6 +14,7 @@ from extmap_tf.surveys.observing import (
     faint_limit_mag,
     observe,
     photometric_error,
+    reach_mag,
 )
 
 SURVEY = Config.named("demo").survey
@@ -124,3 +126,45 @@ def test_dense_mock_fields_are_seen_less_deep():
     ]
     faint = [np.quantile(mag, 0.99) for mag in seen]
     assert faint[0] - faint[1] == pytest.approx(np.log10(6.0) * SURVEY.crowding.loss_mag_per_dex, abs=0.1)
+
+
+GAIA_LIKE = Band("BP", 0.511, 0.001, 20.98, 21.3, 0.3, photon_error_mag=0.02, faint_mag=17.0)
+
+
+def test_errors_of_photons_and_sky_are_those_that_gaia_publishes():
+    # Means of DR3 for BP from 15 to 20, mmag.
+    published = np.array([1.3, 2.3, 4.6, 9.5, 21.0, 44.0])
+    ours = 1e3 * photometric_error(np.arange(15.0, 21.0), GAIA_LIKE)
+    np.testing.assert_allclose(ours, published, rtol=0.2, atol=0.6)
+
+
+def test_the_cut_in_error_is_where_the_error_with_photons_reaches_it():
+    cuts = Cuts(max_error_mag=0.15)
+    cut_mag = error_cut_mag(GAIA_LIKE, cuts)
+    assert photometric_error(cut_mag, GAIA_LIKE) == pytest.approx(0.15, rel=1e-6)
+    assert error_cut_mag(dataclasses.replace(GAIA_LIKE, error_floor_mag=0.2), cuts) == -np.inf
+
+
+@pytest.mark.parametrize("shift_mag", [-0.5, 0.0, 0.5])
+def test_a_faint_limit_stays_where_it_is_whatever_the_depth(shift_mag):
+    survey = dataclasses.replace(
+        Config.named("carina").survey,
+        blue=dataclasses.replace(GAIA_LIKE, name="J", wavelength_um=1.2),
+        lost_share=0.25,
+    )
+    mag = np.linspace(15, 18, 30_001, dtype=np.float32)
+    magnitudes = {"J": mag, "Ks": np.full(mag.size, 10.0, np.float32)}
+    seen = observe(magnitudes, survey, 1.0, np.random.default_rng(1), shift_mag)
+    assert seen.magnitudes["J"].max() <= 17.0
+    # Errors are 0.005 mag there; a quarter is lost whatever the magnitude.
+    for low in (15.0, 16.0, 16.9):
+        inside = (mag >= low) & (mag < low + 0.09)
+        kept = np.count_nonzero(inside[seen.index])
+        assert kept == pytest.approx(0.75 * inside.sum(), abs=5 * np.sqrt(0.19 * inside.sum()))
+
+
+def test_what_a_survey_reaches_is_its_depth_or_its_faint_limit():
+    cuts = Cuts()
+    assert reach_mag(GAIA_LIKE, cuts, 5.0) == pytest.approx(17.1)
+    no_limit = dataclasses.replace(GAIA_LIKE, faint_mag=99.0)
+    assert reach_mag(no_limit, cuts, 0.3) == pytest.approx(faint_limit_mag(no_limit, cuts) + 0.3)

@@ -1,0 +1,38 @@
+"""The real gate of Gaia: a field of the plane against the built-in Galaxy behind one fitted rate of dust."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def fields(shared_data):
+    """(real field, mock field), with the code of the benchmark that draws them."""
+    if not (shared_data / "gaia").is_dir():
+        pytest.skip(f"{shared_data / 'gaia'} is absent")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+        gaia_field = importlib.import_module("gaia_field")
+    real, mock = gaia_field.real_field(shared_data), gaia_field.Mock(gaia_field.gaia_config())
+    return real, mock.behind(gaia_field.fitted_rate(real, mock))
+
+
+def test_counts_per_magnitude_agree(fields):
+    real, mock = fields
+    noise = 3.0 / np.sqrt(real.counts())
+    assert (np.abs(mock.counts() / real.counts() - 1.0) < np.maximum(0.15, noise)).all()
+    assert mock.counts()[2:] == pytest.approx(real.counts()[2:], rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["bp_rp_mag", "parallax_mas"])
+def test_quartiles_agree_within_the_spread(fields, name):
+    quartiles = [np.percentile(getattr(field, name), [25, 50, 75]) for field in fields]
+    spread = quartiles[0][2] - quartiles[0][0]
+    np.testing.assert_allclose(quartiles[1], quartiles[0], atol=0.25 * spread)
+
+
+def test_as_many_parallaxes_are_negative(fields):
+    real, mock = ((field.parallax_mas < 0).mean() for field in fields)
+    assert 0.3 * real < mock < 2.0 * real
