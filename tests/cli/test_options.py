@@ -17,7 +17,8 @@ def config_by(*argv):
 
 
 def test_a_configuration_that_cannot_be_meant_is_a_warning_and_is_used(capsys):
-    config = config_by("--config", "demo", "--set", "training.epochs=1", "--set", "distance.n_distances=3000")
+    sets = ("training.epochs=1", "mocks.n_pairs=8000", "distance.n_distances=3000")
+    config = config_by("--config", "demo", *(part for value in sets for part in ("--set", value)))
     assert config.training.epochs == 1
     distances, training = capsys.readouterr().err.splitlines()
     assert distances.startswith("extmap-tf: warning: distance: the bins reach 300 kpc")
