@@ -53,34 +53,42 @@ def operations(model):
     return float(total)
 
 
+def network_and_inputs(preset, rows):
+    """A configuration, its network with random weights, and diagrams for it."""
+    import tensorflow as tf
+
+    from extmap_tf.model.build import build_network, fill_tables
+    from extmap_tf.model.facts import PairFacts
+
+    config = Config.named("carina").replace(**{"network.preset": preset})
+    model, rng = build_network(config, 9, seed=1), np.random.default_rng(1)
+    n_distances = config.distance.n_distances
+    means = {diagram.name: np.ones(diagram.shape) for diagram in config.diagrams}
+    reference = {name: rng.poisson(1.0, (9, *mean.shape)) for name, mean in means.items()}
+    place = np.array(config.mocks.sightlines_deg()).T
+    fill_tables(model, PairFacts((*place, reference), np.full(n_distances, 0.1), means))
+    given = {name: rng.poisson(mean, (rows, *mean.shape)) for name, mean in means.items()}
+    given |= {"l_deg": np.full(rows, 280.0), "b_deg": np.zeros(rows)}
+    given |= {name: np.ones(rows) for name in config.coverage_names}
+    return config, model, {name: tf.constant(given[name], tf.float32) for name in model.input}
+
+
 def network_rates(preset, precision, batch, repeats, matrix_rate, figures):
     """Print and keep images/s of one network in inference and training."""
     import keras
     import tensorflow as tf
 
-    from extmap_tf.model.build import build_network, fill_tables, n_weights
-    from extmap_tf.model.facts import PairFacts
+    from extmap_tf.model.build import n_weights
     from extmap_tf.model.heads import head_of
     from extmap_tf.model.training import compile_network
 
     keras.config.set_dtype_policy(precision)
-    config = Config.named("carina").replace(**{"network.preset": preset})
-    model = build_network(config, 9, seed=1)
-    rng = np.random.default_rng(1)
-    place = np.array(config.mocks.sightlines_deg()).T
-    n_distances = config.distance.n_distances
-    reference = (*place, {"counts": rng.poisson(1.0, (9, *config.diagrams[0].shape))})
-    ones = {diagram.name: np.ones(diagram.shape) for diagram in config.diagrams}
-    fill_tables(model, PairFacts(reference, np.full(n_distances, 0.1), ones))
-    inputs = {
-        "counts": tf.constant(rng.poisson(1.0, (batch, *config.diagrams[0].shape)), tf.float32),
-        "l_deg": tf.fill([batch], 280.0),
-        "b_deg": tf.fill([batch], 0.0),
-    }
+    config, model, inputs = network_and_inputs(preset, batch)
     infer = tf.function(lambda x: model(x, training=False), jit_compile=False)
     compile_network(model, head_of(config.network, config.distance), config.training, repeats + 1)
     n_few = min(batch, 256)
-    truth = tf.constant(rng.gamma(0.5, 0.2, (n_few, n_distances)), tf.float32)
+    n_distances = config.distance.n_distances
+    truth = tf.random.stateless_gamma([n_few, n_distances], [1, 2], alpha=0.5, beta=5.0)
     few = {name: value[:n_few] for name, value in inputs.items()}
     inference = batch / median_seconds(lambda: infer(inputs), repeats)
     training = n_few / median_seconds(lambda: model.train_on_batch(few, truth), repeats)

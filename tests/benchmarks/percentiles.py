@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from networks import network_and_inputs
 
-from extmap_tf import Config
 from extmap_tf.quiet import start_tensorflow
 
 N_TRUTH = 100_000
@@ -31,23 +31,6 @@ def processor_ms(function, repeats, n):
         function()
         least = min(least, time.process_time() - start)
     return 1e3 * least / n
-
-
-def network_and_inputs(preset, rows):
-    """A network of the `carina` configuration with random weights, and diagrams for it."""
-    import tensorflow as tf
-
-    from extmap_tf.model.build import build_network, fill_tables
-    from extmap_tf.model.facts import PairFacts
-
-    config = Config.named("carina").replace(**{"network.preset": preset})
-    model, rng = build_network(config, 9, seed=1), np.random.default_rng(1)
-    shape = config.diagrams[0].shape
-    reference = (*np.array(config.mocks.sightlines_deg()).T, rng.poisson(1.0, (9, *shape)))
-    fill_tables(model, PairFacts(reference, np.full(config.distance.n_distances, 0.1), np.ones(shape)))
-    given = {"counts": rng.poisson(1.0, (rows, *shape)), "l_deg": np.full(rows, 280.0)}
-    given |= {"b_deg": np.zeros(rows), "coverage": np.ones(rows)}
-    return config, model, {name: tf.constant(given[name], tf.float32) for name in model.input}
 
 
 def sorted_percentiles(ensembles):
