@@ -32,16 +32,17 @@ thirds for the score with its gradient. Quantiles over fixed noise, and samples 
 position, have no counterpart there.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.order import in_blocks, percentiles_of
 
-tfb, tfd = tfp.bijectors, tfp.distributions
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 N_QUANTILE = 256
 """Profiles behind the quantiles of a sightline."""
@@ -65,8 +66,10 @@ def normal_distribution(parameters: tf.Tensor) -> "tfp.distributions.Distributio
     tensorflow_probability.distributions.Distribution
         Of vectors [n_distances], with batch shape [batch].
     """
+    import tensorflow_probability as tfp
+
     _, loc, sigma, _, _, factor = _parts(parameters)
-    return tfd.MultivariateNormalDiagPlusLowRankCovariance(
+    return tfp.distributions.MultivariateNormalDiagPlusLowRankCovariance(
         loc=tf.zeros_like(loc), cov_diag_factor=tf.square(sigma), cov_perturb_factor=factor
     )
 
@@ -83,6 +86,9 @@ def profile_distribution(parameters: tf.Tensor) -> "tfp.distributions.Transforme
     tensorflow_probability.distributions.TransformedDistribution
         Of vectors [n_distances], with batch shape [batch].
     """
+    import tensorflow_probability as tfp
+
+    tfb = tfp.bijectors
     scale, loc, _, skewness, tail, _ = _parts(parameters)
     tau = _deviation(parameters)
     bijectors = (
@@ -93,7 +99,7 @@ def profile_distribution(parameters: tf.Tensor) -> "tfp.distributions.Transforme
         tfb.SinhArcsinh(skewness, tail),
         tfb.Scale(1.0 / tau),
     )
-    return tfd.TransformedDistribution(normal_distribution(parameters), tfb.Chain(bijectors))
+    return tfp.distributions.TransformedDistribution(normal_distribution(parameters), tfb.Chain(bijectors))
 
 
 def to_density(y: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
@@ -127,6 +133,8 @@ def profiles_from_noise(parameters: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
 
 def quantile_noise(width: int) -> tf.Tensor:
     """The fixed quasi-random normal numbers behind all quantiles: tf.Tensor [1, `N_QUANTILE`, width]."""
+    from scipy.stats import qmc
+
     normal = qmc.MultivariateNormalQMC(np.zeros(width), rng=np.random.default_rng(0))
     return tf.constant(normal.random(N_QUANTILE)[None], tf.float32)
 
