@@ -22,12 +22,14 @@ COMMANDS = {
     "ingest": ["ingest.py", "--rows", "1000000", "--grid-rows", "300000"],
     "pairs": ["pairs.py"],
     "networks": ["networks.py"],
+    "percentiles": ["percentiles.py"],
     "query": ["query_speed.py"],
 }
 QUICK = {
     "ingest": ["ingest.py", "--rows", "20000", "--grid-rows", "5000", "--repeats", "1"],
     "pairs": ["pairs.py", "--pairs", "50", "100"],
     "networks": ["networks.py", "--batch", "64", "--repeats", "1"],
+    "percentiles": ["percentiles.py", "--rows", "32", "--repeats", "1", "--sightlines", "1"],
     "query": ["query_speed.py", "--positions", "10000", "--repeats", "1"],
 }
 

@@ -164,6 +164,26 @@ def test_no_batch_is_much_larger_than_asked(make):
     assert max(n_rows) <= 1000
 
 
+def csv(n_repeats):
+    header, rows = delimited(",").split(b"\n", 1)
+    return header + b"\n" + rows * n_repeats
+
+
+@pytest.mark.parametrize("make", [psc, csv])
+def test_blocks_of_text_are_gathered_into_batches(make):
+    n_rows = [b.n_rows for b in read_survey_table(io.BytesIO(make(20000)), "x", SURVEY, batch_rows=30000)]
+    assert len(n_rows) <= 5
+    assert min(n_rows[:-1]) >= 30000
+
+
+def test_rows_before_an_error_come_before_it():
+    content = psc(2000) + b"no row\n"
+    found = read_survey_table(io.BytesIO(gzip.compress(content)), "x", SURVEY)
+    assert next(found).n_rows > 0
+    with pytest.raises(DataError, match=r"x: corrupted after data row \d"):
+        list(found)
+
+
 def test_the_stream_stays_open_and_an_abandoned_reader_is_harmless():
     stream = io.BytesIO(gzip.compress(psc(5000)))
     next(read_survey_table(stream, "x", SURVEY, batch_rows=100))
