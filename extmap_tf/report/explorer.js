@@ -6,7 +6,7 @@
   const n = data.l.length, nD = data.edges.length - 1, sky = data.sky, nX = sky.x.length, nY = sky.y.length;
   const style = { responsive: true, displayModeBar: false };
   const margin = { l: 60, r: 20, t: 36, b: 50 };
-  const blue = "#0072B2", vermilion = "#D55E00", yellow = "#E69F00";
+  const green = "#009E73", vermilion = "#D55E00", yellow = "#E69F00";
   const short = (x, digits = 3) => Number(x.toPrecision(digits));
 
   async function unpack(text) {
@@ -72,7 +72,8 @@
 
   const theme = () => {
     const [ink, paper, line, none] = state.dark ? ["#ddd", "#16181c", "#444", "#3a3d42"] : ["#222", "#fff", "#ddd", "#CFCFCF"];
-    return { ink, none, line, layout: { font: { family: "system-ui, sans-serif", size: 13, color: ink }, margin,
+    const [blue, shade] = state.dark ? ["#56B4E9", "86,180,233"] : ["#0072B2", "0,114,178"];
+    return { ink, none, line, blue, shade, layout: { font: { family: "system-ui, sans-serif", size: 13, color: ink }, margin,
       paper_bgcolor: paper, plot_bgcolor: paper, hoverlabel: { font: { color: "#222" }, bgcolor: "#fff" } } };
   };
   const axis = (text, more = {}) => ({ title: { text }, gridcolor: theme().line, zerolinecolor: theme().line, ...more });
@@ -105,7 +106,7 @@
     const bar = { thickness: 14, title: { text: unit, side: "right" }, tickfont: { color: theme().ink } };
     const plain = { type: "heatmap", colorscale: scale, customdata: rows, hoverongaps: false, colorbar: bar };
     if (!state.log || signed) { return { ...plain, z: rows, zmin: low, zmax: high }; }
-    const floor = low > 0 ? low : high / 1000, ticks = [];
+    const floor = low > 0 ? low : high / 100, ticks = [];
     for (let p = Math.floor(Math.log10(floor)); p <= Math.log10(high); p++) {
       for (const m of [1, 2, 5]) { const t = m * 10 ** p; if (t >= floor && t <= high) { ticks.push(t); } }
     }
@@ -127,7 +128,7 @@
   // Marks of the chosen sightline are shapes: to move them, no image is drawn again.
   function skyMark() {
     const x = sky.px[state.at], y = sky.py[state.at], r = sky.step / 2;
-    return [{ type: sky.lines ? "circle" : "rect", line: { color: blue, width: 3 }, x0: x - r, x1: x + r, y0: y - r, y1: y + r }];
+    return [{ type: sky.lines ? "circle" : "rect", line: { color: theme().blue, width: 3 }, x0: x - r, x1: x + r, y0: y - r, y1: y + r }];
   }
   // A place in the view from above, along and across the direction to its right.
   const fromAbove = (l, d) => {
@@ -135,16 +136,21 @@
     return [d * Math.cos(turn), d * Math.sin(turn)];
   };
   function planeMark() {
-    const far = data.edges[nD], r = far / 60, up = r / data.plane.stretch, line = { color: blue, width: 3 };
+    const far = data.edges[nD], r = far / 60, up = r / data.plane.stretch, line = { color: theme().blue, width: 3 };
     const [x1, y1] = fromAbove(data.l[state.at], far), [x, y] = fromAbove(data.l[state.at], data.edges[state.bin + 1]);
     return [{ type: "line", line, x0: 0, y0: 0, x1, y1 },
       { type: "circle", line, fillcolor: "#fff", x0: x - r, x1: x + r, y0: y - up, y1: y + up }];
   }
 
-  const diamonds = (x, y, clouds) => ({ type: "scatter", mode: "markers+text", x, y, hoverinfo: "text", textposition: "top center",
-    text: clouds.map((cloud) => `${cloud.name}, ${cloud.d} kpc`), textfont: { size: 11, color: theme().ink },
-    marker: { symbol: "diamond", size: 9, color: "#fff", line: { color: "#000", width: 1.5 } } });
   const clouds = () => (state.clouds ? data.clouds : []);
+  const diamonds = (places) => ({ type: "scatter", mode: "markers", x: places.map((at) => at[0]), y: places.map((at) => at[1]),
+    hoverinfo: "text", text: data.clouds.map((cloud) => `${cloud.name}, ${cloud.d} kpc`),
+    marker: { symbol: "diamond", size: 9, color: "#fff", line: { color: "#000", width: 1.5 } } });
+  // Names over an image, on a ground of their own.
+  const names = (texts, places, color = "#000") => texts.map((text, i) => ({ text, x: places[i][0], y: places[i][1], showarrow: false,
+    yshift: 13, font: { size: 11, color }, bgcolor: "rgba(255,255,255,0.75)", borderpad: 1 }));
+  const ofClouds = (places) => names(clouds().map((cloud) => cloud.name), places);
+  const onSky = () => data.clouds.map((cloud) => [cloud.x, cloud.y]);
 
   function skyTraces() {
     const layer = layers[state.layer], where = sky.lines ? "" : "l %{x:.2f}, b %{y:.2f}: ";
@@ -152,10 +158,8 @@
     const traces = [{ ...image, x: sky.x, y: sky.y, hovertemplate: `${where}%{customdata:.3f} ${layer.unit}<extra></extra>` }];
     if (sky.lines) {
       traces.push({ type: "scatter", mode: "lines", x: sky.lines.x, y: sky.lines.y, hoverinfo: "skip", line: { color: theme().ink, width: 0.6 } });
-      const [x, y, text] = [0, 1, 2].map((part) => sky.lines.labels.map((label) => label[part]));
-      traces.push({ type: "scatter", mode: "text", x, y, text, hoverinfo: "skip", textfont: { size: 11, color: theme().ink }, cliponaxis: false });
     }
-    if (state.clouds) { traces.push(diamonds(data.clouds.map((c) => c.x), data.clouds.map((c) => c.y), data.clouds)); }
+    if (state.clouds) { traces.push(diamonds(onSky())); }
     return traces;
   }
 
@@ -163,8 +167,12 @@
     const square = { constrain: "domain", showgrid: false, zeroline: false };
     const stretch = sky.lines ? 1 : 1 / Math.cos((sky.y[Math.floor(nY / 2)] * Math.PI) / 180);
     const own = sky.lines ? { visible: false } : { tickvals: ticks(sky.x), ticktext: ticks(sky.x).map((l) => `${wrapped(l)}`) };
+    const lineNames = (sky.lines ? sky.lines.labels : []).map(([x, y, text]) => {
+      const far = Math.hypot(x, y) || 1;
+      return { x, y, text, showarrow: false, xshift: (14 * x) / far, yshift: (12 * y) / far, font: { size: 11, color: theme().ink } };
+    });
     Plotly.react(element("sky"), skyTraces(), {
-      ...theme().layout, title: heading(layers[state.layer].title(state.bin)), shapes: skyMark(), showlegend: false,
+      ...theme().layout, annotations: [...lineNames, ...ofClouds(onSky())], title: heading(layers[state.layer].title(state.bin)), shapes: skyMark(), showlegend: false,
       plot_bgcolor: sky.lines ? theme().layout.paper_bgcolor : theme().none,
       xaxis: axis("Galactic longitude l (deg)", { ...square, ...own, autorange: sky.lines ? true : "reversed" }),
       yaxis: axis("b (deg)", { ...square, ...(sky.lines ? { visible: false } : {}), scaleanchor: "x", scaleratio: stretch }),
@@ -190,21 +198,23 @@
     const top = flat[Math.floor(0.995 * (flat.length - 1))] || 1;
     const traces = [{ ...colored(rows, [0, top], data.colors[kind === "unsure" ? "unsure" : "dust"], "mag/kpc"), x: data.plane.x, y: data.plane.y,
       hovertemplate: "x %{x:.2f}, y %{y:.2f} kpc: %{customdata:.3f}<extra></extra>" }];
+    const annotations = [];
     for (const arm of data.plane.arms) {
-      traces.push({ type: "scatter", mode: "lines", x: arm.x, y: arm.y, name: arm.name, hoverinfo: "name", line: { color: "#009E73", width: 1.5, dash: "dash" } });
-      const at = Math.floor(arm.x.map((v, i) => (v === null ? -1 : i)).filter((i) => i >= 0).reduce((a, i, _, all) => a + i / all.length, 0));
-      traces.push({ type: "scatter", mode: "text", x: [arm.x[at]], y: [arm.y[at]], text: [arm.name], hoverinfo: "skip", textfont: { size: 11, color: "#009E73" } });
+      traces.push({ type: "scatter", mode: "lines", x: arm.x, y: arm.y, name: arm.name, hoverinfo: "name", line: { color: green, width: 1.5, dash: "dash" } });
+      const seen = arm.x.map((v, i) => (v === null ? -1 : i)).filter((i) => i >= 0), at = seen[Math.floor(seen.length / 2)];
+      annotations.push(...names([arm.name], [[arm.x[at], arm.y[at]]], "#00664b"));
     }
     if (state.clouds) {
-      const places = data.clouds.map((c) => fromAbove(c.l, c.d));
-      traces.push(diamonds(places.map((p) => p[0]), places.map((p) => p[1]), data.clouds));
+      const places = data.clouds.map((cloud) => fromAbove(cloud.l, cloud.d));
+      traces.push(diamonds(places));
+      annotations.push(...ofClouds(places));
     }
     traces.push({ type: "scatter", mode: "markers+text", x: [0], y: [0], text: ["Sun"], textposition: "top center",
       hoverinfo: "skip", textfont: { color: theme().ink }, marker: { size: 9, color: yellow, line: { color: "#000", width: 1 } } });
     const flatAxis = { constrain: "domain", showgrid: false, zeroline: false };
     Plotly.react(element("plane"), traces, {
-      ...theme().layout, title: heading(title), shapes: planeMark(), showlegend: false,
-      xaxis: axis(data.plane.turned ? `distance along l = ${wrapped(data.plane.right)}° (kpc)` : "x (kpc), towards the Galactic centre", flatAxis),
+      ...theme().layout, title: heading(title), shapes: planeMark(), annotations, showlegend: false,
+      xaxis: axis(data.plane.turned ? `distance along l = ${short(wrapped(data.plane.right), 4)}° (kpc)` : "x (kpc), towards the Galactic centre", flatAxis),
       yaxis: axis(data.plane.turned ? `across (kpc), stretched ${short(data.plane.stretch, 2)} times` : "y (kpc), towards l = 90°",
         { ...flatAxis, scaleanchor: "x", scaleratio: data.plane.stretch }),
     }, style);
@@ -218,12 +228,12 @@
       if (!profiles[low] || !profiles[high]) { return; }
       traces.push({ x: data.edges, y: profile(low), mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false });
       traces.push({ x: data.edges, y: profile(high), mode: "lines", line: { width: 0 }, fill: "tonexty", name,
-        fillcolor: `rgba(0,114,178,${opacity})`, hoverinfo: "skip" });
+        fillcolor: `rgba(${theme().shade},${opacity})`, hoverinfo: "skip" });
     };
     if (good) {
       band("p5", "p95", "90 %", 0.18);
       band("p16", "p84", "68 %", 0.3);
-      traces.push({ x: data.edges, y: profile("median"), mode: "lines", name: data.kind, line: { color: blue, width: 2 } });
+      traces.push({ x: data.edges, y: profile("median"), mode: "lines", name: data.kind, line: { color: theme().blue, width: 2 } });
     }
     if (state.truth && profiles.truth && data.has_truth[state.at]) {
       traces.push({ x: data.edges, y: profile("truth"), mode: "lines", name: "truth", line: { color: state.dark ? "#bbb" : "#555", width: 3 } });
@@ -245,7 +255,7 @@
     for (const cloud of clouds()) {
       const near = apart(data.l[state.at], data.b[state.at], cloud.l, cloud.b) <= Math.max(1, sky.step), std = cloud.std || 0;
       if (!near) { continue; }
-      shapes.push({ type: "rect", x0: cloud.d - std, x1: cloud.d + std, yref: "paper", y0: 0, y1: 1, fillcolor: "rgba(0,158,115,0.3)", line: { color: "#009E73", width: 1 } });
+      shapes.push({ type: "rect", x0: cloud.d - std, x1: cloud.d + std, yref: "paper", y0: 0, y1: 1, fillcolor: "rgba(0,158,115,0.3)", line: { color: green, width: 1 } });
       annotations.push({ x: cloud.d, yref: "paper", y: 0.98, text: cloud.name, showarrow: false, xanchor: "left", yanchor: "top" });
     }
     Plotly.react(element("profile"), traces, {
@@ -400,6 +410,8 @@
   state.at = start;
   element("distance").max = nD - 1;
   if (!data.plane) { element("plane").remove(); }
+  const wide = (sky.x[nX - 1] - sky.x[0] + sky.step) / (sky.y[nY - 1] - sky.y[0] + sky.step) > 2.5;
+  element("sky").classList.toggle("wide", wide);
   const marked = location.hash.includes("=");
   if (marked) { recall(); } else { show(); drawAll(); }
 
