@@ -14,8 +14,9 @@ from extmap_tf.figures.evaluation import errors_against_distance
 from extmap_tf.figures.marks import Clouds, clouds_inside
 from extmap_tf.figures.plane import face_on, reaches_the_plane
 from extmap_tf.figures.profiles import profiles
-from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
+from extmap_tf.figures.sky import latitude_cuts, sky, slices
 from extmap_tf.figures.style import TWO_COLUMNS, figure_paths, save_all
+from extmap_tf.figures.trust import trust
 from extmap_tf.files import local_path, refuse_existing
 from extmap_tf.galaxy.arms import PUBLISHED, SpiralArm, arms_named, mock_arms
 from extmap_tf.grids.diagram import Diagram

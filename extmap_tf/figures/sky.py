@@ -1,4 +1,4 @@
-"""A map on the sky, cut in latitude, and how far it can be trusted. Estimate and truth side by side share one
+"""A map on the sky, and cut in latitude. Estimate and truth side by side share one
 colour scale. Grey is where there is no profile."""
 
 import math
@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.dust import rise_between
 from extmap_tf.figures.layout import balanced, beside, colorbar, outer_labels, panels, scale
 from extmap_tf.figures.marks import Clouds, clouds_inside, draw_clouds
@@ -142,57 +140,6 @@ def latitude_cuts(
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     outer_labels(axes, "distance (kpc)", "b (deg)")
     colorbar(figure, mesh, axes, f"rise of A({volume.provenance.band}) with distance (mag/kpc)", extend)
-    return figure
-
-
-@styled
-def trust(volume: ExtinctionMap, d_kpc: float | None = None, width: float = TWO_COLUMNS) -> Figure:
-    """How far a map can be trusted: its uncertainty at a distance, and the reliable distance, on the sky.
-
-    Up to that distance, `extmap_tf.estimate.reliable_distance_kpc`, the extinction is reliable most of the
-    way.
-
-    A dot marks a field that is unlike the training diagrams.
-
-    Parameters
-    ----------
-    volume : ExtinctionMap
-        With a distribution.
-    d_kpc : float, optional
-        Of the uncertainty; the last distance if left out.
-    width : float
-        Of the page, inches.
-    """
-    if not volume.percentiles:
-        raise DataError("the map has no uncertainty to draw: it has one profile a sightline")
-    d_kpc = volume.distance.max_kpc if d_kpc is None else d_kpc
-    if not 0 < d_kpc <= volume.distance.max_kpc * (1.0 + 1e-9):
-        raise ConfigError(f"d_kpc must be above 0 and at most {volume.distance.max_kpc:g}, got: {d_kpc:g}")
-    std = profiles_at(volume.extinction_std, volume.distance, [d_kpc])[..., 0]
-    band = volume.provenance.band
-    reliable, whole = volume.reliable_distance_kpc, Normalize(0.0, volume.distance.max_kpc)
-    drawn = (
-        (
-            f"A({band}) from the Sun to {d_kpc:.3g} kpc",
-            std,
-            *scale([std]),
-            "viridis",
-            "standard deviation (mag)",
-        ),
-        ("how far profiles are reliable", reliable, whole, "neither", "cividis", "reliable distance (kpc)"),
-    )
-    view = sky_view(volume.grid)
-    n_columns = 1 if view.shape > 1.4 or width < TWO_COLUMNS else 2
-    figure, axes = panels(2, view.shape, n_columns, n_columns, width)
-    doubtful = volume.has_profile & (volume.flag > 0)
-    for axis, (title, layer, norm, extend, colors, label) in zip(axes, drawn, strict=True):
-        mesh = view.draw(axis, layer, norm, colormaps[colors], title)
-        marks = view.mark(axis, doubtful)
-        colorbar(figure, mesh, [axis], label, extend)
-    if doubtful.any():
-        marks.set_label("field unlike the training diagrams")
-        figure.legend(handles=[marks], loc="outside lower center")
-    outer_labels(axes, *view.labels)
     return figure
 
 

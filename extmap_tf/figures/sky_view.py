@@ -19,6 +19,8 @@ from extmap_tf.grids.squares import SightlineGrid
 
 # Cells along the longer side of a projected view.
 _N_CELLS = 900
+# A strip that is longer, over its height, is stretched across.
+_LONGEST = 8.0
 _LINE_STEPS_DEG = (1, 2, 5, 10, 15, 30, 45, 60)
 _INK = "#333333"
 
@@ -34,7 +36,7 @@ def edges_of(centers: np.ndarray, step: float) -> np.ndarray:
 
 
 class PlateCarree:
-    """Rows and columns of l and b, stretched so that the middle row has its true shape.
+    """Rows and columns of l and b, stretched so that the middle row has its true shape; a long strip more.
 
     Attributes
     ----------
@@ -44,14 +46,17 @@ class PlateCarree:
         Of the axes.
     """
 
-    labels = ("Galactic longitude l (deg)", "b (deg)")
-
     def __init__(self, grid: SightlineGrid) -> None:
         self._grid = grid
         self._l_edges = edges_of(grid.l_deg, grid.step_deg)
         self._b_edges = edges_of(grid.b_deg, grid.step_deg)
         self._stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
-        self.shape = np.ptp(self._l_edges) / np.ptp(self._b_edges) / self._stretch
+        shape = np.ptp(self._l_edges) / np.ptp(self._b_edges) / self._stretch
+        times = max(1, math.ceil(shape / _LONGEST))
+        self._stretch *= times
+        self.shape = shape / times
+        stretched = f"; b is stretched {times} times" if times > 1 else ""
+        self.labels = f"Galactic longitude l (deg){stretched}", "b (deg)"
 
     def draw(
         self, axis: Axes, layer: np.ndarray, norm: Normalize, cmap: Colormap, title: str

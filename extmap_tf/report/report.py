@@ -38,8 +38,8 @@ _CAPTIONS = {
     "profiles": "Single sightlines, from little to much extinction. Shaded are the 68 and 90 % intervals, "
     "a grey bar at the bottom is where they are not reliable; to the left, where given, the diagrams behind "
     "them.",
-    "trust": "Standard deviation of the extinction to the last distance, and the distance to which a profile "
-    "can be relied on, at most distances.",
+    "trust": "Standard deviation of the extinction to the last distance; at how many distances a sightline "
+    "is reliable; and how many sightlines are, by latitude and distance.",
     "errors": "Errors of the extinction against the truth.",
 }
 

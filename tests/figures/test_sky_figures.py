@@ -5,7 +5,8 @@ import pytest
 
 from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.figures.sky import latitude_cuts, sky, slices, trust
+from extmap_tf.figures.sky import latitude_cuts, sky, slices
+from extmap_tf.figures.trust import reliable_share, trust
 from extmap_tf.grids.squares import SightlineGrid
 
 
@@ -76,21 +77,29 @@ def test_latitude_cuts_are_columns_of_the_dust(make_map, wide):
         latitude_cuts(volume, l_deg=[100.0])
 
 
-def test_trust_shows_the_uncertainty_the_reliable_distance_and_the_doubtful_fields(
+def test_trust_shows_the_uncertainty_where_it_is_reliable_and_the_doubtful_fields(
     make_sure_map, volume, narrow
 ):
     sure = make_sure_map(narrow)
     figure = trust(sure, d_kpc=0.65)
-    std, reliable = meshes(figure)
+    std, reliable, below = meshes(figure)
     expected = 0.5 * (sure.extinction_std[..., 5] + sure.extinction_std[..., 6])
     np.testing.assert_allclose(std.get_array(), expected, rtol=1e-5)
-    np.testing.assert_array_equal(reliable.get_array(), sure.reliable_distance_kpc)
-    assert {"standard deviation (mag)", "reliable distance (kpc)"} <= set(bar_labels(figure))
+    often = np.where(sure.has_profile, 100.0 * sure.reliable.mean(axis=-1), np.nan)
+    np.testing.assert_allclose(np.ma.filled(reliable.get_array(), np.nan), often)
+    assert {"standard deviation (mag)", "share (%)"} <= set(bar_labels(figure))
     marks = figure.axes[0].collections[1].get_offsets()
     np.testing.assert_allclose(marks, [[narrow.l_deg[3], narrow.b_deg[2]]])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "field unlike the training diagrams"
     ]
+    # Below, by latitude and distance.
+    b_edges, share = reliable_share(sure)
+    np.testing.assert_allclose(b_edges, np.append(narrow.b_deg - 0.5, narrow.b_deg[-1] + 0.5))
+    good = sure.has_profile
+    expected = [sure.reliable[row][good[row]].mean(axis=0) for row in range(narrow.n_b)]
+    np.testing.assert_allclose(share, expected)
+    np.testing.assert_allclose(below.get_array(), 100.0 * share)
     with pytest.raises(DataError, match="no uncertainty to draw"):
         trust(volume)
     with pytest.raises(ConfigError, match=r"at most 1\.2, got: 3"):
@@ -118,3 +127,13 @@ def test_clouds_stand_in_the_slice_of_their_distance(make_map, wide):
     assert named == {"estimate, 0 to 0.1 kpc": ["near"], "estimate, 0.1 to 1.2 kpc": ["far"]}
     axis = next(axis for axis in figure.axes if axis.texts)
     np.testing.assert_allclose(axis.collections[1].get_offsets(), [[270.0, 1.0]])
+
+
+def test_a_strip_around_the_sky_is_stretched_so_that_one_sees_it(make_map):
+    grid = SightlineGrid(0.0, 358.0, -4.0, 4.0, 2.0, 2.0)
+    figure = sky(make_map(grid))
+    figure.draw_without_rendering()
+    (axis,) = (axis for axis in figure.axes if axis.get_title())
+    box = axis.get_window_extent()
+    assert box.height > 0.1 * box.width
+    assert axis.get_xlabel() == "Galactic longitude l (deg); b is stretched 5 times"
