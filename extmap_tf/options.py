@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from extmap_tf.settings.config import Config
     from extmap_tf.settings.law import LawConfig
 
-_CONFIG_HELP = "name of a built-in configuration (carina, demo, orion) or a TOML file"
+_CONFIG_HELP = "name of a built-in configuration (carina, carina_gaia, demo, orion) or a TOML file"
 
 
 def finite(text: str) -> float:
