@@ -5,8 +5,8 @@ import os
 
 from beam_jobs import start_beam
 from beam_jobs.early import is_local, refuse_existing_records
-from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.options import add_config, add_out, config_of, named
+from extmap_tf.errors import DataError
+from extmap_tf.options import add_config, add_out, columns_by_survey, config_of, tables_by_survey
 from extmap_tf.program import Command, run_command
 
 
@@ -49,8 +49,8 @@ def _add_options(parser):
 
 def _run(args, beam_argv):
     config = config_of(args, training=False)
-    tables = _tables_of(args, config)
-    columns = _columns_of(args, config)
+    tables = tables_by_survey([*args.tables, *args.table], config)
+    columns = columns_by_survey(args.column, config)
     refuse_existing_records(args.out, args.overwrite)
     for table in filter(is_local, (path for paths in tables.values() for path in paths)):
         if not os.path.exists(table) and not glob.glob(table):
@@ -67,37 +67,6 @@ def _run(args, beam_argv):
     from extmap_tf.info import describe_report
 
     print("\n".join(describe_report(manifest)))
-
-
-def _tables_of(args, config):
-    """Paths and patterns by the keys of the surveys."""
-    keys = [survey.key for survey in config.surveys]
-    found = {keys[0]: list(args.tables)} if args.tables else {}
-    for given in args.table:
-        key, equals, path = given.partition("=")
-        if not (equals and path):
-            raise ConfigError(f"--table needs SURVEY=FILE, got: {given!r}")
-        if key not in keys:
-            raise ConfigError(
-                f"--table {given}: no survey {key!r} in {config.name}; it has {', '.join(keys)}"
-            )
-        found.setdefault(key, []).append(path)
-    if not found:
-        raise ConfigError(f"no tables: give --table {keys[0]}=FILE, or the files alone")
-    return found
-
-
-def _columns_of(args, config):
-    """Names of columns by the keys of the surveys; those without a key are meant for all."""
-    columns = named(args.column, "--column")
-    found: dict[str, dict[str, str]] = {survey.key: {} for survey in config.surveys}
-    for role, name in columns.items():
-        key, colon, own = role.partition(":")
-        if colon and key not in found:
-            raise ConfigError(f"--column {role}={name}: no survey {key!r}; there are: {', '.join(found)}")
-        for survey in [key] if colon else found:
-            found[survey][own if colon else role] = name
-    return found
 
 
 COMMAND = Command(

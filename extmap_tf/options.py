@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -86,6 +87,37 @@ def named(items: Iterable[str], option: str, what: str = "ROLE=NAME") -> dict[st
         if role in found:
             raise ConfigError(f"{option} gives {role} twice: {found[role]} and {name}")
         found[role] = name
+    return found
+
+
+def tables_by_survey(given: Iterable[str], config: "Config") -> dict[str, list[str]]:
+    """Files and patterns, ``SURVEY=FILE`` or of the first survey FILE alone, by the keys of the surveys."""
+    keys = [survey.key for survey in config.surveys]
+    found: dict[str, list[str]] = {}
+    for text in given:
+        key, equals, path = text.partition("=")
+        if not equals or os.path.exists(text) or (not key.isidentifier() and key not in keys):
+            key, path = keys[0], text
+        if not path:
+            raise ConfigError(f"table {text}: no file is named")
+        if key not in keys:
+            raise ConfigError(f"table {text}: no survey {key!r} in {config.name}; it has {', '.join(keys)}")
+        found.setdefault(key, []).append(path)
+    if not found:
+        raise ConfigError(f"no tables: give --table {keys[0]}=FILE")
+    return found
+
+
+def columns_by_survey(given: Iterable[str], config: "Config") -> dict[str, dict[str, str]]:
+    """``ROLE=NAME`` of all surveys, or ``SURVEY:ROLE=NAME`` of one, by the keys of the surveys."""
+    columns = named(given, "--column")
+    found: dict[str, dict[str, str]] = {survey.key: {} for survey in config.surveys}
+    for role, name in columns.items():
+        key, colon, own = role.partition(":")
+        if colon and key not in found:
+            raise ConfigError(f"--column {role}={name}: no survey {key!r}; there are: {', '.join(found)}")
+        for survey in [key] if colon else found:
+            found[survey][own if colon else role] = name
     return found
 
 

@@ -2,8 +2,8 @@
 
 import glob
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from extmap_tf import __version__
@@ -42,9 +42,10 @@ class Order:
     Parameters
     ----------
     config : Config
-    tables : tuple of str
-        Local files.
-    reading : Reading
+    tables : dict of str to tuple of str
+        Local files by the keys of the surveys.
+    readings : dict of str to Reading
+        By the keys of the surveys.
     model : str or None
         A SavedModel's folder or the name of a shipped one; None trains a network.
     trust_model : bool
@@ -52,8 +53,8 @@ class Order:
     """
 
     config: Config
-    tables: tuple[str, ...]
-    reading: Reading = AS_IT_IS
+    tables: dict[str, tuple[str, ...]]
+    readings: Mapping[str, Reading] = field(default_factory=dict)
     model: str | None = None
     trust_model: bool = False
 
@@ -61,8 +62,8 @@ class Order:
     def of(
         cls,
         config: Config,
-        tables: Sequence[str],
-        reading: Reading = AS_IT_IS,
+        tables: Sequence[str] | Mapping[str, Sequence[str]],
+        readings: Mapping[str, Reading] | None = None,
         model: str | None = None,
         always_train: bool = False,
         trust_model: bool = False,
@@ -71,10 +72,10 @@ class Order:
 
         Parameters
         ----------
-        config, reading, trust_model
+        config, readings, trust_model
             As of the class.
-        tables : sequence of str
-            Paths and patterns.
+        tables : sequence of str, or mapping of str to sequence of str
+            Paths and patterns, of the first survey or by the keys of the surveys.
         model : str, optional
             By default the shipped model that serves all fields, if there is one.
         always_train : bool
@@ -85,29 +86,36 @@ class Order:
         DataError, MismatchError
             A table cannot be read, or the model is for other diagrams or for elsewhere.
         """
-        paths = _paths(tables)
-        for path in paths:
-            with open_local(path) as stream:
-                describe_table(stream, path, config.survey, reading)
+        given = tables if isinstance(tables, Mapping) else {config.survey.key: tables}
+        paths, readings = {key: _paths(own) for key, own in given.items()}, readings or {}
+        for survey in config.surveys:
+            for path in paths.get(survey.key, ()):
+                with open_local(path) as stream:
+                    describe_table(stream, path, survey, readings.get(survey.key, AS_IT_IS))
         if model is not None:
             folder, card = find_saved_model(model)
             require_fit_of_map(card, str(folder), config)
         elif not always_train:
             model = serving_model(config)
-        return cls(config, paths, reading, model, trust_model)
+        return cls(config, paths, readings, model, trust_model)
 
     @property
     def made(self) -> str:
         """What identifies it."""
-        sizes = {path: os.path.getsize(path) for path in self.tables}
+        sizes = {path: os.path.getsize(path) for path in self.paths}
         by = f"model {find_saved_model(self.model)[1].digest}" if self.model else "a model of its own"
         tables = f"{self.what} ({digest_of(sizes)})"
         return f"configuration {self.config.digest}, {tables}, {by}, extmap_tf {__version__}"
 
     @property
+    def paths(self) -> list[str]:
+        """The files of all surveys."""
+        return [path for paths in self.tables.values() for path in paths]
+
+    @property
     def what(self) -> str:
         """How many tables, in words."""
-        n = len(self.tables)
+        n = len(self.paths)
         return f"{n} table{'s' * (n != 1)}"
 
 
@@ -199,7 +207,7 @@ def _count(order, folder):
 
     order.config.write(folder / "config.toml", overwrite=True)
     manifest = make_records(
-        order.config, list(order.tables), str(folder / "survey"), order.reading, overwrite=True
+        order.config, order.tables, str(folder / "survey"), order.readings, overwrite=True
     )
     say(f"     {manifest.report['counted']:,} of {manifest.report['rows']:,} stars in the fields")
 
@@ -251,7 +259,7 @@ def _write_summary(order: Order, steps: Steps, card: ModelCard, evaluation: "Eva
         "model_digest": card.digest,
         "quantity": f"A({config.survey.red.name}), mag",
         "law": card.config.law.model,
-        "tables": list(order.tables),
+        "tables": order.paths,
         "stars": report["counted"],
         "sightlines": config.sightlines.n_sightlines,
         "seconds": steps.seconds,

@@ -1,12 +1,9 @@
 """``extmap-tf map``."""
 
-import os
-import re
-
 from beam_jobs import start_beam
 from extmap_tf.errors import ConfigError
 from extmap_tf.formats import MAP_NAME
-from extmap_tf.options import add_config, add_model, config_of, named
+from extmap_tf.options import add_config, add_model, columns_by_survey, config_of, tables_by_survey
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
 
@@ -66,27 +63,15 @@ def _run(args):
         raise ConfigError(f"--workers must be 0 or more, got: {args.workers}")
     refuse_existing(args.out, args.overwrite, MAP_NAME)
     config = config_of(args)
-    reading = Reading(named(args.column, "--column"), args.errors_from_survey, args.accept_partial)
-    tables = _tables_of([given for group in args.table for given in group], config)
-    order = Order.of(config, tables, reading, args.model, args.train, args.trust_model)
+    readings = {
+        key: Reading(columns, args.errors_from_survey, args.accept_partial)
+        for key, columns in columns_by_survey(args.column, config).items()
+    }
+    tables = tables_by_survey([given for group in args.table for given in group], config)
+    order = Order.of(config, tables, readings, args.model, args.train, args.trust_model)
     start_tensorflow()
     start_beam()
     run_map(order, args.out, args.overwrite, args.workers)
-
-
-def _tables_of(given, config):
-    """Files and patterns without the name of their survey, which must be the configuration's."""
-    key = re.sub(r"[^a-z0-9]+", "_", config.survey.name.lower()).strip("_")
-    found = []
-    for text in given:
-        survey, equals, path = text.partition("=")
-        if not equals or os.path.exists(text):
-            found.append(text)
-        elif survey == key and path:
-            found.append(path)
-        else:
-            raise ConfigError(f"--table {text}: no survey {survey!r} in {config.name}; it has {key}")
-    return found
 
 
 COMMAND = Command(

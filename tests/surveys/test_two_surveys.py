@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from astropy.coordinates import SkyCoord
 
 from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf.cli import main
 from extmap_tf.diagrams import count_stars
-from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.errors import ConfigError, DataError, MismatchError, ServingError
 from extmap_tf.estimate import Flag
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.mocks.sky import write_sky
+from extmap_tf.model.build import build_network
 from extmap_tf.model.export import export
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.training import train
@@ -18,6 +20,9 @@ from extmap_tf.model.warmup import warmup_inputs
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples, without_a_survey
 from extmap_tf.records.example import parse_examples, parse_field_facts
 from extmap_tf.records.manifest import Records
+from extmap_tf.serving.channel import VersionStatus
+from extmap_tf.serving.check import check_server
+from extmap_tf.serving.client import ModelClient
 from extmap_tf.settings.config import Config
 
 DEEP = """
@@ -50,6 +55,7 @@ x = {of = "J-Ks", minimum = -0.5, maximum = 5.9, n_pixels = 32}
 y = {of = "J", minimum = 12.0, maximum = 20.0, n_pixels = 16}
 x = {of = "J-Ks", minimum = -0.5, maximum = 5.9, n_pixels = 16}
 """
+BANDS = {"J": "j_m", "Ks": "k_m"}
 NAMES = ["counts", "counts_deep_vvv", "counts_deep_vvv_2"]
 
 
@@ -250,7 +256,7 @@ def test_tables_are_named_on_the_command_line(config, tables, tmp_path, capsys):
     for wrong, message in (
         ([], "no tables: give --table 2mass=FILE"),
         (["--table", "gaia=a.csv"], "no survey 'gaia' in tiny; it has 2mass, deep_vvv"),
-        (["--table", "2mass"], "--table needs SURVEY=FILE"),
+        (["--table", "2mass="], "table 2mass=: no file is named"),
         (["--table", "2mass=missing.csv"], "missing.csv: no such file"),
         (["--table", "2mass=x", "--column", "gaia:blue=J"], "no survey 'gaia'; there are"),
     ):
@@ -280,3 +286,77 @@ def test_one_survey_may_have_a_second_diagram_with_a_third_band(tiny_config):
     for name in ("counts", "counts_2"):
         first, second = (pair.diagrams[name].sum(axis=0) for pair in (clear, dusty))
         assert second @ np.arange(64) / second.sum() > first @ np.arange(64) / first.sum()
+
+
+@pytest.mark.parametrize("preset", ["dense", "ensemble", "planes", "cornu2022"])
+def test_every_network_sees_all_diagrams_and_which_surveys_there_are(config, preset):
+    changed = config.replace(**{"network.preset": preset})
+    model = build_network(changed, 2, seed=1)
+    assert set(model.input) == set(config.input_names)
+    rng = np.random.default_rng(1)
+    inputs = {name: np.ones(2, np.float32) for name in ("l_deg", "b_deg", *config.coverage_names)}
+    inputs |= {d.name: rng.poisson(1.0, (2, *d.shape)).astype(np.float32) for d in config.diagrams}
+    found = model(inputs).numpy()
+    for name in (*NAMES[1:], "coverage_deep_vvv"):
+        assert np.abs(model(inputs | {name: 0 * inputs[name]}).numpy() - found).max() > 0, name
+
+
+class InProcess(ModelClient):
+    """A client whose server is a SavedModel in this process."""
+
+    def __init__(self, folder):
+        super().__init__("http://localhost:1")
+        self._loaded = tf.saved_model.load(str(folder)).signatures
+
+    def predict(self, signature, inputs):
+        tensors = {name: tf.constant(value) for name, value in inputs.items()}
+        return {name: value.numpy() for name, value in self._loaded[signature](**tensors).items()}
+
+    def status(self):
+        return [VersionStatus(1, "AVAILABLE", "")]
+
+    def signatures(self):
+        return {
+            name: (set(one.structured_input_signature[1]), set(one.structured_outputs))
+            for name, one in self._loaded.items()
+        }
+
+
+def test_a_client_sends_the_stars_of_any_surveys(model, tables):
+    import pyarrow.parquet as pq
+
+    client = InProcess(model)
+    lines = list(check_server(client))
+    assert any(line.startswith("surveys ") for line in lines)
+    stars = {}
+    for key, path in tables.items():
+        table = pq.read_table(path)
+        stars[key] = {band: [table[name].to_numpy()[:n] for n in (900, 400)] for band, name in BANDS.items()}
+    coords = SkyCoord([284.0, 284.1], [-1.0, -0.9], unit="deg", frame="galactic")
+    both, first = (
+        client.profiles_of_surveys(coords, stars),
+        client.profiles_of_surveys(coords, {"2mass": stars["2mass"]}),
+    )
+    old = client.profiles_of_stars(coords, stars["2mass"]["J"], stars["2mass"]["Ks"])
+    median = [found.profiles.extinction_median for found in (both, first, old)]
+    np.testing.assert_allclose(median[1], median[2], rtol=1e-5)
+    assert np.abs(median[0] - median[1]).max() > 1e-6
+    assert both.odd_surveys.shape == (2,)
+    assert not (first.odd_surveys & 2).any()
+    covered = client.profiles_of_surveys(coords, stars, {"deep_vvv": [0.0, 0.0]})
+    np.testing.assert_allclose(covered.profiles.extinction_median, median[1], rtol=1e-5)
+    for wrong, message in (
+        ({"gaia": stars["2mass"]}, "the model knows no gaia, only 2mass, deep_vvv"),
+        ({"2mass": {"J": stars["2mass"]["J"]}}, "stars of 2mass need Ks, got: J"),
+        ({}, "give the stars of one survey or more"),
+        ({"2mass": {"J": [[1.0]], "Ks": [[1.0, 2.0]]}}, "must hold as many stars in each sightline"),
+    ):
+        with pytest.raises(ServingError, match=message):
+            client.profiles_of_surveys(coords, wrong)
+    with pytest.raises(ServingError, match="coverage must be one number"):
+        client.profiles_of_surveys(coords, stars, {"2mass": [1.0, 1.0, 1.0]})
+
+
+def test_a_model_refuses_records_of_a_survey_that_it_does_not_know(saved_model, fields, tmp_path):
+    with pytest.raises(MismatchError, match="does not know stars of deep_vvv, only of 2mass"):
+        score_to_map.make_map(fields.path, saved_model, tmp_path / "map.fits")
