@@ -136,7 +136,8 @@ def test_a_survey_that_is_not_there_names_those_that_are(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": "ukidss.toml"}))
     with pytest.raises(
-        ConfigError, match=r"mine\.toml: survey must be .*\(2mass, gaia_dr3\).*ukidss\.toml: no such file"
+        ConfigError,
+        match=r"mine\.toml: survey must be .*\(2mass, 2mass_h, gaia_dr3\).*ukidss\.toml: no such file",
     ):
         Config.load(path)
     (tmp_path / "ukidss.toml").write_text("nam = 3")

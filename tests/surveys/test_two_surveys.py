@@ -266,15 +266,8 @@ def test_tables_are_named_on_the_command_line(config, tables, tmp_path, capsys):
     assert Records.open(tmp_path / "r").manifest.report["surveys"].keys() == tables.keys()
 
 
-def test_one_survey_may_have_a_second_diagram_with_a_third_band(tiny_config):
-    survey = tiny_config.to_dict()["survey"]
-    h = survey["red"] | {"name": "H", "wavelength_um": 1.662, "snr10_mag": 15.6, "half_complete_mag": 16.4}
-    ks = {"of": "Ks", "minimum": 5.6, "maximum": 15.2}
-    diagrams = [
-        {"y": ks, "x": {"of": f"{blue}-Ks", "minimum": -0.5, "maximum": end}}
-        for blue, end in (("J", 5.9), ("H", 2.7))
-    ]
-    config = tiny_config.replace(survey=survey | {"other_bands": [h], "diagrams": diagrams})
+def test_2mass_may_have_a_second_diagram_with_h(tiny_config, tmp_path):
+    config = tiny_config.replace(surveys=["2mass_h"])
     assert config.input_names == ("counts", "counts_2", "l_deg", "b_deg")
     clear, dusty = (simulate_pair(config, number) for number in (0, 1))
     for pair in (clear, dusty):
@@ -286,6 +279,14 @@ def test_one_survey_may_have_a_second_diagram_with_a_third_band(tiny_config):
     for name in ("counts", "counts_2"):
         first, second = (pair.diagrams[name].sum(axis=0) for pair in (clear, dusty))
         assert second @ np.arange(64) / second.sum() > first @ np.arange(64) / first.sum()
+    table = tmp_path / "stars.csv"
+    table.write_text("glon,glat,j_m,j_msigcom,h_m,h_msigcom,k_m,k_msigcom\n284,-1,13,.03,12.3,.03,12.1,.03\n")
+    twomass_to_records.make_records(config, [str(table)], str(tmp_path / "r"))
+    (batch,) = serialized_examples(Records.open(tmp_path / "r").shard_paths("all")).batch(8)
+    found = parse_examples(batch, config.views)
+    for diagram in config.diagrams:
+        one = count_stars({"J": [13.0], "H": [12.3], "Ks": [12.1]}, diagram)
+        np.testing.assert_array_equal(found[diagram.name].numpy()[0], one)
 
 
 @pytest.mark.parametrize("preset", ["dense", "ensemble", "planes", "cornu2022"])
