@@ -4,6 +4,7 @@ import html
 
 from extmap_tf.catalogs.survey_tables import OtherSurveyError, describe_table
 from extmap_tf.errors import DataError
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.extinction.law import law_text, stated_rv
 from extmap_tf.files import PathLike, verify_checksums
 from extmap_tf.formats import (
@@ -155,7 +156,7 @@ def _evaluation(found):
 
 
 def _comparison(found):
-    yield _line("comparison", f"of a map's A({found['band']}) in mag with {found['other']}")
+    yield _line("comparison", f"of a map's {quantity_of(found['band'])} in mag with {found['other']}")
     for row in found["rows"]:
         yield _line("", f"{row['n']} positions at {row['distance_kpc']:g} kpc")
 

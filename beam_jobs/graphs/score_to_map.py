@@ -295,7 +295,7 @@ def make_map(
     provenance = Provenance.of(
         manifest.config,
         "estimate",
-        law=card.config.law,
+        model=card.config,
         model_name=f"{card.config.network.preset}/{model_folder.rsplit('/', 1)[-1]}",
         model_digest=card.digest,
         records_digest=card.records_digest,

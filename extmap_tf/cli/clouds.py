@@ -88,7 +88,7 @@ def _run(args):
         cloud_tables.write_clouds(found, volume, args.out, args.overwrite)
         print(f"{args.out}: {len(found)} clouds")
     else:
-        print(cloud_tables.format_clouds(found, volume.provenance.band))
+        print(cloud_tables.format_clouds(found, volume.band))
 
 
 COMMAND = Command(

@@ -17,7 +17,9 @@ def _add_options(parser):
         metavar="N",
         help="nside of the copy, a power of two (default: the smallest that keeps 99 %% of the sightlines)",
     )
-    parser.add_argument("--band", help="for .h5: another band than the map's own, such as V or E(B-V)")
+    parser.add_argument(
+        "--band", help="another band than the map's own, or a colour excess, such as V or E(J-Ks)"
+    )
     add_law(parser, "extinction law of --band, instead of the map's own")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
@@ -31,15 +33,10 @@ def _run(args):
     if suffix not in (".fits", ".h5", ".hdf5"):
         raise ConfigError(f"{args.out}: the name of a copy must end in .fits, .h5 or .hdf5")
     law = law_of(args)
-    if suffix == ".fits" and (args.band or law):
-        option = "--band" if args.band else "--law"
-        raise ConfigError(f"{option} goes with .h5; the values of {args.out} stay in the map's own band")
     refuse_existing(args.out, args.overwrite)
     volume = ExtinctionMap.read(args.map)
-    if suffix == ".fits":
-        pixels = write_healpix(volume, args.out, args.nside, args.overwrite)
-    else:
-        pixels = write_hdf5(volume, args.out, args.nside, args.band, law, args.overwrite)
+    write = write_healpix if suffix == ".fits" else write_hdf5
+    pixels = write(volume, args.out, args.nside, args.band, law, args.overwrite)
     print(f"{args.out}: {len(pixels.index):,} pixels of nside {pixels.nside}")
     left_out = volume.grid.n_sightlines - pixels.n_sightlines
     if left_out:

@@ -1,6 +1,6 @@
 """``extmap-tf plot``."""
 
-from extmap_tf.cli.views import add_view, note_what_is_missing, view_of
+from extmap_tf.cli.views import add_band, add_view, maps_of, note_what_is_missing, view_of
 from extmap_tf.options import add_sightlines
 from extmap_tf.program import Command
 
@@ -21,16 +21,15 @@ def _add_options(parser):
         "--animate", action="store_true", help="also make distances.gif, a frame for each distance"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing figures")
+    add_band(parser)
     add_view(parser)
 
 
 def _run(args):
     from extmap_tf.figures.gallery import draw_all
     from extmap_tf.figures.style import WIDTHS
-    from extmap_tf.map.volume import ExtinctionMap
 
-    volume = ExtinctionMap.read(args.map)
-    truth = ExtinctionMap.read(args.truth) if args.truth else None
+    volume, truth = maps_of(args)
     how = {"truth": truth, "suffix": args.format, "overwrite": args.overwrite, "animate": args.animate}
     how["width"] = WIDTHS[int(args.columns)]
     paths = draw_all(volume, args.out, **how, **view_of(args, volume))

@@ -1,6 +1,6 @@
 """``extmap-tf report``."""
 
-from extmap_tf.cli.views import add_view, note_what_is_missing, view_of
+from extmap_tf.cli.views import add_band, add_view, maps_of, note_what_is_missing, view_of
 from extmap_tf.errors import ConfigError
 from extmap_tf.options import add_sightlines
 from extmap_tf.program import Command
@@ -14,6 +14,7 @@ def _add_options(parser):
     parser.add_argument("--truth", help="true map; adds errors")
     parser.add_argument("--model", help="SavedModel that made the map, to show its card")
     add_sightlines(parser, "profile to draw, in degrees; may be repeated (default: six of them)")
+    add_band(parser)
     add_view(parser)
     parser.add_argument(
         "--static",
@@ -25,12 +26,10 @@ def _add_options(parser):
 
 def _run(args):
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map.volume import ExtinctionMap
     from extmap_tf.report.report import report_path, write_report
 
     refuse_existing(report_path(args.out), args.overwrite)
-    volume = ExtinctionMap.read(args.map)
-    truth = ExtinctionMap.read(args.truth) if args.truth else None
+    volume, truth = maps_of(args)
     model = _summary_of_model(args.model, volume) if args.model else ()
     interactive = not args.static
     how = {"truth": truth, "model": model, "interactive": interactive, "overwrite": args.overwrite}

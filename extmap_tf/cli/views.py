@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from extmap_tf.options import chosen_sightlines
+from extmap_tf.options import add_law, chosen_sightlines, law_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,26 @@ def add_view(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--records", help="folder of 'records survey' behind the map, to draw the CMDs beside the profiles"
     )
+
+
+def add_band(parser: ArgumentParser) -> None:
+    """``--band`` and ``--law``: what the figures show, see `maps_of`."""
+    parser.add_argument(
+        "--band", help="show another band than the map's own, or a colour excess, such as E(J-Ks)"
+    )
+    add_law(parser, "extinction law of --band, instead of the map's own")
+
+
+def maps_of(args: Namespace) -> "tuple[ExtinctionMap, ExtinctionMap | None]":
+    """The map, and that of --truth if there is one, in the band of --band."""
+    from extmap_tf.map.volume import ExtinctionMap
+
+    law = law_of(args)
+
+    def shown(path):
+        return ExtinctionMap.read(path).in_band(args.band, law)
+
+    return shown(args.map), shown(args.truth) if args.truth else None
 
 
 def view_of(

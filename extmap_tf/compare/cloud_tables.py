@@ -14,6 +14,7 @@ from astropy import units as u
 from extmap_tf.compare.clouds import MASS_IS, Cloud
 from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import Flag
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.files import whole_path
 from extmap_tf.formats import CLOUDS
 from extmap_tf.map.volume import ExtinctionMap
@@ -91,7 +92,13 @@ def require_table_name(path: str | Path) -> str:
 def format_clouds(clouds: Sequence[Cloud], band: str) -> str:
     """Clouds as lines of aligned text."""
     header = [("cloud", "l, b / deg"), ("sightlines", ""), ("distance", "kpc"), ("68 %", "kpc")]
-    header += [("depth", "kpc"), ("width", "kpc"), (f"A({band})", "mag"), ("68 %", "mag"), ("peak", "mag")]
+    header += [
+        ("depth", "kpc"),
+        ("width", "kpc"),
+        (quantity_of(band), "mag"),
+        ("68 %", "mag"),
+        ("peak", "mag"),
+    ]
     header += [("dust", "solar masses"), ("68 %", ""), ("sigma", ""), ("flags", "")]
     rows = [
         (

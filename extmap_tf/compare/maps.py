@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 
 from extmap_tf.compare.other_maps import IntegratedMap, ProfileTable, require_cumulative
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
@@ -63,7 +64,7 @@ class Comparison:
     std_mag, other_std_mag : ndarray [n, n_distances] or None
         Standard deviations, where the map and the other have any.
     band, name : str
-        The map's band, and what the other map is called.
+        Of the map's values, and what the other map is called.
     rows : list of DistanceComparison
     """
 
@@ -105,7 +106,7 @@ class Comparison:
             )
             for row in self.rows
         ]
-        return f"map against {self.name}, A({self.band})\n{aligned(header, lines)}"
+        return f"map against {self.name}, {quantity_of(self.band)}\n{aligned(header, lines)}"
 
 
 def compare(
@@ -193,9 +194,7 @@ def compare(
     other_std = _std_of(other, grid)
     other_std = None if other_std is None else factor * other_std.reshape(shape)
     rows = [_row(d, ours[:, i], theirs[:, i]) for i, d in enumerate(at)]
-    return Comparison(
-        volume.grid, l_deg, b_deg, at, ours, theirs, std, other_std, volume.provenance.band, name, rows
-    )
+    return Comparison(volume.grid, l_deg, b_deg, at, ours, theirs, std, other_std, volume.band, name, rows)
 
 
 def _number(value, form):

@@ -31,6 +31,7 @@ from extmap_tf.evaluation.profile_errors import (
 )
 from extmap_tf.evaluation.spectrum import SpectrumRow, format_spectrum, spectrum
 from extmap_tf.evaluation.windows import WindowScore, format_windows, window_scores
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.extinction.profiles import cumulative_to_density, profiles_at
 from extmap_tf.files import PathLike, whole_file
 from extmap_tf.grids.distance import DistanceGrid
@@ -119,7 +120,7 @@ def compare_maps(
         estimate_map.profiles.reshaped(-1),
         estimate_map.n_stars.ravel(),
         estimate_map.distance,
-        truth_map.provenance.band,
+        truth_map.band,
         distances_kpc,
     )
     fingers = fingers_of_god(estimate_map.rise, truth_map.rise, estimate_map.grid, estimate_map.distance)
@@ -158,7 +159,7 @@ def evaluate(
     levels = estimate.percentiles
     true_mag, estimate_mag, good = paired(truth.extinction_median, estimate.extinction_median, distance_grid)
     true_density, density, _ = paired(truth.density_median, estimate.density_median, distance_grid)
-    by_total = classes_of(good, true_mag[:, -1], f"A({band})", "mag")
+    by_total = classes_of(good, true_mag[:, -1], quantity_of(band), "mag")
     by_stars = classes_of(good, n_stars, "stars", "")
     everything = [("all", np.ones(len(true_mag), bool)), *by_total, *by_stars]
     outer_kpc = distance_grid.outer_kpc
@@ -281,5 +282,5 @@ def _ground(volume):
         "grid": type(volume.grid).__name__,
         "sightlines": dataclasses.asdict(volume.grid),
         "distance": dataclasses.asdict(volume.distance),
-        "band": volume.provenance.band,
+        "band": volume.band,
     }

@@ -25,6 +25,11 @@ BANDS_UM = {
 _EXCESS = re.compile(r"E\(([^()-]+)-([^()-]+)\)")
 
 
+def quantity_of(band: str) -> str:
+    """What is given in a band, or as a colour excess: ``A(Ks)``, ``E(J-Ks)``."""
+    return band if band.startswith("E(") else f"A({band})"
+
+
 def as_law(law: LawConfig | str) -> LawConfig:
     """A law given as a `LawConfig`, or as the name of a model of ``dust_extinction`` (with R(V) = 3.1)."""
     if isinstance(law, LawConfig):
@@ -39,9 +44,13 @@ def extinction_ratio(
     reference: str,
     law: LawConfig,
     own_um: Mapping[str, float] | None = None,
-    own_ratios: Mapping[str, float] | None = None,
+    known: tuple[str, float] | None = None,
 ) -> float:
     """A(name) / A(reference), or E(x-y) / A(reference).
+
+    Where the ratio of a band is known, and another than the law's, colour excesses keep the law's
+    proportions: A(x) = A(reference) + E(x-reference), E(x-reference) being that of the law at the known
+    E(band-reference).
 
     Parameters
     ----------
@@ -52,9 +61,9 @@ def extinction_ratio(
     law : LawConfig
     own_um : dict of str to float, optional
         Wavelengths (um) of a survey's own bands; they precede `BANDS_UM`.
-    own_ratios : dict of str to float, optional
-        Ratios to A(reference) that are known and not to be computed; with ``law.model = "ratio"`` there are
-        no others.
+    known : (str, float), optional
+        A band, and its ratio to A(reference), which is not to be computed; with ``law.model = "ratio"`` there
+        are no others.
 
     Raises
     ------
@@ -69,19 +78,23 @@ def extinction_ratio(
     >>> round(extinction_ratio("E(B-V)", "V", LawConfig("F19")), 3)
     0.322
     """
-    own_um, own_ratios = own_um or {}, own_ratios or {}
-    wavelengths_um = {**BANDS_UM, **own_um}
+    wavelengths_um = {**BANDS_UM, **(own_um or {})}
     curve = a_over_av(law)
 
     def ratio(band):
         if band == reference:
             return 1.0
-        if band in own_ratios:
-            return own_ratios[band]
+        if known and band == known[0]:
+            return known[1]
+        if not known or curve is None:
+            return by_law(band)
+        return 1.0 + (known[1] - 1.0) / (by_law(known[0]) - 1.0) * (by_law(band) - 1.0)
+
+    def by_law(band):
         if curve is None:
-            known = ", ".join(dict.fromkeys((reference, *own_ratios)))
+            given = f"{reference}, {known[0]}" if known else reference
             raise ConfigError(
-                f"no band {band!r}: the law is only a ratio of {known}; for others give a law, such as G23"
+                f"no band {band!r}: the law is only a ratio of {given}; for others give a law, such as G23"
             )
         for one in (band, reference):
             if one not in wavelengths_um:

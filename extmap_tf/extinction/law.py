@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.settings.law import LawConfig
+from extmap_tf.settings.nuisances import NuisanceConfig
 from extmap_tf.settings.survey import Band, SurveyConfig
 
 
@@ -31,6 +32,14 @@ def blue_over_red(law: LawConfig, survey: SurveyConfig) -> float:
     if curve is None:
         return law.blue_over_red
     return curve(survey.blue.wavelength_um) / curve(survey.red.wavelength_um)
+
+
+def mean_blue_over_red(law: LawConfig, survey: SurveyConfig, nuisances: NuisanceConfig) -> float:
+    """A(blue)/A(red) by which stars are reddened in the mean of the training pairs.
+
+    A model's A(red) is the one that goes with this ratio: what it sees is the reddening E(blue-red).
+    """
+    return blue_over_red(law, survey) + nuisances.law_ratio_mean
 
 
 @lru_cache(maxsize=32)

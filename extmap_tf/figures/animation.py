@@ -49,10 +49,10 @@ def frames(
     matplotlib.figure.Figure
         The same one each time.
     """
-    maps, view, band = beside(volume, truth), sky_view(volume.grid), volume.provenance.band
+    maps, view, quantity = beside(volume, truth), sky_view(volume.grid), volume.quantity
     quantities = (
-        ([one.extinction for one, _ in maps], f"A({band}) from the Sun to there (mag)"),
-        ([one.rise for one, _ in maps], f"rise of A({band}) there (mag/kpc)"),
+        ([one.extinction for one, _ in maps], f"{quantity} from the Sun to there (mag)"),
+        ([one.rise for one, _ in maps], f"rise of {quantity} there (mag/kpc)"),
     )
     n_columns = 1 if view.shape > 2.5 or width < TWO_COLUMNS else 2
     figure, axes = panels(2 * len(maps), view.shape, n_columns, n_columns, width)

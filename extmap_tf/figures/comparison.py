@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from extmap_tf.compare.maps import Comparison
 from extmap_tf.errors import DataError
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.figures.layout import TOP_PERCENTILE, balanced, colorbar, outer_labels, panels
 from extmap_tf.figures.sky_view import sky_view
 from extmap_tf.figures.style import COLORS, ESTIMATE, TWO_COLUMNS, figure_paths, save_all, styled
@@ -41,8 +42,8 @@ def against(comparison: Comparison) -> Figure:
         axis.plot([0, top], [0, top], color="black", linewidth=0.8)
         axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
         axis.grid(True)
-    figure.supxlabel(f"A({comparison.band}) of {comparison.name} (mag)")
-    figure.supylabel(f"A({comparison.band}) of the map (mag)")
+    figure.supxlabel(f"{quantity_of(comparison.band)} of {comparison.name} (mag)")
+    figure.supylabel(f"{quantity_of(comparison.band)} of the map (mag)")
     return figure
 
 
@@ -81,7 +82,7 @@ def difference(comparison: Comparison) -> Figure:
             axis.scatter(x, y, c=column[good], s=14, edgecolors="black", linewidths=0.4, **how)
         colorbar(figure, mesh, [axis], "mag", "both")
     outer_labels(axes, *view.labels)
-    figure.suptitle(f"A({comparison.band}): map − {comparison.name}")
+    figure.suptitle(f"{quantity_of(comparison.band)}: map − {comparison.name}")
     return figure
 
 
@@ -108,7 +109,7 @@ def agreement(comparison: Comparison) -> Figure:
     right.axhline(0.0, color="black", linewidth=0.8)
     left.set(ylabel="correlation", ylim=(min(0.0, left.get_ylim()[0]), 1.02))
     left.legend()
-    right.set_ylabel(f"A({comparison.band}): map − {comparison.name} (mag)")
+    right.set_ylabel(f"{quantity_of(comparison.band)}: map − {comparison.name} (mag)")
     right.set_title("mean and standard deviation")
     for axis in (left, right):
         axis.set_xlabel("distance (kpc)")
@@ -154,7 +155,7 @@ def side_by_side(comparison: Comparison) -> Figure:
         if i + n_columns >= n:
             axis.tick_params(labelbottom=True)
     figure.supxlabel("distance (kpc)")
-    figure.supylabel(f"A({comparison.band}) (mag)")
+    figure.supylabel(f"{quantity_of(comparison.band)} (mag)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 

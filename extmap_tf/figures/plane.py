@@ -174,8 +174,7 @@ def face_on(
     maps = beside(volume, truth)
     layers = [view.mean(one.rise, near) for one, _ in maps]
     titles = [f"{title}: dust seen from above" for _, title in maps]
-    band = volume.provenance.band
-    looks = [(*scale(layers), "magma_r", f"rise of A({band}) with\ndistance (mag/kpc)")] * len(layers)
+    looks = [(*scale(layers), "magma_r", f"rise of {volume.quantity} with\ndistance (mag/kpc)")] * len(layers)
     if volume.percentiles:
         layers.append(view.mean(half_interval(volume), near))
         titles.append("its uncertainty in one sightline")

@@ -66,7 +66,6 @@ def profiles(
     if not len(sightlines):
         raise ConfigError("profiles need one or more sightlines (l, b), got: none")
     n = len(sightlines)
-    band = volume.provenance.band
     figure = Figure(figsize=(width, 0.7 + 1.4 * n), layout="constrained")
     if cmds is None:
         axes = figure.subplots(n, 2, squeeze=False)
@@ -85,8 +84,8 @@ def profiles(
             style = {"color": color, "linewidth": width, "zorder": order}
             shown |= _draw_profile(left, right, one, l, b, label, **style)
         left.set_title(f"l = {l:g}°, b = {b:g}°", loc="left")
-        left.set_ylabel(f"A({band}) (mag)")
-        right.set_ylabel(f"rise of A({band})\n(mag/kpc)")
+        left.set_ylabel(f"{volume.quantity} (mag)")
+        right.set_ylabel(f"rise of {volume.quantity}\n(mag/kpc)")
         for axis in (left, right):
             axis.set_xlim(0.0, volume.distance.max_kpc)
             axis.set_ylim(bottom=0.0)

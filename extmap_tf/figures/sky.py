@@ -75,7 +75,7 @@ def slices(
 def _sky(volume, truth, edges_kpc, clouds, width):
     maps, known = beside(volume, truth), clouds_inside(volume, clouds)
     layers = np.stack([rise_between(one, edges_kpc) for one, _ in maps])
-    view, band = sky_view(volume.grid), volume.provenance.band
+    view = sky_view(volume.grid)
     n_slices = len(edges_kpc) - 1
     if truth is not None:
         n_columns = 1 if n_slices == 1 and view.shape > 1.4 else 2
@@ -94,7 +94,7 @@ def _sky(volume, truth, edges_kpc, clouds, width):
             if here:
                 at = [(cloud.l_deg, cloud.b_deg) for cloud in here.values()]
                 draw_clouds(axis, np.array(view.place(*np.transpose(at))), list(here))
-        colorbar(figure, mesh, row, f"A({band}) (mag)", extend)
+        colorbar(figure, mesh, row, f"{volume.quantity} (mag)", extend)
     narrow = isinstance(view, PlateCarree) and width < TWO_COLUMNS and n_columns > 1
     outer_labels(axes, *(("l (deg)", "b (deg)") if narrow else view.labels))
     return figure
@@ -139,7 +139,7 @@ def latitude_cuts(
         axis.set_title(title)
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     outer_labels(axes, "distance (kpc)", "b (deg)")
-    colorbar(figure, mesh, axes, f"rise of A({volume.provenance.band}) with distance (mag/kpc)", extend)
+    colorbar(figure, mesh, axes, f"rise of {volume.quantity} with distance (mag/kpc)", extend)
     return figure
 
 

@@ -46,11 +46,15 @@ def trust(volume: ExtinctionMap, d_kpc: float | None = None, width: float = TWO_
     if not 0 < d_kpc <= volume.distance.max_kpc * (1.0 + 1e-9):
         raise ConfigError(f"d_kpc must be above 0 and at most {volume.distance.max_kpc:g}, got: {d_kpc:g}")
     std = profiles_at(volume.extinction_std, volume.distance, [d_kpc])[..., 0]
-    band = volume.provenance.band
     whole, limit = Normalize(0.0, 100.0), f"reliable to {100 * RELIABLE_FRACTION:g} % or {RELIABLE_MAG:g} mag"
     often = np.where(volume.has_profile, 100.0 * volume.reliable.mean(axis=-1), np.nan)
     drawn = (
-        (f"A({band}) from the Sun to {d_kpc:.3g} kpc", std, *scale([std]), "standard deviation (mag)"),
+        (
+            f"{volume.quantity} from the Sun to {d_kpc:.3g} kpc",
+            std,
+            *scale([std]),
+            "standard deviation (mag)",
+        ),
         (f"distances at which it is {limit}", often, whole, "neither", "share (%)"),
     )
     view = sky_view(volume.grid)

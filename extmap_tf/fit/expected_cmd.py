@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.special import ndtr, ndtri
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.extinction.law import blue_over_red
+from extmap_tf.extinction.law import mean_blue_over_red
 from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.mocks.pools import fit_catalog
 from extmap_tf.settings.config import Config
@@ -184,7 +184,8 @@ def expected_cmd(
 
 def _dimmed(catalog, extinction_mag, config, red_limit_mag, blue_limit_mag):
     """Yield, for every extinction, the stars by shell and fine cell: sparse [n_shells, n_cells]."""
-    distance, ratio = config.distance, np.float32(blue_over_red(config.law, config.survey))
+    distance = config.distance
+    ratio = np.float32(mean_blue_over_red(config.law, config.survey, config.nuisances))
     shell = np.where(
         catalog.distance_kpc < np.float32(distance.max_kpc) * (1 - 1e-6),
         (catalog.distance_kpc / np.float32(distance.step_kpc)).astype(np.int64),

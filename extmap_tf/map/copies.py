@@ -36,11 +36,17 @@ _DM_AT_THE_SUN = -5.0
 
 
 def write_healpix(
-    volume: ExtinctionMap, path: PathLike, nside: int | None = None, overwrite: bool = False
+    volume: ExtinctionMap,
+    path: PathLike,
+    nside: int | None = None,
+    band: str | None = None,
+    law: LawConfig | str | None = None,
+    overwrite: bool = False,
 ) -> Pixels:
     """Write a map as FITS tables of HEALPix pixels, see `extmap_tf.map.formats.tables`.
 
-    In table SKY, also the sightline that each pixel's profile is of. All tables repeat the provenance.
+    In table SKY, also the sightline that each pixel's profile is of. All tables repeat the provenance, and
+    say in INBAND what the values are.
 
     Parameters
     ----------
@@ -48,12 +54,17 @@ def write_healpix(
     path : path-like
     nside : int, optional
         As for `pixels_of`.
+    band : str, optional
+        Band or colour excess of all values; the map's own if left out.
+    law : LawConfig or str, optional
+        As for `ExtinctionMap.band_factor`.
     overwrite : bool
 
     Returns
     -------
     Pixels
     """
+    volume = volume.in_band(band, law)
     pixels = pixels_of(volume.grid, nside)
     place = np.unravel_index(pixels.sightline, volume.grid.shape)
     l_deg, b_deg = volume.grid.centers_deg(pixels.sightline)
@@ -63,12 +74,14 @@ def write_healpix(
         pixels.nside,
         volume.header,
         {"SIGHTLINE_L": l_deg * u.deg, "SIGHTLINE_B": b_deg * u.deg},
+        volume.quantity,
     )
     hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
     explain_flags(hdus["SKY"])
     for number, line in enumerate(volume.describe(), 1):
         hdus[0].header[f"ABOUT{number}"] = line
     shared = [fits.Card(HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
+    shared.append(fits.Card("INBAND", volume.quantity, "what the values are"))
     shared += about_cards(volume.header)
     write_hdus(path, hdus, shared, overwrite)
     return pixels

@@ -62,7 +62,7 @@ class ExtmapQuery(DustMap):
         self.map = source if isinstance(source, ExtinctionMap) else ExtinctionMap.read(source)
         with _value_errors():
             self.map.band_factor(band, law)
-        self.band = band or self.map.provenance.band
+        self.band = band or self.map.band
         self._how: dict[str, Any] = {"band": band, "law": law, "sky": sky}
 
     @property

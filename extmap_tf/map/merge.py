@@ -162,6 +162,7 @@ def _ground(volume):
         "blue_band": origin.blue_band,
         "law": dataclasses.asdict(origin.law),
         "blue_over_red": origin.blue_over_red,
+        "law_ratio_sigma": origin.law_ratio_sigma,
         "distance": dataclasses.asdict(volume.distance),
         "grid": type(grid).__name__,
         "sky": grid.spacing,

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from extmap_tf import __version__
 from extmap_tf.errors import require
-from extmap_tf.extinction.law import blue_over_red, stated_rv
+from extmap_tf.extinction.law import mean_blue_over_red, stated_rv
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.law import LawConfig
 
@@ -29,7 +29,8 @@ class Provenance:
     law_rv : float or None
         The extinction law, as in `extmap_tf.settings.law.LawConfig`; None for a law without R(V).
     blue_over_red : float
-        A(`blue_band`)/A(`band`) of that law.
+        A(`blue_band`)/A(`band`) that the extinction goes with: of an estimate the mean of the training pairs,
+        which may be another than that of the law.
     band_um, blue_band_um : float
         Wavelengths of the two bands.
     config_name, config_digest : str
@@ -42,6 +43,8 @@ class Provenance:
         The band the map is in, and the other band of the survey.
     software : str
         Program and version.
+    law_ratio_sigma : float
+        How much `blue_over_red` scattered in the training pairs; 0 for a truth.
     """
 
     kind: str
@@ -60,11 +63,13 @@ class Provenance:
     blue_band: str = "J"
     software: str = f"extmap_tf {__version__}"
     model_facts: str = ""
+    law_ratio_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self)
         require(self.law_rv is None or math.isfinite(self.law_rv), "law_rv", "finite or None", self)
         require(1 < self.blue_over_red <= 20, "blue_over_red", "above 1 and at most 20", self)
+        require(0 <= self.law_ratio_sigma <= 20, "law_ratio_sigma", "0 to 20", self)
         require(0.1 <= self.blue_band_um < self.band_um <= 30, "band_um", "blue_band_um to 30", self)
         require(self.band, "band", "the name of a band", self)
         for spec in dataclasses.fields(self):
@@ -75,25 +80,26 @@ class Provenance:
                 require(ok, spec.name, "printable ASCII without blanks at its ends (FITS headers)", self)
 
     @classmethod
-    def of(cls, config: Config, kind: str, law: LawConfig | None = None, **names: str) -> Self:
+    def of(cls, config: Config, kind: str, model: Config | None = None, **names: str) -> Self:
         """Provenance of a map made for `config`.
 
         Parameters
         ----------
         config : extmap_tf.settings.config.Config
         kind : {"estimate", "truth"}
-        law : extmap_tf.settings.law.LawConfig, optional
-            That of the model, where it is not the configuration's.
+        model : extmap_tf.settings.config.Config, optional
+            That of the model, whose law is the map's; by default the same.
         names : str
             ``model_name``, ``model_digest``, ``records_digest``, ``model_facts``.
         """
-        law = law or config.law
+        law, nuisances = (model or config).law, (model or config).nuisances
         return cls(
             kind=kind,
             survey=_SEPARATOR.join(survey.name for survey in config.surveys),
             law_model=law.model,
             law_rv=stated_rv(law),
-            blue_over_red=float(blue_over_red(law, config.survey)),
+            blue_over_red=float(mean_blue_over_red(law, config.survey, nuisances)),
+            law_ratio_sigma=float(nuisances.law_ratio_sigma) if kind == "estimate" else 0.0,
             config_name=config.name,
             config_digest=config.digest,
             band_um=config.survey.red.wavelength_um,

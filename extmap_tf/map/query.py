@@ -165,7 +165,7 @@ class Lookup:
             counts = ~outside if weight is None else ~outside & (weight > 0)
             flags |= np.where(counts, volume.flag[place], 0).astype(np.uint16)
             if at is not None and volume.percentiles:
-                flags[counts & ~volume.reliable[*place, at]] |= Flag.UNRELIABLE.value
+                flags[counts & ~nan & ~volume.reliable[*place, at]] |= Flag.UNRELIABLE.value
             for number, read in enumerate(columns):
                 found = read(place, bins)
                 if weight is not None:

@@ -219,7 +219,7 @@ def _positions(table, roles, distance_kpc, max_kpc, accept_partial):
 
 
 def _names(volume, how):
-    band = how["band"] or volume.provenance.band
+    band = how["band"] or volume.band
     stem = re.sub(r"\W+", "_", band if band.startswith("E(") else f"A_{band}").strip("_")
     if how["quantity"] == "density":
         stem = f"d{stem}"

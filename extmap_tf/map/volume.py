@@ -16,8 +16,8 @@ from extmap_tf.estimate import (
     SIGHTLINE_FLAGS,
     ProfileEstimate,
 )
-from extmap_tf.extinction.bands import as_law, extinction_ratio
-from extmap_tf.extinction.law import a_over_av, law_text
+from extmap_tf.extinction.bands import as_law, extinction_ratio, quantity_of
+from extmap_tf.extinction.law import law_text
 from extmap_tf.extinction.profiles import cumulative_to_density
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
@@ -117,24 +117,28 @@ class ExtinctionMap:
         layers = map_layers(profiles, header.distance, kind, coverage, n_stars, least, surveys)
         self._hold(header.of(profiles), layers)
 
-    def _hold(self, header, layers, path=None):
+    def _hold(self, header, layers, path=None, band="", factor=1.0):
         self.header = header
         self.path = path
+        # What the layers are in, if not in the map's own band, and their ratio to it.
+        self._band, self._factor = band, factor
         self._layers = layers
         for name, layer in layers.items():
             layer.flags.writeable = False
             setattr(self, name, layer)
 
     @classmethod
-    def _held(cls, header: MapHeader, layers: dict[str, np.ndarray], path: Path | None = None) -> Self:
+    def _held(
+        cls, header: MapHeader, layers: dict[str, np.ndarray], path: Path | None = None, *shown: Any
+    ) -> Self:
         self = cls.__new__(cls)
-        self._hold(header, layers, path)
+        self._hold(header, layers, path, *shown)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.path is not None:
+        if self.path is not None and not self._band:
             return (type(self).read, (self.path,))
-        return (type(self)._held, (self.header, self._layers))
+        return (type(self)._held, (self.header, self._layers, self.path, self._band, self._factor))
 
     def __repr__(self) -> str:
         where = f" {self.path}" if self.path else ""
@@ -163,6 +167,21 @@ class ExtinctionMap:
     def percentiles(self) -> tuple[float, ...]:
         """In percent; empty where the profiles have no spread."""
         return self.header.percentiles
+
+    @property
+    def band(self) -> str:
+        """Band, or colour excess, of all values: that of the provenance, or what `in_band` was asked for."""
+        return self._band or self.provenance.band
+
+    @property
+    def factor(self) -> float:
+        """Ratio of the values to the extinction in the map's own band: 1 unless `in_band` was asked."""
+        return self._factor
+
+    @property
+    def quantity(self) -> str:
+        """What the values are: ``A(Ks)``, ``E(J-Ks)``."""
+        return quantity_of(self.band)
 
     @property
     def n_samples(self) -> int:
@@ -209,8 +228,10 @@ class ExtinctionMap:
         Raises
         ------
         DataError
-            The file exists and `overwrite` is false.
+            The file exists and `overwrite` is false, or the values are not in the map's own band.
         """
+        if self._band:
+            raise DataError(f"{path}: a map is written in its own band, this one is in {self._band}")
         write_layers(path, self._layers, self.header, overwrite)
 
     @classmethod
@@ -237,36 +258,56 @@ class ExtinctionMap:
         return self.flag & EMPTY_FLAGS.value == 0
 
     def band_factor(self, band: str | None = None, law: LawConfig | str | None = None) -> float:
-        """A(band), or a colour excess, over the A of the map's own band.
+        """A(band), or a colour excess, over the values of this map.
+
+        What stars show best is their reddening, in a map of A(Ks) by J and Ks the excess E(J-Ks). The map's
+        A(Ks) goes with the ratio A(J)/A(Ks) that its provenance states, and E(J-Ks) is A(Ks) times this less
+        one. Other excesses E(x-Ks) follow from E(J-Ks) by the law, and A(x) is A(Ks) + E(x-Ks).
 
         Parameters
         ----------
         band : str, optional
             The map's own bands, any of `extmap_tf.extinction.bands.BANDS_UM`, or a colour excess of two such
-            as ``E(B-V)``; the map's own band if left out.
+            as ``E(B-V)``; that of the values if left out.
         law : LawConfig or str, optional
             Instead of the map's own law: a model of ``dust_extinction`` by name (then with R(V) = 3.1). The
-            map's A in its own band is kept as it is, not fitted anew.
+            map's E(J-Ks) is kept, and all else, A(Ks) too, follows from this law.
 
         Raises
         ------
         ConfigError
             An unknown band or law, or a law that does not cover the band.
         """
-        origin = self.provenance
-        if law is not None:
-            law = as_law(law)
-            # Also where it changes nothing: an unknown law is a mistake.
-            a_over_av(law)
-        if band is None or band == origin.band:
-            return 1.0
-        return extinction_ratio(
-            band,
-            origin.band,
-            law or origin.law,
-            own_um={origin.blue_band: origin.blue_band_um, origin.band: origin.band_um},
-            own_ratios={origin.blue_band: origin.blue_over_red} if law is None else None,
-        )
+        origin, band = self.provenance, band or self.band
+        own_um = {origin.blue_band: origin.blue_band_um, origin.band: origin.band_um}
+        if law is None:
+            if band == self.band:
+                return 1.0
+            known = (origin.blue_band, origin.blue_over_red)
+            return extinction_ratio(band, origin.band, origin.law, own_um, known) / self._factor
+        of_law = [
+            extinction_ratio(name, origin.band, as_law(law), own_um) for name in (origin.blue_band, band)
+        ]
+        return (origin.blue_over_red - 1.0) / (of_law[0] - 1.0) * of_law[1] / self._factor
+
+    def in_band(self, band: str | None, law: LawConfig | str | None = None) -> Self:
+        """The same map with all values in another band or as a colour excess, in memory.
+
+        For figures, reports and copies. What is reliable stays what it is in the map's own band.
+
+        Parameters
+        ----------
+        band, law
+            As for `band_factor`.
+        """
+        factor = np.float32(self.band_factor(band, law))
+        if factor == 1.0 and band in (None, self.band):
+            return self
+        layers = {
+            name: layer * factor if name in AXES and name != "flag" else layer
+            for name, layer in self._layers.items()
+        }
+        return self._held(self.header, layers, self.path, band or self.band, self._factor * float(factor))
 
     def query(
         self,
@@ -304,7 +345,7 @@ class ExtinctionMap:
             In percent, with ``mode="percentile"``; between two stored percentiles, linear in the quantile of
             the normal distribution.
         band : str, optional
-            As for `band_factor`; the map's own band if left out.
+            As for `band_factor`; that of the map's values if left out.
         law : LawConfig or str, optional
             As for `band_factor`; the map's own law if left out.
         sky : {"nearest", "linear"}
@@ -380,13 +421,18 @@ class ExtinctionMap:
         kind = "estimated from star counts" if origin.kind == "estimate" else "the true dust of a mock sky"
         good = self.has_profile
         total = self.extinction[..., -1][good]
-        others = f"{origin.blue_band}, E({origin.blue_band}-{origin.band})"
+        own = (
+            quantity_of(origin.band),
+            quantity_of(origin.blue_band),
+            f"E({origin.blue_band}-{origin.band})",
+        )
+        others = ", ".join(name for name in own if name != self.quantity)
         if origin.law_model != "ratio":
             others += ", other bands and colour excesses by its law"
         model = f"{origin.model_name} ({origin.model_digest}), records {origin.records_digest}"
         rows = [
             ("map", kind),
-            ("quantity", f"A({origin.band}) in mag and its density in mag/kpc; queries also give {others}"),
+            ("quantity", f"{self.quantity} in mag and its density in mag/kpc; queries also give {others}"),
             ("sky", where),
             ("", how_finely),
             (
@@ -401,7 +447,7 @@ class ExtinctionMap:
         ]
         if good.any():
             at_end = f"median {np.median(total):.3f} mag, largest {total.max():.3f} mag"
-            rows.append((f"total A({origin.band})", f"{at_end}, at {distance.max_kpc:g} kpc"))
+            rows.append((f"total {self.quantity}", f"{at_end}, at {distance.max_kpc:g} kpc"))
             if self.percentiles:
                 low, middle, high = np.percentile(self.reliable_distance_kpc[good], (16, 50, 84))
                 rows += [
@@ -411,12 +457,21 @@ class ExtinctionMap:
         rows += [
             ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
             ("law", law_text(origin.law_model, origin.law_rv)),
-            ("", f"A({origin.blue_band})/A({origin.band}) = {origin.blue_over_red:.4f}"),
+            *self._ratio_described(),
             ("configuration", f"{origin.config_name} ({origin.config_digest})"),
             ("model", model if origin.model_name else "none"),
             ("software", origin.software),
         ]
         return rows
+
+    def _ratio_described(self):
+        origin = self.provenance
+        ratio = f"A({origin.blue_band})/A({origin.band}) = {origin.blue_over_red:.4f}"
+        if origin.law_ratio_sigma:
+            ratio += f" in the mean of the training pairs, where it scatters by {origin.law_ratio_sigma:g}"
+        excess = f"E({origin.blue_band}-{origin.band})/A({origin.band})"
+        yield "", ratio
+        yield "", f"{excess} = {origin.blue_over_red - 1.0:.4f}"
 
     def _flags_described(self):
         for flag in SIGHTLINE_FLAGS:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from extmap_tf import __version__
 from extmap_tf.errors import DataError
-from extmap_tf.extinction.law import blue_over_red, red_over_v, stated_rv
+from extmap_tf.extinction.law import mean_blue_over_red, red_over_v, stated_rv
 from extmap_tf.files import local_path, whole_file
 from extmap_tf.json_files import JsonForm, read_bounded
 from extmap_tf.settings.config import Config
@@ -62,7 +62,8 @@ class ModelCard:
         return digest_of({"config": identifying(self.config), "training": self.training})
 
     def to_json(self) -> str:
-        survey, law = self.config.survey, self.config.law
+        survey, law, nuisances = self.config.survey, self.config.law, self.config.nuisances
+        ratio = f"A({survey.blue.name})/A({survey.red.name})"
         header = {
             "format": FORMAT,
             "schema": SCHEMA,
@@ -77,7 +78,8 @@ class ModelCard:
             "law": {
                 "model": law.model,
                 "rv": stated_rv(law),
-                f"A({survey.blue.name})/A({survey.red.name})": blue_over_red(law, survey),
+                ratio: mean_blue_over_red(law, survey, nuisances),
+                f"scatter of {ratio}": nuisances.law_ratio_sigma,
                 f"A({survey.red.name})/A(V)": _none_if_nan(red_over_v(law, survey)),
             },
             "preset": self.config.network.preset,

@@ -45,7 +45,7 @@
   const density = (name, i, k) => (column(name, i, k) - column(name, i, k - 1)) / (data.edges[k + 1] - data.edges[k]);
   const half = (i, k) => 0.5 * (column("p84", i, k) - column("p16", i, k));
   const allowed = (i, k) => Math.max(data.limits.mag, data.limits.share * column("median", i, k));
-  const A = `A(${data.band})`;
+  const A = data.quantity;
   const to = (k) => `from the Sun to ${short(data.edges[k + 1])} kpc`;
   const between = (k) => `from ${short(data.edges[k])} to ${short(data.edges[k + 1])} kpc`;
   const layers = {

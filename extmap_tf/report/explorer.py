@@ -73,6 +73,7 @@ def explorer_data(
     top = max((float(np.nanmax(cube)) for cube in profiles.values() if np.isfinite(cube).any()), default=1.0)
     unit = (top or 1.0) / 65535
     data: dict[str, Any] = {
+        "quantity": volume.quantity,
         "band": origin.band,
         "blue": origin.blue_band,
         "kind": origin.kind,
@@ -87,7 +88,7 @@ def explorer_data(
         "meanings": {str(flag.value): flag.meaning for flag in SIGHTLINE_FLAGS},
         "n_stars": volume.n_stars.ravel().tolist(),
         "coverage": volume.coverage.ravel().astype(float).round(3).tolist(),
-        "limits": {"share": RELIABLE_FRACTION, "mag": RELIABLE_MAG},
+        "limits": {"share": RELIABLE_FRACTION, "mag": RELIABLE_MAG * volume.factor},
         "plane": _plane(volume, truth, arms) if reaches_the_plane(grid) else None,
         "colors": {name: _colors(colors) for name, colors in COLORMAPS.items()},
         "clouds": _clouds(volume, clouds),

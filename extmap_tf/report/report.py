@@ -153,7 +153,7 @@ def write_report(
     text = page.render(
         format=REPORT,
         title=f"3D extinction map: {origin.config_name}",
-        lead=f"{kind}: A({origin.band}) against distance out to {volume.distance.max_kpc:g} kpc, {where}.",
+        lead=f"{kind}: {volume.quantity} against distance out to {volume.distance.max_kpc:g} kpc, {where}.",
         sections=[section for section in sections if section],
         explorer=_explorer(volume, truth, all_cmds, clouds, arms) if interactive else None,
         footer=f"Written by extmap_tf {__version__}. The map itself: "
@@ -197,7 +197,7 @@ def _pictures(drawings):
 def _trust(volume, drawings):
     if not volume.percentiles or not volume.has_profile.any():
         return None
-    good, band = volume.has_profile, volume.provenance.band
+    good, quantity = volume.has_profile, volume.quantity
     reliable = volume.reliable_distance_kpc[good]
     at = [d for d in DISTANCES_KPC if d <= volume.distance.max_kpc * (1 + 1e-9)]
     l_deg, b_deg = (angle[good.ravel(), None] for angle in volume.grid.centers_deg())
@@ -216,7 +216,7 @@ def _trust(volume, drawings):
                 f"{100 * np.mean(sure[:, i]):.0f}",
             ]
         )
-    header = [("distance", "kpc"), ("16 %", "mag"), (f"median A({band})", "mag"), ("84 %", "mag")]
+    header = [("distance", "kpc"), ("16 %", "mag"), (f"median {quantity}", "mag"), ("84 %", "mag")]
     header += [("half 68 % interval", "mag"), ("reliable", "% of sightlines")]
     ranks = (5, 16, 50, 84, 95)
     quantiles = [f"{value:.2f}" for value in np.percentile(reliable, ranks)]
@@ -228,7 +228,7 @@ def _trust(volume, drawings):
             f"{100 * RELIABLE_FRACTION:g} % of it or {RELIABLE_MAG:g} mag, whichever is more. Elsewhere "
             "values are given with a flag. The reliable distance of a sightline is the farthest one that is "
             "reliable, and up to which at least 80 % of the distances are.",
-            f"At each distance: how the sightlines' median A({band}) is spread over the sky, the typical "
+            f"At each distance: how the sightlines' median {quantity} is spread over the sky, the typical "
             "uncertainty of one sightline, and how many are reliable there.",
         ),
         tables=(

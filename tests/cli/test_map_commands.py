@@ -243,7 +243,17 @@ def test_a_position_off_the_sky_is_refused(map_file, sure, capsys):
     assert np.isnan(sure.query_gal(258.0, [90.0, np.nan, np.inf], 0.5).value).all()
 
 
-def test_a_fits_copy_takes_no_law(map_file, tmp_path, capsys):
-    argv = ["convert", map_file, tmp_path / "copy.fits", "--law", "F19"]
-    assert "--law goes with .h5" in fails(capsys, *argv)
+def test_a_copy_in_a_band_of_no_law_leaves_nothing(map_file, tmp_path, capsys):
+    argv = ["convert", map_file, tmp_path / "copy.fits", "--law", "F1"]
+    assert "no extinction law 'F1'" in fails(capsys, *argv)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_show_the_reddening_if_asked(map_file, tmp_path, capsys):
+    runs(capsys, "plot", map_file, "--out", tmp_path / "figures", "--band", "E(J-Ks)")
+    assert (tmp_path / "figures" / "profiles.png").exists()
+    runs(capsys, "report", map_file, "-o", tmp_path / "r.html", "--band", "E(J-Ks)")
+    page = (tmp_path / "r.html").read_text()
+    assert '"quantity":"E(J-Ks)"' in page
+    assert "median E(J-Ks)" in page
+    assert "no band 'X'" in fails(capsys, "plot", map_file, "--out", tmp_path / "none", "--band", "X")

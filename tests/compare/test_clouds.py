@@ -11,6 +11,7 @@ from extmap_tf.compare.published_clouds import compare_clouds, read_cloud_distan
 from extmap_tf.compare.steps import StepRule, find_steps
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
+from extmap_tf.extinction.bands import extinction_ratio
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
@@ -105,8 +106,9 @@ def test_mass_is_column_times_area(found):
 
 def test_clouds_of_another_band_have_the_same_mass(cloudy, found):
     """A map in J of the same dust shows larger columns."""
+    ratio = extinction_ratio("Z", "J", cloudy.provenance.law, {"Z": 0.9})
     law = dataclasses.replace(
-        cloudy.provenance, band="J", blue_band="Z", band_um=1.235, blue_band_um=0.9, blue_over_red=1.5
+        cloudy.provenance, band="J", blue_band="Z", band_um=1.235, blue_band_um=0.9, blue_over_red=ratio
     )
     factor = cloudy.band_factor("J")
     samples = np.diff(cloudy.samples, axis=-1, prepend=0.0) / DISTANCE.step_kpc

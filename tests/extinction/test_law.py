@@ -3,9 +3,18 @@ import dataclasses
 import pytest
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.extinction.law import a_over_av, blue_over_red, law_text, red_over_v, stated_rv
+from extmap_tf.extinction.bands import extinction_ratio
+from extmap_tf.extinction.law import (
+    a_over_av,
+    blue_over_red,
+    law_text,
+    mean_blue_over_red,
+    red_over_v,
+    stated_rv,
+)
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.law import LawConfig
+from extmap_tf.settings.nuisances import NuisanceConfig
 
 SURVEY = Config.named("demo").survey
 
@@ -57,3 +66,22 @@ def test_impossible_laws_are_refused(law, message):
 def test_only_a_law_with_a_parameter_states_it(law, rv, text):
     assert stated_rv(law) == rv
     assert law_text(law.model, stated_rv(law)) == text
+
+
+def test_the_mean_ratio_is_that_of_the_law_and_what_the_pairs_add():
+    law = LawConfig("G23")
+    assert mean_blue_over_red(law, SURVEY, NuisanceConfig()) == blue_over_red(law, SURVEY)
+    added = NuisanceConfig(law_ratio_mean=0.23)
+    assert mean_blue_over_red(law, SURVEY, added) == pytest.approx(blue_over_red(law, SURVEY) + 0.23)
+
+
+def test_other_bands_keep_the_proportions_of_the_law_at_a_known_ratio():
+    law = LawConfig("G23")
+    of_law = {name: extinction_ratio(name, "Ks", law) for name in ("J", "H", "V", "W2")}
+    stretch = (2.9 - 1.0) / (of_law["J"] - 1.0)
+    for name, ratio in of_law.items():
+        found = extinction_ratio(name, "Ks", law, known=("J", 2.9))
+        assert found == pytest.approx(1.0 + stretch * (ratio - 1.0))
+        assert extinction_ratio(f"E({name}-Ks)", "Ks", law, known=("J", 2.9)) == pytest.approx(found - 1.0)
+    assert extinction_ratio("J", "Ks", law, known=("J", 2.9)) == 2.9
+    assert 0 < extinction_ratio("W2", "Ks", law, known=("J", 2.9)) < of_law["W2"]

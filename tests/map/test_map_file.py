@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
+from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
@@ -386,6 +387,28 @@ def test_provenance_follows_the_configuration():
     assert origin.model_name == ""
 
 
+def test_the_ratio_of_a_map_is_the_mean_of_its_models_training_pairs(make_map, tmp_path):
+    config = Config.named("demo")
+    ratio = blue_over_red(config.law, config.survey)
+    model = config.replace(**{"nuisances.law_ratio_mean": 0.23, "nuisances.law_ratio_sigma": 0.2})
+    origin = Provenance.of(config, "estimate", model)
+    assert (origin.blue_over_red, origin.law_ratio_sigma) == (pytest.approx(ratio + 0.23), 0.2)
+    assert Provenance.of(config, "estimate").blue_over_red == pytest.approx(ratio)
+    assert Provenance.of(model, "truth").blue_over_red == pytest.approx(ratio + 0.23)
+    assert Provenance.of(model, "truth").law_ratio_sigma == 0.0
+    made = make_map(blue_over_red=origin.blue_over_red, law_ratio_sigma=0.2)
+    made.write(tmp_path / "map.fits")
+    header = fits.getheader(tmp_path / "map.fits")
+    assert (header["BLUERED"], header["BRSCAT"]) == (origin.blue_over_red, 0.2)
+    assert_same(ExtinctionMap.read(tmp_path / "map.fits"), made)
+    text = "\n".join(made.describe())
+    assert (
+        f"A(J)/A(Ks) = {ratio + 0.23:.4f} in the mean of the training pairs, where it scatters by 0.2" in text
+    )
+    assert f"E(J-Ks)/A(Ks) = {ratio - 0.77:.4f}" in text
+    assert made.band_factor("E(J-Ks)") == pytest.approx(ratio - 0.77)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -405,7 +428,7 @@ def test_impossible_provenance_is_refused(make_provenance, name, value):
 def test_description_says_what_is_there_and_what_is_missing(volume):
     text = "\n".join(volume.describe())
     assert "without uncertainty" in text
-    for words in ("A(Ks)", "J, E(J-Ks)", "7 x 5", "33 of 35", "no star", "0123456789ab", "G23", "1.2 kpc"):
+    for words in ("A(Ks)", "A(J), E(J-Ks)", "7 x 5", "33 of 35", "no star", "0123456789ab", "G23", "1.2 kpc"):
         assert words in text
 
 

@@ -207,8 +207,20 @@ def test_convert_writes_and_info_tells(sure, tmp_path, capsys):
         assert "2 of 35 sightlines are nearest to no pixel; --nside 256 keeps more" in captured.err
     assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "copy.txt")]) == 1
     assert "must end in .fits, .h5" in capsys.readouterr().err
-    assert main(["convert", str(tmp_path / "map.fits"), str(tmp_path / "v.fits"), "--band", "V"]) == 1
-    assert "--band goes with .h5" in capsys.readouterr().err
+
+
+def test_a_fits_copy_may_be_in_another_band(sure, tmp_path):
+    pixels = write_healpix(sure, tmp_path / "own.fits")
+    write_healpix(sure, tmp_path / "e.fits", band="E(J-Ks)")
+    with fits.open(tmp_path / "own.fits") as own, fits.open(tmp_path / "e.fits") as other:
+        found = other["PROFILES"].data["EXTINCTION_PERCENTILES"]
+        np.testing.assert_allclose(found, 1.61 * own["PROFILES"].data["EXTINCTION_PERCENTILES"], rtol=1e-6)
+        np.testing.assert_array_equal(other["PROFILES"].data["RELIABLE"], own["PROFILES"].data["RELIABLE"])
+        for hdus, quantity in ((own, "A(Ks)"), (other, "E(J-Ks)")):
+            assert hdus["SKY"].header["INBAND"] == quantity
+            assert f"{quantity} to the last distance" in repr(hdus["SKY"].header)
+            assert hdus["SKY"].header["BAND"] == "Ks"
+            assert len(hdus["SKY"].data) == len(pixels.index)
 
 
 def test_foreign_hdf5_files_are_one_line(tmp_path):

@@ -1,4 +1,5 @@
 import math
+import pickle
 import time
 from statistics import NormalDist
 
@@ -209,20 +210,60 @@ def test_own_bands_follow_the_ratio_in_the_file(volume, quantity):
     np.testing.assert_allclose(ask("E(J-Ks)") / native, 1.61, rtol=1e-6)
 
 
-def test_other_bands_follow_the_law_of_the_file_or_the_one_given(volume):
+def test_other_bands_follow_from_the_reddening_by_the_law_of_the_file_or_the_one_given(volume):
+    """E(J-Ks) is 1.61 A(Ks) in this file, and 1.57 by its law."""
     from dust_extinction.parameter_averages import CCM89, G23
 
     for law, model in ((None, G23(Rv=3.1)), ("CCM89", CCM89(Rv=3.1)), (LawConfig("G23", 5.5), G23(Rv=5.5))):
-        b, v, red = (float(model(x * u.um)) for x in (0.44, 0.55, 2.159))
-        assert volume.band_factor("V", law) == pytest.approx(v / red)
-        assert volume.band_factor("E(B-V)", law) == pytest.approx((b - v) / red)
+        b, v, blue, red = (float(model(x * u.um)) for x in (0.44, 0.55, 1.235, 2.159))
+        per_excess = 1.61 / (blue - red)
+        assert volume.band_factor("E(B-V)", law) == pytest.approx((b - v) * per_excess)
+        assert volume.band_factor("E(J-Ks)", law) == pytest.approx(1.61)
+        a_red = 1.0 if law is None else red * per_excess
+        assert volume.band_factor("Ks", law) == pytest.approx(a_red)
+        assert volume.band_factor(law=law) == pytest.approx(a_red)
+        assert volume.band_factor("V", law) == pytest.approx(a_red + (v - red) * per_excess)
+        assert volume.band_factor("J", law) == pytest.approx(a_red + 1.61)
         found = volume.query_gal(258.5, 0.5, 0.5, band="E(B-V)", law=law)
         native = volume.query_gal(258.5, 0.5, 0.5)
-        np.testing.assert_allclose(found / native, (b - v) / red, rtol=1e-5)
-    curve = CCM89(Rv=3.1)
-    expected = float(curve(1.235 * u.um) / curve(2.159 * u.um))
-    assert volume.band_factor("J", "CCM89") == pytest.approx(expected)
-    assert volume.band_factor("J", "CCM89") != pytest.approx(volume.band_factor("J"), rel=0.01)
+        np.testing.assert_allclose(found / native, (b - v) * per_excess, rtol=1e-5)
+
+
+def test_with_the_ratio_of_its_law_a_map_follows_the_law_alone(make_map):
+    from extmap_tf.extinction.bands import extinction_ratio
+
+    law = LawConfig("G23")
+    volume = make_map(blue_over_red=extinction_ratio("J", "Ks", law))
+    for band in ("B", "V", "H", "W2", "E(B-V)", "E(H-Ks)"):
+        assert volume.band_factor(band) == pytest.approx(extinction_ratio(band, "Ks", law))
+        assert volume.band_factor(band, law) == pytest.approx(extinction_ratio(band, "Ks", law))
+
+
+def test_a_map_in_another_band_has_all_values_in_it(sure):
+    shown = sure.in_band("E(J-Ks)")
+    assert (sure.quantity, shown.quantity, shown.band) == ("A(Ks)", "E(J-Ks)", "E(J-Ks)")
+    assert shown.factor == pytest.approx(1.61)
+    for how in ({}, {"mode": "std"}, {"mode": "percentile", "percentile": [16, 60]}, {"quantity": "density"}):
+        np.testing.assert_allclose(
+            shown.query_gal(258.5, 0.5, **how), sure.query_gal(258.5, 0.5, band="E(J-Ks)", **how), rtol=1e-6
+        )
+    np.testing.assert_allclose(shown.samples, 1.61 * sure.samples, rtol=1e-6)
+    np.testing.assert_array_equal(shown.reliable, sure.reliable)
+    np.testing.assert_array_equal(shown.flag, sure.flag)
+    # And back, and on.
+    for band in ("Ks", "V", "E(B-V)"):
+        for law in (None, "F19"):
+            expected = sure.query_gal(258.5, 0.5, 0.7, band=band, law=law)
+            np.testing.assert_allclose(
+                shown.query_gal(258.5, 0.5, 0.7, band=band, law=law), expected, rtol=1e-5
+            )
+    again = pickle.loads(pickle.dumps(shown))
+    np.testing.assert_array_equal(again.extinction, shown.extinction)
+    assert again.band == "E(J-Ks)"
+    assert sure.in_band(None) is sure.in_band("Ks") is sure
+    assert any("total E(J-Ks)" in line for line in shown.describe())
+    with pytest.raises(DataError, match="written in its own band, this one is in E\\(J-Ks\\)"):
+        shown.write("never.fits")
 
 
 def test_a_law_that_is_a_ratio_gives_only_its_bands(make_map):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from astropy.io import fits
 
 from extmap_tf.estimate import AXES, SIGHTLINE_FLAGS
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.regions import SkyRegion
@@ -35,8 +36,8 @@ class Part(NamedTuple):
 
 
 _ALWAYS = {
-    "EXTINCTION": ("extinction_median", "mag", "A({band}) from the Sun to the outer edge of the bin"),
-    "DENSITY": ("density_median", "mag/kpc", "A({band}) per kpc inside the bin"),
+    "EXTINCTION": ("extinction_median", "mag", "{shown} from the Sun to the outer edge of the bin"),
+    "DENSITY": ("density_median", "mag/kpc", "{shown} per kpc inside the bin"),
     "COVERAGE": ("coverage", "", "fraction of the field that has data"),
     "NSTARS": ("n_stars", "", "stars in the field"),
     "FLAG": ("flag", "", "sum of the bits that apply; 0 is good"),
@@ -65,7 +66,8 @@ _PROVENANCE_KEYWORDS = {
     "BLUEBAND": ("blue_band", "the other band"),
     "LAW": ("law_model", "extinction law"),
     "LAWRV": ("law_rv", "R(V) of the law; empty where it has none"),
-    "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND)"),
+    "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND), mean of the training"),
+    "BRSCAT": ("law_ratio_sigma", "scatter of BLUERED in the training"),
     "BANDUM": ("band_um", "[um] wavelength of BAND"),
     "BLUEUM": ("blue_band_um", "[um] wavelength of BLUEBAND"),
     "SURVEY": ("survey", "whose stars"),
@@ -78,7 +80,7 @@ _PROVENANCE_KEYWORDS = {
     "SOFTWARE": ("software", "made by"),
 }
 # Left out where there is nothing to say.
-_OPTIONAL = ("MODELIS",)
+_OPTIONAL = ("MODELIS", "BRSCAT")
 _SIGHTLINE_KEYWORDS = {
     "LMIN": ("l_min_deg", "[deg] first longitude"),
     "LMAX": ("l_max_deg", "[deg] last longitude (may exceed 360)"),
@@ -163,22 +165,22 @@ def _healpix_grid(header):
     return HealpixGrid(_value(header, "SKYNSIDE"), tuple(regions))
 
 
-def parts_of(header: MapHeader) -> dict[str, Part]:
-    """The images or columns of a map, by name."""
+def parts_of(header: MapHeader, quantity: str = "") -> dict[str, Part]:
+    """The images or columns of a map, by name; of a `quantity` other than that of its band."""
     named = dict(_ALWAYS)
     if header.percentiles:
         named |= _OF_A_SPREAD | DERIVED
         for name in ("EXTINCTION", "DENSITY"):
-            layer, unit, quantity = named[name]
-            named[name] = layer, unit, f"median of {quantity}"
+            layer, unit, text = named[name]
+            named[name] = layer, unit, f"median of {text}"
     if header.tells_surveys:
         named |= _OF_SURVEYS
     if header.n_samples:
         named |= _OF_SAMPLES
-    band, axes = header.provenance.band, AXES | DERIVED_AXES
+    shown, axes = quantity or quantity_of(header.provenance.band), AXES | DERIVED_AXES
     return {
-        name: Part(layer, axes.get(layer, ()), unit, quantity.format(band=band))
-        for name, (layer, unit, quantity) in named.items()
+        name: Part(layer, axes.get(layer, ()), unit, text.format(shown=shown))
+        for name, (layer, unit, text) in named.items()
     }
 
 

@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from extmap_tf.errors import DataError
+from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.files import PathLike
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.sky import SkyGrid
@@ -87,6 +88,7 @@ def tables_of(
     nside: int,
     header: MapHeader,
     extra: "Mapping[str, Quantity] | None" = None,
+    quantity: str = "",
 ) -> list[fits.BinTableHDU]:
     """The tables as a list of HDUs.
 
@@ -100,22 +102,24 @@ def tables_of(
     header : MapHeader
     extra : dict of str to Quantity [n_pixels], optional
         Further columns of SKY.
+    quantity : str
+        Of all values, if not that of the map's band.
     """
-    distance, band = header.distance, header.provenance.band
+    distance, shown = header.distance, quantity or quantity_of(header.provenance.band)
     sky = Table({"PIXEL": pixels, "EXTINCTION": layers("extinction_median")[..., -1] * u.mag})
-    sky["EXTINCTION"].description = f"A({band}) to the last distance"
+    sky["EXTINCTION"].description = f"{shown} to the last distance"
     if header.percentiles:
         sky["EXTINCTION_STD"] = layers("extinction_std")[..., -1] * u.mag
         sky["EXTINCTION_STD"].description = "standard deviation of EXTINCTION"
     profiles = Table({"PIXEL": pixels})
-    for name, (layer, axes, unit, quantity) in parts_of(header).items():
+    for name, (layer, axes, unit, text) in parts_of(header, quantity).items():
         values = layers(layer)
         # Programs for HEALPix do not know columns of bytes, but vectors of them.
         values = values.astype(np.int16) if values.dtype == np.uint8 else values
         values = values.astype(np.uint8) if values.dtype == bool else values
         table = profiles if axes else sky
         table[name] = values * u.Unit(unit) if unit else values
-        table[name].description = quantity
+        table[name].description = text
     for name, values in (extra or {}).items():
         sky[name] = values
     edges = distance.edges_kpc
