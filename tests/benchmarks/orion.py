@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from extmap_tf.catalogs.survey_tables import read_survey_table
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.extinction.profiles import profiles_at
-from extmap_tf.files import whole_path
+from extmap_tf.figures.style import COLORS, TWO_COLUMNS, save, styled
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.config import Config
@@ -99,29 +99,31 @@ def main():
     width = np.median(((p84 - p16) / p50)[cloud])
     print(f"68 % interval at {MIDDLE_KPC:g} kpc over its median   median {width:.2f}")
     if args.figure:
-        figure = draw(volume, excess, total, cumulative, cloud, clean, odd)
-        with whole_path(args.figure, overwrite=True) as path:
-            figure.savefig(path, dpi=130)
+        save(draw(volume, excess, total, cumulative, cloud, clean, odd), args.figure, overwrite=True)
 
 
+@styled
 def draw(volume, excess, total, cumulative, cloud, clean, odd):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    red, blue, grey = COLORS[1], COLORS[0], "0.45"
+    figure = Figure(figsize=(TWO_COLUMNS, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.scatter(excess, total, s=18, color="0.35")
-    left.scatter(excess[cloud], total[cloud], s=18, color="C3", label="reddest quarter")
-    left.scatter(excess[odd], total[odd], s=60, facecolor="none", edgecolor="k", label="flagged")
-    left.scatter(excess[clean], total[clean], s=18, color="C0", label="clearest tenth")
-    left.set_xlabel("excess of the median J - Ks / mag")
-    left.set_ylabel("total A(Ks) of the map / mag")
-    left.legend(frameon=False)
-    for chosen, color, style in ((clean, "C0", "-"), (cloud, "C3", "-"), (odd, "0.4", ":")):
-        right.plot(volume.distance.outer_kpc, cumulative[chosen].T, style, color=color, lw=0.7, alpha=0.7)
-    right.axvspan(*CLOUD_KPC, color="0.9", zorder=0)
-    right.set_xlim(0, 1.2)
-    right.set_xlabel("distance / kpc")
-    right.set_ylabel("cumulative A(Ks) / mag")
+    left.scatter(excess, total, s=10, color=grey)
+    left.scatter(excess[cloud], total[cloud], s=10, color=red, label="reddest quarter")
+    left.scatter(excess[odd], total[odd], s=30, facecolor="none", edgecolor="black", label="flagged")
+    left.scatter(excess[clean], total[clean], s=10, color=blue, label="clearest tenth")
+    left.set_xlabel("excess of the median J − Ks of the stars (mag)")
+    left.set_ylabel(f"A(Ks) of the map to {volume.distance.max_kpc:g} kpc (mag)")
+    left.legend()
+    for chosen, color, style in ((clean, blue, "-"), (cloud, red, "-"), (odd, grey, ":")):
+        profiles = np.pad(cumulative[chosen], ((0, 0), (1, 0)))
+        right.plot(volume.distance.edges_kpc, profiles.T, style, color=color, linewidth=0.7, alpha=0.7)
+    right.axvspan(*CLOUD_KPC, color="0.9", zorder=0, label="around the cloud")
+    right.set(xlim=(0.0, 1.2), ylim=(0.0, None))
+    right.set_xlabel("distance (kpc)")
+    right.set_ylabel("A(Ks) from the Sun (mag)")
+    right.legend(loc="upper left")
     return figure
 
 
