@@ -56,7 +56,7 @@
     uncertainty: { name: "uncertainty", there: sure, of: half, has: known, unit: "mag", colors: "unsure",
       title: (k) => `half of the 68 % interval of ${A} ${to(k)}` },
     reliability: { name: "reliability", there: sure, of: (i, k) => half(i, k) / allowed(i, k), has: known, colors: "both",
-      unit: "1: the limit", fixed: [0, 2], title: (k) => `uncertainty over the reliable one, at ${short(data.edges[k + 1])} kpc` },
+      unit: "1: the limit", fixed: [0, 2], title: (k) => `uncertainty at ${short(data.edges[k + 1])} kpc over its limit: up to 1 reliable` },
     truth: { name: "true column", there: Boolean(profiles.truth), of: (i, k) => column("truth", i, k), has: (i) => data.has_truth[i],
       unit: "mag", title: (k) => `true ${A} ${to(k)}` },
     truth_density: { name: "true density", there: Boolean(profiles.truth), of: (i, k) => density("truth", i, k),
