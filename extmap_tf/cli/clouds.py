@@ -1,8 +1,13 @@
 """``extmap-tf clouds``."""
 
+from pathlib import Path
+
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.options import add_sightlines, chosen_sightlines, finite, named, place_of
+from extmap_tf.options import add_model, add_sightlines, chosen_sightlines, finite, named, place_of
 from extmap_tf.program import Command
+from extmap_tf.quiet import start_tensorflow
+
+_MOST_PLACES = 5
 
 
 def _add_options(parser):
@@ -41,7 +46,13 @@ def _add_options(parser):
     parser.add_argument(
         "--radius", type=finite, default=1.0, metavar="DEG", help="radius around a place (default: 1)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing table")
+    parser.add_argument("--figure", metavar="FILE", help="also draw the clouds: .png or .pdf")
+    add_model(
+        parser,
+        "with --figure: also draw the smallest wall of dust that this model shows at each distance, by walls "
+        "before mock stars on some of its training sightlines (a minute)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def _run(args):
@@ -53,6 +64,12 @@ def _run(args):
 
     if args.place and not args.table:
         args.parser.error("--place goes with --table")
+    if args.model and not args.figure:
+        args.parser.error("--model goes with --figure")
+    if args.figure:
+        refuse_existing(args.figure, args.overwrite)
+        if Path(args.figure).suffix.lower() not in (".png", ".pdf"):
+            raise ConfigError(f"{args.figure}: the name of a figure must end in .png or .pdf")
     if args.out:
         refuse_existing(args.out, args.overwrite)
         cloud_tables.require_table_name(args.out)
@@ -79,16 +96,37 @@ def _run(args):
     if places:
         rows = published_clouds.compare_clouds(volume, found, table, places, args.radius)
         print(published_clouds.format_cloud_comparison(rows))
-        if not args.out:
+        if not (args.out or args.figure):
             return
     if sightlines:
         chosen = [cloud for place in sightlines for cloud in clouds_at(volume, found, *place)]
         found = [cloud for cloud in found if cloud in chosen]
+    if args.figure:
+        from extmap_tf.figures.clouds import clouds_and_walls
+        from extmap_tf.figures.style import save
+
+        walls = _walls_of(args, rule) if args.model else None
+        save(clouds_and_walls(found, volume, walls), args.figure, args.overwrite)
     if args.out:
         cloud_tables.write_clouds(found, volume, args.out, args.overwrite)
         print(f"{args.out}: {len(found)} clouds")
     else:
         print(cloud_tables.format_clouds(found, volume.band))
+
+
+def _walls_of(args, rule):
+    """The smallest walls that the model shows on up to `_MOST_PLACES` of its training sightlines."""
+    from extmap_tf.compare.visible_walls import visible_walls
+    from extmap_tf.model.versions import find_saved_model
+
+    folder, card = find_saved_model(args.model)
+    start_tensorflow()
+    from extmap_tf.model.scoring import Scorer
+
+    places = card.config.mocks.sightlines_deg()
+    chosen = [places[i * (len(places) - 1) // (_MOST_PLACES - 1)] for i in range(_MOST_PLACES)]
+    sample = Scorer(folder, args.trust_model).sample_counts
+    return visible_walls(sample, card.config, sorted(set(chosen)), rule)
 
 
 COMMAND = Command(

@@ -36,7 +36,7 @@ _MEANINGS = {
     "column": "mean extinction by the cloud, above that of the dust around it",
     "peak": "that of the strongest sightline",
     "mass": MASS_IS,
-    "sigma": "height of the strongest sightline's step over its standard deviation",
+    "sigma": "height of the step that stands out most over its standard deviation",
     "flags": "bits of extmap_tf.estimate.Flag of any of its sightlines",
 }
 

@@ -51,7 +51,7 @@ class Cloud:
     mass_msun, mass_low_msun, mass_high_msun : float
         Of its dust: `MASS_IS`; of the column's interval, at the cloud's distance.
     sigma : float
-        Height of the step on the strongest sightline over its standard deviation; infinite for one profile.
+        Height of the step that stands out most over its standard deviation; infinite for one profile.
     flags : int
         Bits of `extmap_tf.estimate.Flag` of any of its sightlines.
     sightlines : tuple of int
@@ -88,7 +88,7 @@ def find_clouds(volume: ExtinctionMap, rule: StepRule | None = None) -> list[Clo
     overlaps in distance with that of a step on an adjacent sightline goes to that step's cloud, if the
     cloud's highest step is inside its window or the other way round; so a cloud is never longer than the
     resolution there. Two clouds that touch are one unless the dust between them is less than half of the
-    lower's.
+    lower's. What has no step of `StepRule.min_sigma` is no cloud.
 
     Parameters
     ----------
@@ -105,12 +105,14 @@ def find_clouds(volume: ExtinctionMap, rule: StepRule | None = None) -> list[Clo
     DataError
         The map has intervals but no samples.
     """
-    steps = find_steps(volume, rule or StepRule())
+    rule = rule or StepRule()
+    steps = find_steps(volume, rule)
     factor = _ks_factor(volume)
     members: dict[int, list[int]] = {}
     for step, owner in enumerate(_joined(volume, steps)):
         members.setdefault(owner, []).append(step)
-    clouds = [_cloud(volume, steps, np.array(rows), factor) for rows in members.values()]
+    sure = steps.sigma >= rule.min_sigma
+    clouds = [_cloud(volume, steps, np.array(rows), factor) for rows in members.values() if sure[rows].any()]
     return sorted(clouds, key=lambda cloud: (cloud.distance_kpc, cloud.l_deg, cloud.b_deg))
 
 
@@ -179,8 +181,6 @@ def _cloud(volume, steps, rows, factor):
     pc2 = area_deg2 * (np.radians(1.0) * distance[1] * 1e3) ** 2
     mass = [_dust_msun(factor * mag, pc2) for mag in column]
     l_deg, b_deg = _middle(grid, steps.sightline[rows], share * mean)
-    strongest = int(np.argmax(mean))
-    std = float(heights[strongest].std())
     if not volume.n_samples:
         for triple in (distance, depth, column, mass):
             triple[0] = triple[2] = float("nan")
@@ -200,11 +200,11 @@ def _cloud(volume, steps, rows, factor):
         column_mag=column[1],
         column_low_mag=column[0],
         column_high_mag=column[2],
-        peak_mag=float(mean[strongest]),
+        peak_mag=float(mean.max()),
         mass_msun=mass[1],
         mass_low_msun=mass[0],
         mass_high_msun=mass[2],
-        sigma=float(mean[strongest] / std) if std > 1e-6 else float("inf"),
+        sigma=float(steps.sigma[rows].max()),
         flags=int(flags),
         sightlines=tuple(sightlines.tolist()),
     )

@@ -38,6 +38,8 @@ class StepRule:
         Least mean height over the extinction behind the step.
     min_sigma : float
         Least mean height over its own standard deviation.
+    edge_sigma : float
+        The same of steps that count only beside one of `min_sigma`, in the same cloud.
     resolutions : tuple of float
         Half the lengths of windows over their distances, ascending.
     """
@@ -45,12 +47,14 @@ class StepRule:
     min_mag: float = 0.05
     min_share: float = 0.1
     min_sigma: float = 3.0
+    edge_sigma: float = 1.5
     resolutions: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.4)
 
     def __post_init__(self) -> None:
         require(self.min_mag > 0, "min_mag", "above 0", self)
         require(0 <= self.min_share < 1, "min_share", "0 to below 1", self)
         require(self.min_sigma >= 0, "min_sigma", "0 or more", self)
+        require(self.edge_sigma >= 0, "edge_sigma", "0 or more", self)
         rising = self.resolutions and list(self.resolutions) == sorted(set(self.resolutions))
         within = rising and self.resolutions[0] >= 0.02 and self.resolutions[-1] <= 0.5
         require(within, "resolutions", "one or more from 0.02 to 0.5, ascending", self)
@@ -137,8 +141,14 @@ class Steps:
         """Mean heights [n_steps]."""
         return self.heights_mag.mean(axis=1)
 
+    @property
+    def sigma(self) -> np.ndarray:
+        """Mean heights over their standard deviations [n_steps]; infinite for one profile."""
+        std = self.heights_mag.std(axis=1)
+        return np.divide(self.height_mag, std, out=np.full_like(std, np.inf), where=std > 1e-6)
 
-def whole_profiles(volume: ExtinctionMap, what: str) -> np.ndarray:
+
+def whole_profiles(volume: ExtinctionMap) -> np.ndarray:
     """A map's samples [n_sightlines, n_samples, n_distances], or its only profiles as one sample each.
 
     Raises
@@ -150,12 +160,12 @@ def whole_profiles(volume: ExtinctionMap, what: str) -> np.ndarray:
         return volume.samples.reshape(volume.grid.n_sightlines, volume.n_samples, -1)
     if volume.percentiles:
         name = volume.path or "this map"
-        raise DataError(f"{name}: {what} need whole profiles, and it has none: score with --samples 32")
+        raise DataError(f"{name}: clouds need whole profiles, and it has none: score with --samples 32")
     return volume.extinction.reshape(volume.grid.n_sightlines, 1, -1)
 
 
 def find_steps(volume: ExtinctionMap, rule: StepRule) -> Steps:
-    """All steps of a map's sightlines.
+    """All steps of a map's sightlines, the faint ones of `StepRule.edge_sigma` included.
 
     Of windows of one resolution that hold one another's centres the one of the highest step counts. A wider
     window takes the place of the narrower one that it holds, if it holds more dust by a quarter and no other.
@@ -174,23 +184,44 @@ def find_steps(volume: ExtinctionMap, rule: StepRule) -> Steps:
     DataError
         The map has intervals but no samples.
     """
-    profiles, distance = whole_profiles(volume, "clouds"), volume.distance
-    scales = [Windows.of(distance, resolution) for resolution in rule.resolutions]
     known = np.flatnonzero(volume.has_profile)
-    blocks = [known[i : i + _SIGHTLINES_AT_ONCE] for i in range(0, known.size, _SIGHTLINES_AT_ONCE)]
-    # Of a map without a profile, nothing of the right shape.
-    parts = [_steps_of(profiles[block], block, scales, distance, rule) for block in blocks or [known]]
+    return steps_in(whole_profiles(volume), known, volume.distance, rule)
+
+
+def steps_in(profiles: np.ndarray, sightlines: np.ndarray, distance: DistanceGrid, rule: StepRule) -> Steps:
+    """As `find_steps`, of some of the sightlines of arrays of samples.
+
+    Parameters
+    ----------
+    profiles : ndarray [n_sightlines, n_samples, n_distances]
+        Extinction at the outer edges of the bins, mag.
+    sightlines : ndarray of int [n]
+        Those to look at, ascending.
+    distance : DistanceGrid
+    rule : StepRule
+
+    Returns
+    -------
+    Steps
+    """
+    scales = [Windows.of(distance, resolution) for resolution in rule.resolutions]
+    starts = range(0, sightlines.size, _SIGHTLINES_AT_ONCE)
+    blocks = [sightlines[i : i + _SIGHTLINES_AT_ONCE] for i in starts]
+    # Without a sightline, nothing of the right shape.
+    parts = [_steps_of(profiles[block], block, scales, distance, rule) for block in blocks or [sightlines]]
     return Steps(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _steps_of(profiles, sightlines, scales, distance, rule):
     """The arrays of `Steps`, of some sightlines."""
     found: list[list[_Step]] = [[] for _ in sightlines]
-    for windows in scales:
-        heights, behind = windows.heights(profiles, distance)
-        for row, window in np.argwhere(_standing_out(heights, behind, windows, rule)):
-            at_kpc, half_kpc = windows.centers_kpc[window], windows.half_kpc[window]
-            _take(found[row], _Step(at_kpc, half_kpc, heights[row, :, window]))
+    measured = [(windows, *windows.heights(profiles, distance)) for windows in scales]
+    for sigma in (rule.min_sigma, min(rule.min_sigma, rule.edge_sigma)):
+        sure = [len(steps) for steps in found]
+        for windows, heights, behind in measured:
+            for row, window in np.argwhere(_standing_out(heights, behind, windows, rule, sigma)):
+                at_kpc, half_kpc = windows.centers_kpc[window], windows.half_kpc[window]
+                _take(found[row], _Step(at_kpc, half_kpc, heights[row, :, window]), sure[row])
     row = np.repeat(np.arange(len(sightlines)), [len(steps) for steps in found])
     center, half = (np.array([getattr(step, name) for steps in found for step in steps]) for name in _PLACE)
     heights = np.array([step.heights for steps in found for step in steps])
@@ -218,8 +249,11 @@ class _Step(NamedTuple):
 _PLACE = ("center_kpc", "half_kpc")
 
 
-def _take(steps, new):
-    """Add a step to the narrower ones of its sightline, or put it in the place of one, or leave it out."""
+def _take(steps, new, n_sure):
+    """Add a step to the narrower ones of its sightline, or put it in the place of one, or leave it out.
+
+    The first `n_sure` are not replaced.
+    """
     inside = [
         number
         for number, old in enumerate(steps)
@@ -227,11 +261,13 @@ def _take(steps, new):
     ]
     if not inside:
         steps.append(new)
-    elif len(inside) == 1 and new.heights.mean() > _WIDER * steps[inside[0]].heights.mean():
-        steps[inside[0]] = new
+    elif len(inside) == 1 and inside[0] >= n_sure:
+        old = steps[inside[0]]
+        if new.heights.mean() > _WIDER * old.heights.mean():
+            steps[inside[0]] = new
 
 
-def _standing_out(heights, behind, windows, rule):
+def _standing_out(heights, behind, windows, rule, sigma):
     """Which windows of one resolution have a step [n_sightlines, n_windows]."""
     mean = heights.mean(axis=1)
     apart_kpc = np.abs(windows.centers_kpc[:, None] - windows.centers_kpc)
@@ -240,7 +276,7 @@ def _standing_out(heights, behind, windows, rule):
     if mean.size:
         highest = np.stack([mean[:, near].max(axis=1) for near in rivals], axis=1)
     clear = mean >= np.maximum(rule.min_mag, rule.min_share * behind.mean(axis=1))
-    return clear & (mean >= highest) & (mean >= rule.min_sigma * heights.std(axis=1))
+    return clear & (mean >= highest) & (mean >= sigma * heights.std(axis=1))
 
 
 def _reached(rising, share, places_kpc):
@@ -252,45 +288,6 @@ def _reached(rising, share, places_kpc):
     start, end = (np.take_along_axis(places_kpc, index, axis=-1) for index in (above - 1, above))
     part = np.clip((level - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
     return (start + part * (end - start))[..., 0]
-
-
-def smallest_wall(
-    volume: ExtinctionMap, sigma: float = StepRule.min_sigma, resolution: float = StepRule.resolutions[-1]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The least extinction of a thin wall of dust that one sightline of a map would show.
-
-    It is `sigma` times the standard deviation, over the samples of a profile, of the height of a step in the
-    window of each distance. A wall of more stands out from what the samples do of themselves; what lies in
-    front of it and behind it counts, so that a map sees less where there is more dust.
-
-    Parameters
-    ----------
-    volume : ExtinctionMap
-    sigma : float
-    resolution : float
-        As in `StepRule`.
-
-    Returns
-    -------
-    distances_kpc : ndarray [n_windows]
-    wall_mag : ndarray [*sky, n_windows]
-        NaN without a profile.
-
-    Raises
-    ------
-    DataError
-        The map has no samples.
-    """
-    if not volume.n_samples:
-        name = volume.path or "this map"
-        raise DataError(f"{name}: it has no samples, which tell what it can see: score with --samples 32")
-    windows = Windows.of(volume.distance, resolution)
-    profiles = whole_profiles(volume, "walls")
-    wall = np.empty((len(profiles), windows.centers_kpc.size))
-    for first in range(0, len(profiles), _SIGHTLINES_AT_ONCE):
-        block = slice(first, first + _SIGHTLINES_AT_ONCE)
-        wall[block] = windows.heights(profiles[block], volume.distance)[0].std(axis=1)
-    return windows.centers_kpc, sigma * wall.reshape(*volume.grid.shape, -1)
 
 
 def _half(distance, resolution, at_kpc):

@@ -171,6 +171,16 @@ def test_clouds_of_a_sightline_are_printed(cloudy_file, cloudy, capsys):
     assert "min_share" in fails(capsys, "clouds", cloudy_file, "--min-share", 2)
 
 
+def test_clouds_are_drawn(cloudy_file, tmp_path, capsys):
+    argv = ["clouds", cloudy_file, "--figure", tmp_path / "clouds.png"]
+    runs(capsys, *argv)
+    assert (tmp_path / "clouds.png").read_bytes().startswith(b"\x89PNG")
+    assert "exists already" in fails(capsys, *argv)
+    assert "must end in .png" in fails(capsys, "clouds", cloudy_file, "--figure", tmp_path / "clouds.gif")
+    with pytest.raises(SystemExit):
+        main(["clouds", str(cloudy_file), "--model", "carina"])
+
+
 def test_clouds_of_a_map_with_intervals_and_no_samples_are_refused(make_sure_map, tmp_path, capsys):
     make_sure_map(samples=False).write(tmp_path / "map.fits")
     line = fails(capsys, "clouds", tmp_path / "map.fits")

@@ -207,6 +207,23 @@ def test_steps_are_found_in_the_narrowest_window_that_holds_them(make_provenance
     )
 
 
+def test_faint_edges_belong_to_a_cloud_and_make_none(make_provenance):
+    """Sightlines on which the samples disagree count beside one on which they agree."""
+    rng = np.random.default_rng(4)
+    samples = samples_of([(1.0, 0.1, 0.5, (slice(2, 3), slice(4, 5)))])
+    alone = samples_of([])
+    for here in ((2, 3), (2, 5), (0, 0)):
+        for one in (samples, alone):
+            for k in range(one.shape[2]):
+                one[here][k] += bins_of(1.0, 0.1, 0.4 * max(rng.normal(1, 0.5), 0.0))
+    (cloud,) = find_clouds(map_of(samples, make_provenance()))
+    assert cloud.n_sightlines == 3
+    assert find_clouds(map_of(alone, make_provenance())) == []
+    (sure,) = find_clouds(map_of(samples, make_provenance()), StepRule(edge_sigma=3.0))
+    assert sure.n_sightlines == 1
+    assert sure.sigma == pytest.approx(cloud.sigma)
+
+
 def test_flags_of_any_sightline_are_those_of_the_cloud(make_provenance):
     volume = map_of(samples_of([NEAR]), make_provenance(), Flag.ODD_COLORS.value)
     (cloud,) = find_clouds(volume)
