@@ -10,6 +10,7 @@ STEPS = "extmap_tf steps"
 FETCH = "extmap_tf fetch"
 
 CLOUDS = "extmap_tf clouds"
+PROFILES = "extmap_tf profiles"
 REPORT = "extmap_tf report"
 
 # In a folder of its own kind.

@@ -18,6 +18,7 @@ from extmap_tf.formats import (
     FIT_NAME,
     MAP,
     MAP_NAME,
+    PROFILES,
     REPORT,
     STEPS,
     STEPS_NAME,
@@ -115,6 +116,10 @@ def _describe_file(path, verify):
         return [_line("configuration", "of extmap_tf"), *_describe_config(Config.load(path))]
     if suffix == ".json":
         return _describe_json(path)
+    if suffix in (".vot", ".parquet") and _has_profiles(path, head):
+        return _describe_profiles(path)
+    if b"MOCTOOL = 'extmap_tf" in head or b"SHELLMAX=" in head:
+        return _describe_export(path, verify)
     # Of two FITS files, a table of stars is the one without an image of ours.
     if format_of(head) and (b"EXTMAPV" in head or b"BINTABLE" not in head):
         from extmap_tf.map.volume import ExtinctionMap
@@ -208,6 +213,49 @@ def _describe_clouds(path):
         if about.get(key):
             lines.append(_line(name, about[key]))
     return lines
+
+
+def _has_profiles(path, head):
+    if path.suffix.lower() == ".vot":
+        return PROFILES.encode() in head
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+    except (OSError, pyarrow.ArrowException):
+        return False
+    return any(PROFILES.encode() in value for value in metadata.values())
+
+
+def _describe_profiles(path):
+    from extmap_tf.map.table_query import read_table
+
+    table = read_table(path)
+    names = ", ".join(column.name for column in table.columns.values())
+    return [_line("profiles", f"of a map, by 'convert': {len(table):,} rows"), _line("columns", names)]
+
+
+def _describe_export(path, verify):
+    from astropy.io import fits
+
+    from extmap_tf.map.formats.fits_files import require_checksums, require_whole
+
+    try:
+        with fits.open(path) as hdus:
+            require_whole(path, hdus, fits.BinTableHDU)
+            if verify:
+                require_checksums(path, hdus)
+            about, n_rows = hdus[1].header, len(hdus[1].data)
+            if "MOCORDER" in about:
+                text = f"coverage of a map, {n_rows:,} cells of order {about['MOCORDER']} and coarser (ICRS)"
+                return [_line("MOC", text)]
+            shell = f"A({about['BAND']}) between {about['SHELLMIN']:g} and {about['SHELLMAX']:g} kpc, mag"
+            pixels = f"{n_rows:,} HEALPix pixels of nside {about['NSIDE']} (nested, Galactic)"
+            return [_line("shell", shell), _line("", pixels), _line("software", about["SOFTWARE"])]
+    except (OSError, LookupError, ValueError, TypeError, fits.VerifyError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read, convert the map again: {reason}") from None
 
 
 def _describe_html(path):

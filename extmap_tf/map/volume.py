@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -13,22 +13,27 @@ from extmap_tf.estimate import (
     AXES,
     EMPTY_FLAGS,
     PERCENTILES,
-    SIGHTLINE_FLAGS,
     ProfileEstimate,
 )
 from extmap_tf.extinction.bands import as_law, extinction_ratio, quantity_of
-from extmap_tf.extinction.law import law_text
 from extmap_tf.extinction.profiles import cumulative_to_density
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map import places
+from extmap_tf.map.description import summary_of
+from extmap_tf.map.example import example_layers
 from extmap_tf.map.formats import read_layers, write_layers
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
+from extmap_tf.map.parts import part_within, profiles_table, sightline_at
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.query import Lookup
 from extmap_tf.settings.law import LawConfig
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 
 class ExtinctionMap:
@@ -210,6 +215,73 @@ class ExtinctionMap:
         """All that the map knows of its profiles."""
         arrays = {name: layer for name, layer in self._layers.items() if name in AXES}
         return ProfileEstimate(**arrays, percentiles=self.percentiles or PERCENTILES)
+
+    @classmethod
+    def example(cls) -> Self:
+        """A small map that comes with the package: that of the demo's mock sky, with 16 samples.
+
+        Its numbers are rounded to 0.2 %. It is in memory, and has no file of its own.
+
+        Examples
+        --------
+        >>> volume = ExtinctionMap.example()
+        >>> volume
+        <ExtinctionMap: l 281 to 289, b -2 to 2 deg; 17 x 9 fields of 0.5 deg, every 0.5 deg, to 10 kpc>
+        """
+        layers, header = example_layers()
+        return cls._held(header, layers)
+
+    def within(self, region: SkyRegion) -> Self:
+        """The part of the map in a region of the sky, as a map in memory.
+
+        On squares it is the smallest rectangle of sightlines that holds those in the region. On HEALPix it is
+        all pixels in the region; those that the map does not have are empty.
+
+        Parameters
+        ----------
+        region : extmap_tf.grids.regions.SkyRegion
+
+        Raises
+        ------
+        DataError
+            No sightline of the map is in the region.
+
+        Examples
+        --------
+        >>> from extmap_tf.grids.regions import SkyRegion
+        >>> ExtinctionMap.example().within(SkyRegion(l_deg=285.0, b_deg=0.0, radius_deg=0.8)).grid.shape
+        (3, 3)
+        """
+        return type(self)._held(*part_within(self.header, self._layers, region))
+
+    def at(self, coords: SkyCoord | BaseCoordinateFrame) -> "QTable":
+        """The profile of the sightline at one position, as a table with units: a row for each distance.
+
+        Parameters
+        ----------
+        coords : astropy.coordinates.SkyCoord
+            One position; a distance does not count.
+
+        Returns
+        -------
+        astropy.table.QTable
+            distance (the bins' outer edges), extinction and density (medians) and, of a map with intervals,
+            extinction_std, extinction_p2_5 and so on for each percentile, and reliable.
+
+        Raises
+        ------
+        DataError
+            More than one position, or one outside the map.
+
+        Examples
+        --------
+        >>> from astropy import units as u
+        >>> profile = ExtinctionMap.example().at(SkyCoord(285 * u.deg, 0.5 * u.deg, frame="galactic"))
+        >>> len(profile), str(profile["distance"][-1]), str(profile["extinction"].unit)
+        (100, '10.0 kpc', 'mag')
+        """
+        l_deg, b_deg = places.place_of(coords)[:2]
+        return profiles_table(self, sightline_at(self.grid, l_deg, b_deg))
 
     def write(self, path: Any, overwrite: bool = False) -> None:
         """Write the map to a FITS file; the same map gives the same bytes.
@@ -416,71 +488,4 @@ class ExtinctionMap:
 
     def summary(self) -> list[tuple[str, str]]:
         """What the map is, as a list of (name, text); a row without a name goes on with the one above."""
-        distance, origin = self.distance, self.provenance
-        where, how_finely = self.grid.summary()
-        kind = "estimated from star counts" if origin.kind == "estimate" else "the true dust of a mock sky"
-        good = self.has_profile
-        total = self.extinction[..., -1][good]
-        own = (
-            quantity_of(origin.band),
-            quantity_of(origin.blue_band),
-            f"E({origin.blue_band}-{origin.band})",
-        )
-        others = ", ".join(name for name in own if name != self.quantity)
-        if origin.law_model != "ratio":
-            others += ", other bands and colour excesses by its law"
-        model = f"{origin.model_name} ({origin.model_digest}), records {origin.records_digest}"
-        rows = [
-            ("map", kind),
-            ("quantity", f"{self.quantity} in mag and its density in mag/kpc; queries also give {others}"),
-            ("sky", where),
-            ("", how_finely),
-            (
-                "distance",
-                f"0 to {distance.max_kpc:g} kpc, {distance.n_distances} bins of {distance.step_kpc:g} kpc",
-            ),
-            ("sightlines", f"{np.count_nonzero(good)} of {self.grid.n_sightlines} have a profile"),
-            *self._flags_described(),
-            ("values", self._values_described()),
-            ("stars", f"{int(self.n_stars.sum(dtype=np.int64))} counted (fields may overlap)"),
-            ("coverage", f"an estimate needs {self.min_coverage:g} of its field"),
-        ]
-        if good.any():
-            at_end = f"median {np.median(total):.3f} mag, largest {total.max():.3f} mag"
-            rows.append((f"total {self.quantity}", f"{at_end}, at {distance.max_kpc:g} kpc"))
-            if self.percentiles:
-                low, middle, high = np.percentile(self.reliable_distance_kpc[good], (16, 50, 84))
-                rows += [
-                    ("reliable to", f"{middle:.2f} kpc (16 to 84 % of them: {low:.2f} to {high:.2f})"),
-                    ("", f"{100 * self.reliable[good].mean():.0f} % of all distances are reliable"),
-                ]
-        rows += [
-            ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
-            ("law", law_text(origin.law_model, origin.law_rv)),
-            *self._ratio_described(),
-            ("configuration", f"{origin.config_name} ({origin.config_digest})"),
-            ("model", model if origin.model_name else "none"),
-            ("software", origin.software),
-        ]
-        return rows
-
-    def _ratio_described(self):
-        origin = self.provenance
-        ratio = f"A({origin.blue_band})/A({origin.band}) = {origin.blue_over_red:.4f}"
-        if origin.law_ratio_sigma:
-            ratio += f" in the mean of the training pairs, where it scatters by {origin.law_ratio_sigma:g}"
-        excess = f"E({origin.blue_band}-{origin.band})/A({origin.band})"
-        yield "", ratio
-        yield "", f"{excess} = {origin.blue_over_red - 1.0:.4f}"
-
-    def _flags_described(self):
-        for flag in SIGHTLINE_FLAGS:
-            if n := np.count_nonzero(self.flag & flag.value):
-                yield "", f"{n} {'have none' if flag & EMPTY_FLAGS else 'are doubtful'}: {flag.meaning}"
-
-    def _values_described(self):
-        if not self.percentiles:
-            return "one profile a sightline, without uncertainty"
-        numbers = ", ".join(f"{p:g}" for p in self.percentiles)
-        text = f"median, mean, std and percentiles {numbers}"
-        return f"{text}; {self.n_samples} samples" if self.n_samples else f"{text}; no samples"
+        return summary_of(self)
