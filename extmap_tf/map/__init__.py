@@ -2,7 +2,7 @@
 
 Examples
 --------
-`ExtinctionMap.example` is a small map that comes with the package; `ExtinctionMap.read` opens one from a file.
+`ExtinctionMap.example` comes with the package; `ExtinctionMap.read` opens a map from a file.
 
 >>> from astropy import units as u
 >>> from astropy.coordinates import SkyCoord
@@ -12,7 +12,7 @@ Examples
 `ExtinctionMap.query` and `ExtinctionMap.band_factor`:
 
 >>> star = SkyCoord(285 * u.deg, 0.5 * u.deg, distance=3 * u.kpc, frame="galactic")
->>> 0.1 < volume.query(star).to_value(u.mag) < 1.5
+>>> bool(0.1 < volume.query(star).to_value(u.mag) < 1.5)
 True
 >>> low, high = volume.query(star, mode="percentile", percentile=[16, 84])
 >>> bool(low < volume.query(star) < high)

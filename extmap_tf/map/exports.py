@@ -22,8 +22,6 @@ from extmap_tf.map.parts import profiles_table
 from extmap_tf.map.pixels import pixels_of
 from extmap_tf.map.volume import ExtinctionMap
 
-TABLE_FORMATS = {".vot": "votable", ".parquet": "parquet"}
-
 # Points along a cell's side that tell which cells of the MOC it touches.
 _POINTS_PER_SIDE = 4
 
@@ -43,13 +41,28 @@ def write_profiles(volume: ExtinctionMap, path: PathLike, overwrite: bool = Fals
         Rows: one for each sightline with a profile and distance, see `extmap_tf.map.parts.profiles_table`.
     """
     table = profiles_table(volume, np.flatnonzero(volume.has_profile))
-    form = TABLE_FORMATS[Path(path).suffix.lower()]
-    how = {"tabledata_format": "binary2"} if form == "votable" else {}
-    with whole_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
-        # Of the metadata, which both formats take.
-        warnings.simplefilter("ignore")
-        table.write(temporary, format=form, **how)
+    write = _write_votable if Path(path).suffix.lower() == ".vot" else _write_parquet
+    with whole_path(path, overwrite=overwrite) as temporary:
+        write(table, temporary)
     return len(table)
+
+
+def _write_votable(table, path):
+    from astropy.io.votable.tree import Info, VOTableFile
+
+    document = VOTableFile.from_table(table)
+    # astropy leaves the metadata out.
+    document.resources[0].infos.extend(
+        Info(name=key, value=str(value)) for key, value in table.meta.items() if value not in (None, "")
+    )
+    document.to_xml(str(path), tabledata_format="binary2")
+
+
+def _write_parquet(table, path):
+    with warnings.catch_warnings():
+        # Of the metadata, which it takes all the same.
+        warnings.simplefilter("ignore")
+        table.write(path, format="parquet")
 
 
 def write_moc(volume: ExtinctionMap, path: PathLike, overwrite: bool = False) -> tuple[int, float]:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
-from astropy.table import QTable, Table
+from astropy.io import fits, votable
+from astropy.table import Table
 from astropy_healpix import healpix_to_lonlat, lonlat_to_healpix
+from pyarrow import parquet
 
 from extmap_tf.cli import main
 from extmap_tf.errors import ConfigError, DataError
@@ -22,6 +23,7 @@ from extmap_tf.map.example import EXAMPLE_FILE, example_layers
 from extmap_tf.map.exports import write_moc, write_profiles, write_shells
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.make_example import pack
+from extmap_tf.map.table_query import read_table
 from extmap_tf.map.volume import ExtinctionMap
 
 
@@ -103,13 +105,19 @@ def test_profiles_come_back_with_units_and_origin(suffix, sure, tmp_path):
     path = tmp_path / f"profiles.{suffix}"
     n_rows = write_profiles(sure, path)
     assert n_rows == np.count_nonzero(sure.has_profile) * sure.distance.n_distances
-    table = QTable.read(path)
-    assert table["extinction"].unit == u.mag
-    one = table[(table["l"] == 258 * u.deg) & (table["b"] == 0 * u.deg)]
-    assert one["distance"].to_value(u.kpc) == pytest.approx(sure.distance.outer_kpc)
-    np.testing.assert_array_equal(
-        one["extinction_p97_5"].value, sure.query_gal(258.0, 0.0, mode="percentile", percentile=97.5).value
-    )
+    table = read_table(path)
+    one = table[(table["l"] == 258.0) & (table["b"] == 0.0)]
+    assert list(one["distance"]) == pytest.approx(sure.distance.outer_kpc)
+    expected = sure.query_gal(258.0, 0.0, mode="percentile", percentile=97.5).value
+    np.testing.assert_array_equal(one["extinction_p97_5"], expected)
+    if suffix == "vot":
+        assert table["extinction"].unit == u.mag
+        told = {info.name: info.value for info in votable.parse(path).resources[0].infos}
+        assert (told["BAND"], told["MODEL_NAME"]) == ("Ks", "carina-small")
+    else:
+        told = str(parquet.read_schema(path).metadata)
+        assert "unit: mag" in told
+        assert "carina-small" in told
     assert "profiles" in "\n".join(describe(path))
     with pytest.raises(DataError, match="exists already"):
         write_profiles(sure, path)
