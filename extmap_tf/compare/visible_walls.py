@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.compare.steps import StepRule, steps_in
+from extmap_tf.errors import ConfigError
 from extmap_tf.evaluation.walls import wall_density
 from extmap_tf.extinction.dust import relative_density
 from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.sphere import separation_deg
-from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
 from extmap_tf.mocks.nuisances import Nuisances
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.settings.config import Config
@@ -74,7 +75,7 @@ def visible_walls(
     ----------
     sample : callable
     config : extmap_tf.settings.config.Config
-        Of the model.
+        Of the model, of one diagram.
     places : sequence of (float, float)
         l and b in degrees, such as training sightlines.
     rule : StepRule, optional
@@ -87,6 +88,10 @@ def visible_walls(
     -------
     VisibleWalls
     """
+    if len(config.diagrams) > 1:
+        raise ConfigError(
+            f"walls are tried for models of one diagram, {config.name} has {len(config.diagrams)}"
+        )
     rule = rule or StepRule()
     distance, rng = config.distance, np.random.default_rng(seed)
     at_kpc = np.array([kpc for kpc in distances_kpc if kpc < distance.max_kpc])
@@ -115,9 +120,9 @@ def _fields_behind(walls, config, place, rng):
     smooth = dust.local_mag_per_kpc * relative_density(dust, l_deg, b_deg, config.distance.centers_kpc)
     # The law's mean is no nuisance.
     off = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
-    limit_mag, area_deg2 = visible_limit_mag(config.survey, off), config.sightlines.area_deg2
+    limits_mag, area_deg2 = visible_limits_mag(config.surveys, off), config.sightlines.area_deg2
     counts = []
     for wall in walls:
-        stars = one_field(pool, area_deg2, rng, off, limit_mag)
-        counts.append(dim_and_count(stars, smooth + wall, config, rng, nuisances=off))
+        stars = one_field(pool, area_deg2, rng, off, limits_mag)
+        counts.append(dim_and_count(stars, smooth + wall, config, rng, nuisances=off)["counts"])
     return np.array(counts)

@@ -1,4 +1,4 @@
-"""The 3D extinction map: extinction profiles on a grid of sightlines, and its queries."""
+"""The 3D extinction map: profiles on a grid of sightlines, and its queries; one class, so one long file."""
 
 from collections.abc import Sequence
 from pathlib import Path

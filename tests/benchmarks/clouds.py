@@ -28,7 +28,7 @@ from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limit_mag
+from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
 from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.quiet import start_tensorflow
@@ -106,11 +106,11 @@ def draw_skies(config, place, pool, n_skies, rng):
                     off = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
                     if group == "as trained":
                         off = draw_nuisances(config.nuisances, rng)
-                    limit_mag = visible_limit_mag(config.survey, off)
+                    limits_mag = visible_limits_mag(config.surveys, off)
                     counts = []
                     for one in density.reshape(SIDE**2, -1):
-                        stars = one_field(pool, config.sightlines.area_deg2, rng, off, limit_mag)
-                        counts.append(dim_and_count(stars, one, config, rng, nuisances=off))
+                        stars = one_field(pool, config.sightlines.area_deg2, rng, off, limits_mag)
+                        counts.append(dim_and_count(stars, one, config, rng, nuisances=off)["counts"])
                     yield Sky(group, column_mag, kpc, density, np.array(counts))
 
 
