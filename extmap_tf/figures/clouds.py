@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from extmap_tf.compare.clouds import Cloud
 from extmap_tf.compare.visible_walls import VisibleWalls
-from extmap_tf.figures.layout import colorbar
 from extmap_tf.figures.sky_view import sky_view
 from extmap_tf.figures.style import COLORS, MISSING, TWO_COLUMNS, cmap, styled
 from extmap_tf.map.volume import ExtinctionMap
@@ -48,13 +47,14 @@ def _on_the_sky(figure, axis, clouds, volume):
         index = np.array(cloud.sightlines)
         stronger = index[cloud.column_mag > column[index]]
         column[stronger], distance[stronger] = cloud.column_mag, cloud.distance_kpc
-    far_kpc = max((cloud.distance_kpc for cloud in clouds), default=volume.distance.max_kpc)
-    norm = Normalize(0.0, far_kpc)
+    at_kpc = [cloud.distance_kpc for cloud in clouds] or [volume.distance.max_kpc]
+    norm = Normalize(0.9 * min(at_kpc), max(at_kpc))
     title = f"{len(clouds)} clouds; grey: none found" if clouds else "no cloud found"
     mesh = view.draw(axis, distance.reshape(grid.shape), norm, cmap("viridis"), title)
     axis.set_xlabel(view.labels[0])
     axis.set_ylabel(view.labels[1])
-    colorbar(figure, mesh, [axis], "distance (kpc)")
+    # As high as the panel, whatever its shape.
+    figure.colorbar(mesh, cax=axis.inset_axes((1.02, 0.0, 0.02, 1.0)), label="distance (kpc)")
     for number, cloud in enumerate(clouds[:_MOST_NUMBERS], 1):
         x, y = view.place(np.array([cloud.l_deg]), np.array([cloud.b_deg]))
         box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "linewidth": 0.4}
@@ -84,7 +84,9 @@ def _columns(axis: Axes, clouds: Sequence[Cloud], volume: ExtinctionMap, walls: 
     axis.set_xscale("log")
     axis.set_yscale("log")
     for scale in (axis.xaxis, axis.yaxis):
-        scale.set_major_formatter(ScalarFormatter())
+        scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        scale.set_major_formatter("{x:g}")
+        scale.set_minor_formatter(NullFormatter())
     axis.set_xlim(0.2, volume.distance.max_kpc)
     axis.set_xlabel("distance (kpc)")
     axis.set_ylabel(f"A({band}) of a cloud (mag)")
@@ -102,5 +104,6 @@ def _draw_walls(axis, walls):
     text = "a wall below this is not found at 3 sigma, at the best place"
     axis.fill_between(at_kpc, 1e-3, np.minimum(best, top), color=MISSING, label=text, zorder=0)
     some = np.isfinite(worst)
-    axis.plot(at_kpc[some], worst[some], "--", color=COLORS[1], label="at the worst place")
+    if some.any():
+        axis.plot(at_kpc[some], worst[some], "--", color=COLORS[1], label="at the worst place")
     axis.set_ylim(0.5 * walls.tried_mag[0], top)
