@@ -44,8 +44,8 @@ def part_within(header: MapHeader, layers: Layers, region: SkyRegion) -> tuple[M
 def _block_of(grid, rows, columns):
     l_deg, b_deg = grid.l_deg[columns], grid.b_deg[rows]
     turn = 360.0 * np.floor(l_deg[0] / 360.0)
-    ends = (l_deg[0] - turn, l_deg[-1] - turn, b_deg[0], b_deg[-1])
-    return SightlineGrid(*map(float, ends), grid.step_deg, grid.field_deg)
+    l_min, l_max = float(l_deg[0] - turn), float(l_deg[-1] - turn)
+    return SightlineGrid(l_min, l_max, float(b_deg[0]), float(b_deg[-1]), grid.step_deg, grid.field_deg)
 
 
 def _nothing(name, layer):
