@@ -62,7 +62,6 @@ def _on_the_sky(figure, axis, clouds, volume):
 
 
 def _columns(axis: Axes, clouds: Sequence[Cloud], volume: ExtinctionMap, walls: VisibleWalls | None) -> None:
-    band = volume.provenance.band
     if walls is not None:
         _draw_walls(axis, walls)
     for number, cloud in enumerate(clouds, 1):
@@ -89,7 +88,7 @@ def _columns(axis: Axes, clouds: Sequence[Cloud], volume: ExtinctionMap, walls: 
         scale.set_minor_formatter(NullFormatter())
     axis.set_xlim(0.2, volume.distance.max_kpc)
     axis.set_xlabel("distance (kpc)")
-    axis.set_ylabel(f"A({band}) of a cloud (mag)")
+    axis.set_ylabel(f"{volume.quantity} of a cloud (mag)")
     axis.grid(which="both")
     if clouds or walls is not None:
         axis.legend(loc="upper left")

@@ -89,7 +89,7 @@ def profiles_table(volume: Any, sightlines: Any) -> "QTable":
     about = {
         "format": PROFILES,
         "schema": SCHEMA,
-        "quantity": f"A({origin.band}) from the Sun to the distance",
+        "quantity": f"{volume.quantity} from the Sun to the distance",
     }
     table = QTable(meta={key.upper(): value for key, value in (about | origin.to_dict()).items()})
     table["l"], table["b"] = np.repeat(l_deg, n) * u.deg, np.repeat(b_deg, n) * u.deg
