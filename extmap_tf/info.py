@@ -250,7 +250,7 @@ def _describe_export(path, verify):
             if "MOCORDER" in about:
                 text = f"coverage of a map, {n_rows:,} cells of order {about['MOCORDER']} and coarser (ICRS)"
                 return [_line("MOC", text)]
-            shell = f"A({about['BAND']}) between {about['SHELLMIN']:g} and {about['SHELLMAX']:g} kpc, mag"
+            shell = f"{about['QUANTITY']} between {about['SHELLMIN']:g} and {about['SHELLMAX']:g} kpc, mag"
             pixels = f"{n_rows:,} HEALPix pixels of nside {about['NSIDE']} (nested, Galactic)"
             return [_line("shell", shell), _line("", pixels), _line("software", about["SOFTWARE"])]
     except (OSError, LookupError, ValueError, TypeError, fits.VerifyError) as error:

@@ -196,6 +196,7 @@ def _shell(volume, pixels, rise, near_kpc, far_kpc):
         ("COORDSYS", "G", "Galactic"),
         ("INDXSCHM", "EXPLICIT", "pixel numbers are in the column PIXEL"),
         ("OBJECT", "PARTIAL", "part of the sky"),
+        ("QUANTITY", volume.quantity, "what EXTINCTION is"),
         ("SHELLMIN", near_kpc, "[kpc] from this distance"),
         ("SHELLMAX", far_kpc, "[kpc] to this one"),
     ):
