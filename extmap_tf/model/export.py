@@ -83,6 +83,14 @@ class Served(tf.Module):
         ``samples`` with one more input, coverage [batch] float32, the share of each field that the survey
         covers, 0 to 1. The other signatures take fields as covered; ``examples`` has the share from a record
         that states one. What is no number counts as 1.
+    ``surveys``, ``surveys_samples``, ``surveys_magnitudes_padded``
+        Of a model of several surveys: ``serving_default``, ``samples`` and ``magnitudes_padded`` with the
+        diagrams or the stars of every survey, those of the further ones under names that end in its key, and
+        the share of each field that each survey covers, coverage and so on. A survey that is not there has
+        no stars and covers 0. The other signatures take the first survey alone; ``examples`` has what a
+        record states. All but the samples also give odd_surveys [batch] int32: bit i is set where the stars
+        of survey i are unlike those of the training pairs. A first survey of several diagrams has counts_2
+        and so on beside counts, and one of more bands their magnitudes.
     ``metadata``
         rows [batch] int32, of any value, to card [batch] string, the model's card as JSON, and known_answer
         [batch] string, see `extmap_tf.model.known_answer`, the same in each row. TensorFlow Serving refuses
