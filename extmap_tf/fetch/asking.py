@@ -43,7 +43,7 @@ class Manners:
     retries : int
         How often a request is repeated that failed for a reason that may pass.
     timeout_s : float
-        Most of the silence within a request, and the time that a job may take in tens of it.
+        Most of the silence within a request; a job may take ten times as long.
     first_pause_s : float
         Before the first repetition. Each further one waits twice as long, times a random factor of 0.5 to
         1.5, and never shorter than the service asks for.
@@ -65,14 +65,11 @@ class Answer:
     ----------
     columns : dict of str to numpy.ma.MaskedArray [n_rows]
         In the order of the query, by the names that the service gives them.
-    units : dict of str to str
-        Of the columns that have one.
     overflow : bool
         Whether the service says that there were more rows.
     """
 
     columns: "dict[str, np.ma.MaskedArray]"
-    units: dict[str, str]
     overflow: bool
 
     @property
@@ -229,20 +226,23 @@ class TapClient:
                     f"{self.url}: a response of more than {MAX_WHOLE_BYTES >> 20} MB: give smaller --max-rows"
                 )
         body = b"".join(raw)
-        if response.status_code in _PASSING:
-            raise _Passing(_http_text(response), _retry_after_s(response.headers.get("Retry-After")))
+        passing = _Passing(_http_text(response), _retry_after_s(response.headers.get("Retry-After")))
+        # What a service says in a document of its own about HTTP 500 is an error in the query.
+        if response.status_code in _PASSING and response.status_code != 500:
+            raise passing
         try:
             document = parse_votable(body, "no TAP response")
             table = TAPResults(document, url=self.url, session=self._session).resultstable
         except (DataError, dal.DALFormatError) as error:
             if response.status_code < 400:
                 raise _Passing(str(error).split(": fetch ")[0]) from None
+            if response.status_code == 500:
+                raise passing from None
         if response.status_code >= 400:
             raise ServiceError(f"{self.url}: {_http_text(response, body)}")
         array = table.array
-        units = {field.name: str(field.unit) for field in table.fields if field.unit is not None}
         columns = {field.name: array[field.ID] for field in table.fields}
-        return Answer(columns, units, cut_off(remarks_of(document)) is not None)
+        return Answer(columns, cut_off(remarks_of(document)) is not None)
 
 
 @contextlib.contextmanager

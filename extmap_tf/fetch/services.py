@@ -71,5 +71,5 @@ def choose_service(
             )
         if not table:
             raise ConfigError(f"--service {name_or_url}: name its table of {survey}, too: --table NAME")
-        chosen = Service(str(name_or_url), str(name_or_url).rstrip("/?"), table)
+        chosen = Service(str(name_or_url), re.sub(r"/?(/a?sync)?[/?]*$", "", str(name_or_url)), table)
     return Service(chosen.name, chosen.url, table or chosen.table, mode or chosen.mode)

@@ -226,8 +226,12 @@ def html(handler, document):
     handler._send(200, "<!DOCTYPE html><html>maintenance</html>", "text/html")
 
 
-def refuses(handler, document):
-    handler._send(400, error_document("no such column: k_m"), "application/x-votable+xml")
+def refuses(handler, document, status=400):
+    handler._send(status, error_document("no such column: k_m"), "application/x-votable+xml")
+
+
+def refuses_with_500(handler, document):
+    refuses(handler, document, 500)
 
 
 def error_with_200(handler, document):
