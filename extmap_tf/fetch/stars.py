@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extmap_tf import __version__
-from extmap_tf.catalogs.columns import POSITIONS, find_columns, missing_column
+from extmap_tf.catalogs.columns import POSITIONS, band_roles, find_columns, missing_column
 from extmap_tf.catalogs.survey_tables import Header, roles_of
 from extmap_tf.errors import DataError, ServiceError
 from extmap_tf.fetch.asking import Answer, TapClient
@@ -22,7 +22,7 @@ from extmap_tf.formats import FETCH, FETCH_NAME
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import SCHEMA, digest_of
-from extmap_tf.settings.survey import SurveyConfig
+from extmap_tf.settings.survey import NO_LIMIT_MAG, SurveyConfig
 
 # Smaller boxes hold no more stars than one: a service that gives less than they hold is at fault.
 _LEAST_BOX_DEG = 1e-3
@@ -43,6 +43,8 @@ class Plan:
         Right ascension and declination, in the conditions.
     units : dict of str to str
         By column.
+    faint_mag : tuple of (str, float)
+        Columns of magnitudes beyond which no star counts.
     boxes : tuple of SkyBox
         Each is asked for by itself, in quarters where it has too many rows.
     """
@@ -51,6 +53,7 @@ class Plan:
     columns: tuple[str, ...]
     position: tuple[str, str]
     units: dict[str, str]
+    faint_mag: tuple[tuple[str, float], ...]
     boxes: tuple[SkyBox, ...]
 
     @property
@@ -58,7 +61,8 @@ class Plan:
         return quoted(self.service.table)
 
     def where(self, box: SkyBox) -> str:
-        return box.where(*map(quoted, self.position))
+        fainter = (f" AND {quoted(column)} <= {limit:g}" for column, limit in self.faint_mag)
+        return "".join([box.where(*map(quoted, self.position)), *fainter])
 
     def query(self, box: SkyBox) -> str:
         columns = ", ".join(map(quoted, self.columns))
@@ -98,6 +102,11 @@ def plan_of(client: TapClient, service: Service, survey: SurveyConfig, grid: Sky
         wanted,
         (position["ra"], position["dec"]),
         {name: units[name] for name in wanted},
+        tuple(
+            (columns[role], band.faint_mag)
+            for role, band in band_roles(survey).items()
+            if band.faint_mag < NO_LIMIT_MAG
+        ),
         tuple(boxes_over(grid, box_deg)),
     )
 

@@ -125,6 +125,7 @@ def starting_text(box: SkyBox, circle: tuple[float, float, float] | None = None)
 # 'extmap-tf config --reference' has the meaning of every key.
 {warned}name = "{box.place}"
 seed = 1
+# With Gaia beside it: surveys = ["2mass", "gaia_dr3"]
 survey = "2mass"
 
 {lines}

@@ -118,9 +118,9 @@ class TapDouble:
         inside = np.arccos(np.clip(cosine, -1, 1)) <= radius
         compare = {">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
         conditions = re.findall(r'"?(\w+)"? (>=|<=|<) ([\d.+-]+)', where)
-        assert len(conditions) == 4
-        for i, (_, sign, number) in enumerate(conditions):
-            inside &= compare[sign]((ra, dec)[i // 2], float(number))
+        for i, (name, sign, number) in enumerate(conditions):
+            values = (ra, dec)[i // 2] if i < 4 else np.array(self.columns[name], float)
+            inside &= compare[sign](values, float(number))
         return inside
 
 

@@ -24,6 +24,7 @@ from extmap_tf.files import unfinished_folder
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.settings.config import builtin_survey
 
 QUICK = Manners(retries=3, timeout_s=60.0, first_pause_s=0.01)
 
@@ -304,6 +305,37 @@ def test_names_of_vizier_are_quoted_where_they_need_it(tiny_config, tmp_path):
         assert 'FROM "II/246/out" WHERE' in double.queries[-1]
     assert quoted("BP-RP") == '"BP-RP"'
     assert quoted("gaiadr3.gaia_source") == "gaiadr3.gaia_source"
+
+
+def gaia(n=1500, seed=2):
+    """Columns as the Gaia archive names them."""
+    rng = np.random.default_rng(seed)
+    l, b = 284.1 + rng.uniform(-0.5, 0.5, n), -0.95 + rng.uniform(-0.5, 0.5, n)
+    icrs = SkyCoord(l, b, unit="deg", frame="galactic").icrs
+    g, parallax = rng.uniform(12, 20, n).round(3), rng.normal(0.4, 0.4, n)
+    parallax[::40] = np.nan
+    columns = {"ra": icrs.ra.deg, "dec": icrs.dec.deg, "l": l, "b": b, "phot_g_mean_mag": g}
+    columns |= {"phot_bp_mean_mag": g + 0.6, "phot_rp_mean_mag": g - 0.7}
+    columns |= {"parallax": parallax, "parallax_error": np.full(n, 0.1), "ruwe": np.ones(n)}
+    return {"source_id": list(range(n))} | {name: values.tolist() for name, values in columns.items()}
+
+
+def test_gaia_comes_by_jobs_and_without_the_stars_that_are_too_faint_to_count(tiny_config, tmp_path):
+    tiny_config.write(tmp_path / "tiny.toml")
+    out, table = tmp_path / "stars", "gaiadr3.gaia_source"
+    with tap.TapDouble(gaia(), units={"parallax": "mas"}, table=table) as double:
+        given = ["fetch", "gaia_dr3", "--config", str(tmp_path / "tiny.toml"), "--out", str(out)]
+        assert main([*given, "--service", double.url, "--table", table, "--mode", "async"]) == 0
+        assert double.queries[-1].endswith(" AND phot_g_mean_mag <= 18.5")
+        assert set(double.jobs) == set(double.deleted) != set()
+    survey = builtin_survey("gaia_dr3")
+    path = max(out.glob("*.parquet"), key=lambda path: pq.read_metadata(path).num_rows)
+    assert max(pq.read_table(path)["phot_g_mean_mag"].to_pylist()) <= 18.5
+    assert "source_id" not in pq.read_schema(path).names
+    with open(path, "rb") as stream:
+        (batch,) = read_survey_table(stream, str(path), survey)
+    assert batch.n_stars > 100
+    assert set(batch.rejected) == {"no parallax"}
 
 
 @pytest.mark.parametrize(

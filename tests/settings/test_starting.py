@@ -55,6 +55,14 @@ def test_a_start_in_the_sector_of_the_shipped_model_is_one_that_it_can_serve():
     assert config.profiles == Config.named("carina").profiles
 
 
+def test_gaia_can_stand_beside():
+    text = starting_text(SkyBox.around(285.0, 0.0, 1.0))
+    (line,) = [line for line in text.splitlines() if "gaia_dr3" in line]
+    _, surveys = line.split(": ")
+    config = Config.from_toml(text.replace('survey = "2mass"', surveys))
+    assert [survey.key for survey in config.surveys] == ["2mass", "gaia_dr3"]
+
+
 def test_more_sky_has_more_pairs_and_far_from_the_plane_the_bins_end_sooner():
     starts = [Config.from_toml(starting_text(SkyBox.around(285.0, 0.0, r))) for r in (1.0, 4.0, 8.0, 25.0)]
     pairs = [config.mocks.n_pairs for config in starts]
