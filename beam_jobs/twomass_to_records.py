@@ -55,12 +55,17 @@ def _run(args, beam_argv):
     for table in filter(is_local, (path for paths in tables.values() for path in paths)):
         if not os.path.exists(table) and not glob.glob(table):
             raise DataError(f"{table}: no such file")
-    start_beam()
-    from extmap_tf.catalogs.survey_tables import Reading
+    from extmap_tf.catalogs.survey_tables import Reading, describe_table
+    from extmap_tf.catalogs.tables import open_local
 
     readings = {
         key: Reading(own, args.errors_from_survey, args.accept_partial) for key, own in columns.items()
     }
+    for survey in config.surveys:
+        for table in filter(os.path.isfile, tables.get(survey.key, ())):
+            with open_local(table) as stream:
+                describe_table(stream, table, survey, readings[survey.key])
+    start_beam()
     from beam_jobs.graphs.twomass_to_records import make_records
 
     manifest = make_records(config, tables, args.out, readings, args.overwrite, beam_argv)

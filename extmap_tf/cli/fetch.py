@@ -97,8 +97,7 @@ def _survey(config, name):
     """The survey of the configuration that has a built-in one's name, else the built-in one."""
     from extmap_tf.settings.config import builtin_survey
 
-    builtin = builtin_survey(name)
-    return config.survey if config.survey.name == builtin.name else builtin
+    return next((survey for survey in config.surveys if survey.key == name), None) or builtin_survey(name)
 
 
 def _progress(boxes):

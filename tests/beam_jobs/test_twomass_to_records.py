@@ -13,6 +13,7 @@ from apache_beam.testing.util import assert_that
 from beam_jobs.graphs import twomass_to_records as job
 from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.survey_tables import Reading
+from extmap_tf.cli import main
 from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars
 from extmap_tf.errors import DataError
 from extmap_tf.grids.squares import sightline_name
@@ -258,3 +259,14 @@ def test_the_extent_of_several_tables_goes_through_longitude_zero():
     assert job.extent_text(job.add_reports(reports)["extent_deg"]) == "l -1.5 to 0.5, b -1 to 2"
     assert job.extent_text(job.add_reports(reports[:1])["extent_deg"]) == "l 358.5 to 359, b 1 to 2"
     assert job.add_reports(reports[2:])["extent_deg"] == {}
+
+
+def test_a_column_that_is_not_there_is_told_before_beam_loads(observed_sky, tmp_path, capsys, monkeypatch):
+    def fail():
+        raise AssertionError("Beam was loaded")
+
+    monkeypatch.setattr("beam_jobs.twomass_to_records.start_beam", fail)
+    given = ["records", "survey", str(observed_sky[0]), "--config", "demo", "--out", str(tmp_path / "r")]
+    for column, said in (("rot=j_m", "no column role 'rot'"), ("red=kk", "no column 'kk' for red")):
+        assert main([*given, "--column", column]) == 1
+        assert said in capsys.readouterr().err
