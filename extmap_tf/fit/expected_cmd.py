@@ -85,7 +85,7 @@ def extinction_grid(max_mag: float) -> np.ndarray:
 
 
 def crowding_losses_mag(
-    counts: ArrayLike, diagram: Diagram, survey: SurveyConfig, area_deg2: float
+    counts: ArrayLike, diagram: Diagram, survey: SurveyConfig, area_deg2: ArrayLike
 ) -> np.ndarray:
     """The loss of depth that crowding makes in each field, by the field's own CMD.
 
@@ -99,8 +99,8 @@ def crowding_losses_mag(
     counts : array_like [n_fields, n_mag, n_color]
     diagram : extmap_tf.grids.diagram.Diagram
     survey : extmap_tf.settings.survey.SurveyConfig
-    area_deg2 : float
-        Of a field.
+    area_deg2 : float or array_like [n_fields]
+        Of a field that is covered as these are.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def crowding_losses_mag(
     stars = np.asarray(counts, float).sum(axis=2)
     up_to_edge = np.pad(np.cumsum(stars, axis=1), ((0, 0), (1, 0)))
     losses = [
-        loss_of_count(np.interp(survey.crowding.limit_mag, diagram.y.edges, brighter), survey, area_deg2)
-        for brighter in up_to_edge
+        loss_of_count(np.interp(survey.crowding.limit_mag, diagram.y.edges, brighter), survey, float(area))
+        for brighter, area in zip(up_to_edge, np.broadcast_to(area_deg2, len(up_to_edge)), strict=True)
     ]
     return np.round(_LOSS_STEP_MAG * np.round(np.array(losses) / _LOSS_STEP_MAG), 9)
 

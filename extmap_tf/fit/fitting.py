@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import require_same
 
 BATCH_SIZE = 8
+
+_COVERED_STEP = 0.02
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ def fit_records(
     survey = kind == "survey"
     parsed = _distinct_fields(records, sightlines) if survey else _mock_pairs(records, split, n_pairs)
     places = np.stack([parsed["l_deg"], parsed["b_deg"]], axis=1).astype(float).round(6)
+    covered = _covered_shares(parsed["coverage"])
     losses_mag = crowding_losses_mag(
-        parsed["counts"], config.diagrams[0], config.survey, config.sightlines.area_deg2
+        parsed["counts"], config.diagrams[0], config.survey, covered * config.sightlines.area_deg2
     )
     if len(config.diagrams) > 1:
         diagram = config.diagrams[0]
@@ -141,15 +144,19 @@ def fit_records(
         while tables:
             start = time.monotonic()
             table = tables.pop(0)
-            chosen = np.flatnonzero(here & (losses_mag == table.loss_mag))
-            sightline = fit.prepare(table)
+            same = here & (losses_mag == table.loss_mag)
             seconds["tables"] += time.monotonic() - start
-            start = time.monotonic()
-            for first in range(0, len(chosen), BATCH_SIZE):
-                batch = chosen[first : first + BATCH_SIZE]
-                parts.append(fit.fit(parsed["counts"][batch], sightline))
-                batches.append(batch)
-            seconds["fits"] += time.monotonic() - start
+            for share in np.unique(covered[same]):
+                chosen = np.flatnonzero(same & (covered == share))
+                start = time.monotonic()
+                sightline = fit.prepare(replace(table, counts=np.float32(share) * table.counts))
+                seconds["tables"] += time.monotonic() - start
+                start = time.monotonic()
+                for first in range(0, len(chosen), BATCH_SIZE):
+                    batch = chosen[first : first + BATCH_SIZE]
+                    parts.append(fit.fit(parsed["counts"][batch], sightline))
+                    batches.append(batch)
+                seconds["fits"] += time.monotonic() - start
     order = np.argsort(np.concatenate(batches))
     estimate = None
     if asked:
@@ -170,6 +177,11 @@ def fit_records(
         seconds,
         n_tables,
     )
+
+
+def _covered_shares(coverage):
+    """Covered shares of fields in steps that are small beside the uncertainty of the number of stars."""
+    return np.maximum(np.round(coverage.astype(float) / _COVERED_STEP), 1.0) * _COVERED_STEP
 
 
 def _names(parsed, kind):

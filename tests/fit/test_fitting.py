@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.fit import fitting
 from extmap_tf.fit.fitting import fit_records
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.dataset import evaluation_dataset
@@ -25,7 +26,8 @@ def test_pairs_are_fitted_in_the_order_of_the_records(mock_fits, mock_records):
     assert len(set(mock_fits.l_deg)) == 2
     # The fitted stars are those of each pair, not of its neighbour.
     expected = mock_fits.fitted.expected.sum(axis=(1, 2))
-    np.testing.assert_allclose(expected, mock_fits.counts.sum(axis=(1, 2)), rtol=0.25)
+    # A background of 0.001 stars a pixel adds four.
+    np.testing.assert_allclose(expected, mock_fits.counts.sum(axis=(1, 2)), rtol=0.25, atol=6.0)
 
 
 def test_fit_and_model_are_compared_on_the_same_pairs(mock_fits):
@@ -60,6 +62,21 @@ def test_the_field_nearest_to_a_place_is_fitted(survey_records):
     assert fits.names == [sightline_name(284.1, -1.0)]
     assert fits.density is None
     assert fits.fitted.profiles.extinction_median.shape == (1, 40)
+
+
+def test_fields_that_are_covered_in_part_have_as_many_stars_less(mock_records, monkeypatch):
+    rng, whole = np.random.default_rng(1), fitting._mock_pairs
+
+    def half(*which):
+        parsed = whole(*which)
+        counts = rng.binomial(parsed["counts"].astype(int), 0.5).astype(np.float32)
+        return parsed | {"counts": counts, "coverage": np.full(len(counts), 0.5, np.float32)}
+
+    monkeypatch.setattr(fitting, "_mock_pairs", half)
+    fits = fit_records(Records.open(mock_records), n_pairs=2, **QUICK)
+    np.testing.assert_allclose(fits.fitted.expected.sum(axis=(1, 2)), fits.counts.sum(axis=(1, 2)), rtol=0.25)
+    # Taken to be whole, they would ask for half the stars of the model.
+    assert (np.abs(np.log(fits.fitted.count_scale)) < 0.3).all()
 
 
 @pytest.mark.parametrize(
