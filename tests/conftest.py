@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,11 @@ from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.networks import Dense
 from extmap_tf.settings.config import Config
+from extmap_tf.settings.nuisances import NuisanceConfig
+from extmap_tf.settings.profiles import ProfilePrior
+from extmap_tf.settings.training import TrainingConfig
 
 
 def pytest_configure():
@@ -32,8 +37,15 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    """A configuration whose jobs take seconds: 2 training sightlines, 6 map fields of 0.1 deg."""
-    return Config.named("demo").replace(
+    """A configuration whose jobs take seconds: 2 training sightlines, 6 fields of 0.1 deg; else defaults."""
+    plain = dataclasses.replace(
+        Config.named("demo"),
+        profiles=ProfilePrior(),
+        nuisances=NuisanceConfig(),
+        network=Dense(),
+        training=TrainingConfig(),
+    )
+    return plain.replace(
         **{
             "name": "tiny",
             "sightlines.l_min_deg": 284.0,

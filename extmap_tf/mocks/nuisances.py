@@ -73,6 +73,11 @@ class Nuisances:
 AS_MODELLED = Nuisances()
 
 
+def nothing_off(nuisances: NuisanceConfig) -> Nuisances:
+    """What a sky is like where nothing is off: the law has the mean of its prior."""
+    return Nuisances(law_ratio=nuisances.law_ratio_mean)
+
+
 def draw_nuisances(
     nuisances: NuisanceConfig, rng: np.random.Generator, surveys: Sequence[SurveyConfig] = ()
 ) -> Nuisances:

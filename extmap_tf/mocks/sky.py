@@ -12,7 +12,7 @@ from extmap_tf.files import PathLike, whole_path
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.grids.sky import SkyTile
 from extmap_tf.mocks.fields import dimmed_magnitudes
-from extmap_tf.mocks.nuisances import Nuisances
+from extmap_tf.mocks.nuisances import nothing_off
 from extmap_tf.mocks.pools import bands_of, faint_limit_of, further_limits_of
 from extmap_tf.mocks.seeds import SKY
 from extmap_tf.settings.config import Config
@@ -98,8 +98,7 @@ def _observe_tile(config, survey, dust, number, tile):
     )
     l, b = tile.draw(stars.n_stars, rng)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
-    in_the_mean = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
-    magnitudes = dimmed_magnitudes(stars, a_red, config, survey, in_the_mean)
+    magnitudes = dimmed_magnitudes(stars, a_red, config, survey, nothing_off(config.nuisances))
     seen = observe(magnitudes, survey, tile.area_deg2, rng, distance_kpc=stars.distance_kpc)
     errors = seen.errors
     # Magnitudes as catalogs print them.

@@ -16,7 +16,7 @@ import numpy as np
 from extmap_tf.evaluation.metrics import write_json
 from extmap_tf.evaluation.walls import wall_density, wall_score
 from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
-from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
+from extmap_tf.mocks.nuisances import draw_nuisances, nothing_off
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.text_tables import aligned
@@ -47,8 +47,7 @@ def fields_behind(config, density, group, n_fields, rng):
     for place in places_of(config):
         pool = sightline_catalog(config, *place, "test")
         for _ in range(n_fields):
-            # The law's mean is no nuisance.
-            off = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
+            off = nothing_off(config.nuisances)
             if group == "as trained":
                 off = draw_nuisances(config.nuisances, rng)
             stars = one_field(
