@@ -66,7 +66,7 @@ def test_saving_is_for_no_request(copy):
     assert not odd_operations(graph)
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
     (save,) = (name for name in functions if "traced_save" in name)
-    (serve, *_) = (name for name in functions if "signature_wrapper_serving_default" in name)
+    serve = next(name for name in functions if "signature_wrapper" in name)
     node = functions[serve].node_def.add()
     node.name, node.op = "more", "StatefulPartitionedCall"
     node.attr["f"].func.name = save
