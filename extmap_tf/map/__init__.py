@@ -20,5 +20,5 @@ True
 >>> volume.query_gal([285.0, 10.0], 0.5, 3.0, return_flags=True)[1].tolist()[1]
 256
 >>> round(volume.band_factor("J"), 3), round(volume.band_factor("E(J-Ks)"), 3)
-(2.571, 1.571)
+(2.801, 1.801)
 """

@@ -22,7 +22,7 @@ def test_a_configuration_that_cannot_be_meant_is_a_warning_and_is_used(capsys):
     assert config.training.epochs == 1
     distances, training = capsys.readouterr().err.splitlines()
     assert distances.startswith("extmap-tf: warning: distance: the bins reach 300 kpc")
-    assert training.startswith("extmap-tf: warning: training: 56 steps are too few")
+    assert training.startswith("extmap-tf: warning: training: 75 steps are too few")
 
 
 def test_a_configuration_that_is_meant_says_nothing(capsys):

@@ -25,7 +25,7 @@ def test_the_builtin_configurations_are_meant(name):
             {"mocks.n_pairs": 1000, "training.epochs": 1000},
             ("900 training pairs are too few",),
         ),
-        ({"training.epochs": 1, "mocks.n_pairs": 8000}, ("56 steps are too few", "raise epochs")),
+        ({"training.epochs": 1, "mocks.n_pairs": 8000}, ("75 steps are too few", "raise epochs")),
     ],
 )
 def test_what_cannot_be_meant_is_a_line_with_the_reason_and_what_to_do(changes, parts):
