@@ -6,7 +6,7 @@ import os
 from beam_jobs import start_beam
 from beam_jobs.early import is_local, refuse_existing_records
 from extmap_tf.errors import DataError
-from extmap_tf.options import add_config, add_out, columns_by_survey, config_of, tables_by_survey
+from extmap_tf.options import add_config, add_out, add_reading, columns_by_survey, config_of, tables_by_survey
 from extmap_tf.program import Command, run_command
 
 
@@ -26,25 +26,7 @@ def _add_options(parser):
     )
     add_config(parser)
     add_out(parser, "records folder to make")
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="ROLE=NAME",
-        help="name of a column that is not recognised; ROLE is l, b, ra, dec, blue, red, blue_error, "
-        "red_error, ph_qual, cc_flg, blue_limit or red_limit, of one of several surveys with its key, such "
-        "as 2mass:blue; may be repeated",
-    )
-    parser.add_argument(
-        "--errors-from-survey",
-        action="store_true",
-        help="for tables without errors: use those that the survey has at each magnitude",
-    )
-    parser.add_argument(
-        "--accept-partial",
-        action="store_true",
-        help="also count tables whose own source says that rows are missing",
-    )
+    add_reading(parser)
 
 
 def _run(args, beam_argv):

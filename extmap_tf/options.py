@@ -41,6 +41,29 @@ def add_model(parser: argparse.ArgumentParser, what: str, required: bool = False
     )
 
 
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add what tells how tables of surveys are read."""
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="name of a column that is not recognised; ROLE is l, b, ra, dec, blue, red, blue_error, "
+        "red_error, ph_qual, cc_flg, blue_limit or red_limit, of one of several surveys with its key, such "
+        "as 2mass:blue; may be repeated",
+    )
+    parser.add_argument(
+        "--errors-from-survey",
+        action="store_true",
+        help="for tables without errors: use those that the survey has at each magnitude",
+    )
+    parser.add_argument(
+        "--accept-partial",
+        action="store_true",
+        help="also count tables whose own source says that rows are missing",
+    )
+
+
 def add_numbers_and_figures(parser: argparse.ArgumentParser) -> None:
     """``--out`` and ``--figures`` for what is also printed, with ``--format`` and ``--overwrite``."""
     parser.add_argument("--out", help="also write all numbers to this JSON file")

@@ -3,7 +3,14 @@
 from beam_jobs import start_beam
 from extmap_tf.errors import ConfigError
 from extmap_tf.formats import MAP_NAME
-from extmap_tf.options import add_config, add_model, columns_by_survey, config_of, tables_by_survey
+from extmap_tf.options import (
+    add_config,
+    add_model,
+    add_reading,
+    columns_by_survey,
+    config_of,
+    tables_by_survey,
+)
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
 
@@ -33,23 +40,7 @@ def _add_options(parser):
         metavar="N",
         help="processes that make training pairs; 0 takes all processors (default: %(default)s)",
     )
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="ROLE=NAME",
-        help="name of a column that is not recognised, as of 'records survey'; may be repeated",
-    )
-    parser.add_argument(
-        "--errors-from-survey",
-        action="store_true",
-        help="for tables without errors: use those that the survey has at each magnitude",
-    )
-    parser.add_argument(
-        "--accept-partial",
-        action="store_true",
-        help="also count tables whose own source says that rows are missing",
-    )
+    add_reading(parser)
 
 
 def _run(args):
