@@ -99,7 +99,7 @@ def describe(path: PathLike, verify: bool = False) -> list[str]:
 
 
 def _describe_file(path, verify):
-    from extmap_tf.map import copies
+    from extmap_tf.map import copies, exports
     from extmap_tf.map.formats import format_of
 
     with open(path, "rb") as stream:
@@ -118,8 +118,8 @@ def _describe_file(path, verify):
         return _describe_json(path)
     if suffix in (".vot", ".parquet") and _has_profiles(path, head):
         return _describe_profiles(path)
-    if b"MOCTOOL = 'extmap_tf" in head or b"SHELLMAX=" in head:
-        return _describe_export(path, verify)
+    if exports.is_export(head):
+        return exports.describe_export(path, verify)
     # Of two FITS files, a table of stars is the one without an image of ours.
     if format_of(head) and (b"EXTMAPV" in head or b"BINTABLE" not in head):
         from extmap_tf.map.volume import ExtinctionMap
@@ -234,28 +234,6 @@ def _describe_profiles(path):
     table = read_table(path)
     names = ", ".join(column.name for column in table.columns.values())
     return [_line("profiles", f"of a map, by 'convert': {len(table):,} rows"), _line("columns", names)]
-
-
-def _describe_export(path, verify):
-    from astropy.io import fits
-
-    from extmap_tf.map.formats.fits_files import require_checksums, require_whole
-
-    try:
-        with fits.open(path) as hdus:
-            require_whole(path, hdus, fits.BinTableHDU)
-            if verify:
-                require_checksums(path, hdus)
-            about, n_rows = hdus[1].header, len(hdus[1].data)
-            if "MOCORDER" in about:
-                text = f"coverage of a map, {n_rows:,} cells of order {about['MOCORDER']} and coarser (ICRS)"
-                return [_line("MOC", text)]
-            shell = f"{about['QUANTITY']} between {about['SHELLMIN']:g} and {about['SHELLMAX']:g} kpc, mag"
-            pixels = f"{n_rows:,} HEALPix pixels of nside {about['NSIDE']} (nested, Galactic)"
-            return [_line("shell", shell), _line("", pixels), _line("software", about["SOFTWARE"])]
-    except (OSError, LookupError, ValueError, TypeError, fits.VerifyError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read, convert the map again: {reason}") from None
 
 
 def _describe_html(path):

@@ -12,12 +12,15 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 
+from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.files import PathLike, local_path, whole_path, whole_paths
 from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
 from extmap_tf.map.formats.cards import about_cards
+from extmap_tf.map.formats.fits_files import require_checksums, require_whole
 from extmap_tf.map.parts import profiles_table
 from extmap_tf.map.pixels import pixels_of
 from extmap_tf.map.volume import ExtinctionMap
@@ -203,3 +206,52 @@ def _shell(volume, pixels, rise, near_kpc, far_kpc):
         hdu.header[key] = (value, text)
     hdu.header.extend(about_cards(volume.header), end=True)
     return fits.HDUList([fits.PrimaryHDU(), hdu])
+
+
+def is_export(head: bytes) -> bool:
+    """Whether a file that begins so is by `write_moc` or `write_shells`."""
+    return b"MOCTOOL = 'extmap_tf" in head or b"SHELLMAX=" in head
+
+
+def describe_export(path: PathLike, verify: bool = False) -> list[str]:
+    """What a file of `write_moc` or `write_shells` says of itself, as a list of lines of plain text.
+
+    Parameters
+    ----------
+    path : path-like
+    verify : bool
+        Read the whole file once and compare it with its checksums.
+
+    Raises
+    ------
+    DataError
+        It is cut short or damaged.
+    """
+    require_sound_headers(path)
+    try:
+        with warnings.catch_warnings():
+            # What astropy only warns of on opening (a file cut short) is refused below.
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(path) as hdus:
+                require_whole(path, hdus, fits.BinTableHDU)
+                if verify:
+                    require_checksums(path, hdus)
+                about, n_rows = hdus[1].header, len(hdus[1].data)
+                lines = _about_moc(about, n_rows) if "MOCORDER" in about else _about_shell(about, n_rows)
+    except (OSError, LookupError, ValueError, TypeError, fits.VerifyError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read, convert the map again: {reason}") from None
+    return [f"{name:<14} {text}" for name, text in lines]
+
+
+def _about_moc(about, n_rows):
+    order = about["MOCORDER"]
+    return [("MOC", f"coverage of a map, {n_rows:,} cells of order {order} and coarser (ICRS)")]
+
+
+def _about_shell(about, n_rows):
+    return [
+        ("shell", f"{about['QUANTITY']} between {about['SHELLMIN']:g} and {about['SHELLMAX']:g} kpc, mag"),
+        ("", f"{n_rows:,} HEALPix pixels of nside {about['NSIDE']} (nested, Galactic)"),
+        ("software", about["SOFTWARE"]),
+    ]

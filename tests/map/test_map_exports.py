@@ -206,3 +206,18 @@ def test_an_example_needs_samples(make_sure_map, tmp_path):
     make_sure_map(samples=False).write(tmp_path / "map.fits")
     with pytest.raises(DataError, match="16 are needed"):
         pack(tmp_path / "map.fits", tmp_path / EXAMPLE_FILE)
+
+
+@pytest.mark.parametrize("kind", ["moc", "shell"])
+def test_an_export_that_is_damaged_is_one_line(kind, sure, tmp_path):
+    write_moc(sure, tmp_path / "map.moc.fits")
+    (shell,) = write_shells(sure, tmp_path / "shells", (0.0, sure.distance.max_kpc))
+    path = shell if kind == "shell" else tmp_path / "map.moc.fits"
+    whole = path.read_bytes()
+    at = whole.rindex(b"NAXIS2  =")
+    for data in (whole[:-2880], whole[:at] + b"NAXIS2  =                   -5" + whole[at + 30 :]):
+        path.write_bytes(data)
+        with pytest.raises(DataError) as caught:
+            describe(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
