@@ -17,7 +17,7 @@ from extmap_tf.extinction.profiles import density_to_cumulative
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.sphere import separation_deg
 from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
-from extmap_tf.mocks.nuisances import Nuisances
+from extmap_tf.mocks.nuisances import nothing_off
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.dust import DustConfig
@@ -118,8 +118,7 @@ def _fields_behind(walls, config, place, rng):
     l_deg, b_deg = (np.array([angle]) for angle in place)
     dust = DustConfig(arm_contrast=0.0)
     smooth = dust.local_mag_per_kpc * relative_density(dust, l_deg, b_deg, config.distance.centers_kpc)
-    # The law's mean is no nuisance.
-    off = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
+    off = nothing_off(config.nuisances)
     limits_mag, area_deg2 = visible_limits_mag(config.surveys, off), config.sightlines.area_deg2
     counts = []
     for wall in walls:

@@ -29,7 +29,7 @@ from extmap_tf.map.header import MapHeader
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
-from extmap_tf.mocks.nuisances import Nuisances, draw_nuisances
+from extmap_tf.mocks.nuisances import draw_nuisances, nothing_off
 from extmap_tf.mocks.pools import sightline_catalog
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.settings.dust import DustConfig
@@ -102,8 +102,7 @@ def draw_skies(config, place, pool, n_skies, rng):
                 cloud = wall_density(column_mag, kpc, config.distance)
                 density = smooth + across()[..., None] * cloud
                 for _ in range(n_skies):
-                    # The law's mean is no nuisance.
-                    off = Nuisances(law_ratio=config.nuisances.law_ratio_mean)
+                    off = nothing_off(config.nuisances)
                     if group == "as trained":
                         off = draw_nuisances(config.nuisances, rng)
                     limits_mag = visible_limits_mag(config.surveys, off)
