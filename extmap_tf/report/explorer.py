@@ -1,4 +1,4 @@
-"""The part of a report that one can explore: its data, as the page's script wants them.
+"""The part of a report that one can explore: its script, and its data as that wants them.
 
 The sky is a picture of cells, each of one sightline: of rows and columns of l and b the fields themselves, of
 HEALPix pixels their projection. Profiles are whole numbers of a common unit, as differences along the sight,
@@ -25,7 +25,8 @@ from extmap_tf.galaxy.arms import SpiralArm
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.map.volume import ExtinctionMap
 
-SCRIPT = Path(__file__).with_name("explorer.js")
+# One module of JavaScript by its parts, in this order.
+_PARTS = ("data", "layers", "pictures", "sky", "plane", "profile", "choosing", "start")
 
 # Shown with the median, if the map has them: the ends of the 90 and 68 % intervals.
 PERCENTILES = (5.0, 95.0, 16.0, 84.0)
@@ -36,6 +37,12 @@ COLORMAPS = {"dust": "magma_r", "unsure": "viridis", "both": "PuOr_r"}
 # Cells along the longer side of the view from above, and of the sky where that is projected.
 N_PLANE = 220
 N_SKY = 420
+
+
+def explorer_script() -> str:
+    """The page's script, a module of JavaScript: its parts joined to one text."""
+    folder = Path(__file__).with_name("scripts")
+    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS)
 
 
 def explorer_data(

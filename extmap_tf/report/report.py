@@ -22,7 +22,7 @@ from extmap_tf.figures.style import styled
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.formats import REPORT
 from extmap_tf.map.volume import ExtinctionMap
-from extmap_tf.report.explorer import SCRIPT, explorer_data
+from extmap_tf.report.explorer import explorer_data, explorer_script
 
 REPORT_NAME = "report.html"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -172,7 +172,7 @@ def _explorer(volume, truth, cmds, clouds, arms):
     return {
         "library": Markup(get_plotlyjs()),
         "data": Markup(explorer_data(volume, truth, cmds, clouds, chosen_arms(volume, truth, arms))),
-        "script": Markup(SCRIPT.read_text(encoding="utf-8")),
+        "script": Markup(explorer_script()),
         "with_cmds": cmds is not None,
     }
 
