@@ -150,6 +150,10 @@ def further_limits_of(config: Config, with_nuisances: bool = False) -> dict[str,
 
 
 def faint_limit_of(config: Config) -> float:
-    """The magnitude in the first red band beyond which no survey counts a star without extinction."""
-    red = config.survey.red.name
-    return max(reach_mag(one.limiting, one.cuts) for one in config.surveys if one.limiting.name == red)
+    """The magnitude in the first red band beyond which no survey counts a star without extinction.
+
+    The first survey counts a star in all its bands, so in this one, whichever band limits it most.
+    """
+    red = config.survey.red
+    others = [one for one in config.other_surveys if one.limiting.name == red.name]
+    return max([reach_mag(red, config.survey.cuts), *(reach_mag(one.limiting, one.cuts) for one in others)])

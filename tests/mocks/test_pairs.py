@@ -236,6 +236,12 @@ def test_stars_beyond_the_visible_limit_play_no_part(tiny_config, depth_mag):
     )
 
 
+def test_the_blue_band_may_limit_the_survey(tiny_config):
+    cut = tiny_config.replace(**{"survey.blue.faint_mag": 14.0})
+    whole, bright = (pairs.simulate_pair(config, 3).counts for config in (tiny_config, cut))
+    assert 0 < bright.sum() < whole.sum()
+
+
 def test_stars_stay_in_single_precision(tiny_config):
     catalog = sightline_catalog(tiny_config, 284.0, -1.0, "train")
     a_red = cumulative_at(np.full(40, 0.1, np.float32), 0.1, catalog.distance_kpc)
