@@ -241,12 +241,19 @@ class SightlineGrid(Section):
         )
 
     def tiles(self, size_deg: float) -> list["SquareTile"]:
-        """Tiles `size_deg` wide, in rows and columns from the outermost fields' edges on."""
+        """Tiles `size_deg` wide, in rows and columns from the outermost fields' edges on.
+
+        Where the fields go all around, so do the tiles, and once: they are a little narrower in l.
+        """
         reach = 0.5 * self.field_deg
         cos_b = np.cos(np.radians(max(abs(self.b_min_deg), abs(self.b_max_deg))))
-        l = _steps(self.l_min_deg - reach / cos_b, self.l_max_deg + reach / cos_b, size_deg)
+        first, last = self.l_min_deg - reach / cos_b, self.l_max_deg + reach / cos_b
+        width_deg = size_deg
+        if last - first + size_deg > 360.0:
+            last, width_deg = first + 360.0, 360.0 / np.ceil(360.0 / size_deg - 1e-9)
+        l = _steps(first, last, width_deg)
         b = _steps(self.b_min_deg - reach, self.b_max_deg + reach, size_deg)
-        return [SquareTile(float(x), float(y), size_deg) for y in b for x in l]
+        return [SquareTile(float(x), float(y), float(width_deg), size_deg) for y in b for x in l]
 
     @property
     def spacing(self) -> dict[str, float]:
@@ -283,21 +290,22 @@ class SightlineGrid(Section):
 
 @dataclass(frozen=True)
 class SquareTile:
-    """A tile `size_deg` on a side in l and b, so that its area shrinks with cos b."""
+    """A tile with sides of `width_deg` in l and `height_deg` in b, so that its area shrinks with cos b."""
 
     l_deg: float
     b_deg: float
-    size_deg: float
+    width_deg: float
+    height_deg: float
 
     @property
     def area_deg2(self) -> float:
         """Its solid angle."""
-        return self.size_deg**2 * np.cos(np.radians(self.b_deg))
+        return self.width_deg * self.height_deg * np.cos(np.radians(self.b_deg))
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Positions (l, b) of `n` stars."""
-        l = self.l_deg + self.size_deg * rng.uniform(-0.5, 0.5, n)
-        return l, self.b_deg + self.size_deg * rng.uniform(-0.5, 0.5, n)
+        l = self.l_deg + self.width_deg * rng.uniform(-0.5, 0.5, n)
+        return l, self.b_deg + self.height_deg * rng.uniform(-0.5, 0.5, n)
 
 
 def sightline_name(l_deg: float, b_deg: float) -> str:

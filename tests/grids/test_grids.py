@@ -92,6 +92,24 @@ def test_a_closed_grid_has_a_sightline_for_every_longitude():
     assert found.max() == grid.n_l - 1
 
 
+@pytest.mark.parametrize(
+    ("l_max", "b_min", "size"), [(359.5, 4.0, 0.5), (359.5, 60.0, 0.7), (340.0, 4.0, 0.5)]
+)
+def test_tiles_cover_every_field_and_no_longitude_twice(l_max, b_min, size):
+    grid = SightlineGrid(0.0, l_max, b_min, b_min + 1.0, 0.5, 0.5)
+    tiles = grid.tiles(size)
+    row = [tile for tile in tiles if tile.b_deg == tiles[0].b_deg]
+    first, last = row[0].l_deg - 0.5 * row[0].width_deg, row[-1].l_deg + 0.5 * row[-1].width_deg
+    assert last - first == pytest.approx(sum(tile.width_deg for tile in row))
+    assert last - first <= 360.0 + 1e-9
+    reach = 0.25 / np.cos(np.radians(b_min + 1.0))
+    assert last - first >= min(l_max + 2.0 * reach, 360.0) - 1e-9
+    l_deg, b_deg = row[-1].draw(1000, np.random.default_rng(1))
+    assert abs(l_deg - row[-1].l_deg).max() <= 0.5 * row[-1].width_deg
+    assert abs(b_deg - row[-1].b_deg).max() <= 0.5 * size
+    assert row[0].area_deg2 == pytest.approx(row[0].width_deg * size * np.cos(np.radians(row[0].b_deg)))
+
+
 def test_carina_grid_has_the_documented_size():
     assert SightlineGrid(257, 303, -5, 5, 0.25, 0.5).n_sightlines == 7585
 
