@@ -14,7 +14,7 @@ from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.settings.survey import SurveyView
 
 PartialCounts = tuple[np.ndarray, np.ndarray]
-"""Slots that are not empty, ascending, and their counts: int32 [n] each."""
+"""Slots that are not empty, ascending, int32 [n] (int64 where there are very many), and their counts, int32."""
 
 COVERAGE_CELLS = 6
 """Where a field has data is told by which of its 6 x 6 cells hold stars."""
@@ -192,16 +192,17 @@ def slots_to_partial_counts(
 
     Returns
     -------
-    list of (int, (ndarray of int32, ndarray of int32))
+    list of (int, PartialCounts)
         For each block touched, in ascending order: its index, and its partial counts: slots that are not
         empty, ascending and from the block's first field on, with their counts.
     """
     slots, counts = np.unique(slots, return_counts=True)
     block_slots = fields_per_block * slots_per_field(views)
+    dtype = np.int32 if block_slots <= 2**31 else np.int64
     n_blocks = int(slots.max(initial=-1)) // block_slots + 1
     edges = np.searchsorted(slots, np.arange(n_blocks + 1) * block_slots)
     return [
-        (block, ((slots[i:j] - block * block_slots).astype(np.int32), counts[i:j].astype(np.int32)))
+        (block, ((slots[i:j] - block * block_slots).astype(dtype), counts[i:j].astype(np.int32)))
         for block, (i, j) in enumerate(itertools.pairwise(edges))
         if i < j
     ]
@@ -212,13 +213,13 @@ def add_partial_counts(partials: Iterable[PartialCounts]) -> PartialCounts:
 
     Parameters
     ----------
-    partials : iterable of (ndarray of int32, ndarray of int32)
-        Slots and counts, as `slots_to_partial_counts` gives them.
+    partials : iterable of PartialCounts
+        As `slots_to_partial_counts` gives them.
 
     Returns
     -------
-    ndarray of int32, ndarray of int32
-        The same for all together.
+    PartialCounts
+        Of all together.
     """
     empty = np.zeros(0, np.int32)
     slots, counts = (np.concatenate(column) for column in zip((empty, empty), *partials, strict=True))
@@ -235,7 +236,7 @@ def block_to_field_counts(
 
     Parameters
     ----------
-    partial : (ndarray of int32, ndarray of int32)
+    partial : PartialCounts
         As `add_partial_counts` gives them.
     views : sequence of extmap_tf.settings.survey.SurveyView
     n_fields : int

@@ -11,6 +11,7 @@ from extmap_tf.diagrams import (
     block_to_field_counts,
     count_stars,
     pixel_of,
+    slots_per_field,
     slots_to_partial_counts,
 )
 from extmap_tf.grids.squares import SightlineGrid
@@ -90,6 +91,16 @@ def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
         fields += [counts for (counts,) in found]
     for field, expected in zip(fields, whole_fields, strict=True):
         np.testing.assert_array_equal(field.slots, expected.slots)
+
+
+def test_partial_counts_hold_blocks_of_very_many_slots():
+    # As of fields with several diagrams of 1024 x 1024 pixels.
+    fields_per_block = 2**20
+    far = (fields_per_block - 1) * slots_per_field(VIEWS) + 7
+    assert far > 2**31
+    ((block, partial),) = slots_to_partial_counts(np.array([3, far, far]), VIEWS, fields_per_block)
+    slots, counts = add_partial_counts([partial, partial])
+    assert (block, slots.tolist(), counts.tolist()) == (0, [3, far], [2, 4])
 
 
 def test_field_counts_are_the_cmd_of_the_fields_stars():
