@@ -193,7 +193,8 @@ def _dimmed(catalog, extinction_mag, config, red_limit_mag, blue_limit_mag):
     )
     order = np.argsort(shell, kind="stable")
     shell = shell[order]
-    blue_mag, red_mag = (catalog.magnitudes[band.name][order] for band in config.survey.bands)
+    survey = config.survey
+    blue_mag, red_mag = (catalog.magnitudes[band.name][order] for band in (survey.blue, survey.red))
     fine = _finer(config.diagrams[0])
     for a_red in extinction_mag:
         # Extinctions ascend: what is too faint behind this one is so behind all that follow.

@@ -10,6 +10,7 @@ from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmd, expect
 from extmap_tf.mocks.fields import dim_and_count
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.mocks.pools import SPLITS, fit_catalog, sightline_catalog
+from extmap_tf.settings.config import builtin_survey
 from extmap_tf.settings.survey import Crowding
 from extmap_tf.surveys.observing import crowding_loss_mag
 
@@ -148,6 +149,13 @@ def test_extinctions_begin_at_zero_and_reach_the_last():
     assert 3.0 <= grid[-1] < 3.1
     assert grid[1] == pytest.approx(0.015, rel=1e-3)
     assert (np.diff(grid, 2) > -1e-6).all()
+
+
+def test_a_third_band_of_the_survey_changes_nothing(table, tiny_config):
+    with_h = replace(tiny_config, survey=replace(builtin_survey("2mass_h"), diagrams=()))
+    found = expected_cmd(with_h, L_DEG, B_DEG, N_FIELDS)
+    # Other stars are drawn.
+    assert found.counts.sum() == pytest.approx(table.counts.sum(), rel=0.05)
 
 
 def test_no_field_makes_no_table(tiny_config):
