@@ -159,7 +159,9 @@ def _ground(volume):
     return surveys | {
         "kind": origin.kind,
         "band": origin.band,
+        "band_um": origin.band_um,
         "blue_band": origin.blue_band,
+        "blue_band_um": origin.blue_band_um,
         "law": dataclasses.asdict(origin.law),
         "blue_over_red": origin.blue_over_red,
         "law_ratio_sigma": origin.law_ratio_sigma,

@@ -84,6 +84,7 @@ def test_maps_that_do_not_go_together_are_named_with_what_differs(make_sure_map,
         (make_sure_map(law_model="F19"), "law.model = 'G23'.*'F19'"),
         (make_sure_map(blue_over_red=2.5), "blue_over_red = 2.61.*2.5"),
         (make_sure_map(band="H"), "band = 'Ks'.*'H'"),
+        (make_sure_map(band_um=2.15), "band_um = 2.159.*2.15"),
         (make_sure_map(distance=DistanceGrid(0.2, 12)), "distance.step_kpc = 0.1.*0.2"),
         (make_sure_map(SightlineGrid(257.0, 260.0, -1.0, 1.0, 1.0, 0.5)), "sky.step_deg = 0.5.*1.0"),
         (
