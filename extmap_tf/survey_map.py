@@ -171,7 +171,6 @@ def _run(order: Order, steps: Steps, n_workers: int) -> "Evaluation | None":
     config, folder = order.config, steps.folder
     model = order.model or str(folder / "model")
     pairs = folder / ("tests" if order.model else "mocks")
-    few = config.replace(**{"mocks.n_pairs": _PAIRS_FOR_ERRORS, "mocks.test_fraction": 0.45})
     own = [
         (
             "mocks",
@@ -182,7 +181,7 @@ def _run(order: Order, steps: Steps, n_workers: int) -> "Evaluation | None":
         ("export", "export", lambda: export_model(folder)),
     ]
     can_tell = order.model is None or find_saved_model(order.model)[1].config.target == config.target
-    of_others = [("tests", "mock pairs to test it on", lambda: make_mocks(few, pairs, n_workers))]
+    of_others = [("tests", "mock pairs to test it on", lambda: make_mocks(_tests(order), pairs, n_workers))]
     parts = [
         ("survey", f"stars of {order.what} to the fields", lambda: _count(order, folder)),
         *([] if order.model else own),
@@ -200,6 +199,15 @@ def _run(order: Order, steps: Steps, n_workers: int) -> "Evaluation | None":
     _write_summary(order, steps, find_saved_model(model)[1], evaluation)
     _tell(config.survey.red.name, evaluation)
     return evaluation
+
+
+def _tests(order):
+    """The configuration of the pairs that a model from elsewhere is tested on: few, and none of its own."""
+    config, model_seed = order.config, find_saved_model(order.model)[1].config.seed
+    # The seed also deals the stars of a file to the splits: with another one training has seen all of them.
+    seed = config.seed if config.mocks.catalogs else (model_seed + 1) % 2**63
+    few = {"mocks.n_pairs": _PAIRS_FOR_ERRORS, "mocks.test_fraction": 0.45}
+    return config.replace(seed=seed, **few)
 
 
 def _count(order, folder):

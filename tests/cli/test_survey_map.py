@@ -8,6 +8,7 @@ import pytest
 from extmap_tf.cli import main
 from extmap_tf.errors import DataError
 from extmap_tf.map.volume import ExtinctionMap
+from extmap_tf.model.versions import find_saved_model
 from extmap_tf.records.manifest import Records
 from extmap_tf.settings.config import Config
 from extmap_tf.survey_map import Order, run_map, serving_model
@@ -80,6 +81,9 @@ def test_a_model_that_is_given_is_used_and_tested_on_a_few_pairs(
     assert "mean |error|" in out
     assert sorted(path.name for path in (tmp_path / "map").iterdir()) == sorted([*PARTS, "tests"])
     assert json.loads((tmp_path / "map" / "map.json").read_text())["model"] == str(saved_model)
+    # With the seed of the training they would be its first pairs again.
+    trained_with = find_saved_model(saved_model)[1].config.seed
+    assert Records.open(tmp_path / "map" / "tests").manifest.config.seed != trained_with
 
 
 def test_an_unfinished_map_is_resumed_by_the_same_command_alone(
