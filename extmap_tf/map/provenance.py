@@ -1,4 +1,4 @@
-"""What a map says of itself: where it comes from, and why a value is missing."""
+"""What a map says of its origin: whose stars, which bands and law, which configuration and model."""
 
 import dataclasses
 import math

@@ -26,7 +26,7 @@ def pixels_and_slots(stars: Mapping[str, tf.Tensor], diagram: Diagram, cuts: Cut
     stars : dict of str to tf.Tensor of float32 [...]
         Magnitudes by band, and ``parallax`` in mas where the survey has it.
     diagram : extmap_tf.grids.diagram.Diagram
-    cuts : extmap_tf.settings.config.Cuts
+    cuts : extmap_tf.settings.survey.Cuts
 
     Returns
     -------

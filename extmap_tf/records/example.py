@@ -196,7 +196,7 @@ def parse_field_facts(serialized: "tf.Tensor", views: Sequence[SurveyView]) -> "
     ----------
     serialized : tf.Tensor of string [batch]
     views : sequence of extmap_tf.settings.survey.SurveyView
-        The surveys of the model; those that an example lacks have no stars.
+        The surveys of the records.
 
     Returns
     -------

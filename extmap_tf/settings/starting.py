@@ -157,7 +157,6 @@ law_ratio_mean = 0.23
 [network]
 preset = "planes"
 
-# Where the processor has bfloat16, --set training.precision=mixed_bfloat16 is faster.
 [training]
 batch_size = 256
 epochs = {epochs}
