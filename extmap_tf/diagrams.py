@@ -14,7 +14,7 @@ from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.settings.survey import SurveyView
 
 PartialCounts = tuple[np.ndarray, np.ndarray]
-"""Slots that are not empty, ascending, int32 [n] (int64 where there are very many), and their counts, int32."""
+"""Slots that are not empty, ascending, int32 [n] (int64 of very many slots), and their counts, int32."""
 
 COVERAGE_CELLS = 6
 """Where a field has data is told by which of its 6 x 6 cells hold stars."""
