@@ -40,8 +40,9 @@ from extmap_tf.settings.survey import SurveyView
 FIELDS_PER_SHARD = 1024
 SPLIT = "all"
 _ROWS_PER_LINE = 2_000_000
-# The more stars are counted at once, the less is sent on; this many take about 150 MB.
-_SLOTS_HELD = 1 << 22
+# The more stars are counted at once, the less is sent on. Of stars in strips of declination, as in the PSC,
+# four times as many save 0.7 % of it, and take longer to get memory for than to count.
+_SLOTS_HELD = 1 << 20
 # Partial counts of a block wait for others: summed one by one, they would cost the square of their number.
 _COUNTS_WAITING = 1 << 16
 

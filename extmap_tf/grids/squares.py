@@ -92,7 +92,7 @@ class SightlineGrid(Section):
 
     def centers_deg(self, index: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Centres (l, b) of the fields `index` [n], all by default; l in [0, 360), l varying fastest."""
-        i_b, i_l = np.divmod(np.arange(self.n_sightlines) if index is None else index, self.n_l)
+        i_b, i_l = self._row_and_column(np.arange(self.n_sightlines) if index is None else index)
         return np.mod(self.l_deg, 360.0)[i_l], self.b_deg[i_b]
 
     def center_deg(self, index: int) -> tuple[float, float]:
@@ -123,10 +123,18 @@ class SightlineGrid(Section):
         near_b, i_b = _nodes_near(b_offset, half, self.step_deg, self.n_b)
         x, half_l = l_offset[near_b], half / cos_b[i_b]
         # Fields at either end of the grid may reach across the seam of l_offset at 0 = 360.
-        for turn in (0.0, 360.0, -360.0):
-            near_l, i_l = _nodes_near(x - turn, half_l, self.step_deg, self.n_l)
-            positions.append(near_b[near_l])
-            sightlines.append(i_b[near_l] * self.n_l + i_l)
+        reach = half_l.max(initial=half) + self.step_deg
+        last = self.step_deg * (self.n_l - 1)
+        for turn, may in (
+            (0.0, np.ones(x.size, bool)),
+            (360.0, x > 360.0 - reach),
+            (-360.0, x < last + reach - 360.0),
+        ):
+            near = np.flatnonzero(may)
+            near_l, i_l = _nodes_near(x[near] - turn, half_l[near], self.step_deg, self.n_l)
+            near = near[near_l]
+            positions.append(near_b[near])
+            sightlines.append(i_b[near] * self.n_l + i_l)
         return np.concatenate(positions), np.concatenate(sightlines)
 
     def place_in_field(
@@ -138,9 +146,19 @@ class SightlineGrid(Section):
         -------
         x, y : ndarray [n]
         """
-        l0_deg, b0_deg = self.centers_deg(sightline)
-        x = (np.mod(l_deg - l0_deg + 180.0, 360.0) - 180.0) * np.cos(np.radians(b0_deg))
-        return x / self.field_deg + 0.5, (b_deg - b0_deg) / self.field_deg + 0.5
+        i_b, i_l = self._row_and_column(sightline)
+        x = l_deg - np.mod(self.l_deg, 360.0)[i_l] + 180.0
+        # The same as np.mod of angles in [0, 360), in a fifth of its time.
+        x += 360.0 * (x < 0.0)
+        x -= 360.0 * (x >= 360.0)
+        x = (x - 180.0) * np.cos(np.radians(self.b_deg))[i_b]
+        return x / self.field_deg + 0.5, (b_deg - self.b_deg[i_b]) / self.field_deg + 0.5
+
+    def _row_and_column(self, index):
+        """Indices along b and l; numpy's divmod takes several times as long."""
+        index = np.asarray(index)
+        i_b = index // self.n_l
+        return i_b, index - i_b * self.n_l
 
     def sightline_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> np.ndarray:
         """Index of the sightline whose centre is nearest in l and in b; -1 further than half a step outside.
