@@ -80,8 +80,8 @@ def profiles(
         curves = [(volume, ESTIMATE, volume.provenance.kind, 1.2, 3)]
         if truth is not None:
             curves.append((truth, TRUTH, "truth", 1.8, 2))
-        for one, color, label, width, order in curves:
-            style = {"color": color, "linewidth": width, "zorder": order}
+        for one, color, label, points, order in curves:
+            style = {"color": color, "linewidth": points, "zorder": order}
             shown |= _draw_profile(left, right, one, l, b, label, **style)
         left.set_title(f"l = {l:g}°, b = {b:g}°", loc="left")
         left.set_ylabel(f"{volume.quantity} (mag)")

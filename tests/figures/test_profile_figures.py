@@ -6,6 +6,7 @@ import pytest
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.profiles import profiles, step_edges_kpc
+from extmap_tf.figures.style import ONE_COLUMN, TWO_COLUMNS
 from extmap_tf.grids.diagram import Axis, Diagram
 from extmap_tf.grids.distance import DistanceGrid
 
@@ -46,6 +47,8 @@ def test_intervals_and_what_is_not_reliable_are_drawn_as_the_map_has_them(sure):
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     known = ["estimate, median", "single profiles of it", "90 % interval", "68 % interval", "not reliable"]
     assert names == known
+    legends = [profiles(sure, [(258.5, 0.5)], width=width).legends[0] for width in (ONE_COLUMN, TWO_COLUMNS)]
+    assert [legend._ncols for legend in legends] == [2, 6]
     curves = [line.get_ydata()[1:] for line in left.lines[1:6]]
     np.testing.assert_array_equal(curves, sure.samples[3, 3, :5])
 
