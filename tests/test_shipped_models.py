@@ -5,12 +5,14 @@ from importlib import resources
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from extmap_tf.cli import main
 from extmap_tf.errors import DataError
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.model.scoring import Scorer
 from extmap_tf.model.versions import find_saved_model, shipped_models
+from extmap_tf.serving.check import signature_inputs
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,16 @@ def test_a_shipped_model_is_whole_and_says_what_it_is(capsys):
         _, card = find_saved_model(name)
         documented = json.loads((folder / "evaluation.json").read_text())
         assert documented["model_digest"] == card.digest
+
+
+def test_a_check_of_a_server_asks_for_every_signature_that_a_model_has():
+    for folder in shipped_models().values():
+        version, card = find_saved_model(folder)
+        found = {
+            name: {*signature.structured_input_signature[1]}
+            for name, signature in tf.saved_model.load(str(version)).signatures.items()
+        }
+        assert signature_inputs(card.config) == found
 
 
 def test_carina_gives_no_profile_without_a_position():

@@ -28,6 +28,11 @@ def signature_inputs(config: Config) -> dict[str, set[str]]:
         "samples": images | {"seed"} | place,
         "metadata": {"rows"},
     }
+    if config.mocks.partial_share:
+        found |= {
+            f"{name}_and_coverage": found[of] | {"coverage"}
+            for name, of in (("counts", "serving_default"), ("magnitudes",) * 2, ("samples",) * 2)
+        }
     if others:
         found |= {
             "surveys": {*config.input_names},
