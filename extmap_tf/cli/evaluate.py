@@ -25,7 +25,12 @@ def _run(args):
     from extmap_tf.evaluation import metrics
     from extmap_tf.files import whole_file
 
-    # Opened before the work, which may take long, so that what cannot be written is known at once.
+    # Looked at before the work, which may take long, so that what cannot be written is known at once.
+    if args.figures:
+        from extmap_tf.figures.evaluation import NAMES
+        from extmap_tf.figures.style import figure_paths
+
+        figure_paths(NAMES, args.figures, args.format, args.overwrite)
     with whole_file(args.out, overwrite=args.overwrite) if args.out else contextlib.nullcontext() as stream:
         evaluation = _evaluation(args)
         print(metrics.format_evaluation(evaluation))

@@ -27,6 +27,18 @@ from extmap_tf.figures.style import (
     styled,
 )
 
+NAMES = (
+    "errors",
+    "errors_by_class",
+    "density_errors",
+    "coverage",
+    "ranks",
+    "density_coverage",
+    "density_ranks",
+    "fingers_of_god",
+)
+"""Of all figures that `draw_evaluation` may make."""
+
 # Of more distances than these, a curve has no marks.
 _MAX_MARKS = 12
 
