@@ -189,10 +189,11 @@ def _users_error(error):
     """The ExtmapError that a worker raised, however the runner wrapped it; else the error in a line."""
     if isinstance(error, errors.ExtmapError):
         return type(error)(str(error).split(" [while running")[0])
-    found = re.findall(r"^extmap_tf\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)
+    found = re.findall(r"^extmap_tf\.[\w.]*?(\w+Error): (.*)$", str(error), re.MULTILINE)
     if found:
         name, message = found[-1]
-        return getattr(errors, name)(message.split(" [while running")[0])
+        # A module's own error is one of these: of data, for it was raised on reading them.
+        return getattr(errors, name, DataError)(message.split(" [while running")[0])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any(line.startswith("Traceback") for line in lines):
         del lines[:-1]

@@ -225,6 +225,19 @@ def test_errors_of_the_runner_come_in_one_line(text, line):
     assert str(caught.value) == f"the pipeline failed: {line}"
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("errors.ConfigError", ConfigError), ("catalogs.survey_tables.OtherSurveyError", DataError)],
+)
+def test_errors_of_a_worker_are_those_that_it_raised(name, kind):
+    def build(pipeline):
+        raise RuntimeError(f"Traceback:\n  File x\nextmap_tf.{name}: t.csv: no [while running 'Read']")
+
+    with pytest.raises(kind) as caught:
+        run(build, [])
+    assert str(caught.value) == "t.csv: no"
+
+
 def test_warnings_of_readers_are_shown_beside_the_lines_of_the_jobs(caplog):
     start_beam()
     # It has taken pytest's handler away from the root.
