@@ -134,10 +134,13 @@ def read_model_catalog(
         usable &= right
     if not usable.any():
         raise DataError(f"{path}: none of {len(usable)} rows can be used: {_counts(rejected) or 'no rows'}")
-    if rejected:
-        _log.warning("%s: %d of %d rows left out: %s", path, (~usable).sum(), len(usable), _counts(rejected))
-
     rejected |= table.left_out
+    if rejected:
+        n_rows = len(usable) + sum(table.left_out.values())
+        _log.warning(
+            "%s: %d of %d rows left out: %s", path, sum(rejected.values()), n_rows, _counts(rejected)
+        )
+
     center_deg = _center(position, usable, table.facts, l_deg, b_deg, path)
     area_deg2 = table.facts.get("area_deg2") if area_deg2 is None else area_deg2
     if area_deg2 is None:

@@ -171,12 +171,13 @@ def test_extinction_in_another_band_is_refused(read):
 
 
 def test_rows_that_cannot_be_used_are_counted_and_logged(read, caplog):
-    content = "Dist,J,Ks\n1,12,11\n-1,12,11\n1,99.9,11\n1,12,\n1,12,99\n"
+    content = "Dist,J,Ks\n1,12,11\n-1,12,11\n1,99.9,11\n1,12,\n1,12,99\n2,# a remark\n"
     with caplog.at_level(logging.WARNING):
         catalog, rejected = read(content, area_deg2=1.0, l_deg=0.0, b_deg=0.0)
     assert catalog.n_stars == 1
-    assert rejected == {"no J magnitude": 1, "no Ks magnitude": 2, "no distance": 1}
-    assert "4 of 5 rows left out" in caplog.text
+    of_cells = {"no J magnitude": 1, "no Ks magnitude": 2, "no distance": 1}
+    assert rejected == of_cells | {"a remark, no row": 1}
+    assert "5 of 6 rows left out" in caplog.text
 
 
 def test_the_order_is_shuffled_and_the_same_each_time(read):
