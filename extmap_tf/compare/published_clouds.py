@@ -132,7 +132,8 @@ def compare_clouds(
     radius_deg : float
         A cloud with a sightline within this of a place is at it.
     reach : float
-        Of these the one of most dust counts that is nearer to the table's distance than this share of it.
+        Of these one counts that is nearer to the table's distance than this share of it: that of the largest
+        column times area.
 
     Returns
     -------
@@ -158,11 +159,11 @@ def compare_clouds(
             for cloud in clouds
             if near[list(cloud.sightlines)].any() and abs(cloud.distance_kpc - expected) <= reach * expected
         ]
-        rows.append(CloudComparison(region, expected, error, *_of_most_dust(there)))
+        rows.append(CloudComparison(region, expected, error, *_of_the_largest(there)))
     return rows
 
 
-def _of_most_dust(clouds):
+def _of_the_largest(clouds):
     """Sightlines, distance, its standard deviation, column and mass of a cloud; NaN without any."""
     if not clouds:
         return 0, *[math.nan] * 4
