@@ -178,7 +178,7 @@ def config_of(args: argparse.Namespace, default: "Config | None" = None, trainin
             changes[key.strip()] = tomllib.loads(f"x = {text}")["x"]
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = text
-    config = config.replace(**changes) if changes else config
+    config = config.changed(changes, "--set") if changes else config
     from extmap_tf.extinction.law import band_over_red, blue_over_red
 
     # A law is looked up by name and must cover the bands: better refused here than by a worker.

@@ -103,6 +103,11 @@ class Config(Section):
                 raise ConfigError(
                     f"survey {survey.name}: diagrams: list one or more, as every further survey"
                 )
+        names = [diagram.name for diagram in self.diagrams]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"surveys must have names by which their diagrams differ, got: {', '.join(names)}"
+            )
         diagram, (blue, red) = self.diagrams[0], (first.blue.name, first.red.name)
         if (diagram.y.bands, diagram.x.bands) != ((red,), (blue, red)):
             raise ConfigError(
@@ -218,24 +223,28 @@ class Config(Section):
 
     def replace(self, **dotted: Any) -> Self:
         """A copy with other values, given by dotted name: ``replace(**{"mocks.n_pairs": 100})``."""
+        return self.changed(dotted, "configuration")
+
+    def changed(self, values: Mapping[str, Any], place: str) -> Self:
+        """As `replace`; `place` says in errors where the values were given."""
         data = self.to_dict()
-        preset = dotted.get("network.preset", self.network.preset)
+        preset = values.get("network.preset", self.network.preset)
         if preset != self.network.preset:
-            data["network"] = dataclasses.asdict(class_of_network({"preset": preset}, "--set", "network")())
-        if "surveys" in dotted:
+            data["network"] = dataclasses.asdict(class_of_network({"preset": preset}, place, "network")())
+        if "surveys" in values:
             data = {key: value for key, value in data.items() if key not in ("survey", "other_surveys")}
             data["surveys"] = ()
-        for name, value in dotted.items():
+        for name, value in values.items():
             *sections, key = name.split(".")
             target: Any = data
             for section in sections:
                 target = target.get(section)
                 if not isinstance(target, dict):
-                    raise ConfigError(f"--set {name}: no section {section!r} in the configuration")
+                    raise ConfigError(f"{place} {name}: no section {section!r} in the configuration")
             if key not in target:
-                raise ConfigError(f"--set {name}: unknown key {key!r}; known: {', '.join(sorted(target))}")
+                raise ConfigError(f"{place} {name}: unknown key {key!r}; known: {', '.join(sorted(target))}")
             target[key] = value
-        return self.from_dict(data, "--set" if dotted else "configuration")
+        return self.from_dict(data, place)
 
     @property
     def digest(self) -> str:

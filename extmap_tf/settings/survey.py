@@ -145,6 +145,7 @@ class SurveyConfig(Section):
     )
 
     def check(self) -> None:
+        require(self.key, "name", "with a letter a-z or a digit", self)
         shorter = self.blue.wavelength_um < self.red.wavelength_um
         require(shorter, "blue", "the band of the shorter wavelength", self)
         names = [band.name for band in self.bands]

@@ -298,7 +298,7 @@ def test_an_existing_map_is_kept(map_file, saved_model, survey_records, capsys):
     ("argv", "message"),
     [
         (["--config", "nowhere.toml"], "nowhere.toml: no such file"),
-        (["--config", "demo", "--set", "training.epoch=3"], "unknown key 'epoch'"),
+        (["--config", "demo", "--set", "training.epoch=3"], "--set training.epoch: unknown key 'epoch'"),
         (["--config", "demo", "--set", "training"], "--set needs KEY=VALUE"),
         (["--config", "demo", "--set", "law.model=Nobody"], "no extinction law 'Nobody'"),
         (["--config", "demo", "--examples-per-shard", "0"], "--examples-per-shard must be 1 or more"),
@@ -342,6 +342,9 @@ def test_evaluate_refuses_an_unwritable_output_before_the_work(map_file, tmp_pat
     line = fails(capsys, *argv, tmp_path / "a" / "b" / "e.json")
     assert "no such file" in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "ranks.png").write_text("mine")
+    line = fails(capsys, *argv[:-1], "--figures", tmp_path)
+    assert "ranks.png exists already" in line
 
 
 def test_plot_refuses_a_truth_of_other_grids_before_it_draws(map_file, tiny_config, tmp_path, capsys):

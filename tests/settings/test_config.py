@@ -58,7 +58,7 @@ def test_bad_toml_is_refused_with_its_place(text, message):
     [
         ("survey.cuts.ph_qual_keep", "AU", r"\[survey\.cuts\]: ph_qual_keep must be .*, got: 'AU'"),
         ("survey.red.snr11_mag", 3.0, r"unknown key 'snr11_mag'; known: .*snr10_mag"),
-        ("surve.red", 3.0, r"no section 'surve'"),
+        ("surve.red", 3.0, r"^configuration surve\.red: no section 'surve'"),
         ("training.epochs", 0, r"\[training\]: epochs must be"),
         ("training.epochs", 2.5, r"training\.epochs must be of type int"),
         ("training.learning_rate", float("nan"), r"training\.learning_rate must be finite"),

@@ -128,6 +128,11 @@ def test_the_configuration_names_diagrams_and_shares_of_both(config, tiny_config
         ({"surveys": ["turned.toml"]}, "its first diagram must be Ks against J-Ks, got: J against J-Ks"),
         ({"surveys": ["2mass", "unknown.toml"]}, "has no band 'K'; its bands are J, Ks"),
         ({"surveys": ["2mass", "parallax.toml"]}, "parallax must be with a band"),
+        (
+            {"surveys": ["2mass_h", "2.toml"]},
+            "names by which their diagrams differ, got: counts, counts_2, counts_2",
+        ),
+        ({"surveys": ["2mass", "none.toml"]}, "name must be with a letter"),
         ({"surveys": ["2mass", "three.toml"]}, "of must be a band, BAND-BAND or parallax"),
     ],
 )
@@ -138,6 +143,8 @@ def test_surveys_that_cannot_be_are_refused(tiny_config, tmp_path, change, messa
     (tmp_path / "turned.toml").write_text("[[diagrams]]".join([*first, second[1], second[0]]))
     (tmp_path / "unknown.toml").write_text(DEEP.replace('of = "J-Ks"', 'of = "J-K"'))
     (tmp_path / "parallax.toml").write_text(DEEP.replace('of = "J-Ks"', 'of = "parallax"'))
+    for name, stem in (("2", "2"), ("***", "none")):
+        (tmp_path / f"{stem}.toml").write_text(DEEP.replace("Deep VVV", name))
     (tmp_path / "three.toml").write_text(DEEP.replace('of = "J-Ks"', 'of = "J-H-Ks"'))
     data = {k: v for k, v in tiny_config.to_dict().items() if k not in ("survey", "other_surveys", "cmd")}
     with pytest.raises(ConfigError, match=message):
