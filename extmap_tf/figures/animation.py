@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from extmap_tf.figures.dust import rise_in_steps
 from extmap_tf.figures.layout import beside, colorbar, outer_labels, panels, scale
 from extmap_tf.figures.sky_view import sky_view
 from extmap_tf.figures.style import TWO_COLUMNS, styled
@@ -52,7 +53,7 @@ def frames(
     maps, view, quantity = beside(volume, truth), sky_view(volume.grid), volume.quantity
     quantities = (
         ([one.extinction for one, _ in maps], f"{quantity} from the Sun to there (mag)"),
-        ([one.rise for one, _ in maps], f"rise of {quantity} there (mag/kpc)"),
+        ([rise_in_steps(one) for one, _ in maps], f"rise of {quantity} there (mag/kpc)"),
     )
     n_columns = 1 if view.shape > 2.5 or width < TWO_COLUMNS else 2
     figure, axes = panels(2 * len(maps), view.shape, n_columns, n_columns, width)

@@ -24,6 +24,9 @@ from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.dust import DustConfig
 
+# Where slices end, over the last distance.
+_SLICES = (0.1, 0.2, 0.3, 0.5)
+
 # The diagrams of some sightlines: their grid, and stars [n_sightlines, n_mag, n_color].
 Cmds = tuple[Diagram, np.ndarray]
 
@@ -144,8 +147,10 @@ def _errors_everywhere(volume, truth):
 
 
 def slice_edges_kpc(distance: DistanceGrid) -> list[float]:
-    """Edges of slices that get thicker with distance, as the map's resolution does."""
-    return [0.0, *(d for d in (1.0, 2.0, 3.0, 5.0) if d < 0.99 * distance.max_kpc), distance.max_kpc]
+    """Edges of slices that get thicker with distance, as the map's resolution does: whole bins."""
+    last = distance.n_distances
+    bins = {0, *(round(share * last) for share in _SLICES), last}
+    return [float(distance.edges_kpc[k]) for k in sorted(bins)]
 
 
 def spread_sightlines(volume: ExtinctionMap, n: int = 6) -> list[tuple[float, float]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -16,6 +17,9 @@ from extmap_tf.map.volume import ExtinctionMap
 
 # The brightest half percent of cells do not set the colour scale.
 TOP_PERCENTILE = 99.5
+
+# The scale of shares in percent.
+WHOLE = Normalize(0.0, 100.0)
 
 
 def beside(volume: ExtinctionMap, truth: ExtinctionMap | None) -> list[tuple[ExtinctionMap, str]]:
@@ -71,12 +75,33 @@ def balanced(n: int, most: int) -> int:
     return math.ceil(n / math.ceil(n / most))
 
 
-def scale(layers: Sequence[np.ndarray] | np.ndarray) -> tuple[Normalize, str]:
-    """One linear colour scale from 0 for all layers, and whether values exceed it."""
+def scale(
+    layers: Sequence[np.ndarray] | np.ndarray, counted: np.ndarray | bool = True
+) -> tuple[Normalize, str]:
+    """One linear colour scale from 0 for all layers, and whether values exceed it.
+
+    Parameters
+    ----------
+    layers : sequence of ndarray
+    counted : ndarray of bool, optional
+        The cells of each that set the scale, if there are any.
+    """
     values = np.concatenate([layer[np.isfinite(layer)] for layer in layers])
-    top = np.percentile(values, TOP_PERCENTILE) if values.size else 0.0
+    sure = np.concatenate([layer[np.isfinite(layer) & counted] for layer in layers])
+    top = np.percentile(sure if sure.size else values, TOP_PERCENTILE) if values.size else 0.0
     extend = "max" if values.size and values.max() > top else "neither"
     return Normalize(0.0, top if top > 0 else 1.0), extend
+
+
+def doubtful_fields(volume: ExtinctionMap) -> np.ndarray:
+    """Fields with a profile and a flag: bool [*sky]. A dot marks them, and they set no colour scale."""
+    return volume.has_profile & (volume.flag > 0)
+
+
+def tell_doubtful(figure: Figure, marks: PathCollection) -> None:
+    """Say below a figure what the dots on it are."""
+    marks.set_label("doubtful: field unlike the training diagrams")
+    figure.legend(handles=[marks], loc="outside lower center")
 
 
 def axis_label(axis: Axis) -> str:

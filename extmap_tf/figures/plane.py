@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.figures.dust import half_interval
+from extmap_tf.figures.dust import IN_STEPS, UNSURE_TITLE, half_interval_in_steps, rise_in_steps
 from extmap_tf.figures.layout import beside, colorbar, outer_labels, scale
 from extmap_tf.figures.marks import Clouds, clouds_inside, draw_arms, draw_clouds_from_above
 from extmap_tf.figures.sky_view import edges_of
@@ -148,11 +148,11 @@ def face_on(
 ) -> Figure:
     """The dust seen from above the plane, averaged over the sightlines at each longitude and distance.
 
-    The dust is the rise of the column (`ExtinctionMap.rise`); of a map with a distribution, the mean of
-    half the 68 % interval of its density is drawn beside. A cell lies at its heliocentric distance d along
-    the sightline, (d cos l, d sin l): circles are of one distance at every latitude. The Galactic centre is
-    to the right. A narrow sector is turned to lie along the frame, which is cut to it and stretched across
-    where it would be a sliver; the axes say so.
+    The dust is the rise of the column, in steps (`extmap_tf.figures.dust`); of a map with a distribution,
+    half the 68 % interval of that is drawn beside, in the same colours. A cell lies at its heliocentric
+    distance d along the sightline, (d cos l, d sin l): circles are of one distance at every latitude. The
+    Galactic centre is to the right. A narrow sector is turned to lie along the frame, which is cut to it and
+    stretched across where it would be a sliver; the axes say so.
 
     Parameters
     ----------
@@ -172,28 +172,24 @@ def face_on(
     """
     view, near = PlaneView.of(volume), near_the_plane(volume, b_max_deg, z_max_kpc)
     maps = beside(volume, truth)
-    layers = [view.mean(one.rise, near) for one, _ in maps]
+    layers = [view.mean(rise_in_steps(one), near) for one, _ in maps]
     titles = [f"{title}: dust seen from above" for _, title in maps]
-    looks = [(*scale(layers), "magma_r", f"rise of {volume.quantity} with\ndistance (mag/kpc)")] * len(layers)
+    norm, extend = scale(layers)
     if volume.percentiles:
-        layers.append(view.mean(half_interval(volume), near))
-        titles.append("its uncertainty in one sightline")
-        looks.append((*scale(layers[-1:]), "viridis", "half of the 68 % interval\nof a bin (mag/kpc)"))
+        layers.append(view.mean(half_interval_in_steps(volume), near))
+        titles.append(f"{UNSURE_TITLE} in one sightline")
     frame, known = _Frame.of(view, width), clouds_inside(volume, clouds)
     figure, axes = frame.figure(len(layers))
     x, y = volume.distance.edges_kpc * view.towards(view.l_edges)[..., None]
-    meshes = []
-    for axis, layer, title, (norm, _, colors, _) in zip(axes, layers, titles, looks, strict=True):
-        meshes.append(axis.pcolormesh(x, y, layer, norm=norm, cmap=cmap(colors), rasterized=True))
+    for axis, layer, title in zip(axes, layers, titles, strict=True):
+        mesh = axis.pcolormesh(x, y, layer, norm=norm, cmap=cmap("magma_r"), rasterized=True)
         axis.set(aspect=frame.stretch, xlim=frame.x, ylim=frame.y, title=title)
         _draw_polar_marks(axis, view, frame)
         draw_clouds_from_above(axis, known, view.towards)
         draw_arms(axis, arms, view.towards, frame.inches)
     outer_labels(axes, *_axis_labels(view, frame))
-    for chosen in (slice(0, len(maps)), slice(len(maps), None)):
-        if meshes[chosen]:
-            _, extend, _, label = looks[chosen][0]
-            colorbar(figure, meshes[chosen][0], axes[chosen], label, extend)
+    label = f"rise of {volume.quantity} with distance (mag/kpc),\n{IN_STEPS}"
+    colorbar(figure, mesh, axes, label, extend)
     return figure
 
 

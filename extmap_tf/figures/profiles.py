@@ -1,5 +1,6 @@
 """Profiles of single sightlines: extinction, the dust along the sight, and the diagrams behind them."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,10 @@ from matplotlib.figure import Figure
 from extmap_tf.errors import ConfigError
 from extmap_tf.estimate import Flag
 from extmap_tf.extinction.profiles import profiles_at
+from extmap_tf.figures.dust import IN_STEPS, step_bins
 from extmap_tf.figures.layout import axis_label
 from extmap_tf.figures.style import COLORS, ESTIMATE, TRUTH, TWO_COLUMNS, styled
 from extmap_tf.grids.diagram import Diagram
-from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 # Intervals of an estimate: percentiles, name, how opaque.
@@ -25,17 +26,6 @@ _SINGLE = COLORS[1]
 
 # The bar at the bottom: its height as a share of the panel's, and its colour.
 _BAR, _UNRELIABLE = 0.03, "#888888"
-
-# Steps in which the dust along the sight is drawn, no less than a bin.
-N_STEPS = 25
-
-
-def step_edges_kpc(distance: DistanceGrid) -> np.ndarray:
-    """Edges of the steps in which the dust is drawn: of whole bins, about `N_STEPS` of them."""
-    n_bins = max(1, distance.n_distances // N_STEPS)
-    return distance.step_kpc * np.append(
-        np.arange(0, distance.n_distances, n_bins), float(distance.n_distances)
-    )
 
 
 @styled
@@ -75,6 +65,7 @@ def profiles(
         _draw_cmds(figure, every[:, 0], *cmds)
     for axis in axes[:-1].ravel():
         axis.tick_params(labelbottom=False)
+    axes[0, 1].set_title(IN_STEPS if width >= TWO_COLUMNS else textwrap.fill(IN_STEPS, 20), loc="left")
     shown: dict[str, Any] = {}
     for (l, b), (left, right) in zip(sightlines, axes, strict=True):
         curves = [(volume, ESTIMATE, volume.provenance.kind, 1.2, 3)]
@@ -90,8 +81,6 @@ def profiles(
             axis.set_xlim(0.0, volume.distance.max_kpc)
             axis.set_ylim(bottom=0.0)
             axis.grid(True)
-    step_kpc = step_edges_kpc(volume.distance)[1]
-    axes[0, 1].set_title(f"in steps of {step_kpc:.3g} kpc", loc="left")
     if shown:
         names, lines = list(shown), list(shown.values())
         figure.legend(lines, names, loc="outside upper center", ncols=6 if width >= TWO_COLUMNS else 2)
@@ -108,7 +97,7 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
         right.text(0.97, 0.9, f"{label}: {why}", transform=right.transAxes, ha="right", va="top")
         return {}
     distance, shown = volume.distance, {}
-    edges, steps = distance.edges_kpc, step_edges_kpc(distance)
+    edges, steps = distance.edges_kpc, _steps_kpc(distance)
     right.stairs(_rise(extinction.value, distance), steps, baseline=None, **style)
     shown[label] = left.plot(edges, np.append(0.0, extinction.value), **style)[0]
     if not volume.percentiles:
@@ -140,8 +129,12 @@ def _draw_profile(left, right, volume, l_deg, b_deg, label, **style):
 
 def _rise(extinction, distance):
     """Rise in steps [..., n_steps] of profiles [..., n_distances], mag / kpc."""
-    edges = step_edges_kpc(distance)
+    edges = _steps_kpc(distance)
     return np.diff(profiles_at(extinction, distance, edges), axis=-1) / np.diff(edges)
+
+
+def _steps_kpc(distance):
+    return distance.edges_kpc[step_bins(distance.n_distances)]
 
 
 def _draw_cmds(figure, axes, diagram, counts):

@@ -218,7 +218,7 @@ def _text(axis, x, y, text, outwards):
 
 
 def _dots(axis, x, y):
-    return axis.scatter(x, y, s=7, color="white", edgecolors="black")
+    return axis.scatter(x, y, s=4, color="white", edgecolors="black", linewidths=0.6)
 
 
 def _line_step(span_deg, n):

@@ -25,6 +25,9 @@ MARKERS = "os^Dvpx"
 # Where there is no value.
 MISSING = "#CFCFCF"
 
+# Colours of what is unsure: the brighter, the surer, as where shares are of what is reliable.
+UNSURE = "viridis_r"
+
 # Widths of one and of two columns of a journal, and the height of its page, in inches.
 ONE_COLUMN, TWO_COLUMNS, PAGE_HEIGHT = 3.46, 7.1, 9.2
 WIDTHS = {1: ONE_COLUMN, 2: TWO_COLUMNS}

@@ -6,16 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import RELIABLE_FRACTION, RELIABLE_MAG
 from extmap_tf.extinction.profiles import profiles_at
-from extmap_tf.figures.layout import colorbar, scale
+from extmap_tf.figures.layout import WHOLE, colorbar, doubtful_fields, scale, tell_doubtful
 from extmap_tf.figures.sky_view import edges_of, sky_view
-from extmap_tf.figures.style import PAGE_HEIGHT, STEPS, TWO_COLUMNS, cmap, styled
+from extmap_tf.figures.style import PAGE_HEIGHT, STEPS, TWO_COLUMNS, UNSURE, cmap, styled
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
@@ -46,35 +45,34 @@ def trust(volume: ExtinctionMap, d_kpc: float | None = None, width: float = TWO_
     if not 0 < d_kpc <= volume.distance.max_kpc * (1.0 + 1e-9):
         raise ConfigError(f"d_kpc must be above 0 and at most {volume.distance.max_kpc:g}, got: {d_kpc:g}")
     std = profiles_at(volume.extinction_std, volume.distance, [d_kpc])[..., 0]
-    whole, limit = Normalize(0.0, 100.0), f"reliable to {100 * RELIABLE_FRACTION:g} % or {RELIABLE_MAG:g} mag"
+    limit = f"reliable to {100 * RELIABLE_FRACTION:g} % or {RELIABLE_MAG:g} mag"
     often = np.where(volume.has_profile, 100.0 * volume.reliable.mean(axis=-1), np.nan)
+    doubtful = doubtful_fields(volume)
     drawn = (
         (
-            f"{volume.quantity} from the Sun to {d_kpc:.3g} kpc",
+            f"uncertainty of {volume.quantity} from the Sun to {d_kpc:.3g} kpc",
             std,
-            *scale([std]),
+            *scale([std], ~doubtful),
             "standard deviation (mag)",
         ),
-        (f"distances at which it is {limit}", often, whole, "neither", "share (%)"),
+        (f"distances at which it is {limit}", often, WHOLE, "neither", "share (%)"),
     )
     view = sky_view(volume.grid)
     figure, axes, below = _panels(view.shape, width)
-    doubtful = volume.has_profile & (volume.flag > 0)
     for axis, (title, layer, norm, extend, label), colors in zip(
-        axes, drawn, ("viridis", "cividis"), strict=True
+        axes, drawn, (UNSURE, "cividis"), strict=True
     ):
         mesh = view.draw(axis, layer, norm, colormaps[colors], title)
         marks = view.mark(axis, doubtful)
         colorbar(figure, mesh, [axis], label, extend)
         axis.set(xlabel=view.labels[0], ylabel=view.labels[1])
     if doubtful.any():
-        marks.set_label("field unlike the training diagrams")
-        figure.legend(handles=[marks], loc="outside lower center")
+        tell_doubtful(figure, marks)
     b_edges, share = reliable_share(volume)
-    look: dict[str, Any] = {"norm": whole, "cmap": cmap("cividis"), "rasterized": True}
+    look: dict[str, Any] = {"norm": WHOLE, "cmap": cmap("cividis"), "rasterized": True}
     mesh = below.pcolormesh(volume.distance.edges_kpc, b_edges, 100.0 * share, **look)
     below.set(xlabel="distance (kpc)", ylabel="b (deg)")
-    below.set_title(f"sightlines that are {limit}")
+    below.set_title(f"sightlines at each latitude that are {limit}")
     below.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     colorbar(figure, mesh, [below], "share (%)")
     return figure

@@ -17,10 +17,11 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from extmap_tf.estimate import RELIABLE_FRACTION, RELIABLE_MAG, SIGHTLINE_FLAGS
-from extmap_tf.figures.dust import half_interval
+from extmap_tf.figures.dust import half_interval_in_steps, rise_in_steps
 from extmap_tf.figures.marks import Clouds, clouds_inside
 from extmap_tf.figures.plane import PlaneView, near_the_plane, reaches_the_plane
 from extmap_tf.figures.sky_view import Projected, sky_view
+from extmap_tf.figures.style import UNSURE
 from extmap_tf.galaxy.arms import SpiralArm
 from extmap_tf.grids.diagram import Diagram
 from extmap_tf.map.volume import ExtinctionMap
@@ -32,7 +33,7 @@ _PARTS = ("data", "layers", "pictures", "sky", "plane", "profile", "choosing", "
 PERCENTILES = (5.0, 95.0, 16.0, 84.0)
 
 # As in the figures: of dust, of uncertainty, of what is to both sides of a middle.
-COLORMAPS = {"dust": "magma_r", "unsure": "viridis", "both": "PuOr_r"}
+COLORMAPS = {"dust": "magma_r", "unsure": UNSURE, "both": "PuOr_r"}
 
 # Cells along the longer side of the view from above, and of the sky where that is projected.
 N_PLANE = 220
@@ -176,11 +177,11 @@ def _plane(volume, truth, arms):
     turn = np.radians(view.l_right)
     towards_centre = x[None] * np.cos(turn) - y[:, None] * np.sin(turn)
     column, k, inside = view.cells_at(towards_centre, x[None] * np.sin(turn) + y[:, None] * np.cos(turn))
-    layers = {"dust": volume.rise}
+    layers = {"dust": rise_in_steps(volume)}
     if volume.percentiles:
-        layers["unsure"] = half_interval(volume)
+        layers["unsure"] = half_interval_in_steps(volume)
     if truth is not None:
-        layers["truth"] = truth.rise
+        layers["truth"] = rise_in_steps(truth)
     found: dict[str, Any] = {"x": x.round(4).tolist(), "y": y.round(4).tolist(), "layers": {}}
     found |= {"right": view.l_right if view.turned else 0.0, "stretch": stretch, "turned": view.turned}
     for name, layer in layers.items():

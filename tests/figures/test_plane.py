@@ -6,7 +6,7 @@ import pytest
 from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import ProfileEstimate
-from extmap_tf.figures.dust import half_interval
+from extmap_tf.figures.dust import half_interval_in_steps
 from extmap_tf.figures.plane import PlaneView, face_on
 from extmap_tf.figures.style import ONE_COLUMN
 from extmap_tf.galaxy.arms import PUBLISHED, arms_named
@@ -46,18 +46,27 @@ def test_the_dust_adds_up_to_the_column(make_sure_map):
     np.testing.assert_allclose(mesh.get_array(), np.nanmean(volume.rise, axis=0), rtol=1e-5)
 
 
-def test_the_uncertainty_is_half_the_interval_on_a_scale_of_its_own(make_sure_map, make_map):
+def test_the_uncertainty_is_half_the_interval_in_the_colours_of_the_dust(make_sure_map, make_map):
     volume, truth = make_sure_map(WIDE), make_map(WIDE, kind="truth")
-    found = drawn(face_on(volume, truth=truth))
+    figure = face_on(volume, truth=truth)
+    found = drawn(figure)
     titles = ["estimate: dust seen from above", "truth: dust seen from above"]
-    assert list(found) == [*titles, "its uncertainty in one sightline"]
+    assert list(found) == [*titles, "half of its 68 % interval in one sightline"]
     estimate, true, uncertain = (mesh for _, mesh in found.values())
-    np.testing.assert_allclose(uncertain.get_array(), np.nanmean(half_interval(volume), axis=0), rtol=1e-5)
-    assert estimate.norm is true.norm
-    assert uncertain.norm is not true.norm
-    labels = [axis.get_ylabel() for axis in face_on(volume, truth=truth).axes]
-    assert "rise of A(Ks) with\ndistance (mag/kpc)" in labels
-    assert "half of the 68 % interval\nof a bin (mag/kpc)" in labels
+    half = half_interval_in_steps(volume)
+    np.testing.assert_allclose(uncertain.get_array(), np.nanmean(half, axis=0), rtol=1e-5)
+    rises = np.diff(volume.samples, axis=-1, prepend=0.0) / volume.distance.step_kpc
+    low, high = np.percentile(rises, (16, 84), axis=2)
+    np.testing.assert_allclose(half, 0.5 * (high - low), rtol=1e-4)
+    assert estimate.norm is true.norm is uncertain.norm
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    assert "rise of A(Ks) with distance (mag/kpc),\nin steps of 10 % of the distance" in labels
+
+
+def test_without_samples_the_uncertainty_of_a_step_is_that_of_its_bins(make_sure_map):
+    volume = make_sure_map(WIDE, samples=False)
+    low, high = (volume.density_percentiles[..., volume.percentiles.index(p), :] for p in (16.0, 84.0))
+    np.testing.assert_allclose(half_interval_in_steps(volume), 0.5 * (high - low), rtol=1e-5)
 
 
 def test_only_what_is_near_the_plane_is_averaged(make_map):

@@ -5,10 +5,9 @@ import pytest
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.profiles import profiles_at
-from extmap_tf.figures.profiles import profiles, step_edges_kpc
+from extmap_tf.figures.profiles import profiles
 from extmap_tf.figures.style import ONE_COLUMN, TWO_COLUMNS
 from extmap_tf.grids.diagram import Axis, Diagram
-from extmap_tf.grids.distance import DistanceGrid
 
 
 def test_curves_are_those_of_the_map(volume):
@@ -17,14 +16,6 @@ def test_curves_are_those_of_the_map(volume):
     np.testing.assert_allclose(right.patches[0].get_data().values, volume.density[3, 3], rtol=1e-4, atol=1e-6)
     assert left.get_ylabel() == "A(Ks) (mag)"
     assert right.get_ylabel() == "rise of A(Ks)\n(mag/kpc)"
-
-
-def test_steps_are_of_whole_bins_and_end_at_the_last():
-    for n, expected in ((12, 13), (100, 26), (110, 29)):
-        edges = step_edges_kpc(DistanceGrid(0.1, n))
-        assert edges.size == expected
-        assert (edges[0], edges[-1]) == (0.0, pytest.approx(0.1 * n))
-        np.testing.assert_allclose(edges / 0.1, np.round(edges / 0.1))
 
 
 def test_intervals_and_what_is_not_reliable_are_drawn_as_the_map_has_them(sure):
@@ -36,7 +27,7 @@ def test_intervals_and_what_is_not_reliable_are_drawn_as_the_map_has_them(sure):
         y = shade.get_paths()[0].vertices[:, 1]
         assert np.isin(low.astype(float), y).all()
         assert np.isin(high.astype(float), y).all()
-    edges = step_edges_kpc(sure.distance)
+    edges = sure.distance.edges_kpc
     samples = profiles_at(sure.samples[3, 3], sure.distance, edges)
     low, high = np.percentile(np.diff(samples, axis=-1) / np.diff(edges), (5, 95), axis=0)
     shade = next(patch.get_data() for patch in right.patches if patch.get_fill())

@@ -1,12 +1,16 @@
 """A map on the sky, in slices, in cuts of latitude, and what is sure of it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from extmap_tf.compare.published_clouds import TableCloud
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.figures.dust import rise_in_steps, step_bins
 from extmap_tf.figures.sky import latitude_cuts, sky, slices
 from extmap_tf.figures.trust import reliable_share, trust
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
 
 
@@ -58,6 +62,49 @@ def test_each_slice_has_a_scale_of_its_own_shared_with_the_truth(make_map, wide)
         slices(volume, (0.5, 0.1))
 
 
+def test_beside_a_slice_is_half_its_interval_in_the_same_colours(make_sure_map, narrow, wide):
+    sure = make_sure_map(narrow)
+    near, near_half, far, far_half = meshes(slices(sure, (0.0, 0.1, 1.2)))
+    rises = np.diff(sure.samples[..., [0, 11]], axis=-1)[..., 0]
+    low, high = np.percentile(rises, (16, 84), axis=-1)
+    drawn = np.ma.filled(far_half.get_array(), np.nan)
+    np.testing.assert_allclose(drawn, 0.5 * (high - low), rtol=1e-5)
+    assert far_half.norm is far.norm
+    assert near_half.cmap.name == near.cmap.name
+    # Without samples it is known from the Sun on only.
+    bare = make_sure_map(narrow, samples=False)
+    assert "half of its 68 % interval" in titles(sky(bare))
+    assert len(meshes(slices(bare, (0.0, 0.1, 1.2)))) == 2
+    # Nor where three panels beside one another would be too low.
+    truth = make_sure_map(wide)
+    assert len(meshes(slices(truth, (0.0, 0.1, 1.2), truth=truth))) == 4
+
+
+def test_doubtful_fields_are_marked_and_set_no_scale(make_sure_map, narrow):
+    sure = make_sure_map(narrow)
+    good = sure.has_profile & (sure.flag == 0)
+    figure = sky(sure)
+    first, _ = meshes(figure)
+    assert first.norm.vmax == pytest.approx(np.percentile(sure.extinction[good][:, -1], 99.5), rel=1e-4)
+    marks = figure.axes[0].collections[1].get_offsets()
+    np.testing.assert_allclose(marks, [[narrow.l_deg[3], narrow.b_deg[2]]])
+    assert figure.legends[0].get_texts()[0].get_text().startswith("doubtful")
+
+
+def test_steps_grow_with_distance_and_keep_the_column(make_map):
+    distance = DistanceGrid(0.1, 100)
+    bins = step_bins(100)
+    assert (bins[0], bins[-1]) == (0, 100)
+    assert np.diff(bins).tolist()[:11] == [2] * 11
+    assert (np.diff(bins)[11:] >= 0.1 * bins[11:-1] - 1).all()
+    assert step_bins(12).tolist() == list(range(13))
+    volume = make_map(SightlineGrid(0.0, 2.0, 0.0, 1.0, 1.0, 1.0), distance, holes=False)
+    dust = rise_in_steps(volume)
+    np.testing.assert_allclose(dust.sum(axis=-1) * 0.1, volume.extinction[..., -1], rtol=1e-5)
+    for first, last in itertools.pairwise(bins):
+        assert (dust[..., first:last] == dust[..., first : first + 1]).all()
+
+
 def test_latitude_cuts_are_columns_of_the_dust(make_map, wide):
     volume, truth = make_map(wide), make_map(wide, seed=2, kind="truth")
     figure = latitude_cuts(volume, l_deg=[283.4, 257.0], truth=truth)
@@ -69,9 +116,9 @@ def test_latitude_cuts_are_columns_of_the_dust(make_map, wide):
     ]
     drawn = meshes(figure)
     for mesh, (one, column) in zip(drawn, ((volume, 13), (truth, 13), (volume, 0), (truth, 0)), strict=True):
-        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), one.rise[:, column])
+        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), rise_in_steps(one)[:, column])
     assert len({mesh.norm.vmax for mesh in drawn}) == 1
-    assert "rise of A(Ks) with distance (mag/kpc)" in bar_labels(figure)
+    assert "rise of A(Ks) with distance (mag/kpc), in steps of 10 % of the distance" in bar_labels(figure)
     assert len(meshes(latitude_cuts(volume))) == 4
     with pytest.raises(DataError, match="l = 100 is outside the map"):
         latitude_cuts(volume, l_deg=[100.0])
@@ -90,9 +137,8 @@ def test_trust_shows_the_uncertainty_where_it_is_reliable_and_the_doubtful_field
     assert {"standard deviation (mag)", "share (%)"} <= set(bar_labels(figure))
     marks = figure.axes[0].collections[1].get_offsets()
     np.testing.assert_allclose(marks, [[narrow.l_deg[3], narrow.b_deg[2]]])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "field unlike the training diagrams"
-    ]
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["doubtful: field unlike the training diagrams"]
     # Below, by latitude and distance.
     b_edges, share = reliable_share(sure)
     np.testing.assert_allclose(b_edges, np.append(narrow.b_deg - 0.5, narrow.b_deg[-1] + 0.5))
