@@ -32,6 +32,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**how, allow_abbrev=False)
 
 
+class Stopped(KeyboardInterrupt):
+    """What a signal raises.
+
+    Of a plain KeyboardInterrupt that passes through `exec` Python remembers, also once it is caught, that the
+    process is to end by SIGINT, and forgets its exit status.
+    """
+
+
 # Set by a signal that stops the program.
 _stopped = threading.Event()
 
@@ -132,7 +140,7 @@ def _stopped_by_signals(received: list[int]) -> Iterator[None]:
     def stop(number, frame):
         _stopped.set()
         received.append(number)
-        raise KeyboardInterrupt
+        raise Stopped
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -10,10 +10,13 @@ from extmap_tf.settings.survey import Band, SurveyConfig
 POSITIONS = {
     "l": ("glon", "_glon", "gal_lon", "l_deg", "l"),
     "b": ("glat", "_glat", "gal_lat", "b_deg", "b"),
-    "ra": ("ra", "raj2000", "_raj2000", "ra_icrs", "_ra_icrs", "ra_deg", "radeg", "_ra", "ra_j2000", "s_ra"),
+    "ra": (
+        *("ra", "raj2000", "_raj2000", "ra_icrs", "_ra_icrs", "ra_deg", "radeg", "_ra", "ra_j2000", "s_ra"),
+        "ra_d",
+    ),
     "dec": (
         *("dec", "decl", "dej2000", "_dej2000", "de_icrs", "_de_icrs", "dec_deg", "decdeg", "_de"),
-        *("dec_j2000", "s_dec", "de", "dec_icrs", "decj2000"),
+        *("dec_j2000", "s_dec", "de", "dec_icrs", "decj2000", "dedeg", "dec_d"),
     ),
 }
 _FLAGS = {"ph_qual": ("ph_qual", "qflg", "qfl", "phqual"), "cc_flg": ("cc_flg", "cflg", "ccflg")}
@@ -147,6 +150,22 @@ def _with_names(columns, names):
             if spelled == name or (len(name) > 1 and spelled.lower() == name.lower()):
                 found.append(column)
     return found
+
+
+def require_told_apart(
+    place: str,
+    repeated: Mapping[str, Sequence[str]],
+    used: Mapping[str, str],
+    given: Mapping[str, str],
+) -> None:
+    """Raise DataError if a column that plays a role shares its name with others, unless the user chose it."""
+    for role, column in used.items():
+        if column in repeated and role not in given:
+            choice = " or ".join(f"--column {role}={name}" for name in repeated[column])
+            raise DataError(
+                f"{place}: {len(repeated[column])} columns are called {column}: say which with {choice}, in "
+                "their order"
+            )
 
 
 def missing_column(

@@ -14,7 +14,8 @@ _CUT = re.compile(
 )
 _ROWS = re.compile(
     r"^[\\#\s]*(?:RowsRetr(?:ie|ei)ved|n_?rows|number of rows|rows(?: returned)?)\s*[=:]\s*'?(\d+)'?\s*$"
-    r"|^\s*\((\d+) rows?\)\s*$|^#END#\s+(\d+) rows\s*$",
+    r"|^\s*\((\d+) rows?\)\s*$|^#END#\s+(\d+) rows\s*$"
+    r"|^\s*(\d+) rows? (?:selected|retrieved|returned|fetched|in set)\b.{0,40}$",
     re.IGNORECASE,
 )
 

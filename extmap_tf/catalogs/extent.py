@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from extmap_tf.catalogs.columns import POSITIONS, find_columns, missing_column
+from extmap_tf.catalogs.columns import POSITIONS, find_columns, missing_column, require_told_apart
 from extmap_tf.catalogs.formats.base import Table
 from extmap_tf.catalogs.survey_tables import equatorial_to_galactic
 from extmap_tf.catalogs.tables import open_tables, table_for
@@ -64,5 +64,7 @@ def _position_columns(table: Table) -> dict[str, str]:
     found = find_columns(table.names, POSITIONS, {}, table.name)
     for pair in (("l", "b"), ("ra", "dec")):
         if all(role in found for role in pair):
-            return {role: found[role] for role in pair}
+            roles = {role: found[role] for role in pair}
+            require_told_apart(table.name, table.repeated, roles, {})
+            return roles
     raise missing_column("ra", POSITIONS, table.names, table.name, "the position (ra)")

@@ -11,6 +11,7 @@ from extmap_tf.catalogs.columns import (
     find_columns,
     missing_column,
     other_survey,
+    require_told_apart,
     survey_names,
 )
 from extmap_tf.catalogs.cuts import GaiaColumns, apply_cuts, flag_index
@@ -26,6 +27,8 @@ _POSITIONS = ("l", "b", "ra", "dec")
 _UNITS = {**dict.fromkeys(_POSITIONS, "deg"), "parallax": "mas", "parallax_error": "mas"}
 # Gaia's best parallaxes have errors of 0.01 mas; half of a table's stars do much worse, in mas.
 _LEAST_MEDIAN_ERROR_MAS = 0.005
+# A flag of limits that says no, as a text of three bytes: false, 0 (text or number), F, no.
+_NO_LIMIT = (b"", b"fal", b"0", b"000", b"f", b"no", b"n", b"non", b"nan", b"-")
 
 
 class OtherSurveyError(DataError):
@@ -40,7 +43,8 @@ class Reading:
     ----------
     columns : dict of str to str
         Names of columns where they are not the known ones, by role: l, b, ra, dec, blue, red, blue_error,
-        red_error, ph_qual, cc_flg (2MASS flags), blue_limit, red_limit (any text: the magnitude is a limit),
+        red_error, ph_qual, cc_flg (2MASS flags), blue_limit, red_limit (any text but a no: the magnitude is a
+        limit),
         the same of a survey's other bands by their names in lower case, parallax, parallax_error, ruwe,
         duplicate.
     errors_from_survey : bool
@@ -196,7 +200,9 @@ def _band_errors(values, role, band):
     if error is None:
         error = photometric_error(values[role], band)
     limit = values.get(f"{role}_limit")
-    return error if limit is None else np.where(np.char.strip(limit) != b"", np.inf, error)
+    if limit is None:
+        return error
+    return np.where(np.isin(np.char.lower(np.char.strip(limit)), _NO_LIMIT), error, np.inf)
 
 
 @dataclass(frozen=True)
@@ -210,11 +216,14 @@ class Header:
     names : tuple of str
     units : dict of str to str
         Units of the columns that state one.
+    repeated : dict of str to tuple of str
+        As of a `Table`.
     """
 
     name: str
     names: tuple[str, ...]
     units: Mapping[str, str]
+    repeated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def roles_of(table: Table | Header, survey: SurveyConfig, reading: Reading = AS_IT_IS) -> dict[str, str]:
@@ -251,6 +260,7 @@ def roles_of(table: Table | Header, survey: SurveyConfig, reading: Reading = AS_
     roles += [role for role in ("cc_flg", "ruwe", "duplicate") if role in needed]
     column = {role: found[role] for role in roles if role in found}
     _require_distinct(table, column)
+    require_told_apart(table.name, table.repeated, column, given)
     for role, used in column.items():
         if not (_is_text(role) or role == "ruwe"):
             wanted = _UNITS.get(role, "mag")

@@ -5,6 +5,7 @@ PSC files) and IPAC tables take memory for a batch only; a VOTable is held whole
 on headers, lines, and what is held whole, are those of `extmap_tf.catalogs.formats.base`.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from extmap_tf.catalogs.formats.delimited import KNOWN_FORMATS, open_delimited
 from extmap_tf.catalogs.formats.fits import open_fits
 from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.catalogs.formats.ipac import Ipac, is_ipac
+from extmap_tf.catalogs.formats.machine_readable import MachineReadable, is_machine_readable
 from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.formats.votable import open_votable
 from extmap_tf.errors import DataError
@@ -29,13 +31,32 @@ _OTHER_COMPRESSION = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
     b"\x1f\x9d": "compress",
+    b"7z\xbc\xaf": "7-Zip",
+}
+# Of the first entry in an archive that is a document of its own.
+_ARCHIVES = {
+    rb"\[Content_Types\]|xl/|_rels/|docProps/": "an Excel workbook (save the sheet as CSV)",
+    rb"mimetypeapplication/vnd\.oasis": "an OpenDocument file (save the sheet as CSV)",
+    rb"[^\0]{1,80}\.npy": "numpy's .npz",
 }
 _OTHER_FORMATS = {
+    b"\x93NUMPY": "numpy's .npy (write it as FITS or Parquet with astropy)",
+    b"ARROW1": "Arrow or Feather (write it as Parquet with pyarrow)",
+    b"FEA1": "Feather (write it as Parquet)",
+    b"SQLite format 3": "an SQLite database (export the table as CSV)",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (save the sheet as CSV)",
+    b"\x80\x04\x95": "a Python pickle (write it as FITS or Parquet)",
+    b"\x80\x05\x95": "a Python pickle (write it as FITS or Parquet)",
     b"\x89HDF": "HDF5",
     b"%PDF": "PDF",
     b"\xff\xfe": "UTF-16 text (save it as UTF-8)",
     b"\xfe\xff": "UTF-16 text (save it as UTF-8)",
     b"{": "JSON",
+    b"[{": "JSON",
+    b"[[": "JSON",
+    b"\\begin{": "LaTeX",
+    b"\\documentclass": "LaTeX",
+    b"====": "reStructuredText (convert it, with astropy for one)",
 }
 
 _Found = TypeVar("_Found")
@@ -71,6 +92,12 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
             head = zlib.decompressobj(31).decompress(head, 4 * _HEAD_BYTES)
         # The compressed bytes may end before the decompressed ones: only complete lines are looked at.
         whole = False
+    if head.startswith(b"PK\x03\x04"):
+        for pattern, other in _ARCHIVES.items():
+            if re.match(pattern, head[30:200]):
+                raise DataError(
+                    f"{name}: not a table in a known format but {other}; known are {KNOWN_FORMATS}"
+                )
     for magic, compression in _OTHER_COMPRESSION.items():
         if head.startswith(magic):
             raise DataError(f"{name}: compressed with {compression}, only gzip is read: recompress it")
@@ -79,8 +106,8 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
         truncated = "a truncated gzip file: fetch it again" if zipped else "the file is empty"
         raise DataError(f"{name}: no table: {truncated}")
     for magic, other in _OTHER_FORMATS.items():
-        if head.startswith(magic):
-            raise DataError(f"{name}: not a table in a known format but {other}; known are {KNOWN_FORMATS}")
+        if head.startswith(magic) or start.startswith(magic):
+            raise _not_known(name, other)
     if head.startswith(b"PAR1"):
         if zipped:
             raise DataError(f"{name}: Parquet inside gzip cannot be read in parts: decompress it")
@@ -98,7 +125,15 @@ def open_tables(stream: BinaryIO, name: str) -> list[Table]:
         lines = start[: 1 << 16].decode("utf-8", "replace").split("\n")
         if start.startswith((b"\\", b"|")) and is_ipac(lines):
             return [Ipac(content, name)]
+        if b"Byte-by-byte" in head or b"Byte-by-Byte" in head:
+            lines = head.decode("utf-8", "replace").split("\n")
+            if is_machine_readable(lines):
+                return [MachineReadable(content, name, lines)]
         return [*open_delimited(stream, name, head, whole, zipped)]
+
+
+def _not_known(name, other):
+    return DataError(f"{name}: not a table in a known format but {other}; known are {KNOWN_FORMATS}")
 
 
 def table_for(tables: Sequence[Table], use: Callable[[Table], _Found]) -> tuple[Table, _Found]:

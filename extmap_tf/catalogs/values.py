@@ -7,7 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_WORDS = ("null", "nan", "na", "n/a", "none", "indef", "undef", "masked", "nodata")
+_WORDS = (
+    *("null", "nan", "na", "n/a", "none", "indef", "undef", "masked", "nodata", "missing", "nil", "nul"),
+    # pandas, Excel, Windows' C, SQL clients.
+    *("<na>", "#n/a", "#na", "#n/a n/a", "#value!", "#null!", "#div/0!", "1.#qnan", "-1.#ind", "1.#ind"),
+    *("-1.#qnan", "(null)", "n.a.", "n.d.", "nd", "no data", "-nan", "nan()", "<null>", "blank", "empty"),
+)
 MISSING = (
     *("", r"\N", "~", "?", "*"),
     *(spelled for word in _WORDS for spelled in (word, word.upper(), word.capitalize())),
@@ -18,7 +23,10 @@ MISSING = (
 )
 """Spellings of a missing value, as Arrow compares them: to the letter."""
 
-_MISSING_PATTERN = rf"^(?i:\\N|~|\?|\*|-*|\.*|{'|'.join(re.escape(word) for word in _WORDS)})$"
+# Also what Fortran prints where a number does not fit, and a limit: no measurement.
+_MISSING_PATTERN = (
+    r"^(?i:\\N|~|\?|\**|-*|\.*|[<>]=?\s*[-+]?[\d.]+|" + "|".join(re.escape(word) for word in _WORDS) + ")$"
+)
 _SEXAGESIMAL = (
     r"^(?P<sign>[+-]?)(?P<whole>\d{1,3})(?:[:hHdD°]\s*|\s+)(?P<minutes>[0-5]?\d)(?:[:mM'′]\s*|\s+)"
     r"(?P<seconds>[0-5]?\d(?:\.\d*)?|60(?:\.0*)?)[sS\"″]?$"
@@ -36,8 +44,8 @@ def to_numbers(texts: pa.Array) -> tuple[np.ndarray, bool]:
     Returns
     -------
     numbers : ndarray of float64 [n]
-        NaN where missing. Of cells in base 60 (10:32:12.3, 10h32m12.3s, 10 32 12.3) the number of the first
-        unit, which is hours or degrees.
+        NaN where missing, and where a cell is a limit (>16.2). Of cells in base 60 (10:32:12.3,
+        10h32m12.3s, 10 32 12.3) the number of the first unit, which is hours or degrees.
     sexagesimal : bool
         Whether any was in base 60.
 
@@ -58,6 +66,7 @@ def to_numbers(texts: pa.Array) -> tuple[np.ndarray, bool]:
     )
     # Fortran writes 1.5D+02.
     texts = pc.replace_substring_regex(texts, r"^([+-]?[\d.]+)[dD]([+-]?\d+)$", r"\1e\2")
+    texts = pc.replace_substring(texts, "\u2212", "-")
     parts = pc.extract_regex(texts, _SEXAGESIMAL)
     is_base_60 = pc.is_valid(parts)
     plain = pc.if_else(is_base_60, None, texts)
@@ -82,12 +91,15 @@ def _floats(array):
 
 
 def _first_that_is_no_number(texts):
-    for text in texts.to_pylist():
+    """The first cell that Arrow takes for no number; Python's float takes more."""
+    while len(texts) > 1:
+        half = texts[: len(texts) // 2]
         try:
-            float(text or "nan")
-        except ValueError:
-            return text[:60]
-    return ""
+            pc.cast(half, pa.float64())
+            texts = texts[len(half) :]
+        except pa.ArrowInvalid:
+            texts = half
+    return texts[0].as_py()[:60]
 
 
 def column_to_numbers(values: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -12,7 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from extmap_tf.catalogs.columns import POSITIONS, find_columns, what_there_is
+from extmap_tf.catalogs.columns import POSITIONS, find_columns, require_told_apart, what_there_is
 from extmap_tf.catalogs.formats.parquet import Parquet
 from extmap_tf.catalogs.tables import open_local, open_tables, read_columns, table_for
 from extmap_tf.catalogs.units import convert, degrees, factor, is_stated
@@ -171,6 +171,7 @@ def _roles(table, given, distance_kpc):
             "--column distance=NAME (kpc) or distance_pc=NAME, or give --distance for all rows"
         )
     roles = {role: found[role] for role in (*pairs[0], *distances[:1])}
+    require_told_apart(table.name, table.repeated, roles, given)
     for role, column in roles.items():
         factor(
             table.units.get(column), "deg" if role in POSITIONS else "kpc", f"{table.name}: column {column}"

@@ -62,7 +62,7 @@ def inputs():
     table = Table(stars())
     made = {
         form: written(table, f"ascii.{form}")
-        for form in ("csv", "tab", "ecsv", "ipac", "fixed_width", "basic", "commented_header")
+        for form in ("csv", "tab", "ecsv", "ipac", "fixed_width", "basic", "commented_header", "mrt")
     }
     made |= {form: written(table, form) for form in ("fits", "votable")}
     made["votable binary"] = written(table, "votable", tabledata_format="binary2")
@@ -84,7 +84,7 @@ def inputs():
     made["vizier"] = b"#\n# VizieR\n" + part + part.replace(b"j_m\t", b"g_m\t")
     made["csv gzip"] = gzip.compress(made["csv"], mtime=0)
     found = {f"survey {name}": (content, "survey") for name, content in made.items()}
-    whole = ("csv", "ecsv", "ipac", "fits", "fits ascii", "votable", "parquet", "fixed_width")
+    whole = ("csv", "ecsv", "ipac", "mrt", "fits", "fits ascii", "votable", "parquet", "fixed_width")
     found |= {f"whole {name}": (made[name], "whole") for name in whole}
     model = Table({"Dist": [0.5, 2.0], "l": [280.1, 279.9], "b": [-3.1, -2.9], "Av": [0.0, 0.0]})
     model["J"], model["Ks"] = [11.8, 12.4], [11.0, 11.5]
@@ -200,7 +200,7 @@ def run(seed, numbers, script):
     """Outcomes of damaged inputs: (number, name, outcome); children that die or hang are replaced."""
     numbers = collections.deque(numbers)
     while numbers:
-        part = [numbers[i] for i in range(min(500, len(numbers)))]
+        part = [numbers[i] for i in range(min(5000, len(numbers)))]
         command = [sys.executable, *script, "--seed", str(seed), "--child", f"{part[0]},{part[-1]}"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

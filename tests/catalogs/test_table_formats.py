@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.coordinates import Angle
+from astropy.coordinates import Angle, SkyCoord
 from astropy.io import fits, votable
 from astropy.table import MaskedColumn, Table
 from star_tables import N_STARS, assert_all_read, lines_of, read, stars, text_of
@@ -55,7 +55,46 @@ def remarked_fits(columns):
     return out.getvalue()
 
 
+def machine_readable(columns):
+    table = Table(columns)
+    table["j_m"].unit = "mag"
+    return written(table, "ascii.mrt")
+
+
+def machine_readable_base_60(columns):
+    table = Table({name: values for name, values in columns.items() if name not in ("ra", "dec")})
+    table["place"] = SkyCoord(columns["ra"], columns["dec"], unit="deg")
+    return written(table, "ascii.mrt")
+
+
+def sextractor(columns):
+    head = [
+        f"# {i:3} {name:20} Its meaning [{'deg' if name in ('ra', 'dec') else 'mag'}]"
+        for i, name in enumerate(columns, 1)
+    ]
+    return ("\n".join([*head, *lines_of(columns, " ")[1:]]) + "\n").encode()
+
+
+def rdb(columns):
+    head, *rows = lines_of(columns, "\t")
+    return "\n".join([head, "\t".join(["8N"] * (len(columns) - 1) + ["3S"]), *rows]).encode()
+
+
+def excel(columns):
+    return b"\xef\xbb\xbfsep=;\r\n" + text_of(columns, ";").replace(b".", b",").replace(b"\n", b"\r\n")
+
+
 FORMS = {
+    "AAS": machine_readable,
+    "AAS in base 60": machine_readable_base_60,
+    "AAS of other systems": lambda c: machine_readable(c).replace(b"\n", b"\r\n"),
+    "SExtractor": sextractor,
+    "RDB": rdb,
+    "Excel": excel,
+    "an index without a name": lambda c: text_of({"": np.arange(N_STARS)} | c),
+    "a delimiter behind each row": lambda c: text_of(c).replace(b"\n", b",\n").replace(b",\n", b"\n", 1),
+    "SQL*Plus": lambda c: text_of(c) + f"{N_STARS} rows selected.\n".encode(),
+    "DOS": lambda c: text_of(c) + b"\x1a",
     "FITS with remarks": remarked_fits,
     "quoted tabs": lambda c: written(Table(c), "ascii.tab", quotechar='"').replace(b"AAA", b'"AAA"'),
     "all quoted tabs": lambda c: "\n".join('"' + line + '"' for line in lines_of(c, '"\t"')).encode(),
@@ -86,7 +125,10 @@ def test_every_form_of_text_is_read(form, zipped):
 
 @pytest.mark.parametrize(
     "missing",
-    ["NA", "N/A", "None", "---", "-", "INDEF", "null", r"\N", "", ".", ".....", " -- ", "  null", "n/a"],
+    [
+        *("NA", "N/A", "None", "---", "-", "INDEF", "null", r"\N", "", ".", ".....", " -- ", "  null", "n/a"),
+        *("<NA>", "#N/A", "#VALUE!", "-1.#IND", "(null)", "missing", "******", "n.d.", ">16.2", "NaN()"),
+    ],
 )
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_every_spelling_of_a_missing_value_is_one(missing, delimiter):
@@ -267,11 +309,87 @@ def test_a_votable_whose_service_cut_it_off_is_refused(status):
         read(out.getvalue().replace(b"<TABLE>", b'<TABLE nrows="99999999999">'))
 
 
+def test_a_cell_that_is_no_number_is_named_though_python_would_take_it():
+    columns = stars() | {"j_m": np.array(["12.5"] * (N_STARS - 1) + ["1_2"])}
+    with pytest.raises(DataError, match="column j_m must hold numbers, '1_2' is not a number"):
+        read(text_of(columns))
+
+
+@pytest.mark.parametrize("no", ["0", "F", "False", "no", ""])
+def test_a_limit_flag_may_say_no(no):
+    columns = stars() | {"l_Jmag": np.array(["1"] * 3 + [no] * (N_STARS - 3))}
+    assert read(text_of(columns))[2] == {"J upper limit": 3}
+
+
+def test_logical_columns_of_fits_are_flags():
+    table = Table(stars() | {"l_Jmag": np.arange(N_STARS) < 3})
+    out = io.BytesIO()
+    table.write(out, format="fits")
+    assert read(out.getvalue())[2] == {"J upper limit": 3}
+
+
+def repeated(form):
+    table = Table(stars() | {"xx_m": stars()["j_m"] + 1.0})
+    if form == "csv":
+        return text_of({name: np.asarray(table[name]) for name in table.colnames}).replace(b"xx_m", b"j_m")
+    if form == "ascii.ipac":
+        return written(table, form).replace(b"xx_m", b" j_m")
+    out = io.BytesIO()
+    table.write(out, format="fits")
+    return out.getvalue().replace(b"'xx_m", b"'j_m ")
+
+
+@pytest.mark.parametrize("form", ["csv", "ascii.ipac", "fits"])
+def test_of_two_columns_with_one_name_the_user_chooses(form):
+    from extmap_tf.catalogs.survey_tables import Reading
+
+    content = repeated(form)
+    with pytest.raises(DataError, match=r"2 columns are called j_m: say which .*blue=j_m or .*blue=j_m_2"):
+        read(content)
+    assert_all_read(content, reading=Reading({"blue": "j_m"}))
+    (_, _, j, _), _, _ = read(content, reading=Reading({"blue": "j_m_2"}))
+    np.testing.assert_allclose(j, stars()["j_m"] + 1.0)
+    if form == "fits":
+        # FITS asks for no names at all.
+        with pytest.raises(DataError, match=r"no column for the J magnitude .* column_3"):
+            read(content.replace(b"TTYPE3", b"XTYPE3").replace(b"'j_m ", b"'x_m "))
+
+
+def test_a_machine_readable_table_without_its_rows_or_its_end_is_told():
+    content = machine_readable(stars())
+    rows = content.rindex(b"-----\n") + 6
+    for wrong, words in (
+        (content[:rows], "whose rows are in another file"),
+        (content[:400], "description has no end: truncated"),
+        (content + content, "it describes 2 files, as a ReadMe"),
+        (content.rstrip().removesuffix(b"AAA").rstrip()[:-1], "data row 40 does not fit"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read(wrong)
+
+
+def test_the_value_for_none_in_a_machine_readable_table_is_none():
+    columns = stars()
+    columns["j_m"][:3] = 99.0
+    content = machine_readable(columns)
+    start = content.index(b"Description of j_m")
+    begin = content.rindex(b"[", 0, start)
+    content = content[:begin] + b"?=99.0 " + content[start:]
+    assert read(content)[2] == {"no J magnitude": 3}
+
+
 def test_what_is_no_table_is_named():
     for content, words in (
+        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "an Excel workbook .save the sheet as CSV"),
+        (b"PK\x03\x04" + bytes(26) + b"arr_0.npy", "numpy's .npz"),
+        (b"PK\x03\x04" + bytes(26) + b"stars.csv", "compressed with zip"),
+        (b"ARROW1\0\0", "Arrow or Feather"),
+        (b"\x93NUMPY\x01\0", "numpy's .npy"),
+        (b"SQLite format 3\0", "an SQLite database"),
+        (b'[{"ra": 1.0, "dec": 2.0}]', "JSON"),
+        (b"\\begin{table}\n", "LaTeX"),
         ("ra,dec\n".encode("utf-16"), "UTF-16 text"),
         (b"<html><body>no</body></html>", "a web page"),
-        (b"Title: x\nByte-by-byte Description of file: y\n", "machine-readable format"),
         (b"ra dec j k\n10 32 12.3 -57 36 26 12.0 11.0\n", "base 60 written with spaces"),
     ):
         with pytest.raises(DataError, match=words):

@@ -584,6 +584,19 @@ def test_signals_clean_up_and_set_the_exit_status(number, status, tmp_path, caps
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_inside_exec_sets_the_exit_status(tmp_path):
+    (tmp_path / "stopped.py").write_text(
+        "import os, signal, sys, time\n"
+        "from extmap_tf.program import Command, run_command\n"
+        "text = f'os.kill(os.getpid(), {int(signal.SIGTERM)}); time.sleep(5)'\n"
+        "sys.exit(run_command(Command('x', 'X.', lambda parser: None, lambda args: exec(text)), []))\n"
+    )
+    python = [sys.executable, "-m", "stopped"]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    result = subprocess.run(python, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert (result.returncode, one_line(result.stderr)) == (143, "extmap-tf: error: terminated")
+
+
 def test_an_ignored_signal_stays_ignored():
     def interrupt(args):
         os.kill(os.getpid(), signal.SIGINT)

@@ -67,6 +67,8 @@ class Table(ABC):
         Its columns.
     units : dict of str to str
         Units of the columns that state one.
+    repeated : dict of str to tuple of str
+        Of a column whose name others have too: what these are called here, the first among them.
     sexagesimal : set of str
         Columns whose cells turned out to be in base 60, once they have been read.
     remarks : list of str
@@ -85,6 +87,7 @@ class Table(ABC):
         self.name = name
         self.names: tuple[str, ...] = ()
         self.units: dict[str, str] = {}
+        self.repeated: dict[str, tuple[str, ...]] = {}
         self.sexagesimal: set[str] = set()
         self.remarks: list[str] = []
         self.left_out: dict[str, int] = {}
@@ -158,6 +161,22 @@ class Table(ABC):
                 self.name,
                 reason,
             )
+
+
+def told_apart(names: Sequence[str | None]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Names of columns as no two have them, and of those that are repeated what they are called then.
+
+    A column without a name becomes column_3, a second ra ra_2.
+    """
+    found: list[str] = []
+    same: dict[str, list[str]] = {}
+    for i, name in enumerate(names, 1):
+        first = unique = name or f"column_{i}"
+        while unique in found:
+            unique += "_2"
+        found.append(unique)
+        same.setdefault(first, []).append(unique)
+    return tuple(found), {name: tuple(called) for name, called in same.items() if len(called) > 1}
 
 
 @contextlib.contextmanager

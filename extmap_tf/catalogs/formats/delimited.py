@@ -18,6 +18,7 @@ from extmap_tf.catalogs.formats.base import (
     gathered,
     read_bounded,
     readable,
+    told_apart,
     units_in_yaml,
 )
 from extmap_tf.catalogs.formats.gzip_streams import unzipped
@@ -44,10 +45,14 @@ PSC_COLUMNS = tuple(_PSC_FORMAT.split())
 _BLOCK_BYTES = 1 << 19
 _LINE_END = re.compile("\r\n|\r|\n")
 _SPACES = " "
+# Excel's way of telling the delimiter.
+_EXCEL = re.compile("sep=.", re.IGNORECASE)
+# SExtractor's way of naming columns: number, name, explanation, unit.
+_NUMBERED = re.compile(r"#\s*(\d+)\s+(\S+)\s*(?:.*\[([^\]]*)\])?")
 _REMARK = "a remark, no row"
 KNOWN_FORMATS = (
     "2MASS PSC files, text with a header line (CSV, TSV, separated by spaces or bars), ECSV, IPAC tables, "
-    "VOTables, FITS (each also .gz), Parquet"
+    "machine-readable tables (CDS, AAS), VOTables, FITS (each also .gz), Parquet"
 )
 
 
@@ -113,7 +118,8 @@ class DelimitedText(Table):
         cell = rf'(?:^|{re.escape(self._delimiter)})"[^"]*"(?={re.escape(self._delimiter)}|$)'
         self._quotes = self._delimiter in ",; " or any(re.search(cell, row) for row in rows[:100])
         names, n_header = self._header(lines[n_comments:], rows, name)
-        self.names, self.units = _names_and_units(names, self.units)
+        names, self.units = _names_and_units(names, self.units)
+        self.names, self.repeated = told_apart(names)
         self._n_skip = n_comments + n_header
         if self._ecsv:
             yaml = [line.removeprefix("#").removeprefix(" ") for line in self.remarks[1:]]
@@ -126,6 +132,7 @@ class DelimitedText(Table):
         fields = self._split(rows[0])
         remarks = (self._split(line.lstrip("#\\ ")) for line in reversed(self.remarks))
         commented = next((names for names in remarks if len(names) == len(fields)), None)
+        commented = self._numbered(len(fields)) or commented
         if self._delimiter == "|" and len(fields) == len(PSC_COLUMNS) and _is_number(fields[0]):
             self.format = "2MASS PSC"
             return list(PSC_COLUMNS), 0
@@ -138,6 +145,9 @@ class DelimitedText(Table):
             self.format = "text with a commented header"
             return commented, 0
         self.format = "ECSV" if self._ecsv else _format_of(self._delimiter, self._bars)
+        if all(len(cells) == len(fields) + 1 and not cells[-1] for cells in map(self._split, rows[1:4])):
+            # A delimiter at the end of each row alone.
+            fields += [""] * bool(rows[1:])
         n_header = lines.index(rows[0]) + 1
         following = lines[n_header : n_header + 2]
         for i, line in enumerate(following):
@@ -147,6 +157,14 @@ class DelimitedText(Table):
                     self.units = {column: unit for column, unit in units if unit}
                 return fields, n_header + i + 1
         return fields, n_header
+
+    def _numbered(self, n_columns):
+        """Names in a header of SExtractor's kind, a line for each column; None in another."""
+        found = [match for line in self.remarks if (match := _NUMBERED.fullmatch(line.strip()))]
+        if [int(match[1]) for match in found] != [*range(1, n_columns + 1)]:
+            return None
+        self.units = {match[2]: match[3] for match in found if match[3]}
+        return [match[2] for match in found]
 
     def _split(self, line):
         line = line.strip(" ") if self._delimiter == _SPACES else line
@@ -163,7 +181,10 @@ class DelimitedText(Table):
         return fields[1:-1] if self._bars and len(fields) > 2 else fields
 
     def _is_rule(self, line):
-        return "--" in line and not line.replace(self._delimiter, "").strip(" -+=\t")
+        """Whether a line below the names only draws a line, or has the types of an RDB table."""
+        cells = line.split(self._delimiter)
+        rdb = self._delimiter == "\t" and all(re.fullmatch(r"\d*[NSMnsm]", cell.strip()) for cell in cells)
+        return rdb or ("--" in line and not "".join(cells).strip(" -+=\t"))
 
     def _source(self):
         """The text's bytes from the beginning; decompressed, and of this table alone."""
@@ -285,7 +306,7 @@ class DelimitedText(Table):
     def _odd_row(self, row):
         """Comments, rules, PostgreSQL's last line and remarks that a cell begins are no rows."""
         text = row.text.strip()
-        if text.startswith("#") or not text.strip("-+=|"):
+        if text.startswith("#") or not text.strip("-+=|\x1a"):
             return "skip"
         if stated_rows([text]) is not None:
             self.remarks.append(text)
@@ -299,7 +320,10 @@ class DelimitedText(Table):
 def _is_no_row(line):
     text = line.strip()
     return (
-        not text or text.startswith("#") or ((text[0] in "+\\" and not text.strip("+-=")) or text[0] == "\\")
+        not text
+        or text.startswith("#")
+        or _EXCEL.fullmatch(text)
+        or ((text[0] in "+\\" and not text.strip("+-=")) or text[0] == "\\")
     )
 
 
@@ -323,9 +347,7 @@ def _delimiter_of(rows, ecsv, name):
     if n_fields > 1 and (ecsv or (len(rows) > 1 and _n_words(second) == n_fields)):
         return _SPACES
     more = ""
-    if any("Byte-by-byte Description" in row for row in rows):
-        more = "; it looks like CDS's or AAS's machine-readable format: convert it, with astropy for one"
-    elif n_fields > 1 and len(rows) > 1 and any(_is_number(cell) for cell in second.split()):
+    if n_fields > 1 and len(rows) > 1 and any(_is_number(cell) for cell in second.split()):
         more = (
             f"; with spaces between, its first line has {n_fields} columns and the second "
             f"{len(second.split())}: are coordinates in base 60 written with spaces?"
@@ -348,20 +370,18 @@ def _format_of(delimiter, bars):
 
 
 def _names_and_units(fields, units):
-    """Names without the unit that a header writes behind them: Jmag [mag], ra (deg)."""
-    names, found = [], {}
-    for i, field in enumerate(fields):
+    """Names without the unit that a header writes behind them: Jmag [mag], ra (deg); and the units."""
+    names: list[str] = []
+    found = {}
+    for field in fields:
         match = re.fullmatch(r"([\w.]+)\s*\[([^\]]+)\]|([\w.]+)\s+\(([^)]+)\)", field)
         name = (match[1] or match[3]) if match else field
-        name = name or f"column_{i + 1}"
-        while name in names:
-            name += "_2"
         names.append(name)
         if match:
-            found[name] = match[2] or match[4]
+            found.setdefault(name, match[2] or match[4])
         elif field in units:
-            found[name] = units[field]
-    return tuple(names), found
+            found.setdefault(name, units[field])
+    return names, found
 
 
 def _is_number(text):

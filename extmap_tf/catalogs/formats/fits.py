@@ -16,6 +16,7 @@ from extmap_tf.catalogs.formats.base import (
     astropy_reads,
     read_bounded,
     readable,
+    told_apart,
 )
 from extmap_tf.catalogs.values import column_to_flags, column_to_numbers
 from extmap_tf.errors import DataError
@@ -172,6 +173,9 @@ class _FitsTable(Table):
     def whole(self):
         from astropy.table import Table as AstropyTable
 
+        if self.repeated:
+            several = ", ".join(self.repeated)
+            raise DataError(f"{self.name}: several columns are called {several}: rename them")
         with readable(self.name), astropy_reads():
             self.stream.seek(0)
             content = io.BytesIO(read_bounded(self.stream, self.name, "a table to be written again"))
@@ -187,6 +191,11 @@ class _BinaryTable(_FitsTable):
         super().__init__(stream, name, header, start, number)
         if _card(header, "ZTABLE", name):
             raise DataError(f"{name}: a compressed FITS table (ZTABLE): decompress it with funpack")
+        given = [_card(header, f"TTYPE{i}", name) for i in range(1, self._n_fields + 1)]
+        names, self.repeated = told_apart([str(column or "").strip() for column in given])
+        for i, column in enumerate(names, 1):
+            if column != given[i - 1]:
+                header[f"TTYPE{i}"] = column
         columns = fits.BinTableHDU.fromstring(header.tostring().encode("ascii", "replace")).columns
         self._columns = {column.name: column for column in columns}
         dtype = columns.dtype.newbyteorder(">")
@@ -200,6 +209,11 @@ class _BinaryTable(_FitsTable):
         for column in numbers:
             if self._dtype[column].kind not in "fiuS" or self._dtype[column].shape:
                 raise DataError(f"{self.name}: column {column} must hold one number a row")
+
+    def _text(self, column, rows):
+        values = rows[column]
+        # A logical value is a letter; a byte of zero is none.
+        return values.view("S1") if self._columns[column].format == "L" else values
 
     def _number(self, column, rows):
         values, spec = rows[column], self._columns[column]
