@@ -372,7 +372,7 @@ def _format_of(delimiter, bars):
 def _names_and_units(fields, units):
     """Names without the unit that a header writes behind them: Jmag [mag], ra (deg); and the units."""
     names: list[str] = []
-    found = {}
+    found: dict[str, str] = {}
     for field in fields:
         match = re.fullmatch(r"([\w.]+)\s*\[([^\]]+)\]|([\w.]+)\s+\(([^)]+)\)", field)
         name = (match[1] or match[3]) if match else field
