@@ -192,15 +192,18 @@ def draw_profiles(
         Density, mag / kpc.
     """
     width = parameters.shape[1] + parameters.shape[2] - N_OWN
-    place = tf.bitwise.bitwise_xor(
-        tf.bitcast(l_deg, tf.int32), tf.bitwise.right_shift(tf.bitcast(b_deg, tf.int32), 3)
-    )
 
     def normal(place):
         return tf.random.stateless_normal([n_samples, width], seed=tf.stack([seed, place]))
 
-    noise = tf.map_fn(normal, place, fn_output_signature=tf.TensorSpec([n_samples, width], tf.float32))
-    return profiles_from_noise(parameters, noise)
+    places, spec = seeds_of_places(l_deg, b_deg), tf.TensorSpec([n_samples, width], tf.float32)
+    return profiles_from_noise(parameters, tf.map_fn(normal, places, fn_output_signature=spec))
+
+
+def seeds_of_places(l_deg: tf.Tensor, b_deg: tf.Tensor) -> tf.Tensor:
+    """A number of int32 for each position [batch] of float32, hardly ever the same for two."""
+    l_bits, b_bits = (tf.bitcast(angle, tf.int32) for angle in (l_deg, b_deg))
+    return tf.bitwise.bitwise_xor(l_bits, tf.bitwise.right_shift(b_bits, 3))
 
 
 def summarize_point(density: tf.Tensor, step_kpc: float) -> dict[str, tf.Tensor]:

@@ -23,10 +23,11 @@ import tensorflow as tf
 from keras import layers
 
 from extmap_tf.estimate import PERCENTILES
-from extmap_tf.model.distribution import N_QUANTILE, named, quantile_noise
+from extmap_tf.model.distribution import N_QUANTILE, named, quantile_noise, seeds_of_places
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.objective import DENSITY_WEIGHT, RELATIVE_FLOOR_MAG, crps_by_neighbours
 from extmap_tf.model.order import in_blocks, percentiles_of
+from extmap_tf.model.smooth import SmoothFunctions
 
 _PACKAGE = "extmap_tf"
 
@@ -40,7 +41,6 @@ WINDOW_FLOOR_MAG = 0.02
 
 _LN_LEAST, _LN_MOST = -14.0, 8.0
 _FIRST_SIGMA = 0.2
-_KNOTS = 12
 _CALIBRATION_STEPS, _CALIBRATION_BATCH, _CALIBRATION_RATE = 200, 128, 0.02
 _CALIBRATION_SCORE = 8
 
@@ -239,15 +239,13 @@ def sample(
     tf.Tensor [batch, n_samples, n_distances]
         Density, mag / kpc.
     """
-    place = tf.bitwise.bitwise_xor(
-        tf.bitcast(l_deg, tf.int32), tf.bitwise.right_shift(tf.bitcast(b_deg, tf.int32), 3)
-    )
 
     def members(place):
         order = tf.random.stateless_uniform([N_QUANTILE], seed=tf.stack([seed, place]))
         return tf.math.top_k(order, n_samples).indices
 
-    chosen = tf.map_fn(members, place, fn_output_signature=tf.TensorSpec([n_samples], tf.int32))
+    places, spec = seeds_of_places(l_deg, b_deg), tf.TensorSpec([n_samples], tf.int32)
+    chosen = tf.map_fn(members, places, fn_output_signature=spec)
     return tf.gather(profiles, chosen, batch_dims=1)
 
 
@@ -273,33 +271,25 @@ def calibrate(
     dict of str to list of float
         The functions at equally spaced distances, the first and the last included.
     """
-    n = generator.n_distances
-    knots = np.linspace(0, n - 1, _KNOTS)
-    weights = np.array([np.interp(np.arange(n), knots, unit) for unit in np.eye(_KNOTS)], np.float32)
-    names = ("shift", "ln_sigma_factor", "ln_noise_factor")
-    theta = tf.Variable(tf.zeros([len(names), _KNOTS]))
+    functions = SmoothFunctions(("shift", "ln_sigma_factor", "ln_noise_factor"), generator.n_distances)
     n_steps = min(_CALIBRATION_STEPS, len(density) // 4)
-    rate = keras.optimizers.schedules.CosineDecay(_CALIBRATION_RATE, max(n_steps, 1), alpha=0.02)
-    optimizer, score = keras.optimizers.Adam(rate, beta_2=0.99), WholeProfileScore(step_kpc)
-    shape = [_CALIBRATION_SCORE, n + generator.n_noise]
+    optimizer, score = functions.optimizer(_CALIBRATION_RATE, n_steps), WholeProfileScore(step_kpc)
+    shape = [_CALIBRATION_SCORE, generator.n_distances + generator.n_noise]
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(some, truth, seed):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(theta)
+            tape.watch(functions.at_knots)
             noise = tf.random.stateless_normal([tf.shape(some)[0], *shape], seed=seed)
-            profiles = generator.profiles(some, noise, tf.matmul(theta, weights))
-            loss = score(truth, profiles)
-        optimizer.apply_gradients([(tape.gradient(loss, theta), theta)])
+            loss = score(truth, generator.profiles(some, noise, functions.at_distances()))
+        optimizer.apply_gradients([(tape.gradient(loss, functions.at_knots), functions.at_knots)])
 
     rng = np.random.default_rng(0)
     for i in range(n_steps):
         some = rng.choice(len(density), min(_CALIBRATION_BATCH, len(density)), replace=False)
         step(tf.constant(features[some]), tf.constant(density[some]), tf.constant([i, 0]))
-    generator.adjustment.assign(tf.matmul(theta, weights))
-    return {
-        name: np.round(row, 4).tolist() for name, row in zip(names, theta.numpy().astype(float), strict=True)
-    }
+    generator.adjustment.assign(functions.at_distances())
+    return functions.to_dict()
 
 
 def _mean_crps(samples, truth):

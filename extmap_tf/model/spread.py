@@ -18,9 +18,9 @@ from extmap_tf.estimate import PERCENTILES
 from extmap_tf.model.distribution import N_QUANTILE, profiles_from_noise, quantile_noise
 from extmap_tf.model.objective import RELATIVE_FLOOR_MAG
 from extmap_tf.model.order import percentile_places
+from extmap_tf.model.smooth import SmoothFunctions
 
 _ROWS = ("ln_mu_factor", "mu_shift", "ln_sigma_factor", "ln_u_factor", "skewness", "ln_tail_weight")
-_KNOTS = 12
 # More steps, or all distances in place of every second one, give the same intervals within their noise.
 _STEPS = 160
 _EVERY = 2
@@ -61,26 +61,22 @@ def fit_spread(
     n, rank = layer.n_distances, layer.rank
     activations = activations.reshape(-1, n, 2 + rank)
 
-    # Linear interpolation between the knots.
-    knots = np.linspace(0, n - 1, _KNOTS)
-    weights = np.array([np.interp(np.arange(n), knots, unit) for unit in np.eye(_KNOTS)], np.float32)
+    functions = SmoothFunctions(_ROWS, n)
     bins = np.unique([*range(0, n, _EVERY), n - 1])
     level = np.array(PERCENTILES, np.float32)[:, None] / 100.0
     noise = quantile_noise(n + rank)
-    theta = tf.Variable(tf.zeros([len(_ROWS), _KNOTS]))
     n_steps = min(_STEPS, len(truth) // 4)
-    rate = keras.optimizers.schedules.CosineDecay(_RATE, max(n_steps, 1), alpha=0.02)
-    optimizer = keras.optimizers.Adam(rate, beta_2=0.99)
+    optimizer = functions.optimizer(_RATE, n_steps)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(x, truth):
         with tf.GradientTape() as tape:
-            profiles = profiles_from_noise(layer.adjusted(x, tf.matmul(theta, weights)), noise)
+            profiles = profiles_from_noise(layer.adjusted(x, functions.at_distances()), noise)
             cumulative = tf.gather(tf.cumsum(profiles, axis=-1), bins, axis=-1) * step_kpc
             error = _ln(tf.gather(truth, bins, axis=-1)[:, None]) - _ln(_percentiles(cumulative))
             pinball = tf.maximum(level * error, (level - 1.0) * error)
-            loss = tf.reduce_mean(pinball) + _DECAY * tf.reduce_sum(tf.square(theta))
-        optimizer.apply_gradients([(tape.gradient(loss, theta), theta)])
+            loss = tf.reduce_mean(pinball) + _DECAY * tf.reduce_sum(tf.square(functions.at_knots))
+        optimizer.apply_gradients([(tape.gradient(loss, functions.at_knots), functions.at_knots)])
 
     rng = np.random.default_rng(0)
     for done in range(n_steps):
@@ -88,10 +84,8 @@ def fit_spread(
             echo(f"fitting the spread to {len(truth):,} validation pairs: {done} of {n_steps} steps")
         some = rng.choice(len(truth), min(_BATCH, len(truth)), replace=False)
         step(tf.constant(activations[some]), tf.constant(truth[some]))
-    layer.adjustment.assign(tf.matmul(theta, weights))
-    return {
-        name: np.round(row, 4).tolist() for name, row in zip(_ROWS, theta.numpy().astype(float), strict=True)
-    }
+    layer.adjustment.assign(functions.at_distances())
+    return functions.to_dict()
 
 
 def _percentiles(samples):
