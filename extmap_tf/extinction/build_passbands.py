@@ -1,13 +1,12 @@
 """Make ``passbands.csv``, the nodes that broad bands are integrated over.
 
-Command: ``python -m extmap_tf.extinction.build_passbands OUT.csv``.
+Command: ``python -m extmap_tf.extinction.build_passbands OUT.csv --data FOLDER``.
 
 Source: the Gaia EDR3 passbands of Riello et al. 2021, A&A 649, A3 (CDS J/A+A/649/A3), from a folder of
 reference data.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,7 @@ _TAIL = 2e-4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(os.environ.get("EXTMAP_SHARED_DATA", "../shared/data")),
-        help="folder with passbands/gaia_edr3.dat",
-    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with passbands/gaia_edr3.dat")
     parser.add_argument("--overwrite", action="store_true")
     args = parser.parse_args()
     table = read_passbands(args.data)

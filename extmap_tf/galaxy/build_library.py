@@ -1,6 +1,6 @@
 """Make ``library.npz``, the stellar content of each component.
 
-Command: ``python -m extmap_tf.galaxy.build_library OUT.npz``.
+Command: ``python -m extmap_tf.galaxy.build_library OUT.npz --data FOLDER``.
 
 Needs the package cosmic-popsynth (single-star evolution of Hurley, Pols & Tout 2000, MNRAS 315, 543), which
 nothing else here does (made with 4.3.3), and three published tables that are read from a folder of reference
@@ -35,7 +35,6 @@ time and the branch takes 12 %; star clusters say 11.7 +- 0.5 % (R2 of Constanti
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ def main() -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path(os.environ.get("EXTMAP_SHARED_DATA", "../shared/data")),
+        required=True,
         help="folder with colours/dwarfs_mamajek_2022.txt and isochrones/mist_*.iso.cmd",
     )
     parser.add_argument("--overwrite", action="store_true")
