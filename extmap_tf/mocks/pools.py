@@ -1,5 +1,6 @@
 """The stars that mocks are drawn from: pools of a Galaxy model on the training sightlines."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,8 @@ from extmap_tf.mocks.nuisances import MAX_SIGMA
 from extmap_tf.mocks.seeds import CATALOG, FIT, position_words
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.mocks import CATALOG_SHARES
+from extmap_tf.settings.nuisances import NuisanceConfig
+from extmap_tf.settings.survey import SurveyConfig
 from extmap_tf.surveys.observing import reach_mag
 
 SPLITS = ("train", "validation", "test")
@@ -114,46 +117,50 @@ def draw_catalog(
         l_deg,
         b_deg,
         area_deg2=n_fields * config.sightlines.area_deg2,
-        limit_mag=faint_limit_of(config) + deeper,
-        limits_mag=further_limits_of(config, with_nuisances=True),
+        limit_mag=faint_limit_of(config.surveys) + deeper,
+        limits_mag=further_limits_of(config.surveys, nuisances),
         rng=np.random.default_rng([config.seed, *purpose, *position_words(l_deg, b_deg)]),
-        bands=bands_of(config),
+        bands=bands_of(config.surveys),
     )
 
 
-def bands_of(config: Config) -> tuple[str, ...]:
+def bands_of(surveys: Sequence[SurveyConfig]) -> tuple[str, ...]:
     """The bands that stars need: blue and red of the first survey, then all others that a survey has."""
-    survey = config.survey
-    others = (band.name for one in config.surveys for band in one.bands)
-    return tuple(dict.fromkeys((survey.blue.name, survey.red.name, *others)))
+    first = surveys[0]
+    others = (band.name for one in surveys for band in one.bands)
+    return tuple(dict.fromkeys((first.blue.name, first.red.name, *others)))
 
 
-def further_limits_of(config: Config, with_nuisances: bool = False) -> dict[str, float]:
+def further_limits_of(
+    surveys: Sequence[SurveyConfig], nuisances: NuisanceConfig | None = None
+) -> dict[str, float]:
     """As `faint_limit_of`, in the bands of further surveys that are limited in another one than that.
 
     Parameters
     ----------
-    config : extmap_tf.settings.config.Config
-    with_nuisances : bool
-        Deep enough for pairs whose stars come out brighter and whose survey goes deeper.
+    surveys : sequence of SurveyConfig
+    nuisances : NuisanceConfig, optional
+        Deep enough for pairs whose stars come out brighter by these and whose survey goes deeper.
     """
-    nuisances = config.nuisances
-    brighter = MAX_SIGMA * (2.0 * nuisances.mag_sigma_mag + nuisances.color_sigma_mag) * with_nuisances
-    deeper = MAX_SIGMA * nuisances.depth_sigma_mag * with_nuisances
+    first, *others = surveys
+    brighter = deeper = 0.0
+    if nuisances is not None:
+        brighter = MAX_SIGMA * (2.0 * nuisances.mag_sigma_mag + nuisances.color_sigma_mag)
+        deeper = MAX_SIGMA * nuisances.depth_sigma_mag
     found: dict[str, float] = {}
-    for survey in config.other_surveys:
+    for survey in others:
         band = survey.limiting
-        if band.name != config.survey.red.name:
+        if band.name != first.red.name:
             limit_mag = reach_mag(band, survey.cuts, deeper) + brighter
             found[band.name] = max(limit_mag, found.get(band.name, -np.inf))
     return found
 
 
-def faint_limit_of(config: Config) -> float:
+def faint_limit_of(surveys: Sequence[SurveyConfig]) -> float:
     """The magnitude in the first red band beyond which no survey counts a star without extinction.
 
     The first survey counts a star in all its bands, so in this one, whichever band limits it most.
     """
-    red = config.survey.red
-    others = [one for one in config.other_surveys if one.limiting.name == red.name]
-    return max([reach_mag(red, config.survey.cuts), *(reach_mag(one.limiting, one.cuts) for one in others)])
+    first, *others = surveys
+    limits = [reach_mag(one.limiting, one.cuts) for one in others if one.limiting.name == first.red.name]
+    return max([reach_mag(first.red, first.cuts), *limits])

@@ -91,10 +91,10 @@ def _observe_tile(config, survey, dust, number, tile):
         tile.l_deg,
         tile.b_deg,
         tile.area_deg2,
-        faint_limit_of(config),
+        faint_limit_of(config.surveys),
         rng,
-        bands=bands_of(config),
-        limits_mag=further_limits_of(config),
+        bands=bands_of(config.surveys),
+        limits_mag=further_limits_of(config.surveys),
     )
     l, b = tile.draw(stars.n_stars, rng)
     a_red = dust.cumulative_at(l, b, stars.distance_kpc)
