@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.grids.diagram import Diagram
-from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.settings.survey import SurveyView
 
 PartialCounts = tuple[np.ndarray, np.ndarray]
@@ -136,7 +135,7 @@ def slots_per_field(views: Iterable[SurveyView]) -> int:
 
 def batch_to_slots(
     batch: StarBatch,
-    sightlines: SightlineGrid | HealpixGrid,
+    sightlines: SkyGrid,
     views: Sequence[SurveyView],
     which: int = 0,
 ) -> tuple[np.ndarray, int]:
@@ -145,7 +144,7 @@ def batch_to_slots(
     Parameters
     ----------
     batch : extmap_tf.catalogs.stars.StarBatch
-    sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
+    sightlines : extmap_tf.grids.sky.SkyGrid
     views : sequence of extmap_tf.settings.survey.SurveyView
         All surveys of the configuration.
     which : int

@@ -29,8 +29,8 @@ from extmap_tf.diagrams import (
     slots_to_partial_counts,
 )
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.squares import SightlineGrid, sightline_name
+from extmap_tf.grids.sky import SkyGrid
+from extmap_tf.grids.squares import sightline_name
 from extmap_tf.program import unless_stopped
 from extmap_tf.records.example import field_to_example
 from extmap_tf.records.manifest import FileEntry, Manifest
@@ -93,7 +93,7 @@ def table_to_partial_counts(
     path: str,
     views: Sequence[SurveyView],
     which: int,
-    sightlines: SightlineGrid | HealpixGrid,
+    sightlines: SkyGrid,
     reading: Reading = AS_IT_IS,
 ) -> Iterator[tuple[str, Any]]:
     """Count one table's stars into the fields of a grid.
@@ -105,7 +105,7 @@ def table_to_partial_counts(
         All surveys of the configuration.
     which : int
         The one whose table it is.
-    sightlines : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
+    sightlines : extmap_tf.grids.sky.SkyGrid
     reading : extmap_tf.catalogs.survey_tables.Reading
 
     Yields
@@ -228,9 +228,7 @@ def _compacted(partials):
 class FieldsToShard(beam.DoFn):
     """Block, partial counts -> one written shard, as (split, FileEntry); in the grid's order."""
 
-    def __init__(
-        self, folder: str, sightlines: SightlineGrid | HealpixGrid, views: Sequence[SurveyView]
-    ) -> None:
+    def __init__(self, folder: str, sightlines: SkyGrid, views: Sequence[SurveyView]) -> None:
         self._folder, self._sightlines, self._views = folder, sightlines, views
 
     def process(self, element: tuple[int, Any]) -> Iterator[tuple[str, FileEntry]]:
@@ -241,7 +239,7 @@ class FieldsToShard(beam.DoFn):
 
 
 def block_to_examples(
-    block: int, partial: Any, sightlines: SightlineGrid | HealpixGrid, views: Sequence[SurveyView]
+    block: int, partial: Any, sightlines: SkyGrid, views: Sequence[SurveyView]
 ) -> Iterator[bytes]:
     """Serialize the fields of a block.
 

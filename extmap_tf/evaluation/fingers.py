@@ -66,7 +66,7 @@ def fingers_of_god(
     ----------
     estimate, truth : array_like [*grid.shape, n_distances]
         Density, mag / kpc; a sightline with a NaN in either is left out.
-    grid : extmap_tf.grids.squares.SightlineGrid or extmap_tf.grids.healpix.HealpixGrid
+    grid : extmap_tf.grids.sky.SkyGrid
     distance : extmap_tf.grids.distance.DistanceGrid
 
     Returns

@@ -19,7 +19,8 @@ import numpy as np
 from extmap_tf.extinction.profiles import bins_of, density_to_cumulative, inside_bin
 from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, mock_arms
 from extmap_tf.grids.distance import DistanceGrid
-from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.healpix_pixels import smallest_nside
 from extmap_tf.grids.sphere import unit_vectors
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.settings.dust import DustConfig

@@ -4,8 +4,7 @@ It answers as `extmap_tf.grids.squares.SightlineGrid` does, and what works on on
 are numbered in the nested scheme, in Galactic coordinates (Górski et al. 2005, ApJ 622, 759).
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -15,16 +14,18 @@ from numpy.typing import ArrayLike
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import require
+from extmap_tf.grids.healpix_pixels import (
+    SIDE_DEG,
+    angles,
+    pixel_centers_deg,
+    pixel_of,
+    pixels_where,
+    smallest_nside,
+)
 from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.sphere import shortest_range_deg
 
-# Side of a pixel of nside 1 in degrees, if it were a square.
-SIDE_DEG = math.degrees(math.sqrt(math.pi / 3.0))
-
 MAX_SIGHTLINES = 5_000_000
-
-# No point of a pixel is further from its centre than this many sides.
-_REACH = 1.0
 
 # Of the eight neighbours that astropy_healpix gives, those that share an edge.
 _EDGES = (0, 2, 4, 6)
@@ -141,7 +142,7 @@ class HealpixGrid(Section):
         -------
         x, y : ndarray [n]
         """
-        _, x, y = _pixel_of(l_deg, b_deg, self.nside, return_offsets=True)
+        _, x, y = pixel_of(l_deg, b_deg, self.nside, return_offsets=True)
         return x, y
 
     def sightline_of(self, l_deg: ArrayLike, b_deg: ArrayLike) -> np.ndarray:
@@ -157,7 +158,7 @@ class HealpixGrid(Section):
         """
         l_deg, b_deg = np.broadcast_arrays(np.asarray(l_deg, float), np.asarray(b_deg, float))
         known = np.isfinite(l_deg) & (np.abs(b_deg) <= 90.0)
-        pixel = _pixel_of(np.where(known, l_deg, 0.0), np.where(known, b_deg, 0.0), self.nside)
+        pixel = pixel_of(np.where(known, l_deg, 0.0), np.where(known, b_deg, 0.0), self.nside)
         return np.where(known, self._index_of(pixel), -1)
 
     def _index_of(self, pixel):
@@ -184,7 +185,7 @@ class HealpixGrid(Section):
         """
         from astropy_healpix import bilinear_interpolation_weights
 
-        pixel, weight = bilinear_interpolation_weights(*_angles(l_deg, b_deg), self.nside, order="nested")
+        pixel, weight = bilinear_interpolation_weights(*angles(l_deg, b_deg), self.nside, order="nested")
         index = self._index_of(pixel)
         # Rounding makes some weights less than 0.
         weight = np.where(index >= 0, np.maximum(weight, 0.0), 0.0)
@@ -255,7 +256,7 @@ class HealpixGrid(Section):
 
     def part_of(self, l_deg: np.ndarray, b_deg: np.ndarray, factor: int) -> np.ndarray:
         """Index of the smaller pixel of `parts_deg` that each position [n] is in; -1 outside the grid."""
-        pixel = _pixel_of(l_deg, b_deg, self.nside * factor)
+        pixel = pixel_of(l_deg, b_deg, self.nside * factor)
         field, part = np.divmod(pixel, factor**2)
         index = self._index_of(field)
         return np.where(index >= 0, index * factor**2 + part, -1)
@@ -278,6 +279,11 @@ class HealpixGrid(Section):
         factor = max(1, smallest_nside(size_deg) // self.nside)
         centers = zip(*self.parts_deg(factor), strict=True)
         return [PixelTile(float(l), float(b), self, part, factor) for part, (l, b) in enumerate(centers)]
+
+    def within(self, region: SkyRegion) -> tuple["HealpixGrid", np.ndarray]:
+        """The grid of all pixels in a region, and the index here of each [n]; -1 where it is not here."""
+        part = HealpixGrid(self.nside, (region,))
+        return part, self.sightline_of(*part.centers_deg())
 
     @property
     def spacing(self) -> dict[str, float]:
@@ -325,63 +331,7 @@ def _pixels_in(nside, regions):
     return index
 
 
-def pixels_where(
-    nside: int, contains: Callable[[np.ndarray, np.ndarray, float], np.ndarray], at_most: float = math.inf
-) -> np.ndarray:
-    """The pixels whose centres are in a part of the sky, found from coarse ones to fine ones.
-
-    Parameters
-    ----------
-    nside : int
-    contains : callable
-        Of l_deg, b_deg [n] and a margin in degrees: whether positions are in the part, or nearer to it than
-        the margin.
-    at_most : float
-        The search is given up where there are more, of whatever nside.
-
-    Returns
-    -------
-    ndarray of int64 [n]
-        Nested, ascending.
-    """
-    level, index = 1, np.arange(12, dtype=np.int64)
-    while index.size <= at_most:
-        margin_deg = _REACH * SIDE_DEG / level if level < nside else 0.0
-        index = index[contains(*pixel_centers_deg(index, level), margin_deg)]
-        if level == nside:
-            break
-        index = (4 * index[:, None] + np.arange(4)).ravel()
-        level *= 2
-    return index
-
-
 @lru_cache(maxsize=16)
 def _box_deg(grid):
     l_deg, b_deg = grid.centers_deg()
     return (*shortest_range_deg(l_deg), float(b_deg.min()), float(b_deg.max()))
-
-
-def smallest_nside(step_deg: float) -> int:
-    """The smallest nside whose pixels are not wider than `step_deg`."""
-    return 1 << max(0, math.ceil(math.log2(SIDE_DEG / step_deg) - 1e-9))
-
-
-def pixel_centers_deg(pixel: np.ndarray, nside: int, **offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (l, b) of pixels [n], or places in them at `dx` and `dy` from 0 to 1; l in [0, 360)."""
-    from astropy_healpix import healpix_to_lonlat
-
-    l, b = healpix_to_lonlat(pixel, nside, order="nested", **offsets)
-    return np.mod(np.asarray(l.deg), 360.0), np.asarray(b.deg)
-
-
-def _pixel_of(l_deg, b_deg, nside, **how):
-    from astropy_healpix import lonlat_to_healpix
-
-    return lonlat_to_healpix(*_angles(l_deg, b_deg), nside, order="nested", **how)
-
-
-def _angles(l_deg, b_deg):
-    """Positions as astropy_healpix takes them: it crashes on some longitudes beyond 360 deg."""
-    from astropy import units as u
-
-    return np.mod(np.asarray(l_deg, float), 360.0) * u.deg, np.asarray(b_deg, float) * u.deg

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from extmap_tf.grids.regions import SkyRegion
+
 
 class SkyTile(Protocol):
     """A small part of the sky."""
@@ -103,6 +105,11 @@ class SkyGrid(Protocol):
 
     def tiles(self, size_deg: float) -> Sequence[SkyTile]:
         """Tiles about `size_deg` wide that cover every field and do not overlap."""
+
+    def within(self, region: SkyRegion) -> tuple[Self, np.ndarray]:
+        """The grid of a region that holds a sightline, and the index in this one of each of its sightlines.
+
+        [*shape of that grid]; -1 where this one does not have it."""
 
     def require_joinable(self, other: Self, own_name: str, other_name: str) -> None:
         """Raise MismatchError, which names both, unless two grids of one spacing can be joined."""

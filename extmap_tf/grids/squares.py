@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import MismatchError, require
+from extmap_tf.grids.regions import SkyRegion
 
 # Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
 FIELD_TOLERANCE_DEG = 1e-9
@@ -272,6 +273,23 @@ class SightlineGrid(Section):
         l = _steps(first, last, width_deg)
         b = _steps(self.b_min_deg - reach, self.b_max_deg + reach, size_deg)
         return [SquareTile(float(x), float(y), float(width_deg), size_deg) for y in b for x in l]
+
+    def within(self, region: SkyRegion) -> tuple["SightlineGrid", np.ndarray]:
+        """The smallest grid with all sightlines in a region that holds one.
+
+        Returns
+        -------
+        part : SightlineGrid
+        index : ndarray of int64 [n_b, n_l]
+            Of each of its sightlines in this grid.
+        """
+        inside = np.flatnonzero(region.contains(*self.centers_deg()))
+        i_b, i_l = (np.arange(i.min(), i.max() + 1) for i in self._row_and_column(inside))
+        l_deg, b_deg = self.l_deg[i_l], self.b_deg[i_b]
+        turn = 360.0 * np.floor(l_deg[0] / 360.0)
+        l_min, l_max = float(l_deg[0] - turn), float(l_deg[-1] - turn)
+        part = SightlineGrid(l_min, l_max, float(b_deg[0]), float(b_deg[-1]), self.step_deg, self.field_deg)
+        return part, i_b[:, None] * self.n_l + i_l
 
     @property
     def spacing(self) -> dict[str, float]:

@@ -18,7 +18,8 @@ from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.files import PathLike, local_path, whole_path, whole_paths
-from extmap_tf.grids.healpix import HealpixGrid, smallest_nside
+from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.healpix_pixels import smallest_nside
 from extmap_tf.map.formats.cards import about_cards
 from extmap_tf.map.formats.fits_files import require_checksums, require_whole
 from extmap_tf.map.parts import profiles_table

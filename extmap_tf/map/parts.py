@@ -9,10 +9,8 @@ from astropy import units as u
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import Flag
 from extmap_tf.formats import PROFILES
-from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.sky import SkyGrid
-from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import Layers
 from extmap_tf.settings.identity import SCHEMA
@@ -23,29 +21,14 @@ if TYPE_CHECKING:
 
 def part_within(header: MapHeader, layers: Layers, region: SkyRegion) -> tuple[MapHeader, Layers]:
     """Header and layers of a part of a map, see `extmap_tf.map.volume.ExtinctionMap.within`."""
-    grid = header.grid
-    inside = region.contains(*grid.centers_deg())
-    if not inside.any():
+    if not region.contains(*header.grid.centers_deg()).any():
         raise DataError(f"no sightline of the map is in the region {region}")
-    if isinstance(grid, HealpixGrid):
-        part: SightlineGrid | HealpixGrid = HealpixGrid(grid.nside, (region,))
-        index = grid.sightline_of(*part.centers_deg())
-        chosen = {name: layer[np.maximum(index, 0)] for name, layer in layers.items()}
-        for name, layer in chosen.items():
-            layer[index < 0] = _nothing(name, layer)
-    else:
-        rows, columns = np.nonzero(inside.reshape(grid.shape))
-        block = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
-        part = _block_of(grid, *block)
-        chosen = {name: np.array(layer[block]) for name, layer in layers.items()}
+    part, index = header.grid.within(region)
+    place = np.unravel_index(np.maximum(index, 0), header.grid.shape)
+    chosen = {name: layer[place] for name, layer in layers.items()}
+    for name, layer in chosen.items():
+        layer[index < 0] = _nothing(name, layer)
     return dataclasses.replace(header, grid=part), chosen
-
-
-def _block_of(grid, rows, columns):
-    l_deg, b_deg = grid.l_deg[columns], grid.b_deg[rows]
-    turn = 360.0 * np.floor(l_deg[0] / 360.0)
-    l_min, l_max = float(l_deg[0] - turn), float(l_deg[-1] - turn)
-    return SightlineGrid(l_min, l_max, float(b_deg[0]), float(b_deg[-1]), grid.step_deg, grid.field_deg)
 
 
 def _nothing(name, layer):

@@ -13,14 +13,8 @@ from functools import partial
 import numpy as np
 
 from extmap_tf.errors import ConfigError
-from extmap_tf.grids.healpix import (
-    MAX_SIGHTLINES,
-    SIDE_DEG,
-    HealpixGrid,
-    pixel_centers_deg,
-    pixels_where,
-    smallest_nside,
-)
+from extmap_tf.grids.healpix import MAX_SIGHTLINES, HealpixGrid
+from extmap_tf.grids.healpix_pixels import SIDE_DEG, pixel_centers_deg, pixels_where, smallest_nside
 from extmap_tf.grids.squares import SightlineGrid
 
 # By default at least this share of the sightlines is in a pixel, unless pixels had to be more than so many

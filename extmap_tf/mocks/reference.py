@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.mocks.fields import dim_and_count
 from extmap_tf.mocks.pools import catalog_of_file, draw_catalog
 from extmap_tf.mocks.seeds import REFERENCE, position_words
@@ -14,9 +13,7 @@ REFERENCE_FIELDS = 8.0
 """Size of the draw behind a reference CMD: its noise is a third of a field's."""
 
 
-def reference_nodes(
-    mocks: MocksConfig, sightlines: SightlineGrid | HealpixGrid
-) -> tuple[tuple[float, float], ...]:
+def reference_nodes(mocks: MocksConfig, sightlines: SkyGrid) -> tuple[tuple[float, float], ...]:
     """Where reference CMDs are tabulated.
 
     Returns

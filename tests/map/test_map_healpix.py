@@ -18,7 +18,7 @@ from astropy.table import QTable
 
 from extmap_tf.cli import main
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.grids.healpix import SIDE_DEG, smallest_nside
+from extmap_tf.grids.healpix_pixels import SIDE_DEG, smallest_nside
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.info import describe
 from extmap_tf.map.copies import RANKS, write_hdf5, write_healpix
