@@ -12,6 +12,12 @@ def _add_options(parser):
     parser.add_argument("--out", required=True, help="training folder; an unfinished one is resumed")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished model")
     parser.add_argument(
+        "--start-from",
+        metavar="MODEL",
+        help="start from the weights of a trained model of the same network, diagrams and distances: a "
+        "training folder, an exported model or the name of a shipped one",
+    )
+    parser.add_argument(
         "--cpu-devices",
         type=int,
         default=0,
@@ -21,7 +27,7 @@ def _add_options(parser):
 
 
 def _run(args):
-    from extmap_tf.model.checks import check_training
+    from extmap_tf.model.checks import check_training, find_start
     from extmap_tf.records.manifest import Records
 
     if args.cpu_devices < 0:
@@ -29,10 +35,19 @@ def _run(args):
     records = Records.open(args.records)
     config = config_of(args, default=records.manifest.config)
     check_training(records, config, args.out, args.overwrite)
+    if args.start_from is not None:
+        find_start(args.start_from, config)
     start_tensorflow()
     from extmap_tf.model.training import train
 
-    train(records, config, args.out, cpu_devices=args.cpu_devices, overwrite=args.overwrite)
+    train(
+        records,
+        config,
+        args.out,
+        cpu_devices=args.cpu_devices,
+        overwrite=args.overwrite,
+        start_from=args.start_from,
+    )
 
 
 COMMAND = Command(

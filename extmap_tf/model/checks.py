@@ -1,10 +1,13 @@
 """What can be refused before TensorFlow is loaded."""
 
+from pathlib import Path
+
 import numpy as np
 
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.files import PathLike, local_path
 from extmap_tf.model.card import CARD_NAME, ModelCard
+from extmap_tf.model.versions import find_saved_model, path_or_shipped
 from extmap_tf.records.manifest import Manifest, Records
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import require_same
@@ -20,6 +23,51 @@ def check_training(records: Records, config: Config, out: PathLike, overwrite: b
     require_same("profile target", config.target, names[0], manifest.config.target, names[1])
     if (local_path(out) / CARD_NAME).exists() and not overwrite:
         raise DataError(f"{out} holds a finished model: choose another name or give --overwrite")
+
+
+def find_start(path: PathLike, config: Config) -> tuple[Path, ModelCard]:
+    """The model that a training starts from: its folder and card.
+
+    Parameters
+    ----------
+    path : path-like
+        A training folder, an exported model or the name of a shipped one.
+    config : extmap_tf.settings.config.Config
+        Of the training. Its further surveys may be unknown to the model, if that knows but one.
+
+    Raises
+    ------
+    DataError
+        There is no model.
+    MismatchError
+        Its network, diagrams or profiles are others than those of `config`.
+    """
+    folder = path_or_shipped(path)
+    if (folder / CARD_NAME).is_file():
+        card = ModelCard.read(folder)
+    else:
+        folder, card = find_saved_model(path)
+    own, other = (_decides_weights(each, card.config) for each in (card.config, config))
+    for part in own:
+        require_same(part, own[part], f"model {path}", other[part], f"configuration {config.name}")
+    return folder, card
+
+
+def _decides_weights(config, start):
+    """What must be the same in both for a network to start from the weights of `start`."""
+    observation = config.observation
+    if len(start.surveys) == 1:
+        observation = {part: value for part, value in observation.items() if part in start.observation}
+    return {
+        "network": config.to_dict()["network"],
+        "observation": observation,
+        "profile target": config.target,
+        # The planes of distance and extinction depend on them.
+        "prior": {
+            "profiles.total_max_mag": config.profiles.total_max_mag,
+            "nuisances.law_ratio_mean": config.nuisances.law_ratio_mean,
+        },
+    }
 
 
 def require_fit(card: ModelCard, model_name: str, manifest: Manifest, place: PathLike) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
-from extmap_tf.errors import DataError
 from extmap_tf.estimate import PERCENTILES, Flag, is_reliable, reliable_distance_kpc
 from extmap_tf.files import PathLike, local_path, whole_path, write_checksums
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts, same_rows
@@ -20,35 +19,12 @@ from extmap_tf.model.card import CARD_NAME, ModelCard
 from extmap_tf.model.domain import DOMAIN_NAME, Domains, bit, near_largest
 from extmap_tf.model.heads import head_of
 from extmap_tf.model.known_answer import KNOWN_ANSWER_NAME, KnownAnswer
-from extmap_tf.model.training import MODEL_NAME
+from extmap_tf.model.trained import load_trained
 from extmap_tf.model.versions import EXTRA, versions
 from extmap_tf.model.warmup import SERVER_FOLDER, WARMUP_NAME, write_server_configs, write_warmup
 from extmap_tf.records.example import parse_readable_examples
 
 N_SAMPLES = 32
-
-
-def load_trained(folder: PathLike) -> tuple[keras.Model, ModelCard]:
-    """The Keras model and card of a training folder.
-
-    Returns
-    -------
-    model : keras.Model
-    card : extmap_tf.model.card.ModelCard
-
-    Raises
-    ------
-    DataError
-        The folder cannot be read, whatever is wrong with it.
-    """
-    card = ModelCard.read(folder)
-    path = Path(folder) / MODEL_NAME
-    try:
-        return keras.models.load_model(path, compile=False), card
-    # Damage in an archive of a program's parts shows in errors of any kind.
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path}: cannot be loaded: {reason}: train again") from None
 
 
 class Served(tf.Module):

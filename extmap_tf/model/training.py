@@ -1,13 +1,8 @@
 """Training: Keras under a distribution strategy, with checkpoints and exact resume."""
 
-import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,19 +15,20 @@ from extmap_tf.files import (
     alone_in,
     local_path,
     temporary_files_in_scratch,
-    whole_file,
     whole_path,
     write_checksums,
 )
-from extmap_tf.json_files import JsonForm
 from extmap_tf.model.build import build_network, expected_diagrams, fill_tables, n_weights
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.checks import check_training
+from extmap_tf.model.checkpoints import CHECKPOINTS, Keeper, last_checkpoint
+from extmap_tf.model.checks import check_training, find_start
 from extmap_tf.model.domain import DOMAIN_NAME, Domains
 from extmap_tf.model.facts import PairFacts
 from extmap_tf.model.heads import Head, head_of
 from extmap_tf.model.objective import WarmupCosine
 from extmap_tf.model.precision import precision_of, training_precision
+from extmap_tf.model.start import take_weights
+from extmap_tf.model.trained import MODEL_NAME
 from extmap_tf.records.dataset import (
     corruption_named,
     evaluation_dataset,
@@ -41,30 +37,11 @@ from extmap_tf.records.dataset import (
 )
 from extmap_tf.records.manifest import Records
 from extmap_tf.settings.config import Config
-from extmap_tf.settings.identity import SCHEMA, require_readable
 from extmap_tf.settings.training import TrainingConfig
 
-MODEL_NAME = "model.keras"
-_CHECKPOINTS = "checkpoints"
 _MEAN_OVER = 4096
 _SMOOTH_BINS = 3.0
 _EVALUATION_BATCH = 512
-_CHECKPOINT = JsonForm(
-    "checkpoint",
-    {
-        "config_digest": str,
-        "records_digest": str,
-        "state": {
-            "epoch": int,
-            "best_epoch": int,
-            "best_loss": float,
-            "seconds": float,
-            "history": [{str: float}],
-        },
-    },
-    "train from the beginning with --overwrite",
-    readable=require_readable,
-)
 
 
 def strategy_for(cpu_devices: int = 0) -> tf.distribute.Strategy:
@@ -89,17 +66,6 @@ def strategy_for(cpu_devices: int = 0) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-@dataclass
-class State:
-    """Where a training stands after an epoch; written with each checkpoint."""
-
-    epoch: int = 0
-    best_epoch: int = 0
-    best_loss: float = float("inf")
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 def train(
     records: Records,
     config: Config,
@@ -107,6 +73,7 @@ def train(
     cpu_devices: int = 0,
     overwrite: bool = False,
     echo: Callable[[str], None] | None = None,
+    start_from: PathLike | None = None,
 ) -> ModelCard:
     """Train a network on records, or go on with a training that was cut off.
 
@@ -126,6 +93,9 @@ def train(
         the result that an unbroken one would have had.
     echo : callable, optional
         Takes a line of progress; by default they go to standard error.
+    start_from : path-like, optional
+        A trained model of the same network, diagrams and distances, whose weights a new training starts from:
+        see `extmap_tf.model.checks.find_start`.
 
     Returns
     -------
@@ -135,40 +105,58 @@ def train(
     check_training(records, config, out, overwrite)
     out = local_path(out)
     steps_per_epoch(records, config.training)
+    start = None if start_from is None else find_start(start_from, config)
+    made_of = {
+        "config_digest": config.digest,
+        "records_digest": records.manifest.digest,
+        "started_from": start and start[1].digest,
+    }
     _refuse_other_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     previous_policy = keras.config.dtype_policy()
     # Keras leaves temporary files where the disk is full.
     with alone_in(out), corruption_named(records.path, records), temporary_files_in_scratch():
-        state, checkpoint = _last_checkpoint(out, config, records, overwrite)
+        state, checkpoint = last_checkpoint(out, made_of, overwrite)
         keras.config.set_dtype_policy(training_precision(config.training.precision))
         # Also where a training goes on: the order of the pairs mixes the global seed in.
         keras.utils.set_random_seed(config.seed % 2**32)
         try:
-            return _fit(records, config, out, strategy_for(cpu_devices), state, checkpoint, echo)
+            with strategy_for(cpu_devices).scope():
+                if checkpoint:
+                    model = keras.models.load_model(checkpoint)
+                    echo(f"going on after epoch {state.epoch} of {config.training.epochs}")
+                else:
+                    model = _fresh(records, config, start)
+            return _fit(model, records, config, out, made_of, state, echo)
         finally:
             keras.config.set_dtype_policy(previous_policy)
 
 
-def _fit(records, config, out, strategy, state, checkpoint, echo):
-    training, head = config.training, head_of(config.network, config.distance)
-    steps = steps_per_epoch(records, training)
-    with strategy.scope():
-        if checkpoint:
-            model = keras.models.load_model(checkpoint)
-            echo(f"going on after epoch {state.epoch} of {training.epochs}")
-        else:
-            facts = facts_of(records)
-            model = build_network(config, facts.n_nodes, config.seed)
-            fill_tables(model, facts)
-            compile_network(model, head, training, steps * training.epochs)
-    weights, replicas, precision = n_weights(model), strategy.num_replicas_in_sync, precision_of(model)
+def _fresh(records, config, start):
+    """A network to train, with random weights or those of another model, given by its folder and card."""
+    facts = facts_of(records)
+    model = build_network(config, facts.n_nodes, config.seed)
+    fill_tables(model, facts)
+    if start:
+        take_weights(model, *start)
+    steps = steps_per_epoch(records, config.training) * config.training.epochs
+    compile_network(model, head_of(config.network, config.distance), config.training, steps)
+    return model
+
+
+def _fit(model, records, config, out, made_of, state, echo):
+    training, steps = config.training, steps_per_epoch(records, config.training)
+    weights, replicas, precision = (
+        n_weights(model),
+        model.distribute_strategy.num_replicas_in_sync,
+        precision_of(model),
+    )
     echo(
         f"training {config.network.preset} ({weights:,} weights) on "
         f"{records.manifest.n_examples('train'):,} pairs, {replicas} replica(s), "
         f"{precision}, batches of {training.batch_size}"
     )
-    keeper = Keeper(out, config, records.manifest.digest, state, steps * training.batch_size, echo)
+    keeper = Keeper(out, training, made_of, state, steps * training.batch_size, echo)
     # Keras builds a mirrored model's evaluation from its first batch, which must divide among the replicas.
     batch_size = (
         max(1, min(_EVALUATION_BATCH, records.manifest.n_examples("validation")) // replicas) * replicas
@@ -194,6 +182,7 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
         )
     best = state.history[state.best_epoch - 1]
     model = keras.models.load_model(keeper.best_path(state.best_epoch), compile=False)
+    head = head_of(config.network, config.distance)
     spread = head.calibrate(model, evaluation_dataset(records, "validation", batch_size), echo)
     with whole_path(out / MODEL_NAME, overwrite=True) as temporary:
         # Keras wants its suffix.
@@ -214,11 +203,12 @@ def _fit(records, config, out, strategy, state, checkpoint, echo):
             "spread": spread,
             "replicas": replicas,
             "precision": precision,
+            "started_from": made_of["started_from"],
         },
     )
     config.write(out / "config.toml", overwrite=True)
     card.write(out, overwrite=True)
-    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     write_checksums(out, [MODEL_NAME, CARD_NAME, DOMAIN_NAME, "config.toml"])
     echo(f"best epoch {state.best_epoch} of {state.epoch}: validation loss {best['val_loss']:.4f}")
     return card
@@ -247,93 +237,6 @@ def compile_network(model: keras.Model, head: Head, training: TrainingConfig, n_
     )
 
 
-class Keeper(keras.callbacks.Callback):
-    """Checkpoints, the best model, early stopping, the CSV log and a line of progress, epoch by epoch.
-
-    A checkpoint holds the model with its optimizer and the `State`; it appears whole, then the one before is
-    removed, so that a kill at any moment leaves one to go on from.
-    """
-
-    def __init__(
-        self,
-        out: Path,
-        config: Config,
-        records_digest: str,
-        state: State,
-        images_per_epoch: int,
-        echo: Callable[[str], None],
-    ) -> None:
-        super().__init__()
-        self._out, self._config, self._state, self._echo = out, config, state, echo
-        self._records_digest = records_digest
-        self._images_per_epoch = images_per_epoch
-        self._started = 0.0
-
-    def best_path(self, epoch: int) -> Path:
-        return self._out / _CHECKPOINTS / f"best-{epoch:05d}.keras"
-
-    def exhausted(self) -> bool:
-        """Whether patience has run out."""
-        return self._state.epoch - self._state.best_epoch >= self._config.training.patience_epochs
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        assert logs is not None
-        state, training = self._state, self._config.training
-        seconds = time.monotonic() - self._started
-        if not np.isfinite(logs["loss"]):
-            raise ExtmapError(
-                f"{self._out}: the loss is not a number in epoch {epoch + 1}: choose a smaller "
-                "training.learning_rate and go on from the last checkpoint"
-            )
-        state.epoch = epoch + 1
-        state.seconds += seconds
-        state.history.append({"epoch": state.epoch} | {k: float(v) for k, v in logs.items()})
-        if logs["val_loss"] < state.best_loss:
-            state.best_loss, state.best_epoch = float(logs["val_loss"]), state.epoch
-        self._save()
-        left = (training.epochs - state.epoch) * state.seconds / state.epoch
-        self._echo(
-            f"epoch {state.epoch}/{training.epochs}  loss {logs['loss']:.4f}  validation "
-            f"{logs['val_loss']:.4f}  "
-            f"{self._images_per_epoch / seconds:,.0f} images/s  {left:.0f} s left"
-        )
-        if self.exhausted() and state.epoch < training.epochs:
-            self._echo(f"no better for {training.patience_epochs} epochs: stopping")
-            self.model.stop_training = True
-
-    def _save(self):
-        state = self._state
-        folder = self._out / _CHECKPOINTS
-        current = folder / f"epoch-{state.epoch:05d}"
-        with whole_path(current, overwrite=True, folder_with="state.json") as temporary:
-            temporary.mkdir()
-            self.model.save(temporary / MODEL_NAME)
-            (temporary / "state.json").write_text(
-                json.dumps(
-                    {
-                        "schema": SCHEMA,
-                        "config_digest": self._config.digest,
-                        "records_digest": self._records_digest,
-                        "state": asdict(state),
-                    }
-                )
-            )
-            if state.best_epoch == state.epoch:
-                with whole_path(self.best_path(state.epoch), overwrite=True) as best:
-                    shutil.copyfile(temporary / MODEL_NAME, best)
-        for old in folder.iterdir():
-            if old not in (current, self.best_path(state.best_epoch)):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        with whole_file(self._out / "logs" / "training.csv", overwrite=True) as stream:
-            columns = list(state.history[0])
-            stream.write(",".join(columns) + "\n")
-            for row in state.history:
-                stream.write(",".join(f"{row[name]:.8g}" for name in columns) + "\n")
-
-
 def facts_of(records: Records) -> PairFacts:
     """What layers must know of records: the means are those of the first few thousand training pairs.
 
@@ -353,38 +256,10 @@ def facts_of(records: Records) -> PairFacts:
 
 
 def _refuse_other_folder(out):
-    started = (out / CARD_NAME).exists() or (out / _CHECKPOINTS).is_dir()
+    started = (out / CARD_NAME).exists() or (out / CHECKPOINTS).is_dir()
     if (
         out.exists()
         and not started
         and (not out.is_dir() or {path.name for path in out.iterdir()} - {"logs"})
     ):
         raise DataError(f"{out} exists and is no training folder: choose another name")
-
-
-def _last_checkpoint(out, config, records, overwrite):
-    """State and model of the checkpoint to go on from; a fresh state and None where there is none."""
-    checkpoints = sorted((out / _CHECKPOINTS).glob("epoch-*/state.json"))
-    if not checkpoints:
-        return State(), None
-    last = checkpoints[-1]
-    data = _CHECKPOINT.read(last)
-    for what, given in (("config_digest", config.digest), ("records_digest", records.manifest.digest)):
-        if data[what] != given:
-            if overwrite:
-                shutil.rmtree(out / _CHECKPOINTS)
-                return State(), None
-            raise DataError(
-                f"{out} holds an unfinished training with {what.replace('_', ' ')} {data[what]}, not "
-                f"{given}: choose another name or give --overwrite"
-            )
-    return _state_of(data, last), last.parent / MODEL_NAME
-
-
-def _state_of(data, place):
-    state = State(**{spec.name: data["state"][spec.name] for spec in fields(State)})
-    columns = [set(row) for row in state.history]
-    whole = 0 <= state.best_epoch <= state.epoch == len(columns) and state.epoch > 0
-    if not whole or any(names != columns[0] for names in columns) or "val_loss" not in columns[0]:
-        raise DataError(f"{place}: damaged checkpoint (epochs and history differ); {_CHECKPOINT.advice}")
-    return state

@@ -21,8 +21,9 @@ from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
 from extmap_tf.model.distribution import summarize
 from extmap_tf.model.domain import Domains
-from extmap_tf.model.export import Served, export, load_trained
+from extmap_tf.model.export import Served, export
 from extmap_tf.model.scoring import Scorer
+from extmap_tf.model.trained import load_trained
 from extmap_tf.model.versions import find_saved_model, versions
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples
 from extmap_tf.records.manifest import Records

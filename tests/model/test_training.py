@@ -11,9 +11,10 @@ import pytest
 
 from extmap_tf.errors import DataError, ExtmapError, MismatchError
 from extmap_tf.model.card import ModelCard
-from extmap_tf.model.export import load_trained
+from extmap_tf.model.checkpoints import _state_of
 from extmap_tf.model.objective import ProfileScore
-from extmap_tf.model.training import _state_of, facts_of, train
+from extmap_tf.model.trained import load_trained
+from extmap_tf.model.training import facts_of, train
 from extmap_tf.records.dataset import evaluation_dataset
 from extmap_tf.records.manifest import Records
 
@@ -290,3 +291,46 @@ def test_a_checkpoint_whose_epochs_do_not_go_together_is_one_line(change):
     assert _state_of({"state": state}, "x").history == [row]
     with pytest.raises(DataError, match=r"^x: damaged checkpoint .*; train from the beginning"):
         _state_of({"state": state | change}, "x")
+
+
+@pytest.mark.parametrize("given", ["training folder", "exported model"])
+def test_a_training_starts_from_the_weights_of_another(given, trained, saved_model, mock_records, tmp_path):
+    records, start = Records.open(mock_records), trained if given == "training folder" else saved_model
+    config = records.manifest.config.replace(
+        **{"training.epochs": 1, "training.learning_rate": 1e-9, "training.weight_decay": 0.0}
+    )
+    card = train(records, config, tmp_path / "t", start_from=start, **SILENT)
+    assert card.training["started_from"] == ModelCard.read(trained).digest
+    assert ModelCard.read(trained).training["started_from"] is None
+    first, second = (load_trained(folder)[0] for folder in (trained, tmp_path / "t"))
+    for a, b in zip(first.trainable_variables, second.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    # The calibration after the training is made anew, from nothing, to much the same.
+    losses = [ModelCard.read(folder).training["validation_loss"] for folder in (trained, tmp_path / "t")]
+    assert losses[1] < 1.2 * losses[0]
+
+
+def test_a_start_from_another_network_or_other_distances_is_refused(trained, mock_records, tmp_path):
+    records = Records.open(mock_records)
+    config = records.manifest.config.replace(**{"network.widths": [32, 32]})
+    with pytest.raises(MismatchError, match=r"network differs: model .* has widths = .*\[32, 32\]"):
+        train(records, config, tmp_path / "t", start_from=trained, **SILENT)
+    with pytest.raises(DataError, match="no SavedModel there"):
+        train(records, records.manifest.config, tmp_path / "t", start_from=tmp_path, **SILENT)
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_checkpoint_of_another_start_is_named(trained, mock_records, tmp_path):
+    records = Records.open(mock_records)
+
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        if line.startswith("epoch 1/"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(records, records.manifest.config, tmp_path / "t", echo=stop, start_from=trained)
+    with pytest.raises(DataError, match=r"unfinished training with started from [0-9a-f]{12}, not None"):
+        train(records, records.manifest.config, tmp_path / "t", **SILENT)
