@@ -88,8 +88,10 @@ def _run(args):
         from extmap_tf.figures.comparison import draw_comparison, spread_positions
 
         places = SkyCoord(sightlines or spread_positions(found), unit="deg", frame="galactic")
-        profiles = compare(volume, other.map, coords=places, distances_kpc=volume.distance.outer_kpc, **how)
-        for path in draw_comparison(found, profiles, args.figures, args.format, args.overwrite):
+        how["distances_kpc"] = volume.distance.outer_kpc
+        everywhere = compare(volume, other.map, **how)
+        profiles = compare(volume, other.map, coords=places, **how)
+        for path in draw_comparison(found, everywhere, profiles, args.figures, args.format, args.overwrite):
             print(path)
     if args.out:
         about = {"format": COMPARISON, "software_version": __version__, "of": [args.map, args.other]}

@@ -11,13 +11,15 @@ from extmap_tf.estimate import DOUBT_FLAGS
 from extmap_tf.grids.sphere import unit_vectors
 from extmap_tf.map.volume import ExtinctionMap
 
-# N(H) of the gas behind one magnitude of A(Ks), in cm^-2, and its mean mass per hydrogen atom, helium
-# included, in atoms of hydrogen (Lombardi, Alves & Lada 2011, A&A 535, A16, section 3).
-HYDROGEN_PER_KS = 1.67e22
-MEAN_WEIGHT = 1.37
-# Of the gas's mass, the dust's (Hildebrand 1983, QJRAS 24, 267).
+# Gas behind one magnitude of A(Ks), helium included, in solar masses per pc^2, as near-infrared maps take it
+# (Lombardi, Alves & Lada 2011, A&A 535, A16): 1.67e22 H per cm^2 of 1.37 hydrogen atoms' mass each. These are
+# N(H) = 5.8e21 E(B-V) (Bohlin, Savage & Drake 1978, ApJ 224, 132) with R(V) = 3.1 and A(K) = 0.112 A(V)
+# (Rieke & Lebofsky 1985, ApJ 288, 618). N(H) = 2.21e21 A(V) (Guver & Ozel 2009, MNRAS 400, 2050) gives 18 %
+# more: masses are known no better than that.
+GAS_PER_KS_MSUN_PC2 = 183.0
+# Of the gas's mass, the dust's, as it is commonly taken (Hildebrand 1983, QJRAS 24, 267).
 DUST_SHARE = 0.01
-MASS_IS = "dust: A(Ks) x area x 1.67e22 H/cm2 (Lombardi+ 2011) x 1.37 m(H) x 0.01 (Hildebrand 1983)"
+MASS_IS = "dust: 1 % (Hildebrand 1983) of the gas, 183 Msun/pc2 per mag of A(Ks) (Lombardi+ 2011), x area"
 
 # Two peaks are two clouds if the dust between them is less than this share of the lower one.
 _SADDLE = 0.5
@@ -232,8 +234,4 @@ def _ks_factor(volume):
 
 
 def _dust_msun(ks_mag, pc2):
-    from astropy import constants
-    from astropy import units as u
-
-    gas = ks_mag * HYDROGEN_PER_KS * u.cm**-2 * MEAN_WEIGHT * constants.u * pc2 * u.pc**2
-    return float(DUST_SHARE * gas.to_value(u.M_sun))
+    return DUST_SHARE * GAS_PER_KS_MSUN_PC2 * ks_mag * pc2

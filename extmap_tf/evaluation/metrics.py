@@ -41,6 +41,8 @@ from extmap_tf.settings.identity import SCHEMA, require_same
 MOST_WITH_SAMPLES = 4096
 """So many sightlines, evenly chosen, are compared as whole profiles."""
 
+_DISTANCES_AT_ONCE = 8
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -62,6 +64,8 @@ class Evaluation:
         Of maps only.
     curves : list of DistanceErrors
         Of all sightlines and of the classes, at every distance of the grid: for figures, not in `to_dict`.
+    calibration_curves, density_calibration_curves : list of Calibration
+        Likewise, of all sightlines together.
     left_out : tuple of str
         What could not be evaluated, and why.
     """
@@ -77,6 +81,8 @@ class Evaluation:
     spectrum: list[SpectrumRow] = dataclasses.field(default_factory=list)
     fingers: FingersOfGod | None = None
     curves: list[DistanceErrors] = dataclasses.field(default_factory=list)
+    calibration_curves: list[Calibration] = dataclasses.field(default_factory=list)
+    density_calibration_curves: list[Calibration] = dataclasses.field(default_factory=list)
     left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +90,7 @@ class Evaluation:
         return {
             spec.name: [row.to_dict() for row in value] if isinstance(value, list) else value
             for spec in dataclasses.fields(self)
-            if spec.name not in ("fingers", "curves", "left_out")
+            if spec.name not in ("fingers", "left_out") and not spec.name.endswith("curves")
             for value in [getattr(self, spec.name)]
         } | {"fingers": self.fingers and self.fingers.to_dict(), "left_out": list(self.left_out)}
 
@@ -175,6 +181,7 @@ def evaluate(
 
     left_out: tuple[str, ...] = ()
     calibration, density_calibration, reliability = [], [], []
+    curves, density_curves = [], []
     if estimate.extinction_percentiles is None or estimate.density_percentiles is None:
         left_out = ("calibration and reliability: the estimate carries no percentiles",)
     else:
@@ -188,6 +195,9 @@ def evaluate(
             density_calibration += calibration_of(
                 true_inside[mask], density_at[mask], centers, "density", group, levels
             )
+        curves = _calibration_at_each(true_mag, percentiles, outer_kpc, "extinction", levels)
+        stated, centers = estimate.density_percentiles, distance_grid.centers_kpc
+        density_curves = _calibration_at_each(true_density, stated, centers, "density", levels)
     found = Evaluation(
         overall=errors(everything[:1]),
         by_total=errors(by_total),
@@ -201,11 +211,23 @@ def evaluate(
         density_calibration=density_calibration,
         reliability=reliability,
         curves=errors(everything, outer_kpc),
+        calibration_curves=curves,
+        density_calibration_curves=density_curves,
         left_out=left_out,
     )
     if estimate.samples is None:
         return found
     return with_structure(found, estimate.samples, truth.extinction_median, distance_grid)
+
+
+def _calibration_at_each(truth, percentiles, distances_kpc, quantity, levels):
+    """Calibration of all sightlines at many distances, a few at a time for their memory's sake."""
+    rows: list[Calibration] = []
+    for start in range(0, len(distances_kpc), _DISTANCES_AT_ONCE):
+        some = slice(start, start + _DISTANCES_AT_ONCE)
+        of_these = (truth[:, some], percentiles[..., some], distances_kpc[some])
+        rows += calibration_of(*of_these, quantity=quantity, levels=levels)
+    return rows
 
 
 def with_structure(

@@ -88,32 +88,32 @@ def difference(comparison: Comparison) -> Figure:
 
 @styled
 def agreement(comparison: Comparison) -> Figure:
-    """Correlations, and offset with scatter, against distance.
+    """Correlations, and mean and standard deviation of the differences, against distance.
 
     Parameters
     ----------
     comparison : extmap_tf.compare.maps.Comparison
+        At many distances.
     """
     figure = Figure(figsize=(TWO_COLUMNS, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    d = [row.distance_kpc for row in comparison.rows]
-    for color, marker, name, label in (
-        (COLORS[0], "o", "correlation", "Pearson"),
-        (COLORS[1], "s", "rank_correlation", "Spearman"),
-    ):
-        values = [getattr(row, name) for row in comparison.rows]
-        left.plot(d, values, color=color, marker=marker, label=label)
-    offset = [row.offset_mag for row in comparison.rows]
-    scatter = [row.scatter_mag for row in comparison.rows]
-    right.errorbar(d, offset, yerr=scatter, color=COLORS[0], marker="o", capsize=3)
+    rows = comparison.rows
+    d = [row.distance_kpc for row in rows]
+    left.plot(d, [row.correlation for row in rows], color=COLORS[0], label="Pearson")
+    left.plot(d, [row.rank_correlation for row in rows], color=COLORS[1], linestyle="--", label="Spearman")
+    offset, scatter = (
+        np.array([getattr(row, f"{name}_mag") for row in rows]) for name in ("offset", "scatter")
+    )
+    right.plot(d, offset, color=COLORS[0])
+    right.fill_between(d, offset - scatter, offset + scatter, color=COLORS[0], alpha=0.25, linewidth=0.0)
     right.axhline(0.0, color="black", linewidth=0.8)
     left.set(ylabel="correlation", ylim=(min(0.0, left.get_ylim()[0]), 1.02))
     left.legend()
     right.set_ylabel(f"{quantity_of(comparison.band)}: map − {comparison.name} (mag)")
-    right.set_title("mean and standard deviation")
+    right.set_title("mean over the positions; shaded: standard deviation")
     for axis in (left, right):
         axis.set_xlabel("distance (kpc)")
-        axis.set_xlim(left=0.0)
+        axis.set_xlim(0.0, max(d))
         axis.grid(True)
     return figure
 
@@ -162,6 +162,7 @@ def side_by_side(comparison: Comparison) -> Figure:
 
 def draw_comparison(
     comparison: Comparison,
+    everywhere: Comparison,
     profiles: Comparison,
     folder: str | Path,
     suffix: str = "png",
@@ -172,6 +173,9 @@ def draw_comparison(
     Parameters
     ----------
     comparison : extmap_tf.compare.maps.Comparison
+        At some distances.
+    everywhere : extmap_tf.compare.maps.Comparison
+        Of the same positions at many distances.
     profiles : extmap_tf.compare.maps.Comparison
         Of the positions to draw side by side.
     folder : path-like
@@ -188,7 +192,7 @@ def draw_comparison(
         A figure exists already.
     """
     paths = figure_paths(FIGURES, folder, suffix, overwrite)
-    parts = {name: profiles if name == "side_by_side" else comparison for name in FIGURES}
+    parts = dict.fromkeys(FIGURES, comparison) | {"agreement": everywhere, "side_by_side": profiles}
     save_all({paths[name]: functools.partial(draw, parts[name]) for name, draw in FIGURES.items()}, overwrite)
     return list(paths.values())
 

@@ -67,9 +67,12 @@ def draw_evaluation(
         "errors_by_class": lambda: errors_against_distance(classes),
         "density_errors": lambda: density_errors_against_distance(evaluation.density),
     }
-    for name, rows in (("", evaluation.calibration), ("density_", evaluation.density_calibration)):
+    for name, rows, curves in (
+        ("", evaluation.calibration, evaluation.calibration_curves),
+        ("density_", evaluation.density_calibration, evaluation.density_calibration_curves),
+    ):
         if rows:
-            drawings[f"{name}coverage"] = partial(coverage, rows)
+            drawings[f"{name}coverage"] = partial(coverage, rows, curves)
             drawings[f"{name}ranks"] = partial(ranks, rows)
     if evaluation.fingers:
         drawings["fingers_of_god"] = partial(fingers, evaluation.fingers)
@@ -145,27 +148,28 @@ def density_errors_against_distance(rows: Sequence[DensityErrors]) -> Figure:
 
 
 @styled
-def coverage(rows: Sequence[Calibration]) -> Figure:
+def coverage(rows: Sequence[Calibration], curves: Sequence[Calibration]) -> Figure:
     """Share of the truths inside the central intervals, against distance and against the nominal share.
 
     Parameters
     ----------
     rows : sequence of extmap_tf.evaluation.calibration.Calibration
-        Of one quantity. To the left all sightlines, to the right one line for each group, the mean over
-        distance.
+        Of one quantity. To the right one line for each group, the mean over distance.
+    curves : sequence of extmap_tf.evaluation.calibration.Calibration
+        Of the same quantity at all distances: to the left.
     """
     figure, (by_distance, by_nominal) = _panels(rows, 2)
-    everything = [row for row in rows if row.group == rows[0].group]
-    distance_kpc = [row.distance_kpc for row in everything]
+    distance_kpc = [row.distance_kpc for row in curves]
     for i, percent in enumerate(CENTRAL_PERCENT):
-        color = COLORS[i]
-        shares = [100 * getattr(row, f"coverage_{percent}") for row in everything]
-        by_distance.plot(distance_kpc, shares, color=color, marker=MARKERS[i], label=f"central {percent} %")
-        by_distance.axhline(percent, color=color, linestyle="--", linewidth=1.0)
+        shares = [100 * getattr(row, f"coverage_{percent}") for row in curves]
+        by_distance.plot(distance_kpc, shares, color=COLORS[i], label=f"central {percent} %")
+        by_distance.axhline(percent, color=COLORS[i], linestyle="--", linewidth=0.8)
+    by_distance.set_xlim(0.0, max(distance_kpc))
     by_distance.set_ylim(0.0, 103.0)
     by_distance.set_xlabel("distance (kpc)")
     by_distance.set_ylabel(f"true {rows[0].quantity} inside (%)")
     by_distance.legend(loc="lower right", ncols=2)
+    by_distance.set_title("dashed: as it should be")
     by_nominal.plot([0, 100], [0, 100], color="black", linewidth=0.8)
     for style, chosen in _groups(rows):
         shares = [

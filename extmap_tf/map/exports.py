@@ -72,8 +72,9 @@ def _write_parquet(table, path):
 def write_moc(volume: ExtinctionMap, path: PathLike, overwrite: bool = False) -> tuple[int, float]:
     """Write where the map has profiles as a Multi-Order Coverage map (IVOA MOC 2.0), in FITS.
 
-    A cell of the finest order, not wider than the map's step, is in it if the map has a profile at one of its
-    points. As the standard asks, cells are of the equatorial sky (ICRS), in NUNIQ numbers.
+    A cell of the finest order, which is a quarter of the map's step wide or half of its pixels, is in it if
+    the map has a profile at one of its points. As the standard asks, cells are of the equatorial sky (ICRS),
+    in NUNIQ numbers.
 
     Parameters
     ----------
@@ -127,12 +128,12 @@ def _covered_cells(volume):
     if not volume.has_profile.any():
         raise DataError("no sightline of the map has a profile: its coverage is empty")
     if isinstance(grid, HealpixGrid):
-        nside = grid.nside
+        nside = 2 * grid.nside
         l_deg, b_deg = grid.parts_deg(_POINTS_PER_SIDE)
         known = np.repeat(volume.has_profile, _POINTS_PER_SIDE**2)
     else:
-        nside = smallest_nside(grid.step_deg)
-        pixels = pixels_of(grid, nside * _POINTS_PER_SIDE)
+        nside = 4 * smallest_nside(grid.step_deg)
+        pixels = pixels_of(grid, 2 * nside)
         l_deg, b_deg = pixels.l_deg, pixels.b_deg
         known = volume.has_profile.ravel()[pixels.sightline]
     place = SkyCoord(l_deg[known] * u.deg, b_deg[known] * u.deg, frame="galactic").icrs

@@ -268,7 +268,7 @@ def _errors(evaluation, drawings):
             reliability_table(evaluation.reliability),
         ]
         caption = "How often the truth lies in the map's intervals; dashed, how often it should."
-        pictures.append(_picture(coverage(evaluation.calibration), caption))
+        pictures.append(_picture(coverage(evaluation.calibration, evaluation.calibration_curves), caption))
     return Section(
         "errors",
         "Errors against the truth",

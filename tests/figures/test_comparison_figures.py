@@ -73,8 +73,10 @@ def test_agreement_has_the_rows(found):
     left, right = figures.agreement(found).axes
     np.testing.assert_allclose(left.lines[0].get_ydata(), [row.correlation for row in found.rows])
     np.testing.assert_allclose(left.lines[1].get_ydata(), [row.rank_correlation for row in found.rows])
-    offsets = right.containers[0].lines[0].get_ydata().astype(float)
-    np.testing.assert_allclose(offsets, [row.offset_mag for row in found.rows])
+    offsets = np.array([row.offset_mag for row in found.rows])
+    np.testing.assert_allclose(right.lines[0].get_ydata(), offsets)
+    shaded = right.collections[0].get_paths()[0].vertices[:, 1]
+    assert np.isin(offsets + [row.scatter_mag for row in found.rows], shaded).all()
 
 
 def test_profiles_are_drawn_side_by_side_from_zero(found):
@@ -85,10 +87,10 @@ def test_profiles_are_drawn_side_by_side_from_zero(found):
 
 
 def test_all_figures_are_written_or_none(found, tmp_path):
-    paths = figures.draw_comparison(found, a_few(found), tmp_path / "a", suffix="pdf")
+    paths = figures.draw_comparison(found, found, a_few(found), tmp_path / "a", suffix="pdf")
     assert [path.stem for path in paths] == list(figures.FIGURES)
     assert all(path.is_file() for path in paths)
     (tmp_path / "agreement.png").write_text("mine")
     with pytest.raises(DataError, match=r"agreement\.png exists already"):
-        figures.draw_comparison(found, a_few(found), tmp_path)
+        figures.draw_comparison(found, found, a_few(found), tmp_path)
     assert not (tmp_path / "difference.png").exists()

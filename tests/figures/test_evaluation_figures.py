@@ -80,12 +80,20 @@ def test_fingers_are_powers_and_their_ratio(make_map):
     assert (across.get_xscale(), along.get_yscale()) == ("log", "log")
 
 
-def test_coverage_is_drawn_in_percent_against_distance(evaluation):
-    axis = figures.coverage(evaluation.calibration).axes[0]
-    line = next(line for line in axis.lines if line.get_label() == "central 68 %")
-    rows = [row for row in evaluation.calibration if row.group == "all"]
-    np.testing.assert_allclose(line.get_xdata(), [row.distance_kpc for row in rows])
-    np.testing.assert_allclose(line.get_ydata(), [100 * row.coverage_68 for row in rows])
+def test_coverage_is_a_curve_over_all_distances_in_percent(evaluation):
+    for rows, curves, d_kpc in (
+        (evaluation.calibration, evaluation.calibration_curves, GRID.outer_kpc),
+        (evaluation.density_calibration, evaluation.density_calibration_curves, GRID.centers_kpc),
+    ):
+        axis = figures.coverage(rows, curves).axes[0]
+        line = next(line for line in axis.lines if line.get_label() == "central 68 %")
+        np.testing.assert_allclose(line.get_xdata(), d_kpc)
+        np.testing.assert_allclose(line.get_ydata(), [100 * row.coverage_68 for row in curves])
+        # Where the rows are, both agree.
+        at = {row.distance_kpc: row.crps for row in curves}
+        some = [row for row in rows if row.group == "all"]
+        np.testing.assert_allclose([at[row.distance_kpc] for row in some], [row.crps for row in some])
+    assert not [name for name in evaluation.to_dict() if name.endswith("curves")]
 
 
 def test_honest_ranks_are_flat(evaluation):
@@ -97,4 +105,4 @@ def test_honest_ranks_are_flat(evaluation):
 
 def test_an_evaluation_without_rows_is_refused():
     with pytest.raises(DataError, match="nothing to draw"):
-        figures.coverage([])
+        figures.coverage([], [])
