@@ -134,19 +134,23 @@ def _text(cell):
 
 
 def to_flag(value: Any) -> bytes:
-    """A 2MASS flag as bytes; a writer may have taken 022 for a number."""
+    """A 2MASS flag as bytes; a writer may have taken 022 for a number, 22 or 22.0."""
     if value is None or value is np.ma.masked:
         return b""
     if isinstance(value, int | np.integer):
         return b"%03d" % value
-    if isinstance(value, bytes):
-        return value.strip()
-    return str(value).strip().encode("ascii", "replace")
+    flag = value.strip() if isinstance(value, bytes) else str(value).strip().encode("ascii", "replace")
+    if flag == b"nan":
+        return b""
+    whole, point, rest = flag.partition(b".")
+    return whole.zfill(3) if point and whole.isdigit() and not rest.strip(b"0") else flag
 
 
 def column_to_flags(values: np.ndarray) -> np.ndarray:
     """An array of any type as flags of up to 3 bytes [n]."""
     values = np.ma.asarray(values)
     if values.dtype.kind == "S" and not np.ma.is_masked(values):
-        return np.char.strip(np.asarray(values)).astype("S3")
+        flags = np.char.strip(np.asarray(values))
+        if flags.dtype.itemsize <= 3 or not (np.char.find(flags, b".") > 0).any():
+            return flags.astype("S3")
     return np.array([to_flag(value) for value in values], "S3")

@@ -83,7 +83,17 @@ def test_ruwe_and_duplicates_are_cuts_that_are_asked_for():
         read(text_of(no_ruwe), with_cuts(max_ruwe=1.4))
 
 
-@pytest.mark.parametrize("dup", [[0, 1, 0], ["0", "1", "0"], ["false", "true", "false"], ["F", "T", "F"]])
+@pytest.mark.parametrize(
+    "dup",
+    [
+        [0, 1, 0],
+        ["0", "1", "0"],
+        ["false", "true", "false"],
+        ["F", "T", "F"],
+        # As pandas makes of a column in which one value is missing.
+        ["0.0", "1.0", ""],
+    ],
+)
 def test_the_flag_of_duplicates_is_known_in_its_spellings(dup):
     _, rejected = read(text_of(ARCHIVE | {"duplicated_source": dup}), with_cuts(keep_duplicates=False))
     assert rejected == {"duplicated source": 1}
