@@ -102,9 +102,12 @@ def arms_named(chosen: bool | Iterable[str] | None, arms: Sequence[SpiralArm]) -
             for arm in arms
             if any(_plain(part).startswith(_plain(text)) for part in (arm.name, arm.name.split("–")[-1]))
         ]
-        if len(fitting) != 1 or not _plain(text):
+        if not fitting or not _plain(text):
             names = ", ".join(arm.name for arm in arms)
             raise ConfigError(f"no spiral arm {text!r}; there are {names}")
+        if len(fitting) > 1:
+            names = " or ".join(arm.name for arm in fitting)
+            raise ConfigError(f"{text!r} may be {names}: give more of it")
         found += fitting
     return list(dict.fromkeys(found))
 
