@@ -16,8 +16,8 @@ _CIRCLE_MARGIN_DEG = 1e-3
 
 
 @dataclass(frozen=True)
-class SkyBox:
-    """Lower edges are inside, upper ones are not, but for the pole's."""
+class EquatorialBox:
+    """A box of right ascension and declination; its upper edges are outside, but for the pole's."""
 
     ra_min_deg: float
     ra_max_deg: float
@@ -48,13 +48,13 @@ class SkyBox:
             f"AND {dec} >= {self.dec_min_deg:.6f} AND {dec} {upper} {self.dec_max_deg:.6f}"
         )
 
-    def quarters(self) -> list["SkyBox"]:
+    def quarters(self) -> list["EquatorialBox"]:
         """The box in four."""
         ra, dec = (
             (low, 0.5 * (low + high), high)
             for low, high in ((self.ra_min_deg, self.ra_max_deg), (self.dec_min_deg, self.dec_max_deg))
         )
-        return [SkyBox(*ra[i : i + 2], *dec[j : j + 2]) for j in (0, 1) for i in (0, 1)]
+        return [EquatorialBox(*ra[i : i + 2], *dec[j : j + 2]) for j in (0, 1) for i in (0, 1)]
 
     def _circle_deg(self):
         ra, dec = 0.5 * (self.ra_min_deg + self.ra_max_deg), 0.5 * (self.dec_min_deg + self.dec_max_deg)
@@ -66,7 +66,7 @@ class SkyBox:
         return ra, dec, min(radius, 180.0)
 
 
-def boxes_over(grid: SkyGrid, size_deg: float) -> list[SkyBox]:
+def boxes_over(grid: SkyGrid, size_deg: float) -> list[EquatorialBox]:
     """The boxes that hold every star of a grid's fields, by declination and right ascension.
 
     They are cells of one lattice over the whole sky, so that neighbouring regions share them. Around the edge
@@ -95,7 +95,7 @@ def boxes_over(grid: SkyGrid, size_deg: float) -> list[SkyBox]:
         far_deg = 180.0 if n == 1 else reach_deg + 0.75 * size_deg + _CIRCLE_MARGIN_DEG
         near = _within(tree, unit_vectors(middle, np.full(n, 0.5 * (low + high))), far_deg)
         for i in np.flatnonzero(near).tolist():
-            box = SkyBox(360.0 * i / n, 360.0 * (i + 1) / n, low, high)
+            box = EquatorialBox(360.0 * i / n, 360.0 * (i + 1) / n, low, high)
             ra = box.ra_min_deg + share * (box.ra_max_deg - box.ra_min_deg)
             points = unit_vectors(*np.broadcast_arrays(ra, (low + share * (high - low))[:, None]))
             if _within(tree, points.reshape(-1, 3), reach_deg + _step_deg(box)).any():

@@ -15,7 +15,7 @@ from extmap_tf.catalogs.columns import POSITIONS, band_roles, find_columns, miss
 from extmap_tf.catalogs.survey_tables import Header, roles_of
 from extmap_tf.errors import DataError, ServiceError
 from extmap_tf.fetch.asking import Answer, TapClient
-from extmap_tf.fetch.boxes import SkyBox, boxes_over
+from extmap_tf.fetch.boxes import EquatorialBox, boxes_over
 from extmap_tf.fetch.services import Service
 from extmap_tf.files import PathLike, unfinished_folder, whole_file, whole_path
 from extmap_tf.formats import FETCH, FETCH_NAME
@@ -45,7 +45,7 @@ class Plan:
         By column.
     faint_mag : tuple of (str, float)
         Columns of magnitudes beyond which no star counts.
-    boxes : tuple of SkyBox
+    boxes : tuple of EquatorialBox
         Each is asked for by itself, in quarters where it has too many rows.
     """
 
@@ -54,17 +54,17 @@ class Plan:
     position: tuple[str, str]
     units: dict[str, str]
     faint_mag: tuple[tuple[str, float], ...]
-    boxes: tuple[SkyBox, ...]
+    boxes: tuple[EquatorialBox, ...]
 
     @property
     def table(self) -> str:
         return quoted(self.service.table)
 
-    def where(self, box: SkyBox) -> str:
+    def where(self, box: EquatorialBox) -> str:
         fainter = (f" AND {quoted(column)} <= {limit:g}" for column, limit in self.faint_mag)
         return "".join([box.where(*map(quoted, self.position)), *fainter])
 
-    def query(self, box: SkyBox) -> str:
+    def query(self, box: EquatorialBox) -> str:
         columns = ", ".join(map(quoted, self.columns))
         return f"SELECT {columns} FROM {self.table} WHERE {self.where(box)}"
 
@@ -120,7 +120,7 @@ def fetch_stars(
     box_deg: float = 1.0,
     max_rows: int = 200_000,
     overwrite: bool = False,
-    progress: Callable[[Iterable[SkyBox]], Iterable[SkyBox]] = lambda boxes: boxes,
+    progress: Callable[[Iterable[EquatorialBox]], Iterable[EquatorialBox]] = lambda boxes: boxes,
 ) -> int:
     """Get the stars of all fields of a configuration.
 
@@ -196,7 +196,7 @@ class _Work:
     folder: Path
     max_rows: int
 
-    def fetch(self, box: SkyBox) -> None:
+    def fetch(self, box: EquatorialBox) -> None:
         """Get the stars of a box, or of its quarters, unless they are there."""
         path, divided = self.folder / f"{box.name}.parquet", self.folder / f"{box.name}{_DIVIDED}"
         if path.exists() or not (divided.exists() or self._needs_quarters(box, path)):
@@ -232,7 +232,7 @@ class _Work:
             )
         self.max_rows = answer.n_rows
 
-    def _write(self, path: Path, box: SkyBox, answer: Answer) -> None:
+    def _write(self, path: Path, box: EquatorialBox, answer: Answer) -> None:
         if len(answer.columns) != len(self.plan.columns):
             raise ServiceError(
                 f"{self.client.url}: {len(answer.columns)} columns came of {len(self.plan.columns)}"
