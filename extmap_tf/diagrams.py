@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import ArrayLike
 
 from extmap_tf.catalogs.stars import StarBatch
@@ -226,6 +227,32 @@ def add_partial_counts(partials: Iterable[PartialCounts]) -> PartialCounts:
     order = np.argsort(slots, kind="stable")
     slots, start = np.unique(slots[order], return_index=True)
     return slots, np.add.reduceat(counts[order], start, dtype=np.int32)
+
+
+def pack_partial_counts(partial: PartialCounts) -> bytes:
+    """Partial counts in about a ninth of their bytes, for what waits or travels by the million."""
+    slots, counts = partial
+    steps = np.diff(slots, prepend=slots.dtype.type(0))
+    # Byte by byte of all numbers: all but the lowest are zeros nearly everywhere.
+    planes = [_byte_planes(numbers).tobytes() for numbers in (steps, counts)]
+    return bytes([slots.itemsize]) + isal_zlib.compress(b"".join(planes), 1)
+
+
+def unpack_partial_counts(packed: bytes) -> PartialCounts:
+    """What `pack_partial_counts` has packed."""
+    n_bytes = packed[0]
+    planes = np.frombuffer(isal_zlib.decompress(packed[1:]), np.uint8)
+    planes = planes.reshape(n_bytes + 4, planes.size // (n_bytes + 4))
+    steps, counts = (
+        np.ascontiguousarray(part.T).view(f"<i{len(part)}").ravel() for part in np.split(planes, [n_bytes])
+    )
+    return np.cumsum(steps, dtype=steps.dtype), counts
+
+
+def _byte_planes(numbers):
+    """The lowest bytes of all numbers, then the next: ndarray of uint8 [n_bytes, n]."""
+    little = numbers.astype(f"<i{numbers.itemsize}", copy=False)
+    return np.ascontiguousarray(little.view(np.uint8).reshape(-1, numbers.itemsize).T)
 
 
 def block_to_field_counts(

@@ -10,9 +10,11 @@ from extmap_tf.diagrams import (
     batch_to_slots,
     block_to_field_counts,
     count_stars,
+    pack_partial_counts,
     pixel_of,
     slots_per_field,
     slots_to_partial_counts,
+    unpack_partial_counts,
 )
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.settings.config import Config
@@ -91,6 +93,26 @@ def test_partial_counts_of_batches_add_up_to_those_of_the_whole():
         fields += [counts for (counts,) in found]
     for field, expected in zip(fields, whole_fields, strict=True):
         np.testing.assert_array_equal(field.slots, expected.slots)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("n", [0, 1, 5000])
+def test_partial_counts_are_the_same_unpacked(dtype, n):
+    rng = np.random.default_rng(n)
+    slots = np.sort(rng.choice(2**31 - 1, n, replace=False)).astype(dtype)
+    slots[n // 2 :] += np.arange(n - n // 2, dtype=dtype) * (dtype is np.int64) * 2**20
+    counts = rng.geometric(0.5, n).astype(np.int32)
+    counts[: n // 9] = 2**31 - 1
+    found = unpack_partial_counts(pack_partial_counts((slots, counts)))
+    for array, expected in zip(found, (slots, counts), strict=True):
+        assert array.dtype == expected.dtype
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_partial_counts_of_neighbouring_pixels_take_less_than_two_bytes_each():
+    rng = np.random.default_rng(0)
+    slots = np.cumsum(rng.geometric(0.1, 10_000)).astype(np.int32)
+    assert len(pack_partial_counts((slots, rng.geometric(0.7, 10_000).astype(np.int32)))) < 20_000
 
 
 def test_partial_counts_hold_blocks_of_very_many_slots():

@@ -23,10 +23,13 @@ from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.stores import open_manifest, whole_folder
 from extmap_tf.catalogs.survey_tables import AS_IT_IS, Reading, read_survey_table
 from extmap_tf.diagrams import (
+    PartialCounts,
     add_partial_counts,
     batch_to_slots,
     block_to_field_counts,
+    pack_partial_counts,
     slots_to_partial_counts,
+    unpack_partial_counts,
 )
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.grids.sky import SkyGrid
@@ -43,8 +46,9 @@ _ROWS_PER_LINE = 2_000_000
 # The more stars are counted at once, the less is sent on. Of stars in strips of declination, as in the PSC,
 # four times as many save 0.7 % of it, and take longer to get memory for than to count.
 _SLOTS_HELD = 1 << 20
-# Partial counts of a block wait for others: summed one by one, they would cost the square of their number.
-_COUNTS_WAITING = 1 << 16
+# So many bytes of a block's partial counts wait for others: summed one by one, they would cost the square of
+# their number.
+_BYTES_WAITING = 1 << 16
 
 logger = logging.getLogger(__name__)
 
@@ -196,33 +200,41 @@ class CountTable(beam.DoFn):
         which, path = table
         how = self._views, which, self._sightlines, self._readings[which]
         for tag, value in table_to_partial_counts(path, *how):
-            yield value if tag == "block" else beam.pvalue.TaggedOutput("report", value)
+            if tag == "block":
+                block, partial = value
+                yield block, pack_partial_counts(partial)
+            else:
+                yield beam.pvalue.TaggedOutput("report", value)
 
 
 class AddPartialCounts(beam.CombineFn):
-    """Sum the partial counts of a block. They stay sparse: most pixels of a field are empty."""
+    """Sum the packed partial counts of a block.
 
-    def create_accumulator(self) -> list:
+    They stay sparse, for most pixels of a field are empty, and packed: a local run holds those of all sky in
+    memory.
+    """
+
+    def create_accumulator(self) -> list[bytes]:
         return []
 
-    def add_input(self, accumulator: list, partial: Any) -> list:
-        return _compacted([*accumulator, partial])
+    def add_input(self, accumulator: list[bytes], packed: bytes) -> list[bytes]:
+        return _compacted([*accumulator, packed])
 
-    def merge_accumulators(self, accumulators: Iterable[list]) -> list:
-        return _compacted([partial for accumulator in accumulators for partial in accumulator])
+    def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
+        return _compacted([packed for accumulator in accumulators for packed in accumulator])
 
-    def compact(self, accumulator: list) -> list:
-        return [add_partial_counts(accumulator)]
+    def compact(self, accumulator: list[bytes]) -> list[bytes]:
+        return [pack_partial_counts(self.extract_output(accumulator))]
 
-    def extract_output(self, accumulator: list) -> Any:
-        return add_partial_counts(accumulator)
+    def extract_output(self, accumulator: list[bytes]) -> PartialCounts:
+        return add_partial_counts(map(unpack_partial_counts, accumulator))
 
 
-def _compacted(partials):
-    """The same partial counts, summed once those that came last outweigh the first, the sum so far."""
-    n_waiting = sum(slots.size for slots, _ in partials[1:])
-    enough = partials and n_waiting > max(_COUNTS_WAITING, partials[0][0].size)
-    return [add_partial_counts(partials)] if enough else partials
+def _compacted(accumulator):
+    """The same counts, summed once those that came last outweigh the first, the sum so far."""
+    n_waiting = sum(map(len, accumulator[1:]))
+    enough = accumulator and n_waiting > max(_BYTES_WAITING, len(accumulator[0]))
+    return AddPartialCounts().compact(accumulator) if enough else accumulator
 
 
 class FieldsToShard(beam.DoFn):
@@ -273,7 +285,8 @@ def build(
         | "Read and count stars"
         >> beam.ParDo(CountTable(config, readings)).with_outputs("report", main="blocks")
     )
-    empty = [(block, add_partial_counts([])) for block in range(_n_shards(config.sightlines))]
+    nothing = pack_partial_counts(add_partial_counts([]))
+    empty = [(block, nothing) for block in range(_n_shards(config.sightlines))]
     entries = (
         (counted.blocks, pipeline | "List all blocks" >> beam.Create(empty))
         | "Add empty blocks" >> beam.Flatten()

@@ -17,7 +17,7 @@ def _add_options(parser):
 
 def _run(args):
     from extmap_tf.files import refuse_existing
-    from extmap_tf.map.merge import merge_maps
+    from extmap_tf.map.merge import write_merged
     from extmap_tf.map.volume import ExtinctionMap
 
     refuse_existing(args.out, args.overwrite)
@@ -29,7 +29,7 @@ def _run(args):
             raise ConfigError(f"{path} is the same file as {known[real]}: give each map once")
         known[real] = path
     volumes = [ExtinctionMap.read(path) for path in args.maps]
-    merge_maps(volumes, args.maps, args.independent).write(args.out, overwrite=args.overwrite)
+    write_merged(args.out, volumes, args.maps, args.independent, args.overwrite)
     print(args.out)
 
 

@@ -15,11 +15,11 @@ from extmap_tf.catalogs.formats.fits import require_sound_headers
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import SIGHTLINE_FLAGS
 from extmap_tf.files import PathLike, local_path
-from extmap_tf.map.formats.cards import about_cards, explain_flags, parts_of
-from extmap_tf.map.formats.fits_files import require_checksums, require_whole, write_hdus
+from extmap_tf.map.formats.cards import about_cards, parts_of
+from extmap_tf.map.formats.fits_files import require_checksums, require_whole
 from extmap_tf.map.formats.fits_maps import HEALPIX_KEYWORD
 from extmap_tf.map.formats.hdf5_files import whole_hdf5
-from extmap_tf.map.formats.tables import require_tables, tables_of
+from extmap_tf.map.formats.tables import new_tables, require_tables
 from extmap_tf.map.pixels import Pixels, pixels_of
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.identity import SCHEMA, require_readable
@@ -30,6 +30,8 @@ from extmap_tf.settings.law import LawConfig
 RANKS = tuple(np.linspace(0.0, 100.0, 21))
 
 _WRONG = (ValueError, TypeError, AttributeError)
+
+_PIXELS_AT_ONCE = 4096
 
 # Distance modulus of 1 pc: dustmaps asks from where on a profile is reliable, and ours are from the Sun on.
 _DM_AT_THE_SUN = -5.0
@@ -68,22 +70,25 @@ def write_healpix(
     pixels = pixels_of(volume.grid, nside)
     place = np.unravel_index(pixels.sightline, volume.grid.shape)
     l_deg, b_deg = volume.grid.centers_deg(pixels.sightline)
-    tables = tables_of(
-        lambda attribute: getattr(volume, attribute)[place],
-        pixels.index,
-        pixels.nside,
-        volume.header,
-        {"SIGHTLINE_L": l_deg * u.deg, "SIGHTLINE_B": b_deg * u.deg},
-        volume.quantity,
-    )
-    hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
-    explain_flags(hdus["SKY"])
-    for number, line in enumerate(volume.describe(), 1):
-        hdus[0].header[f"ABOUT{number}"] = line
     shared = [fits.Card(HEALPIX_KEYWORD, 1, "version of this HEALPix copy of a map")]
     shared.append(fits.Card("INBAND", volume.quantity, "what the values are"))
     shared += about_cards(volume.header)
-    write_hdus(path, hdus, shared, overwrite)
+    parts = parts_of(volume.header).values()
+    with new_tables(
+        path,
+        pixels.index,
+        pixels.nside,
+        volume.header,
+        shared,
+        overwrite,
+        {"SIGHTLINE_L": l_deg * u.deg, "SIGHTLINE_B": b_deg * u.deg},
+        volume.quantity,
+        volume.describe(),
+    ) as put:
+        for first in range(0, pixels.index.size, _PIXELS_AT_ONCE):
+            chosen = tuple(index[first : first + _PIXELS_AT_ONCE] for index in place)
+            put(first, {part.layer: getattr(volume, part.layer)[chosen] for part in parts})
+            volume.let_go()
     return pixels
 
 

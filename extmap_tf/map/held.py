@@ -13,7 +13,7 @@ from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.header import MapHeader
-from extmap_tf.map.layers import map_layers
+from extmap_tf.map.layers import map_layers, out_of_memory
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.settings.law import LawConfig
 
@@ -80,6 +80,11 @@ class HeldMap:
         self = cls.__new__(cls)
         self._hold(header, layers, path, *shown)
         return self
+
+    def let_go(self) -> None:
+        """Take what was read of the map's file out of memory; it is read again when it is used."""
+        for layer in self._layers.values():
+            out_of_memory(layer)
 
     @property
     def grid(self) -> SightlineGrid | HealpixGrid:

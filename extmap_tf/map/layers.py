@@ -1,5 +1,6 @@
 """The layers of a map: what it holds of each field."""
 
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -127,3 +128,12 @@ def reliability(layers: Layers, distance: DistanceGrid, percentiles: tuple[float
     reach = reliable_distance_kpc(reliable, distance.outer_kpc.astype(np.float32))
     empty = layers["flag"] & EMPTY_FLAGS.value != 0
     return {"reliable": reliable, "reliable_distance_kpc": np.where(empty, np.float32(np.nan), reach)}
+
+
+def out_of_memory(array: np.ndarray) -> None:
+    """Take the memory-mapped file that an array is a view of out of memory; the array stays usable."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -8,7 +8,10 @@ import numpy as np
 
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import DOUBT_FLAGS, ProfileEstimate
+from extmap_tf.files import PathLike
+from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
+from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.identity import require_same
@@ -16,11 +19,14 @@ from extmap_tf.settings.identity import require_same
 # Standard deviations below this, in mag and in mag/kpc, do not raise a map's weight any further.
 _LEAST_STD = 1e-4
 
+# Of a map by several hundred distances and percentiles they take about 200 MB.
+_FIELDS_AT_ONCE = 2048
+
 
 def merge_maps(
     volumes: Sequence[ExtinctionMap], names: Sequence[str], independent: bool = False
 ) -> ExtinctionMap:
-    """One map of all sightlines of several.
+    """One map of all sightlines of several, in memory.
 
     A sightline that one map alone knows is taken as it is. Where several do, those that doubt it (flags of an
     unusual field) do not count beside one that does not; the others are averaged at every distance with the
@@ -53,66 +59,123 @@ def merge_maps(
     DataError
         Maps without a standard deviation overlap.
     """
-    if len(volumes) < 2:
-        raise ConfigError(f"merging needs two or more maps, got: {len(volumes)}")
-    first = volumes[0]
-    # Of one kind with the others, once they are on the same ground.
-    own: Any = first.grid
-    for volume, name in zip(volumes[1:], names[1:], strict=True):
-        require_same("map", _ground(first), names[0], _ground(volume), name)
-        own.require_joinable(volume.grid, names[0], name)
-    grid = own.joined([volume.grid for volume in volumes[1:]])
-    places = [_places(volume.grid, grid) for volume in volumes]
-    known = np.zeros((len(volumes), *grid.shape), bool)
-    doubt = np.zeros((len(volumes), *grid.shape), np.uint8)
-    for i, (volume, place) in enumerate(zip(volumes, places, strict=True)):
-        known[i][place] = volume.has_profile
-        doubt[i][place] = volume.flag & DOUBT_FLAGS.value
-    sure = known & (doubt == 0)
-    counts = np.where(sure.any(axis=0), sure, known)
-    if not first.percentiles and (counts.sum(axis=0) > 1).any():
-        raise DataError(
-            f"{', '.join(names)} overlap and have no standard deviation to weigh them by: merge maps "
-            "with uncertainties, or of regions that do not overlap"
-        )
+    merging = _Merging(volumes, names, independent)
+    shape = merging.header.grid.shape
+    profiles, *others = merging.part(0, merging.header.grid.n_sightlines)
+    others = [layer if layer is None else layer.reshape(shape) for layer in others]
+    return ExtinctionMap(merging.header, profiles.reshaped(*shape), *others)
 
-    def spread(attribute):
-        """That layer of every map on the whole grid [n_maps, *sky, ...], NaN where it does not count."""
-        layers = [getattr(volume, attribute) for volume in volumes]
-        whole = np.full((len(volumes), *grid.shape, *layers[0].shape[len(grid.shape) :]), np.nan)
-        for one, layer, place in zip(whole, layers, places, strict=True):
-            one[place] = layer
-        whole[~counts] = np.nan
-        return whole
 
-    flags = np.bitwise_or.reduce(np.where(counts, doubt, 0), axis=0)
-    if first.percentiles:
-        profiles = ProfileEstimate(
-            **_combine("density", spread, independent),
-            **_combine("extinction", spread, independent),
-            flag=flags,
-            percentiles=first.percentiles,
+def write_merged(
+    path: PathLike,
+    volumes: Sequence[ExtinctionMap],
+    names: Sequence[str],
+    independent: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """The same as a file, written some sightlines at a time: no map is held in memory, whatever its size.
+
+    Parameters
+    ----------
+    path : path-like
+    volumes, names, independent
+        As for `merge_maps`.
+    overwrite : bool
+
+    Raises
+    ------
+    ConfigError, MismatchError, DataError
+        As `merge_maps`; the file exists and `overwrite` is false.
+    """
+    merging = _Merging(volumes, names, independent)
+    header = merging.header
+    with new_map_file(path, header, overwrite) as put:
+        for first in range(0, header.grid.n_sightlines, _FIELDS_AT_ONCE):
+            profiles, coverage, n_stars, surveys = merging.part(first, first + _FIELDS_AT_ONCE)
+            kind, least = header.provenance.kind, header.min_coverage
+            put(first, map_layers(profiles, header.distance, kind, coverage, n_stars, least, surveys))
+            for volume in volumes:
+                volume.let_go()
+
+
+class _Merging:
+    """Several maps that go together; arguments as of `merge_maps`.
+
+    Attributes
+    ----------
+    header : MapHeader
+        Of the merged map.
+    """
+
+    def __init__(self, volumes: Sequence[ExtinctionMap], names: Sequence[str], independent: bool) -> None:
+        if len(volumes) < 2:
+            raise ConfigError(f"merging needs two or more maps, got: {len(volumes)}")
+        first = volumes[0]
+        # Of one kind with the others, once they are on the same ground.
+        own: Any = first.grid
+        for volume, name in zip(volumes[1:], names[1:], strict=True):
+            require_same("map", _ground(first), names[0], _ground(volume), name)
+            own.require_joinable(volume.grid, names[0], name)
+        grid = own.joined([volume.grid for volume in volumes[1:]])
+        self.header = MapHeader(
+            grid,
+            first.distance,
+            _joined([volume.provenance for volume in volumes]),
+            min(volume.min_coverage for volume in volumes),
+            first.percentiles,
         )
-    else:
-        density = np.nan_to_num(spread("density")).sum(axis=0)
-        density = np.where(np.asarray(counts.any(axis=0))[..., None], density, np.nan)
-        profiles = ProfileEstimate.of_density(density, first.distance.step_kpc, flags)
-    coverage, n_stars = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.int32)
-    for volume, place in zip(volumes, places, strict=True):
-        coverage[place] = np.maximum(coverage[place], volume.coverage)
-        n_stars[place] = np.maximum(n_stars[place], volume.n_stars)
-    header = MapHeader(
-        grid,
-        first.distance,
-        _joined([volume.provenance for volume in volumes]),
-        min(volume.min_coverage for volume in volumes),
-    )
-    surveys = None
-    if any(volume.header.tells_surveys for volume in volumes):
-        surveys = np.zeros(grid.shape, np.uint8)
-        for volume, place in zip(volumes, places, strict=True):
-            surveys[place] |= volume.surveys
-    return ExtinctionMap(header, profiles, coverage, n_stars, surveys)
+        self._volumes, self._independent = volumes, independent
+        self._fields = [_fields_in(volume.grid, grid) for volume in volumes]
+        known = self._layers("has_profile", slice(None), False)
+        self._doubt = self._layers("flag", slice(None), 0) & DOUBT_FLAGS.value
+        sure = known & (self._doubt == 0)
+        self._counts = np.where(sure.any(axis=0), sure, known)
+        if not first.percentiles and (self._counts.sum(axis=0) > 1).any():
+            raise DataError(
+                f"{', '.join(names)} overlap and have no standard deviation to weigh them by: merge maps "
+                "with uncertainties, or of regions that do not overlap"
+            )
+
+    def part(self, first: int, end: int) -> tuple[ProfileEstimate, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Profiles, coverage, star counts and bits of surveys of the fields from `first` to before `end`."""
+        there = slice(first, end)
+        counts = self._counts[:, there]
+        flags = np.bitwise_or.reduce(np.where(counts, self._doubt[:, there], 0), axis=0)
+
+        def spread(attribute):
+            """That layer of every map [n_maps, n, ...], NaN where it does not count."""
+            whole = self._layers(attribute, there, np.nan)
+            whole[~counts] = np.nan
+            return whole
+
+        if self.header.percentiles:
+            profiles = ProfileEstimate(
+                **_combine("density", spread, self._independent),
+                **_combine("extinction", spread, self._independent),
+                flag=flags,
+                percentiles=self.header.percentiles,
+            )
+        else:
+            density = np.nan_to_num(spread("density")).sum(axis=0)
+            density = np.where(np.asarray(counts.any(axis=0))[..., None], density, np.nan)
+            profiles = ProfileEstimate.of_density(density, self.header.distance.step_kpc, flags)
+        surveys = None
+        if self.header.tells_surveys:
+            surveys = np.bitwise_or.reduce(self._layers("surveys", there, 0), axis=0)
+        coverage, n_stars = (self._layers(name, there, 0).max(axis=0) for name in ("coverage", "n_stars"))
+        return profiles, coverage, n_stars, surveys
+
+    def _layers(self, attribute, there, nothing):
+        """A layer of every map [n_maps, n, ...] at the fields `there`; `nothing` where it has no field."""
+        layers = []
+        for volume, fields in zip(self._volumes, self._fields, strict=True):
+            layer, own = getattr(volume, attribute), fields[there]
+            inside = np.flatnonzero(own >= 0)
+            tail = layer.shape[len(volume.grid.shape) :]
+            whole = np.full((len(own), *tail), nothing, float if nothing is np.nan else layer.dtype)
+            whole[inside] = layer[np.unravel_index(own[inside], volume.grid.shape)]
+            layers.append(whole)
+        return np.stack(layers)
 
 
 def _combine(quantity, spread, independent):
@@ -172,9 +235,11 @@ def _ground(volume):
     }
 
 
-def _places(grid, union):
-    """Index of the sightlines of `grid` among those of `union`: a tuple of arrays [*grid.shape]."""
-    return np.unravel_index(union.sightline_of(*grid.centers_deg()).reshape(grid.shape), union.shape)
+def _fields_in(grid, union):
+    """Which field of `grid` each of `union` is: ndarray of int32 [union.n_sightlines], -1 for none."""
+    fields = np.full(union.n_sightlines, -1, np.int32)
+    fields[union.sightline_of(*grid.centers_deg())] = np.arange(grid.n_sightlines)
+    return fields
 
 
 def _joined(origins):

@@ -14,7 +14,12 @@ from beam_jobs.graphs import twomass_to_records as job
 from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.survey_tables import Reading
 from extmap_tf.cli import main
-from extmap_tf.diagrams import add_partial_counts, block_to_field_counts, count_stars
+from extmap_tf.diagrams import (
+    add_partial_counts,
+    block_to_field_counts,
+    count_stars,
+    pack_partial_counts,
+)
 from extmap_tf.errors import DataError
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.records.dataset import serialized_examples
@@ -79,19 +84,20 @@ def test_add_partial_counts_twin_agrees(tiny_config):
         for key, partial in found:
             np.testing.assert_array_equal(partial, expected[key])
 
+    packed = [(block, pack_partial_counts(partial)) for block, partial in partials]
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        assert_that(pipeline | beam.Create(partials) | beam.CombinePerKey(job.AddPartialCounts()), check)
+        assert_that(pipeline | beam.Create(packed) | beam.CombinePerKey(job.AddPartialCounts()), check)
 
 
 @pytest.mark.parametrize("waiting", [1, 40, 10_000])
 def test_partial_counts_add_up_in_any_order_and_whenever_they_are_compacted(monkeypatch, waiting):
-    monkeypatch.setattr(job, "_COUNTS_WAITING", waiting)
+    monkeypatch.setattr(job, "_BYTES_WAITING", waiting)
     rng = np.random.default_rng(1)
     parts = [(np.unique(rng.integers(0, 300, 50)).astype(np.int32),) * 2 for _ in range(9)]
     total = job.AddPartialCounts()
     accumulators = [total.create_accumulator() for _ in range(3)]
     for i, part in enumerate(parts):
-        accumulators[i % 2] = total.add_input(accumulators[i % 2], part)
+        accumulators[i % 2] = total.add_input(accumulators[i % 2], pack_partial_counts(part))
     assert total.merge_accumulators([[], []]) == []
     merged = total.merge_accumulators([total.compact(accumulators[0]), *accumulators[1:]])
     slots, counts = total.extract_output(merged)

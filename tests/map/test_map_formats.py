@@ -12,6 +12,7 @@ from extmap_tf.files import whole_path
 from extmap_tf.info import describe
 from extmap_tf.map import formats
 from extmap_tf.map.formats.cards import about_cards, header_of
+from extmap_tf.map.formats.fits_files import new_fits_file
 from extmap_tf.map.volume import ExtinctionMap
 
 
@@ -81,3 +82,16 @@ def test_a_format_that_is_not_known_is_refused(volume, tmp_path):
     np.savez(path, a=np.zeros(3))
     with pytest.raises(DataError, match="not a FITS file"):
         ExtinctionMap.read(path)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_file_filled_in_afterwards_has_the_checksums_of_astropy(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, int(rng.integers(0, 9000)), np.uint8)
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros_like(pixels))])
+    with new_fits_file(tmp_path / "a.fits", hdus, [fits.Card("SEED", seed)]) as (stream, offsets):
+        stream.seek(offsets[1])
+        stream.write(pixels.tobytes())
+    with fits.open(tmp_path / "a.fits") as written:
+        assert all(hdu.verify_checksum() == hdu.verify_datasum() == 1 for hdu in written)
+        np.testing.assert_array_equal(written[1].data if pixels.size else [], pixels)

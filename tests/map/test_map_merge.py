@@ -10,7 +10,8 @@ from extmap_tf.errors import ConfigError, DataError, MismatchError
 from extmap_tf.estimate import Flag
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.squares import SightlineGrid
-from extmap_tf.map.merge import _places, merge_maps
+from extmap_tf.map import merge
+from extmap_tf.map.merge import _fields_in, merge_maps, write_merged
 from extmap_tf.map.volume import ExtinctionMap
 
 WEST = SightlineGrid(357.0, 359.0, -1.0, 1.0, 0.5, 0.5)
@@ -119,7 +120,10 @@ def test_every_sightline_keeps_its_place_in_the_union(start, n_first, shift, n_s
     second = SightlineGrid(begin / 2, (begin + n_second - 1) / 2, -3.0 + up / 2, 1.0 + up / 2, 0.5, 0.5)
     union = first.joined([second])
     for grid in (first, second):
-        i_b, i_l = _places(grid, union)
+        own = _fields_in(grid, union)
+        (place,) = np.nonzero(own >= 0)
+        np.testing.assert_array_equal(np.sort(own[place]), np.arange(grid.n_sightlines))
+        i_b, i_l = np.unravel_index(place[np.argsort(own[place])].reshape(grid.shape), union.shape)
         np.testing.assert_allclose(union.b_deg[i_b], np.broadcast_to(grid.b_deg[:, None], grid.shape))
         difference = union.l_deg[i_l] - grid.l_deg
         np.testing.assert_allclose((difference + 180.0) % 360.0, 180.0)
@@ -129,6 +133,28 @@ def test_every_sightline_keeps_its_place_in_the_union(start, n_first, shift, n_s
 def test_a_map_that_tells_nothing_of_its_model_merges_with_one_that_does(make_map):
     west, east = make_map(WEST, model_facts="small network"), make_map(EAST)
     assert merge_maps([west, east], ["west", "east"]).provenance.model_facts == "small network"
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_a_map_merged_in_parts_is_the_one_merged_in_memory(make_sure_map, tmp_path, monkeypatch, independent):
+    monkeypatch.setattr(merge, "_FIELDS_AT_ONCE", 7)
+    paths = [tmp_path / name for name in ("west.fits", "east.fits", "parts.fits", "memory.fits")]
+    for path, grid, seed in zip(paths[:2], (WEST, WEST), (1, 2), strict=True):
+        make_sure_map(grid, seed=seed).write(path)
+    maps = [ExtinctionMap.read(path) for path in paths[:2]]
+    write_merged(paths[2], maps, ["west", "east"], independent)
+    merge_maps(maps, ["west", "east"], independent).write(paths[3])
+    assert paths[2].read_bytes() == paths[3].read_bytes()
+
+
+def test_memory_is_let_go_and_read_again(make_sure_map, tmp_path):
+    made = make_sure_map(WEST)
+    made.write(tmp_path / "west.fits")
+    west = ExtinctionMap.read(tmp_path / "west.fits")
+    for volume in (west, made):
+        before = np.array(volume.extinction_percentiles)
+        volume.let_go()
+        np.testing.assert_array_equal(volume.extinction_percentiles, before)
 
 
 def test_the_command_writes_the_merged_map(make_sure_map, tmp_path, capsys):

@@ -63,7 +63,7 @@ def write_layers(path: PathLike, layers: Layers, header: MapHeader, overwrite: b
 def new_map_file(path: PathLike, header: MapHeader, overwrite: bool = False) -> Iterator[Put]:
     """Make a map's file and let the caller fill it, all at once or field by field.
 
-    So a map of images may be larger than the memory; the tables of HEALPix pixels are gathered in it.
+    So a map may be larger than the memory.
 
     Yields
     ------

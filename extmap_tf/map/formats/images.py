@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +9,13 @@ import numpy as np
 from astropy.io import fits
 
 from extmap_tf.errors import DataError
-from extmap_tf.files import PathLike, whole_path
+from extmap_tf.files import PathLike
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.formats.cards import DTYPES, Part, card, explain_flags, parts_of
-from extmap_tf.map.formats.fits_files import CHECKED, add_checksum, share
+from extmap_tf.map.formats.fits_files import new_fits_file
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import Layers, Put
-
-_BLOCK_BYTES = 2880
 
 
 class Images:
@@ -64,30 +61,17 @@ class Images:
             hdu.header["QUANTITY"] = quantity
             hdus.append(hdu)
         explain_flags(hdus["FLAG"])
-        share(hdus, shared)
-        with whole_path(path, overwrite=overwrite) as temporary:
-            offsets = _write_headers(temporary, hdus)
-            # Not memory-mapped: a few fields touch each page of the file, and each touch would cost a fault.
-            with open(temporary, "r+b") as stream:
+        with new_fits_file(path, hdus, shared, overwrite) as (stream, offsets):
 
-                def put(first, layers):
-                    for offset, (layer, *_) in zip(offsets[1:], parts.values(), strict=True):
-                        dtype = np.dtype(DTYPES.get(layer, ">f4"))
-                        for place, planes in _runs(first, layers[layer].astype(dtype, copy=False), grid):
-                            for number, plane in enumerate(planes):
-                                stream.seek(offset + (number * grid.n_sightlines + place) * dtype.itemsize)
-                                stream.write(plane)
+            def put(first, layers):
+                for offset, (layer, *_) in zip(offsets[1:], parts.values(), strict=True):
+                    dtype = np.dtype(DTYPES.get(layer, ">f4"))
+                    for place, planes in _runs(first, layers[layer].astype(dtype, copy=False), grid):
+                        for number, plane in enumerate(planes):
+                            stream.seek(offset + (number * grid.n_sightlines + place) * dtype.itemsize)
+                            stream.write(plane)
 
-                yield put
-                stream.flush()
-                with fits.open(temporary, memmap=True) as written:
-                    for hdu in written:
-                        # Not in astropy's mode of updates, which would add checksums with the time.
-                        add_checksum(hdu)
-                        stream.seek(hdu.fileinfo()["hdrLoc"])
-                        stream.write(hdu.header.tostring().encode("ascii"))
-                stream.flush()
-                os.fsync(stream.fileno())
+            yield put
 
 
 def _runs(first, layer, grid):
@@ -108,24 +92,6 @@ def _runs(first, layer, grid):
         planes = rows.reshape(stop - begin, -1).T
         i_b, i_l = divmod(begin, n_l)
         yield i_b * n_l + n_l - i_l - width, np.ascontiguousarray(planes)
-
-
-def _write_headers(path, hdus):
-    """Write a FITS file whose data are zeros yet; returns where they begin, in bytes."""
-    offsets = []
-    with open(path, "wb") as stream:
-        for hdu in hdus:
-            # Of the length that they will have.
-            hdu.header["CHECKSUM"], hdu.header["DATASUM"] = ("0" * 16, CHECKED), ("0", CHECKED)
-            stream.write(hdu.header.tostring().encode("ascii"))
-            offsets.append(stream.tell())
-            stream.seek(-(-hdu.size // _BLOCK_BYTES) * _BLOCK_BYTES, os.SEEK_CUR)
-        size = stream.tell()
-        stream.truncate(size)
-        if hasattr(os, "posix_fallocate"):
-            # In one piece on the disk, and a disk that is full is told now.
-            os.posix_fallocate(stream.fileno(), 0, size)
-    return offsets
 
 
 def _sky_first(data):

@@ -6,7 +6,7 @@ reliable distance. Table PROFILES has the cubes, table DISTANCES the bins.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from extmap_tf.files import PathLike
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.sky import SkyGrid
 from extmap_tf.map.formats.cards import Part, explain_flags, parts_of
-from extmap_tf.map.formats.fits_files import write_hdus
+from extmap_tf.map.formats.fits_files import new_fits_file
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import Layers, Put
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from astropy.units import Quantity
 
 NAMES = ("SKY", "PROFILES", "DISTANCES")
+
+# Programs for HEALPix do not know columns of bytes, but vectors of them.
+_DTYPES = {"n_stars": np.int32, "flag": np.int16, "surveys": np.int16, "reliable": np.uint8}
 
 
 class Tables:
@@ -66,72 +69,114 @@ class Tables:
     def create(
         self, path: PathLike, header: MapHeader, shared: list[fits.Card], overwrite: bool
     ) -> Iterator[Put]:
-        """Make the file when the caller has given all layers, see `extmap_tf.map.formats.new_map_file`."""
-        grid, layers = _pixels_of(header), {}
-
-        def put(first, part):
-            for name, values in part.items():
-                if name not in layers:
-                    layers[name] = np.zeros((grid.n_sightlines, *values.shape[1:]), values.dtype)
-                layers[name][first : first + len(values)] = values
-
-        yield put
-        tables = tables_of(layers.__getitem__, grid.pixels, grid.nside, header)
-        hdus = fits.HDUList([fits.PrimaryHDU(), *tables])
-        explain_flags(hdus["SKY"])
-        write_hdus(path, hdus, shared, overwrite)
+        """Make the file and let the caller fill it, see `extmap_tf.map.formats.new_map_file`."""
+        grid = _pixels_of(header)
+        with new_tables(path, grid.pixels, grid.nside, header, shared, overwrite) as put:
+            yield put
 
 
-def tables_of(
-    layers: Callable[[str], np.ndarray],
+@contextlib.contextmanager
+def new_tables(
+    path: PathLike,
     pixels: np.ndarray,
     nside: int,
     header: MapHeader,
+    shared: Sequence[fits.Card],
+    overwrite: bool = False,
     extra: "Mapping[str, Quantity] | None" = None,
     quantity: str = "",
-) -> list[fits.BinTableHDU]:
-    """The tables as a list of HDUs.
+    about: Sequence[str] = (),
+) -> Iterator[Put]:
+    """Make a file of these tables and let the caller fill it, some pixels at a time.
 
     Parameters
     ----------
-    layers : callable
-        Name of a layer -> the layer [n_pixels, ...].
+    path : path-like
     pixels : ndarray of int64 [n_pixels]
         Ascending.
     nside : int
     header : MapHeader
+    shared : sequence of astropy.io.fits.Card
+        Cards that every part of the file ends with.
+    overwrite : bool
     extra : dict of str to Quantity [n_pixels], optional
         Further columns of SKY.
     quantity : str
         Of all values, if not that of the map's band.
+    about : sequence of str
+        Lines of text for the file's first header.
+
+    Yields
+    ------
+    callable
+        As `extmap_tf.map.formats.new_map_file` does, of pixels in place of fields.
     """
-    distance, shown = header.distance, quantity or quantity_of(header.provenance.band)
-    sky = Table({"PIXEL": pixels, "EXTINCTION": layers("extinction_median")[..., -1] * u.mag})
+    extra = extra or {}
+    parts = parts_of(header, quantity)
+    sky, profiles, distances = _headers(pixels, nside, header, parts, extra, quantity)
+    hdus = fits.HDUList([fits.PrimaryHDU(), sky, profiles, distances])
+    explain_flags(sky)
+    for number, line in enumerate(about, 1):
+        hdus[0].header[f"ABOUT{number}"] = line
+    with new_fits_file(path, hdus, shared, overwrite) as (stream, offsets):
+
+        def write(number, first, columns):
+            dtype = hdus[number].columns.dtype.newbyteorder(">")
+            rows = np.zeros(len(columns[0]), dtype)
+            for name, values in zip(dtype.names, columns, strict=True):
+                rows[name] = values
+            stream.seek(offsets[number] + first * dtype.itemsize)
+            stream.write(rows.tobytes())
+
+        def put(first, layers):
+            there = slice(first, first + len(layers["flag"]))
+            last = [layers[layer][..., -1] for layer in _last_of(header)]
+            single = [layers[part.layer] for part in parts.values() if not part.axes]
+            write(
+                1, first, [pixels[there], *last, *single, *(values[there].value for values in extra.values())]
+            )
+            write(2, first, [pixels[there], *(layers[part.layer] for part in parts.values() if part.axes)])
+
+        write(3, 0, [values.value for values in _bins(header).values()])
+        yield put
+
+
+def _last_of(header):
+    """The layers whose last distance is in SKY: the extinction and, of a map with a spread, its error."""
+    return ("extinction_median", "extinction_std")[: 2 if header.percentiles else 1]
+
+
+def _bins(header):
+    edges = header.distance.edges_kpc
+    bins = {"INNER": edges[:-1], "CENTRE": header.distance.centers_kpc, "OUTER": edges[1:]}
+    return {name: values * u.kpc for name, values in bins.items()}
+
+
+def _headers(pixels, nside, header, parts, extra, quantity):
+    """The tables SKY and PROFILES with the header of all rows and room for one, and DISTANCES."""
+    shown, lengths = quantity or quantity_of(header.provenance.band), header.lengths
+    row = np.zeros(1, np.float32) * u.mag
+    sky = Table({"PIXEL": pixels[:1], "EXTINCTION": row})
     sky["EXTINCTION"].description = f"{shown} to the last distance"
     if header.percentiles:
-        sky["EXTINCTION_STD"] = layers("extinction_std")[..., -1] * u.mag
+        sky["EXTINCTION_STD"] = row
         sky["EXTINCTION_STD"].description = "standard deviation of EXTINCTION"
-    profiles = Table({"PIXEL": pixels})
-    for name, (layer, axes, unit, text) in parts_of(header, quantity).items():
-        values = layers(layer)
-        # Programs for HEALPix do not know columns of bytes, but vectors of them.
-        values = values.astype(np.int16) if values.dtype == np.uint8 else values
-        values = values.astype(np.uint8) if values.dtype == bool else values
+    profiles = Table({"PIXEL": pixels[:1]})
+    for name, (layer, axes, unit, text) in parts.items():
+        values = np.zeros((1, *(lengths[axis] for axis in axes)), _DTYPES.get(layer, np.float32))
         table = profiles if axes else sky
         table[name] = values * u.Unit(unit) if unit else values
         table[name].description = text
-    for name, values in (extra or {}).items():
-        sky[name] = values
-    edges = distance.edges_kpc
-    bins = {"INNER": edges[:-1], "CENTRE": distance.centers_kpc, "OUTER": edges[1:]}
-    distances = Table({name: values * u.kpc for name, values in bins.items()})
+    for name, values in extra.items():
+        sky[name] = values[:1]
     hdus = []
-    for name, table in zip(NAMES, (sky, profiles, distances), strict=True):
+    for name, table in zip(NAMES, (sky, profiles, Table(_bins(header))), strict=True):
         hdu = fits.BinTableHDU(table, name=name)
         for number, column in enumerate(table.colnames, 1):
             if table[column].description:
                 hdu.header[f"TCOMM{number}"] = table[column].description
         if name != "DISTANCES":
+            hdu.header["NAXIS2"] = pixels.size
             hdu.header["PIXTYPE"] = ("HEALPIX", "HEALPix pixels")
             hdu.header["ORDERING"] = ("NESTED", "pixel ordering scheme")
             hdu.header["NSIDE"] = (nside, "resolution parameter")
