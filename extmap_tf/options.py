@@ -19,7 +19,10 @@ _CONFIG_HELP = "name of a built-in configuration (carina, carina_gaia, demo, ori
 
 def finite(text: str) -> float:
     """A finite number; argparse tells of any other text."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got: {text!r}") from None
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"must be a finite number, got: {text}")
     return number

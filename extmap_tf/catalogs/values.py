@@ -31,7 +31,7 @@ _SEXAGESIMAL = (
     r"^(?P<sign>[+-]?)(?P<whole>\d{1,3})(?:[:hHdD°]\s*|\s+)(?P<minutes>[0-5]?\d)(?:[:mM'′]\s*|\s+)"
     r"(?P<seconds>[0-5]?\d(?:\.\d*)?|60(?:\.0*)?)[sS\"″]?$"
 )
-_DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+_DECIMAL_COMMA = r"^[+-]?\d*,\d+(?:[eEdD][+-]?\d+)?$"
 
 
 def to_numbers(texts: pa.Array) -> tuple[np.ndarray, bool]:

@@ -158,11 +158,11 @@ class ExtmapQuery(DustMap):
         if pct is None:
             return
         try:
-            inside = bool(((np.asarray(pct, float) >= 0) & (np.asarray(pct, float) <= 100)).all())
+            wanted = np.asarray(pct, float)
         except (TypeError, ValueError):
-            inside = False
-        if not inside:
-            raise QueryError(f"pct must be a number, or numbers, from 0 to 100, got: {pct!r:.60}")
+            wanted = np.zeros(0)
+        if wanted.ndim > 1 or not wanted.size or not ((wanted >= 0) & (wanted <= 100)).all():
+            raise QueryError(f"pct must be a number, or a list of numbers, from 0 to 100, got: {pct!r:.60}")
 
     def _asked(self, coords, **how):
         values, bits = self.map.query(coords, return_flags=True, **how, **self._how)

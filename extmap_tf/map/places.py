@@ -30,7 +30,8 @@ def place_of(coords: SkyCoord | BaseCoordinateFrame) -> list[np.ndarray]:
     if not isinstance(coords, SkyCoord | BaseCoordinateFrame):
         raise DataError(f"query takes a SkyCoord (and query_gal takes l, b), got: {type(coords).__name__}")
     frame = coords.frame if isinstance(coords, SkyCoord) else coords
-    if not isinstance(frame, Galactic):
+    # An offset frame of Galactic coordinates is a Galactic of astropy's too.
+    if type(frame) is not Galactic:
         try:
             frame = frame.transform_to(Galactic())
         except ConvertError as error:

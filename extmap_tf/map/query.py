@@ -87,7 +87,7 @@ class Lookup:
         if mode != "percentile":
             return [self._reader(self._layer(f"{quantity}_{mode}", mode, advice), quantity)], True
         cube = self._layer(f"{quantity}_percentiles", "percentiles", advice)
-        wanted = np.atleast_1d(np.asarray(percentile, float))
+        wanted = np.atleast_1d(_percentiles(percentile))
         weights = [_percentile_weights(volume.percentiles, p) for p in wanted]
         return [self._percentile_reader(cube, quantity, pairs) for pairs in weights], np.ndim(percentile) == 0
 
@@ -176,6 +176,17 @@ class Lookup:
         values = np.stack(sums, axis=1)
         values[empty] = np.nan
         return values, flags
+
+
+def _percentiles(value):
+    """A percentile, or a list of some."""
+    try:
+        found = np.asarray(value, float)
+    except (TypeError, ValueError):
+        found = np.zeros((0,))
+    if found.ndim > 1 or not found.size:
+        raise ConfigError(f"percentile must be a number or a list of numbers, got: {value!r:.60}")
+    return found
 
 
 def _percentile_weights(percentiles, wanted):

@@ -89,6 +89,8 @@ def test_flags_have_the_names_of_dustmaps(query_class, sure, make_map, place):
         ({"mode": "percentile", "pct": 101}, "from 0 to 100, got: 101"),
         ({"mode": "percentile", "pct": [16, -1]}, "from 0 to 100"),
         ({"mode": "percentile", "pct": "many"}, "from 0 to 100, got: 'many'"),
+        ({"mode": "percentile", "pct": []}, "from 0 to 100"),
+        ({"mode": "percentile", "pct": [[16, 84]]}, "from 0 to 100"),
     ],
 )
 def test_unknown_choices_are_value_errors(query_class, sure, place, how, words):

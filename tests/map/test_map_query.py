@@ -182,6 +182,14 @@ def test_frames_and_cartesian_positions_are_taken(volume):
     np.testing.assert_allclose(volume.query(place).value, expected, rtol=1e-6)
 
 
+def test_frames_around_a_position_are_turned_back(volume):
+    place = SkyCoord(258.6 * u.deg, 0.4 * u.deg, 0.77 * u.kpc, frame="galactic")
+    origin = SkyCoord(250.0 * u.deg, 3.0 * u.deg, frame="galactic")
+    expected = volume.query(place).value
+    for frame in (origin.skyoffset_frame(), origin.icrs.skyoffset_frame()):
+        np.testing.assert_allclose(volume.query(place.transform_to(frame)).value, expected, rtol=1e-5)
+
+
 def test_position_without_distance_keeps_the_profile_in_other_frames(volume):
     place = SkyCoord(258.6 * u.deg, 0.4 * u.deg, frame="galactic").icrs
     np.testing.assert_array_equal(volume.query(place).value, volume.extinction[3, 3])
@@ -290,6 +298,12 @@ def test_unknown_choices_name_what_there_is(volume):
     ):
         with pytest.raises(ConfigError, match=words):
             volume.query_gal(258.5, 0.5, 0.5, **choice)
+
+
+@pytest.mark.parametrize("wrong", [[], [[16, 84]], "many", None, 101])
+def test_percentiles_are_a_number_or_a_list(sure, wrong):
+    with pytest.raises(ConfigError, match=r"^percentile (must be|goes with)"):
+        sure.query_gal(258.5, 0.5, 0.5, mode="percentile", percentile=wrong)
 
 
 def test_a_map_without_distribution_says_so(volume):

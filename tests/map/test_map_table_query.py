@@ -213,6 +213,29 @@ def test_distances_that_all_lie_beyond_the_map_are_told(sure, table, tmp_path, c
     assert Table.read(tmp_path / "pc.csv")["A_Ks_median"][2] > 0
 
 
+def test_tables_of_excel_and_in_latin_1_are_read(sure, table, tmp_path):
+    table["name"][0] = "Andr\xe9"
+    lines = [";".join(table.colnames), *(";".join(map(str, row)).replace(".", ",") for row in table)]
+    lines[1] = lines[1].replace("0,35", "3,5e-1")
+    path = tmp_path / "in.csv"
+    for encoding in ("utf-8-sig", "latin-1"):
+        path.write_bytes("\r\n".join(["sep=;", *lines]).encode(encoding))
+        assert query_table(sure, path, tmp_path / "out.csv", overwrite=True) == (4, 2)
+        out = Table.read(tmp_path / "out.csv")
+        assert out["name"][0] == "Andr\xe9"
+        expected = sure.query_gal(table["glon"], table["glat"], table["distance"]).value
+        np.testing.assert_allclose(out["A_Ks_median"], expected, rtol=1e-6)
+
+
+def test_of_two_columns_of_distances_with_one_name_the_user_chooses(sure, tmp_path):
+    path, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    path.write_text("l,b,distance,distance\n258.5,0.5,0.35,0.7\n")
+    with pytest.raises(DataError, match=r"2 columns are called distance: say which .*distance=distance_2"):
+        query_table(sure, path, out)
+    query_table(sure, path, out, {"distance": "distance_2"})
+    assert Table.read(out)["A_Ks_median"][0] == pytest.approx(sure.query_gal(258.5, 0.5, 0.7).value)
+
+
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("form", ["tab", "basic", "commented_header", "fixed_width", "ipac", "csv;"])
 def test_text_of_every_kind_comes_back_as_it_was_written(sure, table, form, zipped, tmp_path):

@@ -1,5 +1,6 @@
 """Text with a delimiter or spaces between columns: CSV, TSV, ECSV, fixed width with bars, 2MASS PSC files."""
 
+import codecs
 import csv
 import itertools
 import re
@@ -98,7 +99,7 @@ class DelimitedText(Table):
         self._zipped, self._part = zipped, part
         if part:
             head, whole = self._source().read(1 << 18), part[1] - part[0] <= 1 << 18
-        lines = _LINE_END.split(head.decode("utf-8-sig", "replace"))
+        lines = _LINE_END.split(_decoded(head, whole))
         if not whole or not lines[-1]:
             del lines[-1]
         if not lines:
@@ -254,13 +255,13 @@ class DelimitedText(Table):
                 raise
         # A cell that Arrow takes for no number: read on as text, from the row that comes next.
         n_seen = 0
-        for batch in self._arrow_batches(batch_rows, types | dict.fromkeys(numbers, pa.string())):
+        for batch in self._arrow_batches(batch_rows, types | dict.fromkeys(numbers, pa.binary())):
             skip = min(batch.num_rows, max(0, n_read - n_seen))
             n_seen += batch.num_rows
             batch = batch.slice(skip)
             if batch.num_rows:
                 yield from_arrow(batch, [], texts) | {
-                    column: self._numbers(column, batch.column(column)) for column in numbers
+                    column: self._numbers(column, _texts(batch.column(column))) for column in numbers
                 }
 
     def _arrow_batches(self, batch_rows, types):
@@ -292,13 +293,13 @@ class DelimitedText(Table):
                 with astropy_reads():
                     return AstropyTable.read(text.decode("utf-8-sig"), format="ascii.ecsv")
             del text
-            reader, lent = self._reader(1 << 16, dict.fromkeys(self.names, pa.string()), ())
+            reader, lent = self._reader(1 << 16, dict.fromkeys(self.names, pa.binary()), ())
             try:
                 batches = list(reader)
             finally:
                 lent.close()
             columns = {
-                column: [cell for batch in batches for cell in batch.column(column).to_pylist()]
+                column: [cell for batch in batches for cell in _texts(batch.column(column)).to_pylist()]
                 for column in self.names
             }
             return AstropyTable({name: np.array(cells, str) for name, cells in columns.items()})
@@ -315,6 +316,22 @@ class DelimitedText(Table):
             self.left_out[_REMARK] = self.left_out.get(_REMARK, 0) + 1
             return "skip"
         return "error"
+
+
+def _decoded(head, whole):
+    """The beginning of a text: UTF-8 with or without its mark, else Latin-1, which takes all bytes."""
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(head, whole)
+    except UnicodeDecodeError:
+        return head.decode("latin-1")
+
+
+def _texts(cells):
+    """Cells of bytes as text, as `_decoded`."""
+    try:
+        return pc.cast(cells, pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([None if cell is None else cell.decode("latin-1") for cell in cells.to_pylist()])
 
 
 def _is_no_row(line):

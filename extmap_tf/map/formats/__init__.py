@@ -101,6 +101,8 @@ def read_layers(path: PathLike, verify: bool = False) -> tuple[Layers, MapHeader
     except IsADirectoryError:
         raise DataError(f"{path}: a folder; give the path of a map") from None
     form = format_of(start)
+    if form is None and start.startswith(b"\x89HDF\r\n"):
+        raise DataError(f"{path}: HDF5, as copies of a map for other programs are; give the map itself")
     if form is None:
         raise DataError(f"{path}: not a FITS file (or compressed: unpack it first)")
     return form.open(path, verify)
