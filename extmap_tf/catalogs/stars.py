@@ -1,5 +1,6 @@
 """The two shapes every star table ends in: stars of a Galaxy model, and stars seen by a survey."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -34,6 +35,32 @@ KINDS = Kinds(
 )
 
 
+class PartOf(Mapping[str, np.ndarray]):
+    """Columns of some stars, by name, each taken from those of all when it is asked for.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray [n_stars]
+    part : slice or ndarray of int [n]
+        Which stars.
+    """
+
+    def __init__(self, columns: Mapping[str, np.ndarray], part: slice | np.ndarray) -> None:
+        if isinstance(columns, PartOf) and isinstance(columns._part, np.ndarray):
+            columns, part = columns._columns, columns._part[part]
+        self._columns, self._part = columns, part
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        column = self._columns[name]
+        return column[self._part] if isinstance(self._part, slice) else column.take(self._part)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
 @dataclass(frozen=True)
 class MockCatalog:
     """Stars of a Galaxy model on one sightline, without extinction and without errors.
@@ -46,7 +73,7 @@ class MockCatalog:
         Solid angle the stars were drawn from.
     distance_kpc : ndarray of float32 [n_stars]
         Heliocentric distance. The order of the stars is random: any slice is a fair sample.
-    magnitudes : dict of str to ndarray of float32 [n_stars]
+    magnitudes : mapping of str to ndarray of float32 [n_stars]
         Apparent magnitudes without extinction, by band.
     reference_band : str
         The one of these bands in which the stars are complete to a limit, and whose absolute magnitude says
@@ -61,7 +88,7 @@ class MockCatalog:
     b_deg: float
     area_deg2: float
     distance_kpc: np.ndarray
-    magnitudes: dict[str, np.ndarray]
+    magnitudes: Mapping[str, np.ndarray]
     reference_band: str
     source: str
     log_t: np.ndarray | None = None
@@ -92,7 +119,7 @@ class MockCatalog:
             self.b_deg,
             area_deg2,
             self.distance_kpc[part],
-            {band: mag[part] for band, mag in self.magnitudes.items()},
+            PartOf(self.magnitudes, part),
             self.reference_band,
             self.source,
             None if self.log_t is None else self.log_t[part],

@@ -107,6 +107,24 @@ class BroadBands:
             .ravel()
             for band in bands
         }
+        # The last row is there for what is between it and the one before.
+        self._least = {
+            band: table.reshape(a_mag.size, LOG_T.size)[:-1].min(axis=1)
+            for band, table in self._tables.items()
+        }
+
+    def at_least(self, band: str, a_reference: np.ndarray) -> np.ndarray:
+        """What no star has less than: the extinction in a band of the coolest, ndarray of float32 [n_stars].
+
+        Parameters
+        ----------
+        band : str
+        a_reference : ndarray of float32 [n_stars]
+            mag, not negative.
+        """
+        # A number beyond the last row takes it.
+        row = (a_reference * np.float32(1.0 / STEP_MAG)).astype(np.int32)
+        return self._least[band].take(row, mode="clip")
 
     def __call__(self, a_reference: np.ndarray, log_t: np.ndarray) -> dict[str, np.ndarray]:
         """Extinction by band, ndarray of float32 [n_stars].

@@ -17,6 +17,8 @@ from extmap_tf.settings.mocks import MIN_POOL_FIELDS
 from extmap_tf.settings.survey import SurveyConfig
 from extmap_tf.surveys.observing import observe, reach_mag
 
+_ROUNDING_MAG = 1e-3
+
 
 def dim_and_count(
     catalog: MockCatalog,
@@ -49,15 +51,20 @@ def dim_and_count(
     for view in config.views:
         survey, is_first = view.survey, view is config.views[0]
         offsets = nuisances.offsets_of(survey, is_first)
-        dimmed = dimmed_magnitudes(catalog, a_red, config, survey, nuisances)
+        stars, a_stars = catalog, a_red
+        if len(config.views) > 1:
+            # Each survey sees few of the stars that all together might see.
+            part = _within_reach(catalog, a_red, config, survey, offsets, nuisances)
+            stars, a_stars = catalog.take(part, catalog.area_deg2), a_red.take(part)
+        dimmed = dimmed_magnitudes(stars, a_stars, config, survey, nuisances)
         magnitudes = {band: mag + np.float32(offsets.band_mag[band]) for band, mag in dimmed.items()}
         seen = observe(
             magnitudes,
             survey,
-            catalog.area_deg2,
+            stars.area_deg2,
             rng,
             offsets.depth_mag,
-            catalog.distance_kpc,
+            stars.distance_kpc,
             offsets.parallaxes,
         )
         for diagram in view.diagrams:
@@ -94,12 +101,37 @@ def dimmed_magnitudes(
     if broad:
         if catalog.log_t is None:
             raise DataError(f"{catalog.source}: no temperatures of stars, which {survey.name} needs")
-        tables = broad_bands(tuple(broad), config.law, config.survey.red.wavelength_um)
-        extinction = tables(np.float32(np.exp(nuisances.ln_optical)) * a_red, catalog.log_t)
+        extinction = _tables_of(config, survey)(_optical(a_red, nuisances), catalog.log_t)
         dimmed |= {
             broad[passband]: catalog.magnitudes[broad[passband]] + a for passband, a in extinction.items()
         }
     return dimmed
+
+
+def _within_reach(catalog, a_red, config, survey, offsets, nuisances):
+    """Indices of the stars that a survey might see behind their extinction, and of those that crowd it."""
+    ratios = extinction_ratios(config, survey, nuisances.law_ratio)
+    taken = np.zeros(catalog.n_stars, bool)
+    for band, limit_mag in _limits_of(survey, offsets).items():
+        if band in ratios:
+            least = np.float32(ratios[band]) * a_red
+        else:
+            passband = survey.band(band).passband
+            least = _tables_of(config, survey).at_least(passband, _optical(a_red, nuisances))
+        least += catalog.magnitudes[band]
+        taken |= least < np.float32(limit_mag + _ROUNDING_MAG)
+    return np.flatnonzero(taken)
+
+
+def _tables_of(config, survey):
+    """Extinction in a survey's broad bands."""
+    broad = tuple(band.passband for band in survey.bands if band.passband)
+    return broad_bands(broad, config.law, config.survey.red.wavelength_um)
+
+
+def _optical(a_red, nuisances):
+    """The extinction that the tables of broad bands are asked for."""
+    return np.float32(np.exp(nuisances.ln_optical)) * a_red
 
 
 def extinction_ratios(config: Config, survey: SurveyConfig, law_ratio: float = 0.0) -> dict[str, float]:
@@ -203,14 +235,15 @@ def visible_limits_mag(surveys: Sequence[SurveyConfig], nuisances: Nuisances) ->
     """
     found: dict[str, float] = {}
     for survey in surveys:
-        offsets, red, limiting = (
-            nuisances.offsets_of(survey, survey is surveys[0]),
-            survey.red,
-            survey.limiting,
-        )
-        deepest = {limiting.name: reach_mag(limiting, survey.cuts, offsets.depth_mag)}
-        if survey.crowding.loss_mag_per_dex:
-            deepest[red.name] = max(survey.crowding.limit_mag, deepest.get(red.name, -np.inf))
-        for band, mag in deepest.items():
-            found[band] = max(mag - offsets.band_mag[band], found.get(band, -np.inf))
+        for band, mag in _limits_of(survey, nuisances.offsets_of(survey, survey is surveys[0])).items():
+            found[band] = max(mag, found.get(band, -np.inf))
     return found
+
+
+def _limits_of(survey, offsets):
+    """The same of one survey."""
+    red, limiting = survey.red, survey.limiting
+    deepest = {limiting.name: reach_mag(limiting, survey.cuts, offsets.depth_mag)}
+    if survey.crowding.loss_mag_per_dex:
+        deepest[red.name] = max(survey.crowding.limit_mag, deepest.get(red.name, -np.inf))
+    return {band: mag - offsets.band_mag[band] for band, mag in deepest.items()}

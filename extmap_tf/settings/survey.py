@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -113,7 +114,7 @@ class Parallax(Section):
 
     def check(self) -> None:
         require(bool(self.band) == bool(self.error_uas2), "error_uas2", "given where band is", self)
-        n_points, ascending = len(self.zero_point_mag), sorted(self.zero_point_mag)
+        n_points, ascending = len(self.zero_point_mag), sorted(set(self.zero_point_mag))
         require(len(self.zero_point_mas) == n_points, "zero_point_mas", "as many as zero_point_mag", self)
         require(list(self.zero_point_mag) == ascending, "zero_point_mag", "ascending", self)
 
@@ -165,7 +166,7 @@ class SurveyConfig(Section):
                 self,
             )
 
-    @property
+    @cached_property
     def bands(self) -> tuple[Band, ...]:
         """All bands, ascending in wavelength."""
         return tuple(sorted((self.blue, self.red, *self.other_bands), key=lambda band: band.wavelength_um))

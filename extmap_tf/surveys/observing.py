@@ -33,10 +33,10 @@ def photometric_error(mag: ArrayLike, band: Band) -> np.ndarray:
         floor, the noise of the star's own photons, and the sky's, which is constant in flux.
     """
     faintness = _LN10_08 * (np.asarray(mag) - band.snr10_mag)
-    squared = SNR10_ERROR_MAG**2 * np.exp(faintness)
-    if band.photon_error_mag:
-        squared = squared + band.photon_error_mag**2 * np.exp(0.5 * faintness)
-    return np.sqrt(squared + band.error_floor_mag**2)
+    if not band.photon_error_mag:
+        return np.sqrt(SNR10_ERROR_MAG**2 * np.exp(faintness) + band.error_floor_mag**2)
+    z = np.exp(0.5 * faintness)
+    return np.sqrt((SNR10_ERROR_MAG**2 * z + band.photon_error_mag**2) * z + band.error_floor_mag**2)
 
 
 def detection_probability(mag: ArrayLike, band: Band) -> np.ndarray:
@@ -127,6 +127,8 @@ def crowding_loss_mag(red_mag: np.ndarray, survey: SurveyConfig, area_deg2: floa
     float, mag
         0 or more.
     """
+    if not survey.crowding.loss_mag_per_dex:
+        return 0.0
     return loss_of_count(int(np.count_nonzero(red_mag < survey.crowding.limit_mag)), survey, area_deg2)
 
 

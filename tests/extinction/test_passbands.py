@@ -93,6 +93,16 @@ def test_the_tables_for_many_stars_agree_with_the_nodes():
     )
 
 
+def test_no_star_has_less_than_the_least_extinction_and_some_have_hardly_more():
+    bands = BroadBands(("G",), G23, 2.159)
+    rng = np.random.default_rng(2)
+    a_ks, log_t = rng.uniform(0, 12, 2000).astype(np.float32), rng.uniform(3.3, 4.7, 2000).astype(np.float32)
+    least = bands.at_least("G", a_ks)
+    assert (least <= bands(a_ks, log_t)["G"]).all()
+    coolest = bands(a_ks, np.full(2000, 3.4, np.float32))["G"]
+    np.testing.assert_allclose(least, coolest, atol=0.4)
+
+
 def test_what_lies_outside_the_tables_stays_at_their_ends():
     bands = BroadBands(("G",), G23, 2.159)
     far = bands(np.array([10.0, 500.0], np.float32), np.array([3.0, 5.0], np.float32))["G"]

@@ -37,7 +37,7 @@ def quantile(counts, axis, share):
 
 def test_a_pair_has_the_diagrams_of_both_surveys(config):
     first, again = simulate_pair(config, 3), simulate_pair(config, 3)
-    assert list(first.diagrams) == ["counts", GAIA]
+    assert list(first.diagrams) == ["counts", GAIA, f"{GAIA}_2"]
     for name, counts in first.diagrams.items():
         assert counts.sum() > 100
         np.testing.assert_array_equal(counts, again.diagrams[name])
@@ -63,6 +63,21 @@ def test_stars_are_drawn_as_deep_as_either_survey_reaches(config, stars, tiny_co
     # Some are seen by the one survey alone, some by the other.
     assert (g[ks < limits["Ks"]] > limits["G"]).any()
     assert (ks[g < limits["G"]] > limits["Ks"]).any()
+
+
+def test_stars_beyond_a_survey_s_reach_are_left_out_before_its_random_numbers(config, stars, monkeypatch):
+    # Behind dust, too, and where magnitudes and depths are off: the field is the same to the bit.
+    field = stars.take(slice(0, stars.n_stars // 4), 1.0)
+    off = draw_nuisances(config.nuisances, np.random.default_rng(5), config.surveys)
+    dusty = np.full(40, 0.1, np.float32)
+
+    def counted():
+        return dim_and_count(field, dusty, config, np.random.default_rng(1), nuisances=off)
+
+    some = counted()
+    monkeypatch.setattr("extmap_tf.mocks.fields._limits_of", lambda survey, offsets: {survey.red.name: 99.0})
+    for name, counts in counted().items():
+        np.testing.assert_array_equal(counts, some[name])
 
 
 def test_extinction_in_broad_bands_is_that_of_each_star(config, stars):
