@@ -46,9 +46,10 @@ class PartOf(Mapping[str, np.ndarray]):
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray], part: slice | np.ndarray) -> None:
+        self._columns: Mapping[str, np.ndarray] = columns
+        self._part: slice | np.ndarray = part
         if isinstance(columns, PartOf) and isinstance(columns._part, np.ndarray):
-            columns, part = columns._columns, columns._part[part]
-        self._columns, self._part = columns, part
+            self._columns, self._part = columns._columns, columns._part[part]
 
     def __getitem__(self, name: str) -> np.ndarray:
         column = self._columns[name]
