@@ -4,6 +4,7 @@ The observed sky is a table of stars behind a known 3D dust distribution that th
 through the same readers, records and scoring as real data.
 """
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def _run(config: Config, steps: Steps) -> "Evaluation":
     from extmap_tf.model.card import ModelCard
     from extmap_tf.model.versions import shipped_models_for
 
-    folder = steps.folder
+    folder, first = steps.folder, config.survey
     n_sightlines = len(config.mocks.sightlines_deg())
     steps.run(
         "mocks",
@@ -91,26 +92,45 @@ def _run(config: Config, steps: Steps) -> "Evaluation":
     steps.run("export", "3/6  export", lambda: export_model(folder))
     steps.run("sky", "4/6  a mock sky behind known dust, observed", lambda: _observe(config, folder))
     steps.run("map", "5/6  map", lambda: map_with_samples(folder, folder / "model"))
-    volume, truth = (ExtinctionMap.read(folder / name) for name in ("map.fits", "truth.fits"))
-    shipped = shipped_models_for(config)
+    # Other maps of the same sky, by what they are called in the table of errors.
+    others = {
+        f"the shipped model {name}, trained for longer": _Other(f"map_by_{name}.fits", str(model))
+        for name, model in shipped_models_for(config).items()
+    }
+    if config.other_surveys:
+        others[f"the same network from {first.name} alone"] = _Other(
+            f"map_from_{first.key}.fits", str(folder / "model"), f"survey_{first.key}"
+        )
+    truth, volume = (ExtinctionMap.read(folder / name) for name in ("truth.fits", "map.fits"))
 
     def draw():
         from extmap_tf.figures.gallery import draw_all
 
         draw_all(volume, folder / "figures", truth=truth, overwrite=True)
 
-    def map_by_shipped():
-        for name, model in shipped.items():
-            make_map(folder, model, _map_by(name))
+    def map_otherwise():
+        for other in others.values():
+            make_map(folder / other.survey, other.model, folder / other.name)
 
     steps.run("figures", "6/6  figures and errors", draw)
-    if shipped:
-        steps.run("shipped models", f"     the same sky by {', '.join(shipped)}", map_by_shipped)
+    if others:
+        steps.run("other maps", f"     the same sky by {' and by '.join(others)}", map_otherwise)
     evaluation = compare_maps(volume, truth)
-    others = {name: compare_maps(ExtinctionMap.read(folder / _map_by(name)), truth) for name in shipped}
-    _write_summary(config, folder, steps, ModelCard.read(folder / "training"), evaluation, others)
-    _tell(config.survey.red.name, evaluation, others)
+    found = {what: compare_maps(ExtinctionMap.read(folder / o.name), truth) for what, o in others.items()}
+    if config.other_surveys:
+        _draw_gain(config, folder, evaluation, found[f"the same network from {first.name} alone"])
+    _write_summary(config, folder, steps, ModelCard.read(folder / "training"), evaluation, found)
+    _tell(first.red.name, evaluation, found)
     return evaluation
+
+
+@dataclass(frozen=True)
+class _Other:
+    """Another map of the sky: its file, the model, and the folder of records."""
+
+    name: str
+    model: str
+    survey: str = "survey"
 
 
 def _make_mocks(config: Config, folder: Path) -> None:
@@ -122,22 +142,31 @@ def _observe(config: Config, folder: Path) -> None:
     from beam_jobs.graphs.twomass_to_records import make_records
 
     _, n_rows = make_sky(config, folder, overwrite=True)
-    say(f"     {n_rows:,} stars")
-    make_records(config, [str(folder / "sky.parquet")], str(folder / "survey"), overwrite=True)
+    say(
+        "     "
+        + ", ".join(f"{n:,} stars of {survey.name}" for survey, n in zip(config.surveys, n_rows, strict=True))
+    )
+    tables = {survey.key: [str(folder / _sky_name(config, survey))] for survey in config.surveys}
+    make_records(config, tables, str(folder / "survey"), overwrite=True)
+    if config.other_surveys:
+        first = config.survey.key
+        make_records(config, {first: tables[first]}, str(folder / f"survey_{first}"), overwrite=True)
 
 
-def _map_by(name: str) -> str:
-    return f"map_by_{name}.fits"
+def _sky_name(config, survey):
+    return "sky.parquet" if survey == config.survey else f"sky_{survey.key}.parquet"
 
 
-def make_sky(config: Config, folder: Path, overwrite: bool = False) -> "tuple[ExtinctionMap, int]":
+def make_sky(config: Config, folder: Path, overwrite: bool = False) -> "tuple[ExtinctionMap, list[int]]":
     """A mock sky behind known dust: its stars in ``folder/sky.parquet``, the dust in ``folder/truth.fits``.
+
+    The table of each further survey is ``folder/sky_KEY.parquet``.
 
     Returns
     -------
     truth : extmap_tf.map.volume.ExtinctionMap
-    n_rows : int
-        Stars in the table.
+    n_rows : list of int
+        Stars in the table of each survey.
     """
     from extmap_tf.estimate import ProfileEstimate
     from extmap_tf.extinction.dust import draw_dust
@@ -148,7 +177,10 @@ def make_sky(config: Config, folder: Path, overwrite: bool = False) -> "tuple[Ex
 
     grid = config.sightlines
     dust: Any = draw_dust(config.dust, grid, config.distance, config.seed)
-    n_rows = write_sky(config, dust, folder / "sky.parquet", _progress, overwrite)
+    n_rows = [
+        write_sky(config, dust, folder / _sky_name(config, survey), _progress, overwrite, which)
+        for which, survey in enumerate(config.surveys)
+    ]
     truth = ExtinctionMap(
         MapHeader(grid, config.distance, Provenance.of(config, "truth")),
         ProfileEstimate.of_density(dust.field_density(grid), config.distance.step_kpc),
@@ -157,6 +189,21 @@ def make_sky(config: Config, folder: Path, overwrite: bool = False) -> "tuple[Ex
     )
     truth.write(folder / "truth.fits", overwrite=overwrite)
     return truth, n_rows
+
+
+def _draw_gain(config, folder, evaluation, alone):
+    """Errors with all surveys beside those with the first alone: ``figures/surveys.png``."""
+    from extmap_tf.figures.evaluation import errors_against_distance
+    from extmap_tf.figures.style import save_all
+
+    names = [survey.name for survey in config.surveys]
+    rows = [
+        replace(row, group=group)
+        for group, found in ((f"{names[0]} alone", alone), (" and ".join(names), evaluation))
+        for row in found.curves
+        if row.group == "all"
+    ]
+    save_all({folder / "figures" / "surveys.png": lambda: errors_against_distance(rows)}, overwrite=True)
 
 
 def _write_summary(config, folder, steps, card, evaluation, others):
@@ -177,7 +224,7 @@ def _write_summary(config, folder, steps, card, evaluation, others):
         "seconds": steps.seconds,
         "training": card.training,
         "errors": evaluation.to_dict(),
-        "errors_of_shipped_models": {name: found.to_dict() for name, found in others.items()},
+        "errors_of_other_maps": {what: found.to_dict() for what, found in others.items()},
     }
     write_json(summary, folder / DEMO_NAME, overwrite=True)
 
@@ -190,8 +237,8 @@ def _tell(band: str, evaluation: "Evaluation", others: "dict[str, Evaluation]") 
         f"Errors of A({band}) of the map against the known truth:",
         "How often the truth lies in the intervals that the map states:",
     )
-    for name, found in others.items():
-        say(f"The same sky by the shipped model {name}, trained for longer:")
+    for what, found in others.items():
+        say(f"The same sky by {what}:")
         print(format_table(found.overall), flush=True)
 
 

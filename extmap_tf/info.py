@@ -30,7 +30,7 @@ from extmap_tf.records.manifest import MANIFEST_NAME, Manifest, Records, content
 from extmap_tf.settings.config import Config, builtin_survey, survey_names
 from extmap_tf.settings.identity import digest_of, require_readable
 
-# What the parts of a folder of 'demo' or 'map' are.
+# What the parts of a folder of 'demo' or 'map' are, by pattern.
 _PARTS = {
     "config.toml": "configuration",
     "mocks": "records of training pairs",
@@ -38,9 +38,13 @@ _PARTS = {
     "training": "training folder",
     "model": "SavedModel",
     "sky.parquet": "stars of the mock sky",
+    "sky_*.parquet": "stars of the mock sky in a further survey",
     "survey": "records of the sky's fields",
+    "survey_*": "records of the sky's fields from one survey",
     "truth.fits": "map of the true dust",
     "map.fits": "map by the model",
+    "map_by_*.fits": "map by a shipped model",
+    "map_from_*.fits": "map by the model from one survey",
     "figures": "figures of the map",
     "report.html": "report on the map",
     STEPS_NAME: "steps that are done, seconds",
@@ -251,9 +255,7 @@ def _describe_html(path):
 def _describe_parts(folder, name, verify):
     lines = _describe_json(folder / name)
     for part in sorted(folder.iterdir(), key=lambda part: part.name):
-        what = _PARTS.get(part.name)
-        if part.match("map_by_*.fits"):
-            what = "map by a shipped model"
+        what = next((what for pattern, what in _PARTS.items() if part.match(pattern)), None)
         if verify and what and part.name != "figures":
             describe(part, verify=True)
         lines.append(_line("part", f"{part.name}: {what or 'of something else'}"))

@@ -114,15 +114,22 @@ def make_mocks(config: Config, out: Path, n_workers: int = 2) -> None:
 
 
 def train_network(config: Config, folder: Path) -> None:
-    """A network trained on ``folder/mocks``: ``folder/training``."""
+    """A network trained on ``folder/mocks``: ``folder/training``.
+
+    It starts from the weights of a shipped model, where one has its network, diagrams and distances.
+    """
     from extmap_tf.model.card import CARD_NAME
+    from extmap_tf.model.checks import starting_model
     from extmap_tf.model.training import train
     from extmap_tf.records.manifest import Records
 
     if (folder / "training" / CARD_NAME).exists():
         # Finished, but killed before that was written down.
         return
-    train(Records.open(folder / "mocks"), config, folder / "training", echo=say)
+    start = starting_model(config)
+    if start:
+        say(f"     from the weights of {start}")
+    train(Records.open(folder / "mocks"), config, folder / "training", echo=say, start_from=start)
 
 
 def export_model(folder: Path) -> None:
@@ -142,21 +149,14 @@ def map_with_samples(
     from extmap_tf.model.versions import find_saved_model
 
     has_spread = bool(HEADS[find_saved_model(model)[1].config.network.head].percentiles)
-    make_map(folder, model, name, _SAMPLES if has_spread else 0, trust_model)
+    make_map(folder / "survey", model, folder / name, _SAMPLES if has_spread else 0, trust_model)
 
 
-def make_map(folder: Path, model: PathLike, name: str, n_samples: int = 0, trust_model: bool = False) -> None:
-    """The map of ``folder/survey`` by a model."""
+def make_map(survey: Path, model: PathLike, out: Path, n_samples: int = 0, trust_model: bool = False) -> None:
+    """The map of a folder of survey records by a model."""
     from beam_jobs.graphs.score_to_map import make_map
 
-    make_map(
-        folder / "survey",
-        model,
-        folder / name,
-        overwrite=True,
-        n_samples=n_samples,
-        trust_model=trust_model,
-    )
+    make_map(survey, model, out, overwrite=True, n_samples=n_samples, trust_model=trust_model)
 
 
 def tell_errors(evaluation: "Evaluation", errors: str, intervals: str) -> None:

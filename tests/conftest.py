@@ -58,6 +58,7 @@ def tiny_config():
             "mocks.l_deg": [284.0, 285.0],
             "mocks.b_deg": [-1.0],
             "mocks.n_pairs": 240,
+            "mocks.partial_share": 0.0,
             "mocks.validation_fraction": 0.1,
             "mocks.test_fraction": 0.1,
             "training.batch_size": 32,

@@ -7,7 +7,7 @@ import numpy as np
 from extmap_tf.errors import DataError, MismatchError
 from extmap_tf.files import PathLike, local_path
 from extmap_tf.model.card import CARD_NAME, ModelCard
-from extmap_tf.model.versions import find_saved_model, path_or_shipped
+from extmap_tf.model.versions import find_saved_model, path_or_shipped, shipped_models
 from extmap_tf.records.manifest import Manifest, Records
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.identity import require_same
@@ -51,6 +51,17 @@ def find_start(path: PathLike, config: Config) -> tuple[Path, ModelCard]:
     for part in own:
         require_same(part, own[part], f"model {path}", other[part], f"configuration {config.name}")
     return folder, card
+
+
+def starting_model(config: Config) -> str | None:
+    """The shipped model that a training may start from, of several the one that knows most surveys."""
+    found = []
+    for name in sorted(shipped_models()):
+        try:
+            found.append((len(find_start(name, config)[1].config.surveys), name))
+        except MismatchError:
+            continue
+    return max(found)[1] if found else None
 
 
 def _decides_weights(config, start):
