@@ -14,12 +14,10 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.figures.dust import IN_STEPS, UNSURE_TITLE, half_interval_in_steps, rise_in_steps
 from extmap_tf.figures.layout import beside, colorbar, outer_labels, scale
 from extmap_tf.figures.marks import Clouds, clouds_inside, draw_arms, draw_clouds_from_above
-from extmap_tf.figures.sky_view import edges_of
 from extmap_tf.figures.style import COLORS, PAGE_HEIGHT, STEPS, TWO_COLUMNS, cmap, styled
 from extmap_tf.galaxy.arms import SUN_RADIUS_KPC, SpiralArm
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.sky import SkyGrid
-from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 # What a view from above is of where a grid may be anywhere on the sky.
@@ -62,17 +60,7 @@ class PlaneView:
     @classmethod
     def of(cls, volume: ExtinctionMap) -> "PlaneView":
         """That of a map: its columns; of HEALPix pixels, columns as wide as these are on the equator."""
-        grid = volume.grid
-        if isinstance(grid, SightlineGrid):
-            edges, column = edges_of(grid.l_deg, grid.step_deg), np.arange(grid.n_sightlines) % grid.n_l
-            return cls(edges, column, volume.distance)
-        # Rings lie half a step askew.
-        step = 90.0 / grid.nside
-        first = math.floor(grid.l_min_deg / step + 1e-9)
-        n = min(math.floor(grid.l_max_deg / step + 1e-9) + 1 - first, 4 * grid.nside)
-        l_deg, _ = grid.centers_deg()
-        column = np.floor(np.mod(l_deg - step * first, 360.0) / step + 1e-9).astype(int)
-        return cls(step * (first + np.arange(n + 1)), column, volume.distance)
+        return cls(*volume.grid.columns(), volume.distance)
 
     @property
     def turned(self) -> bool:

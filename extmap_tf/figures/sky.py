@@ -2,7 +2,6 @@
 colour scale. Grey is where there is no profile."""
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,10 +30,8 @@ from extmap_tf.figures.layout import (
 )
 from extmap_tf.figures.marks import Clouds, clouds_inside, draw_clouds
 from extmap_tf.figures.plane import PlaneView
-from extmap_tf.figures.sky_view import PlateCarree, edges_of, sky_view
+from extmap_tf.figures.sky_view import PlateCarree, sky_view
 from extmap_tf.figures.style import STEPS, TWO_COLUMNS, cmap, styled
-from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 # Panels are not smaller than this, inches; else those of uncertainty are left out.
@@ -173,7 +170,9 @@ def latitude_cuts(
         names.append(UNSURE_TITLE)
     layers, titles = [], []
     for l in _cut_longitudes(volume) if l_deg is None else l_deg:
-        b_edges, drawn, index = cut_at(grid, float(l))
+        b_edges, drawn, index = grid.cut(float(l))
+        if index.max() < 0:
+            raise DataError(f"longitude l = {l:g} is outside the map")
         place = np.unravel_index(np.maximum(index, 0), grid.shape)
         for layer, title in zip(dust, names, strict=True):
             layers.append(np.where(index[:, None] >= 0, layer[place], np.nan))
@@ -189,31 +188,6 @@ def latitude_cuts(
     outer_labels(axes, "distance (kpc)", "b (deg)")
     colorbar(figure, mesh, axes, f"rise of {volume.quantity} with distance (mag/kpc), {IN_STEPS}", extend)
     return figure
-
-
-def cut_at(grid: SightlineGrid | HealpixGrid, l_deg: float) -> tuple[np.ndarray, float, np.ndarray]:
-    """A cut at a longitude: edges in b [n + 1], the longitude that is drawn, sightlines [n], -1 without.
-
-    Raises
-    ------
-    DataError
-        The longitude is outside the grid.
-    """
-    if isinstance(grid, SightlineGrid):
-        column = grid.sightline_of([l_deg], [grid.b_deg[0]])[0]
-        index = column + grid.n_l * np.arange(grid.n_b)
-        edges = edges_of(grid.b_deg, grid.step_deg)
-        drawn = float(grid.l_deg[column])
-    else:
-        # Finer than the pixels, which lie askew.
-        half = 0.5 * grid.field_deg
-        low, high = max(grid.b_min_deg - half, -90.0), min(grid.b_max_deg + half, 90.0)
-        edges = np.linspace(low, high, 4 * math.ceil((high - low) / grid.field_deg) + 1)
-        index = grid.sightline_of(np.float64(l_deg), 0.5 * (edges[1:] + edges[:-1]))
-        column, drawn = index.max(), l_deg
-    if column < 0:
-        raise DataError(f"longitude l = {l_deg:g} is outside the map")
-    return edges, drawn, index
 
 
 def _ascending(volume, edges_kpc):

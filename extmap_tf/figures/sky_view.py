@@ -30,11 +30,6 @@ def sky_view(grid: SightlineGrid | HealpixGrid, n_cells: int = _N_CELLS) -> "Pla
     return PlateCarree(grid) if isinstance(grid, SightlineGrid) else Projected(grid, n_cells)
 
 
-def edges_of(centers: np.ndarray, step: float) -> np.ndarray:
-    """Edges [n + 1] of cells with these centres [n]."""
-    return np.append(centers - 0.5 * step, centers[-1] + 0.5 * step)
-
-
 class PlateCarree:
     """Rows and columns of l and b, stretched so that the middle row has its true shape; a long strip more.
 
@@ -48,8 +43,7 @@ class PlateCarree:
 
     def __init__(self, grid: SightlineGrid) -> None:
         self._grid = grid
-        self._l_edges = edges_of(grid.l_deg, grid.step_deg)
-        self._b_edges = edges_of(grid.b_deg, grid.step_deg)
+        (self._l_edges, _), (self._b_edges, _) = grid.columns(), grid.rows()
         self._stretch = 1.0 / math.cos(math.radians(grid.b_deg.mean()))
         shape = np.ptp(self._l_edges) / np.ptp(self._b_edges) / self._stretch
         times = max(1, math.ceil(shape / _LONGEST))

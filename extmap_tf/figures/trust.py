@@ -1,6 +1,5 @@
 """How far a map can be trusted: on the sky, and by latitude and distance."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import RELIABLE_FRACTION, RELIABLE_MAG
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.layout import WHOLE, colorbar, doubtful_fields, scale, tell_doubtful
-from extmap_tf.figures.sky_view import edges_of, sky_view
+from extmap_tf.figures.sky_view import sky_view
 from extmap_tf.figures.style import PAGE_HEIGHT, STEPS, TWO_COLUMNS, UNSURE, cmap, styled
-from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.map.volume import ExtinctionMap
 
 # Height of the cut in inches.
@@ -88,16 +86,7 @@ def reliable_share(volume: ExtinctionMap) -> tuple[np.ndarray, np.ndarray]:
     share : ndarray [n, n_distances]
         0 to 1 of those with a profile; NaN where there is none.
     """
-    grid = volume.grid
-    _, b_deg = grid.centers_deg()
-    if isinstance(grid, SightlineGrid):
-        edges = edges_of(grid.b_deg, grid.step_deg)
-    else:
-        n = max(1, math.ceil(np.ptp(b_deg) / grid.field_deg))
-        edges = np.linspace(b_deg.min(), b_deg.max() + 1e-9, n + 1)
-        if n == 1:
-            edges = b_deg.mean() + 0.5 * grid.field_deg * np.array([-1.0, 1.0])
-    row = np.clip(np.searchsorted(edges, b_deg, "right") - 1, 0, edges.size - 2)
+    edges, row = volume.grid.rows()
     good = volume.has_profile.ravel()
     number, total = np.zeros(edges.size - 1), np.zeros((edges.size - 1, volume.distance.n_distances))
     np.add.at(number, row[good], 1.0)

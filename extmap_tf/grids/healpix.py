@@ -4,6 +4,7 @@ It answers as `extmap_tf.grids.squares.SightlineGrid` does, and what works on on
 are numbered in the nested scheme, in Galactic coordinates (Górski et al. 2005, ApJ 622, 759).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ from extmap_tf.grids.healpix_pixels import (
 )
 from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.sphere import shortest_range_deg
+from extmap_tf.grids.tiles import PixelTile
 
 MAX_SIGHTLINES = 5_000_000
 
@@ -251,8 +253,10 @@ class HealpixGrid(Section):
         -------
         l_deg, b_deg : ndarray [n_sightlines * factor ** 2]
         """
-        pixel = self.pixels[:, None] * factor**2 + np.arange(factor**2)
-        return pixel_centers_deg(pixel.ravel(), self.nside * factor)
+        return pixel_centers_deg(self._parts(factor), self.nside * factor)
+
+    def _parts(self, factor):
+        return (self.pixels[:, None] * factor**2 + np.arange(factor**2)).ravel()
 
     def part_of(self, l_deg: np.ndarray, b_deg: np.ndarray, factor: int) -> np.ndarray:
         """Index of the smaller pixel of `parts_deg` that each position [n] is in; -1 outside the grid."""
@@ -261,24 +265,36 @@ class HealpixGrid(Section):
         index = self._index_of(field)
         return np.where(index >= 0, index * factor**2 + part, -1)
 
-    def draw_in_part(
-        self, part: int, factor: int, n: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """`n` positions strewn evenly over one of the smaller pixels.
-
-        Returns
-        -------
-        l_deg, b_deg : ndarray [n]
-        """
-        field, small = divmod(part, factor**2)
-        pixel = np.full(n, self.pixels[field] * factor**2 + small)
-        return pixel_centers_deg(pixel, self.nside * factor, dx=rng.uniform(size=n), dy=rng.uniform(size=n))
-
-    def tiles(self, size_deg: float) -> list["PixelTile"]:
+    def tiles(self, size_deg: float) -> list[PixelTile]:
         """Pixels at most `size_deg` wide that cover every field, or the fields where they are smaller."""
         factor = max(1, smallest_nside(size_deg) // self.nside)
-        centers = zip(*self.parts_deg(factor), strict=True)
-        return [PixelTile(float(l), float(b), self, part, factor) for part, (l, b) in enumerate(centers)]
+        return [PixelTile(self.nside * factor, int(pixel)) for pixel in self._parts(factor)]
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in l of columns as wide as pixels are on the equator, and the column of each sightline."""
+        # Rings lie half a step askew.
+        step = 90.0 / self.nside
+        first = math.floor(self.l_min_deg / step + 1e-9)
+        n = min(math.floor(self.l_max_deg / step + 1e-9) + 1 - first, 4 * self.nside)
+        l_deg, _ = self.centers_deg()
+        column = np.floor(np.mod(l_deg - step * first, 360.0) / step + 1e-9).astype(int)
+        return step * (first + np.arange(n + 1)), column
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in b of strips about as wide as the pixels, and the strip of each sightline."""
+        _, b_deg = self.centers_deg()
+        n = max(1, math.ceil(np.ptp(b_deg) / self.field_deg))
+        edges = np.linspace(b_deg.min(), b_deg.max() + 1e-9, n + 1)
+        if n == 1:
+            edges = b_deg.mean() + 0.5 * self.field_deg * np.array([-1.0, 1.0])
+        return edges, np.clip(np.searchsorted(edges, b_deg, "right") - 1, 0, n - 1)
+
+    def cut(self, l_deg: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """Edges in b [n + 1], finer than the pixels, which lie askew, and the pixel between each two."""
+        half = 0.5 * self.field_deg
+        low, high = max(self.b_min_deg - half, -90.0), min(self.b_max_deg + half, 90.0)
+        edges = np.linspace(low, high, 4 * math.ceil((high - low) / self.field_deg) + 1)
+        return edges, l_deg, self.sightline_of(np.float64(l_deg), 0.5 * (edges[1:] + edges[:-1]))
 
     def within(self, region: SkyRegion) -> tuple["HealpixGrid", np.ndarray]:
         """The grid of all pixels in a region, and the index here of each [n]; -1 where it is not here."""
@@ -297,26 +313,6 @@ class HealpixGrid(Section):
         """The grid of all sightlines of this one and of others of the same nside."""
         regions = dict.fromkeys(region for grid in (self, *others) for region in grid.regions)
         return HealpixGrid(self.nside, tuple(regions))
-
-
-@dataclass(frozen=True)
-class PixelTile:
-    """A tile that is a HEALPix pixel: part `part` of a grid whose fields are cut `factor` times."""
-
-    l_deg: float
-    b_deg: float
-    grid: HealpixGrid
-    part: int
-    factor: int
-
-    @property
-    def area_deg2(self) -> float:
-        """Its solid angle."""
-        return self.grid.area_deg2 / self.factor**2
-
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (l, b) of `n` stars."""
-        return self.grid.draw_in_part(self.part, self.factor, n, rng)
 
 
 # Not in the grids themselves, which are copied, compared and sent to workers.

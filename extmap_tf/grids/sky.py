@@ -106,6 +106,15 @@ class SkyGrid(Protocol):
     def tiles(self, size_deg: float) -> Sequence[SkyTile]:
         """Tiles about `size_deg` wide that cover every field and do not overlap."""
 
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in l of columns [n + 1], ascending and not wrapped, and the column of each sightline."""
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in b of rows [n + 1], ascending, and the row of each sightline."""
+
+    def cut(self, l_deg: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """A cut at a longitude: edges in b [n + 1], the longitude itself, sightlines [n], -1 without."""
+
     def within(self, region: SkyRegion) -> tuple[Self, np.ndarray]:
         """The grid of a region that holds a sightline, and the index in this one of each of its sightlines.
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from extmap_tf.bounds import Section, setting
 from extmap_tf.errors import MismatchError, require
 from extmap_tf.grids.regions import SkyRegion
+from extmap_tf.grids.tiles import SquareTile
 
 # Positions come with 6 decimals of a degree; the tolerance, in degrees, decides ties on a field's edge.
 FIELD_TOLERANCE_DEG = 1e-9
@@ -259,7 +260,7 @@ class SightlineGrid(Section):
             }
         )
 
-    def tiles(self, size_deg: float) -> list["SquareTile"]:
+    def tiles(self, size_deg: float) -> list[SquareTile]:
         """Tiles `size_deg` wide, in rows and columns from the outermost fields' edges on.
 
         Where the fields go all around, so do the tiles, and once: they are a little narrower in l.
@@ -273,6 +274,22 @@ class SightlineGrid(Section):
         l = _steps(first, last, width_deg)
         b = _steps(self.b_min_deg - reach, self.b_max_deg + reach, size_deg)
         return [SquareTile(float(x), float(y), float(width_deg), size_deg) for y in b for x in l]
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in l of the columns [n_l + 1], not wrapped, and the column of each sightline."""
+        return edges_of(self.l_deg, self.step_deg), np.arange(self.n_sightlines) % self.n_l
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in b of the rows [n_b + 1], and the row of each sightline."""
+        return edges_of(self.b_deg, self.step_deg), np.arange(self.n_sightlines) // self.n_l
+
+    def cut(self, l_deg: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """Edges in b of the rows [n_b + 1], the longitude of the nearest column, its sightlines [n_b]."""
+        edges, _ = self.rows()
+        column = int(self.sightline_of([l_deg], [self.b_deg[0]])[0])
+        if column < 0:
+            return edges, l_deg, np.full(self.n_b, -1)
+        return edges, float(self.l_deg[column]), column + self.n_l * np.arange(self.n_b)
 
     def within(self, region: SkyRegion) -> tuple["SightlineGrid", np.ndarray]:
         """The smallest grid with all sightlines in a region that holds one.
@@ -324,24 +341,9 @@ class SightlineGrid(Section):
         return SightlineGrid(l_min, l_max, b_min, b_max, step, self.field_deg)
 
 
-@dataclass(frozen=True)
-class SquareTile:
-    """A tile with sides of `width_deg` in l and `height_deg` in b, so that its area shrinks with cos b."""
-
-    l_deg: float
-    b_deg: float
-    width_deg: float
-    height_deg: float
-
-    @property
-    def area_deg2(self) -> float:
-        """Its solid angle."""
-        return self.width_deg * self.height_deg * np.cos(np.radians(self.b_deg))
-
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (l, b) of `n` stars."""
-        l = self.l_deg + self.width_deg * rng.uniform(-0.5, 0.5, n)
-        return l, self.b_deg + self.height_deg * rng.uniform(-0.5, 0.5, n)
+def edges_of(centers: np.ndarray, step: float) -> np.ndarray:
+    """Edges [n + 1] of cells with these centres [n]."""
+    return np.append(centers - 0.5 * step, centers[-1] + 0.5 * step)
 
 
 def sightline_name(l_deg: float, b_deg: float) -> str:

@@ -110,10 +110,7 @@ def starting_text(box: SkyBox, circle: tuple[float, float, float] | None = None)
         The region is larger than one map should be.
     """
     grid, lines = _sightlines(box, circle)
-    area_deg2 = grid.n_sightlines * grid.area_deg2
-    if isinstance(grid, SightlineGrid):
-        cos_b = math.cos(math.radians(0.5 * (grid.b_min_deg + grid.b_max_deg)))
-        area_deg2 = grid.n_sightlines * grid.step_deg**2 * cos_b
+    area_deg2 = float(grid.cells_deg2().sum())
     l_deg, b_deg = _training_sightlines(grid)
     n_pairs, epochs = _amount(area_deg2)
     where, how_finely = grid.summary()

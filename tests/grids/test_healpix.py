@@ -7,6 +7,7 @@ from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.diagrams import COVERAGE_CELLS, FieldCounts, batch_to_slots
 from extmap_tf.errors import ConfigError
 from extmap_tf.grids.healpix import HealpixGrid
+from extmap_tf.grids.healpix_pixels import SIDE_DEG
 from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.grids.squares import sightline_name
 from extmap_tf.settings.config import Config
@@ -169,9 +170,11 @@ def test_parts_are_the_smaller_pixels_of_each_field(grid):
     )
     np.testing.assert_array_equal(grid.part_of(l_deg, b_deg, 4), np.arange(16 * grid.n_sightlines))
     part = 16 * grid.n_sightlines - 3
-    drawn = grid.draw_in_part(part, 4, 500, np.random.default_rng(1))
-    assert (grid.part_of(*drawn, 4) == part).all()
-    small = grid.draw_in_part(part, 4, 4000, np.random.default_rng(1))
+    tile = grid.tiles(SIDE_DEG / (4 * grid.nside))[part]
+    assert (tile.l_deg, tile.b_deg) == (l_deg[part], b_deg[part])
+    assert tile.area_deg2 == pytest.approx(grid.area_deg2 / 16)
+    small = tile.draw(4000, np.random.default_rng(1))
+    assert (grid.part_of(*small, 4) == part).all()
     counts = np.bincount(HealpixGrid(grid.nside).part_of(*small, 16) % 16, minlength=16)
     # 4000 positions in 16 equal parts of a part: 250 each.
     assert np.abs(counts - 250).max() < 5 * np.sqrt(250)

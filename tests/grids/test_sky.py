@@ -48,6 +48,38 @@ def test_tiles_cover_the_fields_and_do_not_overlap(grid, size_deg):
 
 
 @GRIDS
+def test_every_sightline_stands_in_its_row_and_column(grid):
+    l_deg, b_deg = grid.centers_deg()
+    (l_edges, column), (b_edges, row) = grid.columns(), grid.rows()
+    step = np.diff(l_edges)[0]
+    assert (np.mod(l_deg - l_edges[column] + 1e-9, 360.0) < step + 2e-9).all()
+    assert ((b_edges[row] <= b_deg) & (b_deg <= b_edges[row + 1])).all()
+    assert (len(column), len(row)) == (grid.n_sightlines,) * 2
+
+
+@GRIDS
+def test_a_cut_goes_through_the_sightlines_at_its_longitude(grid):
+    l = 0.5 * (grid.l_min_deg + grid.l_max_deg) + 0.1
+    edges, drawn, index = grid.cut(l)
+    assert abs((drawn - l + 180.0) % 360.0 - 180.0) <= 0.25
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    np.testing.assert_array_equal(index, grid.sightline_of(np.full(middle.shape, drawn), middle))
+    assert (grid.cut(100.0)[2] == -1).all()
+
+
+@GRIDS
+def test_the_part_in_a_region_knows_its_sightlines_here(grid):
+    region = SkyRegion(grid.l_min_deg % 360.0, grid.l_min_deg % 360.0 + 1.1, -0.6, 3.0)
+    part, index = grid.within(region)
+    l_deg, b_deg = grid.centers_deg()
+    inside = np.flatnonzero(region.contains(l_deg, b_deg))
+    assert index.shape == part.shape
+    np.testing.assert_array_equal(np.sort(index[index >= 0]), inside)
+    for own, of_part in zip(grid.centers_deg(index[index >= 0]), part.centers_deg(), strict=True):
+        np.testing.assert_allclose(own, of_part[index.ravel() >= 0])
+
+
+@GRIDS
 def test_a_grid_joined_with_itself_is_itself(grid):
     grid.require_joinable(grid, "a", "b")
     assert grid.joined([grid]) == grid

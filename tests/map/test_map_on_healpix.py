@@ -21,7 +21,7 @@ from extmap_tf.figures import comparison as compare_figures
 from extmap_tf.figures.gallery import standard_figures
 from extmap_tf.figures.plane import PlaneView, face_on, near_the_plane
 from extmap_tf.figures.projection import projection_of
-from extmap_tf.figures.sky import cut_at, latitude_cuts, sky
+from extmap_tf.figures.sky import latitude_cuts, sky
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.healpix import HealpixGrid
 from extmap_tf.grids.regions import SkyRegion
@@ -347,7 +347,7 @@ def test_cuts_and_views_of_the_sky_show_each_pixel_where_it_is(make):
     plane = make(PLANE)
     with pytest.raises(DataError, match="longitude l = 100 is outside the map"):
         latitude_cuts(plane, l_deg=[100.0])
-    edges, _, index = cut_at(PLANE, 2.0)
+    edges, _, index = PLANE.cut(2.0)
     expected = PLANE.sightline_of(np.full(index.shape, 2.0), 0.5 * (edges[1:] + edges[:-1]))
     np.testing.assert_array_equal(index, expected)
     figure = sky(plane)
