@@ -1,6 +1,7 @@
 """``extmap-tf config``."""
 
 import sys
+from pathlib import Path
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.options import finite, place_of
@@ -27,6 +28,12 @@ def _add_options(parser):
         help="write one for the region that the stars of a table fill",
     )
     parser.add_argument("--radius", type=finite, metavar="DEG", help="of the region of --around, up to 30")
+    parser.add_argument(
+        "--surveys",
+        metavar="NAME,...",
+        help="surveys of --around or --from, built-in ones or TOML files, the first in the infrared: for "
+        "instance 2mass,gaia_dr3 (default: 2mass)",
+    )
     parser.add_argument("--out", help="TOML file to make of --around or --from (default: print it)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
@@ -35,8 +42,8 @@ def _run(args):
     starting = args.around is not None or args.table is not None
     if (args.around is None) != (args.radius is None):
         args.parser.error("--around and --radius go together")
-    if not starting and (args.out or args.overwrite):
-        args.parser.error("--out and --overwrite go with --around or --from")
+    if not starting and (args.out or args.overwrite or args.surveys is not None):
+        args.parser.error("--surveys, --out and --overwrite go with --around or --from")
     if starting:
         _start(args)
         return
@@ -59,8 +66,14 @@ def _start(args):
         box = SkyBox.around(*circle)
     else:
         box = _box_of_table(args.table)
-    text = starting_text(box, circle)
-    for line in (*warnings_for(box), *warnings_of(Config.from_toml(text))):
+    surveys = [name.strip() for name in ("2mass" if args.surveys is None else args.surveys).split(",")]
+    if "" in surveys:
+        raise ConfigError(f"--surveys must be names of surveys, NAME,..., got: {args.surveys!r}")
+    text = starting_text(box, circle, surveys)
+    # A survey's file is looked for beside the configuration.
+    folder = Path(args.out).parent if args.out else Path(".")
+    config = Config.from_toml(text, "--surveys" if args.surveys else "configuration", folder)
+    for line in (*warnings_for(box), *warnings_of(config)):
         print(f"extmap-tf: warning: {line}", file=sys.stderr)
     if args.out:
         with whole_file(args.out, overwrite=args.overwrite) as stream:

@@ -47,6 +47,13 @@ def _add_options(parser):
         help="size of the boxes to ask for, 0.05 to 10 degrees (default: 1)",
     )
     parser.add_argument(
+        "--requests",
+        type=int,
+        default=1,
+        metavar="N",
+        help="boxes to ask for at once, 1 to 8; a public archive may refuse more than one (default: 1)",
+    )
+    parser.add_argument(
         "--timeout",
         type=finite,
         default=300.0,
@@ -76,7 +83,16 @@ def _run(args):
 
     client = TapClient(service.url, service.mode, Manners(args.retries, args.timeout), _note)
     n_rows = fetch_stars(
-        config, survey, client, service, args.out, args.box, args.max_rows, args.overwrite, _progress
+        config,
+        survey,
+        client,
+        service,
+        args.out,
+        args.box,
+        args.max_rows,
+        args.requests,
+        args.overwrite,
+        _progress,
     )
     print(f"{n_rows:,} stars: {args.out}/*.parquet")
 
@@ -86,6 +102,7 @@ def _check_numbers(args):
     for option, value, ok, what in (
         ("--max-rows", args.max_rows, args.max_rows >= 1, "1 or more"),
         ("--box", args.box, low <= args.box <= high, f"{low:g} to {high:g}"),
+        ("--requests", args.requests, 1 <= args.requests <= 8, "1 to 8"),
         ("--timeout", args.timeout, args.timeout > 0, "above 0"),
         ("--retries", args.retries, 0 <= args.retries <= 100, "0 to 100"),
     ):

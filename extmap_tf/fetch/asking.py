@@ -1,11 +1,10 @@
-"""Asking a TAP service, politely: one request at a time, and again after a pause where that may help."""
+"""Asking a TAP service, politely: again after a pause where that may help, and not for ever."""
 
 import contextlib
 import email.utils
 import random
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -165,9 +164,7 @@ class TapClient:
         once = self._by_job if mode == "async" else self._at_once
         for n_before in range(self._manners.retries + 1):
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    return once(query, max_rows)
+                return once(query, max_rows)
             except _Passing as error:
                 if n_before == self._manners.retries:
                     times = "" if n_before == 0 else f" ({n_before + 1} times)"

@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import warnings
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +121,7 @@ def fetch_stars(
     out: PathLike,
     box_deg: float = 1.0,
     max_rows: int = 200_000,
+    n_requests: int = 1,
     overwrite: bool = False,
     progress: Callable[[Iterable[EquatorialBox]], Iterable[EquatorialBox]] = lambda boxes: boxes,
 ) -> int:
@@ -139,6 +142,8 @@ def fetch_stars(
         Height and most of the width of a box.
     max_rows : int
         A box with more is asked for in quarters.
+    n_requests : int
+        So many boxes are asked for at once.
     overwrite : bool
     progress : callable
         Wraps the boxes that are worked through.
@@ -154,13 +159,15 @@ def fetch_stars(
         The service fails or does not give what it counts; `out` may not be replaced, or the unfinished folder
         is of another region, service or survey, or in use.
     """
-    with unfinished_folder(out, overwrite, folder_with=FETCH_NAME) as folder:
+    with (
+        unfinished_folder(out, overwrite, folder_with=FETCH_NAME) as folder,
+        warnings.catch_warnings(action="ignore"),
+    ):
         plan = plan_of(client, service, survey, config.sightlines, box_deg)
         _require_own(folder, plan)
         work = _Work(plan, client, folder, max_rows)
         try:
-            for box in progress(plan.boxes):
-                work.fetch(box)
+            _work_through(plan.boxes, work.fetch, n_requests, progress)
         except (Exception, KeyboardInterrupt):
             if any(folder.glob("*.parquet")):
                 client.note(f"what came is kept in {folder}: run the same command again to go on")
@@ -187,6 +194,22 @@ def fetch_stars(
         with whole_file(folder / FETCH_NAME, overwrite=True) as stream:
             json.dump(about, stream, indent=1)
     return n_rows
+
+
+def _work_through(boxes, fetch, n_requests, progress):
+    """Fetch boxes, some at a time; after an error none is begun."""
+    if n_requests == 1:
+        for box in progress(boxes):
+            fetch(box)
+        return
+    with ThreadPoolExecutor(n_requests) as pool:
+        at_work = {box: pool.submit(fetch, box) for box in boxes}
+        try:
+            for box in progress(boxes):
+                at_work[box].result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @dataclass

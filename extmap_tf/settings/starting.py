@@ -1,7 +1,9 @@
 """A configuration to start from, for any region of the sky: the text of a TOML file with comments."""
 
+import json
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from extmap_tf.errors import ConfigError
@@ -94,8 +96,10 @@ class SkyBox:
         return math.hypot(off_l * math.cos(math.radians(b_deg)), off_b)
 
 
-def starting_text(box: SkyBox, circle: tuple[float, float, float] | None = None) -> str:
-    """A configuration of 2MASS for a region, with comments that say what to look at.
+def starting_text(
+    box: SkyBox, circle: tuple[float, float, float] | None = None, surveys: Sequence[str] = ("2mass",)
+) -> str:
+    """A configuration for a region, with comments that say what to look at.
 
     Parameters
     ----------
@@ -103,6 +107,8 @@ def starting_text(box: SkyBox, circle: tuple[float, float, float] | None = None)
         That the centres of fields are in.
     circle : (l, b, radius), optional
         In degrees: near a pole the fields are those in it.
+    surveys : sequence of str
+        Names of built-in ones, or paths of files.
 
     Raises
     ------
@@ -122,9 +128,7 @@ def starting_text(box: SkyBox, circle: tuple[float, float, float] | None = None)
 # 'extmap-tf config --reference' has the meaning of every key.
 {warned}name = "{box.place}"
 seed = 1
-# With Gaia beside it: surveys = ["2mass", "gaia_dr3"]
-survey = "2mass"
-
+{_surveys(surveys)}
 {lines}
 # The dust ends about {_DUST_KPC:g} kpc above the plane; the bins reach as far, and 10 kpc at most.
 [distance]
@@ -160,6 +164,13 @@ epochs = {epochs}
 learning_rate = 1e-3
 gradient_norm = 1.0
 """
+
+
+def _surveys(names):
+    if len(names) > 1:
+        return f"surveys = {json.dumps(list(names))}\n"
+    with_gaia = json.dumps([*names, "gaia_dr3"])
+    return f"# With Gaia beside it: surveys = {with_gaia}\nsurvey = {json.dumps(names[0])}\n"
 
 
 def _comment(text):

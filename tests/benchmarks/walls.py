@@ -42,26 +42,28 @@ def places_of(config):
 
 
 def fields_behind(config, density, group, n_fields, rng):
-    """counts [n, n_mag, n_color], l_deg, b_deg [n] of fields behind a wall, `n_fields` at each place."""
+    """A model's inputs by name [n, ...] of fields behind a wall, `n_fields` at each place, by all surveys."""
     found = []
-    for place in places_of(config):
-        pool = sightline_catalog(config, *place, "test")
+    for l_deg, b_deg in places_of(config):
+        pool = sightline_catalog(config, l_deg, b_deg, "test")
         for _ in range(n_fields):
             off = nothing_off(config.nuisances)
             if group == "as trained":
-                off = draw_nuisances(config.nuisances, rng)
+                off = draw_nuisances(config.nuisances, rng, config.surveys)
             stars = one_field(
                 pool, config.sightlines.area_deg2, rng, off, visible_limits_mag(config.surveys, off)
             )
-            counts = dim_and_count(stars, density, config, rng, nuisances=off)["counts"]
-            found.append((counts, *place))
-    return tuple(np.array(part) for part in zip(*found, strict=True))
+            diagrams = dim_and_count(stars, density, config, rng, nuisances=off)
+            coverage = {view.named("coverage"): 1.0 for view in config.views}
+            found.append(diagrams | coverage | {"l_deg": l_deg, "b_deg": b_deg})
+    return {name: np.array([field[name] for field in found]) for name in found[0]}
 
 
-def fitted_percentiles(fit, config, counts, l_deg, b_deg):
+def fitted_percentiles(fit, config, fields):
     """Percentiles [n, n_percentiles, n_distances] of the direct fit."""
     from extmap_tf.fit.expected_cmd import crowding_losses_mag, expected_cmds
 
+    counts, l_deg, b_deg = (fields[name] for name in ("counts", "l_deg", "b_deg"))
     area_deg2 = config.sightlines.area_deg2
     losses_mag = crowding_losses_mag(counts, config.diagrams[0], config.survey, area_deg2)
     keys = list(zip(l_deg.tolist(), b_deg.tolist(), losses_mag.tolist(), strict=True))
@@ -100,9 +102,9 @@ def main():
                 fields = fields_behind(
                     config, wall_density(mag, kpc, config.distance), group, args.fields, rng
                 )
-                by = {args.model: scorer.score_counts(*fields).extinction_percentiles}
+                by = {args.model: scorer.score_counts(**fields).extinction_percentiles}
                 if fit:
-                    by["direct fit"] = fitted_percentiles(fit, config, *fields)
+                    by["direct fit"] = fitted_percentiles(fit, config, fields)
                 for name, percentiles in by.items():
                     score = wall_score(percentiles, mag, kpc, config.distance.step_kpc, group)
                     scores.append({"by": name, **score.to_dict()})

@@ -105,6 +105,20 @@ def test_every_star_of_the_fields_comes_once_and_can_be_counted(get, double, tin
     assert double.most_at_once == 1
 
 
+def test_several_requests_at_once_bring_the_same(get, double):
+    one = get("one", box_deg=0.2)
+    assert double.most_at_once == 1
+    several = get("several", box_deg=0.2, max_rows=40, n_requests=4)
+    assert 1 < double.most_at_once <= 4
+    assert rows_in(one) == rows_in(several)
+    positions = [
+        list(zip(*(pq.read_table(path)[name].to_pylist() for name in ("ra", "dec")), strict=True))
+        for path in several.glob("*.parquet")
+    ]
+    together = [place for of_file in positions for place in of_file]
+    assert len(set(together)) == len(together)
+
+
 def test_what_a_file_says_of_itself(get, double, tiny_config, capsys):
     folder = get()
     path = next(folder.glob("*.parquet"))

@@ -1,5 +1,7 @@
 """A configuration to start from: it loads, can be meant, and holds the region that was asked for."""
 
+from importlib import resources
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from extmap_tf.grids.sphere import separation_deg
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.sanity import MAX_AWAY_DEG, warnings_of
 from extmap_tf.settings.starting import SkyBox, starting_text, warnings_for
+
+CONFIGS = resources.files("extmap_tf") / "configs"
 
 PLACES = [
     (285.0, 0.0, 4.0),
@@ -125,9 +129,30 @@ def test_the_command_prints_or_writes_it(tmp_path, capsys):
     assert "exists already" in line
 
 
+def test_surveys_of_a_start(tmp_path, capsys):
+    given = ["config", "--around", "285,0", "--radius", "1", "--surveys"]
+    assert main([*given, "2mass,gaia_dr3"]) == 0
+    config = Config.from_toml(capsys.readouterr().out)
+    assert [survey.key for survey in config.surveys] == ["2mass", "gaia_dr3"]
+    assert main([*given, "2mass_h"]) == 0
+    text = capsys.readouterr().out
+    assert '# With Gaia beside it: surveys = ["2mass_h", "gaia_dr3"]' in text
+    assert [band.name for band in Config.from_toml(text).survey.bands] == ["J", "H", "Ks"]
+    # A file of one's own lies beside the configuration.
+    (tmp_path / "deep.toml").write_text((CONFIGS / "surveys" / "2mass.toml").read_text())
+    assert main([*given, "deep.toml", "--out", str(tmp_path / "mine.toml")]) == 0
+    assert Config.load(tmp_path / "mine.toml").survey == Config.named("carina").survey
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
+        (
+            ["--around", "2,1", "--radius", "1", "--surveys", "gaia_dr3"],
+            "its bands are broad, so that it cannot be the first survey",
+        ),
+        (["--around", "2,1", "--radius", "1", "--surveys", "2mass,,"], "--surveys must be names of surveys"),
+        (["--around", "2,1", "--radius", "1", "--surveys", "vvv"], "the name of a built-in one (2mass, "),
         (["--around", "2", "--radius", "1"], "--around needs L,B in degrees, got: '2'"),
         (["--from", "nowhere.csv"], "nowhere.csv: no such file"),
     ],
@@ -139,7 +164,13 @@ def test_wrong_words_are_one_line(options, line, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [["--around", "2,1"], ["--reference", "--radius", "1"], ["--show", "demo", "--out", "x"]]
+    "options",
+    [
+        ["--around", "2,1"],
+        ["--reference", "--radius", "1"],
+        ["--show", "demo", "--out", "x"],
+        ["--reference", "--surveys", "2mass"],
+    ],
 )
 def test_options_that_do_not_go_together(options, capsys):
     with pytest.raises(SystemExit) as stopped:
