@@ -41,11 +41,13 @@ class PartOf(Mapping[str, np.ndarray]):
     Parameters
     ----------
     columns : mapping of str to ndarray [n_stars]
-    part : slice or ndarray of int [n]
+    part : slice, or ndarray of int [n] or bool [n_stars]
         Which stars.
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray], part: slice | np.ndarray) -> None:
+        if isinstance(part, np.ndarray) and part.dtype == bool:
+            part = np.flatnonzero(part)
         self._columns: Mapping[str, np.ndarray] = columns
         self._part: slice | np.ndarray = part
         if isinstance(columns, PartOf) and isinstance(columns._part, np.ndarray):
@@ -114,7 +116,7 @@ class MockCatalog:
         return kind
 
     def take(self, part: slice | np.ndarray, area_deg2: float) -> "MockCatalog":
-        """The stars of a slice, or of an array of indices, as a catalog of another solid angle."""
+        """The stars of a slice, of an array of indices or of a mask, as a catalog of another solid angle."""
         return MockCatalog(
             self.l_deg,
             self.b_deg,

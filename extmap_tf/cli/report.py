@@ -38,7 +38,7 @@ def _run(args):
 
         places = list(zip(*volume.grid.centers_deg(), strict=True))
         how["all_cmds"] = cmds_behind(args.records, volume, places)
-    view = view_of(args, volume, how.get("all_cmds"))
+    view = view_of(args, volume, how.get("all_cmds", ()))
     print(write_report(volume, args.out, **how, **view))
     note_what_is_missing(volume)
 

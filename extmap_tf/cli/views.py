@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from extmap_tf.options import add_law, chosen_sightlines, law_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from extmap_tf.grids.diagram import Diagram
+    from extmap_tf.grids.diagram import Cmds
     from extmap_tf.map.volume import ExtinctionMap
 
 
@@ -50,9 +48,7 @@ def maps_of(args: Namespace) -> "tuple[ExtinctionMap, ExtinctionMap | None]":
     return shown(args.map), shown(args.truth) if args.truth else None
 
 
-def view_of(
-    args: Namespace, volume: "ExtinctionMap", all_cmds: "tuple[Diagram, np.ndarray] | None" = None
-) -> dict[str, Any]:
+def view_of(args: Namespace, volume: "ExtinctionMap", all_cmds: "Cmds" = ()) -> dict[str, Any]:
     """Sightlines, arms, clouds and CMDs to draw, as keywords; `all_cmds` if all CMDs are at hand.
 
     CMDs are read when they are drawn, which is after everything else was checked.
@@ -66,9 +62,8 @@ def view_of(
     if args.clouds:
         how["clouds"] = read_cloud_distances(args.clouds)
     if all_cmds:
-        grid, counts = all_cmds
-        places = list(zip(*how["sightlines"], strict=True))
-        how["cmds"] = lambda: (grid, counts[volume.grid.sightline_of(*places)])
+        places = volume.grid.sightline_of(*zip(*how["sightlines"], strict=True))
+        how["cmds"] = lambda: [(diagram, counts[places]) for diagram, counts in all_cmds]
     elif args.records:
         how["cmds"] = lambda: cmds_behind(args.records, volume, how["sightlines"])
     return how

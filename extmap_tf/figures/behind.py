@@ -3,22 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from extmap_tf.errors import ConfigError
 from extmap_tf.files import PathLike
+from extmap_tf.grids.diagram import Cmds
 from extmap_tf.quiet import start_tensorflow
 from extmap_tf.records.manifest import Records
 
 if TYPE_CHECKING:
-    from extmap_tf.grids.diagram import Diagram
     from extmap_tf.map.volume import ExtinctionMap
 
 
-def cmds_behind(
-    folder: PathLike, volume: "ExtinctionMap", sightlines: Sequence[tuple[float, float]]
-) -> "tuple[Diagram, np.ndarray]":
-    """The grid and the counts of the diagrams behind some sightlines of a map.
+def cmds_behind(folder: PathLike, volume: "ExtinctionMap", sightlines: Sequence[tuple[float, float]]) -> Cmds:
+    """The diagrams behind some sightlines of a map.
 
     Parameters
     ----------
@@ -43,4 +39,5 @@ def cmds_behind(
     start_tensorflow()
     from extmap_tf.records.dataset import survey_fields
 
-    return records.manifest.config.diagrams[0], survey_fields(records, sightlines)["counts"]
+    fields = survey_fields(records, sightlines)
+    return [(diagram, fields[diagram.name]) for diagram in records.manifest.config.diagrams]

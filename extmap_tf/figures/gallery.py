@@ -19,16 +19,13 @@ from extmap_tf.figures.style import TWO_COLUMNS, figure_paths, save_all
 from extmap_tf.figures.trust import trust
 from extmap_tf.files import local_path, refuse_existing
 from extmap_tf.galaxy.arms import PUBLISHED, SpiralArm, arms_named, mock_arms
-from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.diagram import Cmds
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.settings.dust import DustConfig
 
 # Where slices end, over the last distance.
 _SLICES = (0.1, 0.2, 0.3, 0.5)
-
-# The diagrams of some sightlines: their grid, and stars [n_sightlines, n_mag, n_color].
-Cmds = tuple[Diagram, np.ndarray]
 
 
 def draw_all(
@@ -123,7 +120,7 @@ def standard_figures(
         "sky": lambda: sky(volume, truth=truth, clouds=clouds, width=width),
         "slices": lambda: slices(volume, slice_edges_kpc(volume.distance), truth, clouds, width),
         "latitudes": lambda: latitude_cuts(volume, truth=truth, width=width),
-        "profiles": lambda: profiles(volume, chosen, truth, cmds() if cmds else None, width),
+        "profiles": lambda: profiles(volume, chosen, truth, cmds() if cmds else (), width),
     }
     if volume.percentiles:
         drawings["trust"] = lambda: trust(volume, width=width)

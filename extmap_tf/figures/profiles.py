@@ -14,7 +14,7 @@ from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.dust import IN_STEPS, step_bins
 from extmap_tf.figures.layout import axis_label
 from extmap_tf.figures.style import COLORS, ESTIMATE, TRUTH, TWO_COLUMNS, styled
-from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.diagram import Cmds
 from extmap_tf.map.volume import ExtinctionMap
 
 # Intervals of an estimate: percentiles, name, how opaque.
@@ -33,10 +33,10 @@ def profiles(
     volume: ExtinctionMap,
     sightlines: Sequence[tuple[float, float]],
     truth: ExtinctionMap | None = None,
-    cmds: tuple[Diagram, np.ndarray] | None = None,
+    cmds: Cmds = (),
     width: float = TWO_COLUMNS,
 ) -> Figure:
-    """Extinction against distance, the dust as its rise in steps, and perhaps the CMD, one row a sightline.
+    """Extinction against distance, the dust as its rise in steps, and perhaps CMDs, one row a sightline.
 
     The line of a map with a distribution is the median, between its 68 and 90 % intervals; those of the rise
     are of the samples, where the map has some. A grey bar at the bottom is where the extinction is not
@@ -48,8 +48,8 @@ def profiles(
     sightlines : sequence of (float, float)
         (l, b) in degrees; the nearest sightlines of the map are drawn.
     truth : ExtinctionMap, optional
-    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
-        The diagrams that the profiles come from: stars in each pixel.
+    cmds : sequence of (Diagram, ndarray [n_sightlines, n_y, n_x]), optional
+        The diagrams that the profiles come from: stars in each pixel. Of each survey the first is drawn.
     width : float
         Of the page, inches.
     """
@@ -57,12 +57,15 @@ def profiles(
         raise ConfigError("profiles need one or more sightlines (l, b), got: none")
     n = len(sightlines)
     figure = Figure(figsize=(width, 0.7 + 1.4 * n), layout="constrained")
-    if cmds is None:
-        axes = figure.subplots(n, 2, squeeze=False)
-    else:
-        every = figure.subplots(n, 3, squeeze=False, width_ratios=(0.8, 1.0, 1.0))
-        axes = every[:, 1:]
-        _draw_cmds(figure, every[:, 0], *cmds)
+    # The last is the first.
+    firsts = list({diagram.survey: (diagram, counts) for diagram, counts in reversed(cmds)}.values())[::-1]
+    widths = [0.8] * len(firsts) + [1.0, 1.0]
+    every = figure.subplots(n, len(widths), squeeze=False, width_ratios=widths)
+    axes = every[:, -2:]
+    for column, (diagram, counts) in zip(every.T, firsts, strict=False):
+        _draw_cmds(figure, column, diagram, counts)
+        if len(firsts) > 1:
+            column[0].set_title(diagram.survey, loc="left")
     for axis in axes[:-1].ravel():
         axis.tick_params(labelbottom=False)
     axes[0, 1].set_title(IN_STEPS if width >= TWO_COLUMNS else textwrap.fill(IN_STEPS, 20), loc="left")
@@ -149,8 +152,9 @@ def _draw_cmds(figure, axes, diagram, counts):
     for axis, image in zip(axes, counts, strict=True):
         shown = np.ma.masked_equal(image, 0)
         mesh = axis.pcolormesh(x_edges, y_edges, shown, norm=norm, cmap="viridis", rasterized=True)
-        # Bright stars are up.
-        axis.set(xlim=x_edges[columns], ylim=y_edges[rows][::-1], ylabel=axis_label(diagram.y))
+        # Bright stars are up, and near ones.
+        y_limits = y_edges[rows] if diagram.y.quantity == "parallax" else y_edges[rows][::-1]
+        axis.set(xlim=x_edges[columns], ylim=y_limits, ylabel=axis_label(diagram.y))
         if axis is not axes[-1]:
             axis.tick_params(labelbottom=False)
     axes[-1].set_xlabel(axis_label(diagram.x))

@@ -4,7 +4,7 @@ The rule is written with operators alone, which numpy arrays and TensorFlow's te
 served graph agree to the last bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,3 +168,7 @@ class Diagram:
         """
         y, x = (axis.place_of(axis.value_of(magnitudes, parallax_mas)) for axis in (self.y, self.x))
         return y, x, self.y.holds(y) & self.x.holds(x)
+
+
+Cmds = Sequence[tuple[Diagram, np.ndarray]]
+"""Diagrams, one or more, each with its counts of some fields [n, n_y, n_x]."""

@@ -23,7 +23,7 @@ from extmap_tf.figures.plane import PlaneView, near_the_plane, reaches_the_plane
 from extmap_tf.figures.sky_view import Projected, sky_view
 from extmap_tf.figures.style import UNSURE
 from extmap_tf.galaxy.arms import SpiralArm
-from extmap_tf.grids.diagram import Diagram
+from extmap_tf.grids.diagram import Cmds
 from extmap_tf.map.volume import ExtinctionMap
 
 # One module of JavaScript by its parts, in this order.
@@ -49,7 +49,7 @@ def explorer_script() -> str:
 def explorer_data(
     volume: ExtinctionMap,
     truth: ExtinctionMap | None = None,
-    cmds: tuple[Diagram, np.ndarray] | None = None,
+    cmds: Cmds = (),
     clouds: Clouds | None = None,
     arms: Sequence[SpiralArm] = (),
 ) -> str:
@@ -60,7 +60,7 @@ def explorer_data(
     volume : ExtinctionMap
     truth : ExtinctionMap, optional
         Of the same grids.
-    cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
+    cmds : sequence of (Diagram, ndarray [n_sightlines, n_y, n_x]), optional
         The diagrams of all sightlines, in the order of the grid; up to 65,535 stars a pixel, as records have
         them.
     clouds : mapping of str to extmap_tf.compare.published_clouds.TableCloud, optional
@@ -106,14 +106,26 @@ def explorer_data(
     if truth is not None:
         # Whole numbers have no NaN.
         data["has_truth"] = truth.has_profile.ravel().astype(int).tolist()
-    if cmds is not None:
-        diagram, counts = cmds
-        data["cmd"] = {
-            "colors": diagram.x.edges.round(6).tolist(),
-            "mags": diagram.y.edges.round(6).tolist(),
+    data["cmds"] = [
+        {
+            "survey": diagram.survey,
+            "x": _axis(diagram.x),
+            "y": _axis(diagram.y),
             "counts": _packed(np.asarray(counts).astype("<u2")),
         }
+        for diagram, counts in cmds
+    ]
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _axis(axis):
+    label = " \u2212 ".join(axis.bands) or axis.quantity
+    # Bright stars are up, and near ones.
+    return {
+        "edges": axis.edges.round(6).tolist(),
+        "label": f"{label} ({axis.unit})",
+        "down": axis.quantity == "magnitude",
+    }
 
 
 def _colors(name):

@@ -16,11 +16,12 @@ from extmap_tf.evaluation.metrics import compare_maps
 from extmap_tf.evaluation.profile_errors import density_errors_table, errors_table
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.evaluation import coverage
-from extmap_tf.figures.gallery import Cmds, chosen_arms, standard_figures
+from extmap_tf.figures.gallery import chosen_arms, standard_figures
 from extmap_tf.figures.marks import Clouds
 from extmap_tf.figures.style import styled
 from extmap_tf.files import local_path, refuse_existing, whole_file
 from extmap_tf.formats import REPORT
+from extmap_tf.grids.diagram import Cmds
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.explorer import explorer_data, explorer_script
 
@@ -93,7 +94,7 @@ def write_report(
     cmds: Callable[[], Cmds] | None = None,
     model: Sequence[tuple[str, str]] = (),
     interactive: bool = True,
-    all_cmds: Cmds | None = None,
+    all_cmds: Cmds = (),
     clouds: Clouds | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -115,7 +116,7 @@ def write_report(
     interactive : bool
         With a part to explore: the sky with a slider of distance, the view from above, and the profile of
         the sightline one chooses. The library that draws it, plotly.js, is put into the file: 5 MB more.
-    all_cmds : (Diagram, ndarray [n_sightlines, n_mag, n_color]), optional
+    all_cmds : sequence of (Diagram, ndarray [n_sightlines, n_y, n_x]), optional
         For it, the diagrams of all sightlines, in the order of the grid.
     clouds
         As for `extmap_tf.figures.gallery.draw_all`.
@@ -173,7 +174,7 @@ def _explorer(volume, truth, cmds, clouds, arms):
         "library": Markup(get_plotlyjs()),
         "data": Markup(explorer_data(volume, truth, cmds, clouds, chosen_arms(volume, truth, arms))),
         "script": Markup(explorer_script()),
-        "with_cmds": cmds is not None,
+        "cmds": [f"{d.y.label} against {d.x.label} of {d.survey}" for d, _ in cmds],
     }
 
 

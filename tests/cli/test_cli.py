@@ -194,7 +194,8 @@ def test_plot_and_report_show_the_diagrams_behind_the_map(
     # The shards are read once, and the diagrams beside the profiles are those of their sightlines.
     assert len(read) == 1
     expected = fields(Records.open(survey_records), shown["sightlines"])["counts"]
-    np.testing.assert_array_equal(shown["cmds"]()[1], expected)
+    ((_, counts),) = shown["cmds"]()
+    np.testing.assert_array_equal(counts, expected)
     capsys.readouterr()
     line = fails(capsys, "plot", map_file, "--records", mock_records, "--out", tmp_path / "g")
     assert "holds mocks records" in line

@@ -8,6 +8,7 @@ from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.figures.profiles import profiles
 from extmap_tf.figures.style import ONE_COLUMN, TWO_COLUMNS
 from extmap_tf.grids.diagram import Axis, Diagram
+from extmap_tf.settings.config import Config
 
 
 def test_curves_are_those_of_the_map(volume):
@@ -64,7 +65,7 @@ def test_profiles_stand_beside_their_diagrams(volume):
     counts = np.zeros((2, *diagram.shape))
     counts[0, 10:30, 5:9] = 3
     counts[1, 20, 20] = 400
-    figure = profiles(volume, [(258.5, 0.5), (257.5, 0.0)], cmds=(diagram, counts))
+    figure = profiles(volume, [(258.5, 0.5), (257.5, 0.0)], cmds=[(diagram, counts)])
     first, second = (axis for axis in figure.axes if axis.get_ylabel() == "Ks (mag)")
     assert second.get_xlabel() == "J − Ks (mag)"
     y_edges, x_edges = diagram.edges
@@ -74,3 +75,15 @@ def test_profiles_stand_beside_their_diagrams(volume):
         )
         assert axis.get_ylim() == (y_edges[30], y_edges[10])
         assert axis.get_xlim() == (x_edges[5], x_edges[21])
+
+
+def test_of_each_survey_one_diagram_is_drawn_and_near_stars_are_up(volume):
+    views = Config.named("carina_gaia").views
+    cmds = [(d, np.ones((1, *d.shape))) for view in views for d in view.diagrams]
+    figure = profiles(volume, [(258.5, 0.5)], cmds=cmds)
+    drawn = {axis.get_ylabel(): axis for axis in figure.axes}
+    labels = [label for label in drawn if label in ("Ks (mag)", "parallax (mas)", "G (mag)")]
+    assert labels == ["Ks (mag)", "parallax (mas)"]
+    low, high = drawn["parallax (mas)"].get_ylim()
+    assert low < high
+    assert [drawn[label].get_title(loc="left") for label in labels] == ["2MASS", "Gaia DR3"]

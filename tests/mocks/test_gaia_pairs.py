@@ -65,6 +65,17 @@ def test_stars_are_drawn_as_deep_as_either_survey_reaches(config, stars, tiny_co
     assert (ks[g < limits["G"]] > limits["Ks"]).any()
 
 
+def test_parts_of_parts_have_their_stars_columns(stars):
+    some = stars.take(slice(100, 400), 1.0)
+    bright = some.magnitudes["G"] < np.median(some.magnitudes["G"])
+    first = some.take(bright, 1.0).take(np.arange(10), 1.0)
+    index = 100 + np.flatnonzero(bright)[:10]
+    np.testing.assert_array_equal(first.distance_kpc, stars.distance_kpc[index])
+    np.testing.assert_array_equal(first.log_t, stars.log_t[index])
+    for band, magnitudes in first.magnitudes.items():
+        np.testing.assert_array_equal(magnitudes, stars.magnitudes[band][index])
+
+
 def test_stars_beyond_a_survey_s_reach_are_left_out_before_its_random_numbers(config, stars, monkeypatch):
     # Behind dust, too, and where magnitudes and depths are off: the field is the same to the bit.
     field = stars.take(slice(0, stars.n_stars // 4), 1.0)

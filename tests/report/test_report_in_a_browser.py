@@ -17,6 +17,7 @@ from extmap_tf.grids.regions import SkyRegion
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.report import write_report
+from extmap_tf.settings.config import Config
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 FLAGS = [
@@ -64,6 +65,9 @@ const rest = (ms) => new Promise((go) => setTimeout(go, ms));
       title: of("sky").layout.title.text,
       mark: of("sky").layout.shapes[0],
       cmd: of("cmd") ? of("cmd").data[0].z : null,
+      near: of("cmd1") ? of("cmd1").data[0].z : null,
+      axes: ["cmd", "cmd1"].filter(of).map((name) => of(name).layout)
+        .map((layout) => layout.yaxis.title.text + layout.title.text),
     });
   };
   const set = (name, value, kind) => { of(name).value = value; of(name).dispatchEvent(new Event(kind)); };
@@ -130,8 +134,10 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     grid, rng = CmdGrid().diagram("2MASS", "J", "Ks"), np.random.default_rng(0)
     counts = rng.poisson(0.1, (sure.grid.n_sightlines, *grid.shape))
     counts[2 * sure.grid.n_l + 3, 10, 20:22] = 300, 65535
+    gaia = Config.named("carina_gaia").diagrams[1]
+    near = rng.poisson(0.1, (sure.grid.n_sightlines, *gaia.shape))
     clouds = {"A": TableCloud(0.7, 0.1, 258.5, 0.0)}
-    how = {"truth": truth, "all_cmds": (grid, counts), "clouds": clouds, "arms": True}
+    how = {"truth": truth, "all_cmds": [(grid, counts), (gaia, near)], "clouds": clouds, "arms": True}
     path = write_report(sure, tmp_path / "r.html", **how)
     assert path.stat().st_size < 10e6
     seen = used(path, tmp_path, 258.5, 0.0)
@@ -153,6 +159,14 @@ def test_a_click_a_slider_and_a_place_show_the_numbers_of_the_map(sure, make_map
     np.testing.assert_array_equal(
         np.array(clicked["cmd"], float), np.where(counts[index], counts[index], np.nan)
     )
+
+    np.testing.assert_array_equal(
+        np.array(clicked["near"], float), np.where(near[index], near[index], np.nan)
+    )
+    assert clicked["axes"] == [
+        "Ks (mag)stars per pixel, 2MASS",
+        "parallax (mas)stars per pixel, Gaia DR3",
+    ]
 
     # Text, marker and line follow the slider.
     np.testing.assert_allclose(np.array(first["sky"], float), sure.extinction[..., -1], atol=1e-4 * top)

@@ -25,7 +25,7 @@ function choose(at) {
   soon("marks", () => {
     Plotly.relayout(element("sky"), { shapes: skyMark() });
     if (data.plane) { Plotly.relayout(element("plane"), { shapes: planeMark() }); }
-    drawCmd();
+    drawCmds();
   });
   remember();
 }
@@ -55,7 +55,7 @@ function step(dx, dy) {
 
 function drawAll() {
   document.documentElement.dataset.theme = state.dark ? "dark" : "light";
-  drawSky(); drawPlane(); drawProfile(); drawCmd(); tell();
+  drawSky(); drawPlane(); drawProfile(); drawCmds(); tell();
 }
 
 function remember() {

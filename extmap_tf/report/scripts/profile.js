@@ -45,19 +45,20 @@ function drawProfile() {
   }, style);
 }
 
-function drawCmd() {
-  if (!counts) { return; }
-  const { colors, mags } = data.cmd, nC = colors.length - 1, nM = mags.length - 1, rows = [];
-  for (let m = 0; m < nM; m++) {
-    const start = (state.at * nM + m) * nC;
-    rows.push(Array.from(counts.subarray(start, start + nC), (count) => count || null));
+function drawCmds() {
+  for (const [i, { survey, x, y, counts }] of data.cmds.entries()) {
+    const nX = x.edges.length - 1, nY = y.edges.length - 1, rows = [];
+    for (let m = 0; m < nY; m++) {
+      const start = (state.at * nY + m) * nX;
+      rows.push(Array.from(counts.subarray(start, start + nX), (count) => count || null));
+    }
+    Plotly.react(element(`cmd${i || ""}`), [
+      { type: "heatmap", x: x.edges, y: y.edges, z: rows, colorscale: "Viridis", colorbar: { thickness: 14 }, hovertemplate: "%{z} stars<extra></extra>" },
+    ], {
+      ...theme().layout, title: heading(`stars per pixel, ${survey}`),
+      xaxis: axis(x.label), yaxis: axis(y.label, y.down ? { autorange: "reversed" } : {}),
+    }, style);
   }
-  Plotly.react(element("cmd"), [
-    { type: "heatmap", x: colors, y: mags, z: rows, colorscale: "Viridis", colorbar: { thickness: 14 }, hovertemplate: "%{z} stars<extra></extra>" },
-  ], {
-    ...theme().layout, title: heading("stars per pixel of its CMD"),
-    xaxis: axis(`${data.blue} − ${data.band} (mag)`), yaxis: axis(`${data.band} (mag)`, { autorange: "reversed" }),
-  }, style);
 }
 
 // The sightline in words, then what the map says of it at the distance of the slider.
