@@ -6,11 +6,10 @@ import numpy as np
 
 from extmap_tf.catalogs.columns import POSITIONS, find_columns, missing_column, require_told_apart
 from extmap_tf.catalogs.formats.base import Table
-from extmap_tf.catalogs.survey_tables import equatorial_to_galactic
 from extmap_tf.catalogs.tables import open_tables, table_for
 from extmap_tf.catalogs.units import degrees
 from extmap_tf.errors import DataError
-from extmap_tf.grids.sphere import shortest_range_deg
+from extmap_tf.grids.sphere import equatorial_to_galactic, shortest_range_deg
 
 # Stars are counted in cells of l and b; one with less than this share of the median is not of the extent.
 _CELL_DEG = 0.25

@@ -20,6 +20,7 @@ from extmap_tf.catalogs.stars import StarBatch
 from extmap_tf.catalogs.tables import open_tables, table_for
 from extmap_tf.catalogs.units import convert, degrees, factor
 from extmap_tf.errors import DataError
+from extmap_tf.grids.sphere import equatorial_to_galactic
 from extmap_tf.settings.survey import NO_LIMIT_MAG, SurveyConfig
 from extmap_tf.surveys.observing import photometric_error
 
@@ -312,11 +313,3 @@ def _require_distinct(table, column):
                 f"name another with --column {role}=NAME"
             )
         players[used] = role
-
-
-def equatorial_to_galactic(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ICRS to Galactic coordinates [n], degrees."""
-    from astropy.coordinates import SkyCoord
-
-    galactic = SkyCoord(ra_deg, dec_deg, unit="deg").galactic
-    return galactic.l.deg, galactic.b.deg

@@ -120,7 +120,7 @@ def column_to_numbers(values: np.ndarray) -> tuple[np.ndarray, bool]:
     if values.dtype.kind in "fiu":
         return np.ma.filled(values.astype(np.float64), np.nan), False
     if values.dtype.kind not in "SUO":
-        raise ValueError(f"it must hold numbers, it holds {values.dtype}")
+        raise ValueError(f"it holds {values.dtype}")
     mask = np.ma.getmaskarray(values)
     plain = np.ma.getdata(values)
     cells = [None if gone else _text(cell) for cell, gone in zip(plain, mask, strict=True)]

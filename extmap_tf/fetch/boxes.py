@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extmap_tf.grids.sky import SkyGrid
-from extmap_tf.grids.sphere import separation_deg, unit_vectors
+from extmap_tf.grids.sphere import galactic_to_equatorial, separation_deg, unit_vectors
 
 # A box is looked at on this many steps a side.
 _STEPS = 8
@@ -80,7 +80,7 @@ def boxes_over(grid: SkyGrid, size_deg: float) -> list[EquatorialBox]:
     """
     from scipy.spatial import KDTree
 
-    centers = _icrs_vectors(*grid.centers_deg())
+    centers = unit_vectors(*galactic_to_equatorial(*grid.centers_deg()))
     tree, reach_deg = KDTree(centers), _REACH_SIDES * grid.field_deg
     dec_deg = np.degrees(np.arcsin(np.clip(centers[:, 2], -1.0, 1.0)))
     within = dec_deg.min() - reach_deg - size_deg, dec_deg.max() + reach_deg + size_deg
@@ -128,10 +128,3 @@ def _within(tree, vectors, angle_deg):
     """Which points have a centre within an angle."""
     chord = 2.0 * math.sin(math.radians(min(angle_deg, 180.0)) / 2.0)
     return np.isfinite(tree.query(vectors, distance_upper_bound=chord * (1 + 1e-9))[0])
-
-
-def _icrs_vectors(l_deg, b_deg):
-    from astropy.coordinates import SkyCoord
-
-    icrs = SkyCoord(l_deg, b_deg, unit="deg", frame="galactic").icrs
-    return unit_vectors(icrs.ra.deg, icrs.dec.deg)

@@ -30,6 +30,22 @@ def separation_deg(l_deg: Any, b_deg: Any, l0_deg: Any, b0_deg: Any) -> Any:
     return np.degrees(angular_separation(*map(np.radians, (l_deg, b_deg, l0_deg, b0_deg))))
 
 
+def equatorial_to_galactic(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ICRS to Galactic coordinates [n], degrees."""
+    from astropy.coordinates import SkyCoord
+
+    place = SkyCoord(ra_deg, dec_deg, unit="deg", frame="icrs").galactic
+    return place.l.deg, place.b.deg
+
+
+def galactic_to_equatorial(l_deg: np.ndarray, b_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Galactic coordinates [n] to ICRS, degrees."""
+    from astropy.coordinates import SkyCoord
+
+    place = SkyCoord(l_deg, b_deg, unit="deg", frame="galactic").icrs
+    return place.ra.deg, place.dec.deg
+
+
 def shortest_range_deg(l_deg: np.ndarray) -> tuple[float, float]:
     """The shortest range that holds all longitudes: 0 to 360 where they go all around.
 

@@ -9,8 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
@@ -19,7 +17,8 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.files import PathLike, local_path, whole_path, whole_paths
 from extmap_tf.grids.healpix import HealpixGrid
-from extmap_tf.grids.healpix_pixels import smallest_nside
+from extmap_tf.grids.healpix_pixels import pixel_of, smallest_nside
+from extmap_tf.grids.sphere import galactic_to_equatorial
 from extmap_tf.map.formats.cards import about_cards
 from extmap_tf.map.formats.fits_files import require_checksums, require_whole
 from extmap_tf.map.parts import profiles_table
@@ -122,8 +121,6 @@ def write_moc(volume: ExtinctionMap, path: PathLike, overwrite: bool = False) ->
 
 def _covered_cells(volume):
     """Finest order, and its cells [n] that the map's profiles touch, ascending."""
-    from astropy_healpix import lonlat_to_healpix
-
     grid = volume.grid
     if not volume.has_profile.any():
         raise DataError("no sightline of the map has a profile: its coverage is empty")
@@ -136,8 +133,7 @@ def _covered_cells(volume):
         pixels = pixels_of(grid, 2 * nside)
         l_deg, b_deg = pixels.l_deg, pixels.b_deg
         known = volume.has_profile.ravel()[pixels.sightline]
-    place = SkyCoord(l_deg[known] * u.deg, b_deg[known] * u.deg, frame="galactic").icrs
-    cells = lonlat_to_healpix(place.ra, place.dec, nside, order="nested")
+    cells = pixel_of(*galactic_to_equatorial(l_deg[known], b_deg[known]), nside)
     return int(np.log2(nside)), np.unique(cells)
 
 

@@ -17,6 +17,7 @@ from astropy.coordinates import (
 from astropy.utils.masked import Masked
 
 from extmap_tf.errors import DataError
+from extmap_tf.grids.sphere import equatorial_to_galactic
 
 
 def place_of(coords: SkyCoord | BaseCoordinateFrame) -> list[np.ndarray]:
@@ -52,8 +53,7 @@ def equatorial(ra: Any, dec: Any, d: Any = None) -> list[np.ndarray]:
     """As `galactic`, for right ascension and declination (ICRS)."""
     ra, dec, *rest = _numbers(d, right_ascension=ra, declination=dec)
     dec = np.where(np.abs(dec) <= 90.0, dec, np.nan)
-    sky = SkyCoord(ra * u.deg, dec * u.deg, frame="icrs").galactic
-    return [sky.l.deg, sky.b.deg, *rest]
+    return [*equatorial_to_galactic(ra, dec), *rest]
 
 
 def plain(value: Any, unit: u.UnitBase, name: str, unstated: u.UnitBase | None = None) -> np.ndarray:

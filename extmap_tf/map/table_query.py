@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
 
 from extmap_tf.catalogs.columns import POSITIONS, find_columns, require_told_apart, what_there_is
 from extmap_tf.catalogs.formats.parquet import Parquet
@@ -19,6 +18,7 @@ from extmap_tf.catalogs.units import convert, degrees, factor, is_stated
 from extmap_tf.errors import DataError
 from extmap_tf.estimate import flag_names
 from extmap_tf.files import refuse_existing, whole_path
+from extmap_tf.grids.sphere import equatorial_to_galactic
 from extmap_tf.map.volume import ExtinctionMap
 
 if TYPE_CHECKING:
@@ -193,8 +193,7 @@ def _positions(table, roles, distance_kpc, max_kpc, accept_partial):
     possible = np.isfinite(longitude) & (np.abs(latitude) <= 90.0)
     longitude, latitude = (np.where(possible, angle, np.nan) for angle in (longitude, latitude))
     if "ra" in angles:
-        sky = SkyCoord(longitude * u.deg, np.nan_to_num(latitude) * u.deg, frame="icrs").galactic
-        longitude, latitude = (np.where(possible, angle.deg, np.nan) for angle in (sky.l, sky.b))
+        longitude, latitude = equatorial_to_galactic(longitude, latitude)
     role = next((role for role in roles if role not in POSITIONS), None)
     if role is None:
         return longitude, latitude, np.full(len(longitude), float(distance_kpc))

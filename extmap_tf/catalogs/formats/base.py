@@ -7,14 +7,15 @@ import struct
 import warnings
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from extmap_tf.catalogs.completeness import cut_off, stated_rows
 from extmap_tf.catalogs.formats.gzip_streams import GZIP_ERRORS
+from extmap_tf.catalogs.values import to_numbers
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -142,6 +143,26 @@ class Table(ABC):
     @abstractmethod
     def _batches(self, numbers, texts, batch_rows):
         """Yield what `batches` does, of distinct columns."""
+
+    def _as_numbers(
+        self,
+        column: str,
+        cells: Any,
+        convert: Callable[[Any], tuple[np.ndarray, bool]] = to_numbers,
+    ) -> np.ndarray:
+        """Cells of a column as float64; one with cells in base 60 goes to `sexagesimal`."""
+        try:
+            numbers, sexagesimal = convert(cells)
+        except ValueError as error:
+            advice = self._advice(str(error))
+            raise DataError(f"{self.name}: column {column} must hold numbers, {error}{advice}") from None
+        if sexagesimal:
+            self.sexagesimal.add(column)
+        return numbers
+
+    def _advice(self, problem: str) -> str:
+        """What may be done about a cell that is no number, if more is known of it."""
+        return ""
 
     def _require_whole(self, n_read, accept_partial):
         reason = cut_off(self.remarks)

@@ -24,7 +24,7 @@ from extmap_tf.catalogs.formats.base import (
 )
 from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.catalogs.formats.text_streams import READ_BYTES, Cleaned, Lent, Limited, parts_of_vizier
-from extmap_tf.catalogs.values import MISSING, to_flag, to_numbers
+from extmap_tf.catalogs.values import MISSING, to_flag
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class DelimitedText(Table):
             batch = batch.slice(skip)
             if batch.num_rows:
                 yield from_arrow(batch, [], texts) | {
-                    column: self._numbers(column, _texts(batch.column(column))) for column in numbers
+                    column: self._as_numbers(column, _texts(batch.column(column))) for column in numbers
                 }
 
     def _arrow_batches(self, batch_rows, types):
@@ -272,17 +272,9 @@ class DelimitedText(Table):
         finally:
             lent.close()
 
-    def _numbers(self, column, texts):
-        try:
-            numbers, sexagesimal = to_numbers(texts)
-        except ValueError as error:
-            text = str(error)
-            again = any(text.startswith(repr(name) + " ") for name in self.names)
-            more = ": a second header line, so give its tables in files of their own" if again else ""
-            raise DataError(f"{self.name}: column {column} must hold numbers, {text}{more}") from None
-        if sexagesimal:
-            self.sexagesimal.add(column)
-        return numbers
+    def _advice(self, problem):
+        again = any(problem.startswith(repr(name) + " ") for name in self.names)
+        return ": a second header line, so give its tables in files of their own" if again else ""
 
     def whole(self) -> "AstropyTable":
         from astropy.table import Table as AstropyTable

@@ -161,15 +161,6 @@ class _FitsTable(Table):
     def _require_numbers(self, numbers):
         pass
 
-    def _parsed(self, column, values):
-        try:
-            numbers, sexagesimal = column_to_numbers(values)
-        except ValueError as error:
-            raise DataError(f"{self.name}: column {column}: {error}") from None
-        if sexagesimal:
-            self.sexagesimal.add(column)
-        return numbers
-
     def whole(self):
         from astropy.table import Table as AstropyTable
 
@@ -218,7 +209,7 @@ class _BinaryTable(_FitsTable):
     def _number(self, column, rows):
         values, spec = rows[column], self._columns[column]
         if values.dtype.kind == "S":
-            return self._parsed(column, values)
+            return self._as_numbers(column, values, column_to_numbers)
         number = values.astype(np.float64)
         if spec.null is not None and values.dtype.kind in "iu":
             number[values == spec.null] = np.nan
@@ -259,7 +250,7 @@ class _AsciiTable(_FitsTable):
         cards, cells = self._cards[column], np.char.strip(rows[column])
         if cards["NULL"] is not None:
             cells = np.where(cells == str(cards["NULL"]).strip().encode(), b"", cells)
-        number = self._parsed(column, cells)
+        number = self._as_numbers(column, cells, column_to_numbers)
         if cards["SCAL"] not in (None, 1) or cards["ZERO"] not in (None, 0):
             number = number * float(cards["SCAL"] or 1.0) + float(cards["ZERO"] or 0.0)
         return number

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from extmap_tf.catalogs.formats.base import MAX_LINE_BYTES, MAX_WHOLE_BYTES, Table, readable
-from extmap_tf.catalogs.values import column_to_flags, to_numbers
+from extmap_tf.catalogs.values import column_to_flags
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ class FixedWidth(Table):
 
     def _batches(self, numbers, texts, batch_rows):
         for rows in self._blocks(batch_rows):
-            batch = {column: self._number(column, rows) for column in numbers}
-            yield batch | {
-                column: column_to_flags(np.array(self._cells(column, rows), str)) for column in texts
+            cells = {column: self._cells(column, rows) for column in (*numbers, *texts)}
+            batch = {
+                column: self._as_numbers(column, pa.array(cells[column], pa.string())) for column in numbers
             }
+            yield batch | {column: column_to_flags(np.array(cells[column], str)) for column in texts}
 
     def _blocks(self, batch_rows):
         self.stream.seek(0)
@@ -69,15 +70,6 @@ class FixedWidth(Table):
         start, stop = self.spans[column]
         cells = [row[start:stop].strip() for row in rows]
         return ["" if self._is_missing(column, cell) else cell for cell in cells]
-
-    def _number(self, column, rows):
-        try:
-            numbers, sexagesimal = to_numbers(pa.array(self._cells(column, rows), pa.string()))
-        except ValueError as error:
-            raise DataError(f"{self.name}: column {column} must hold numbers, {error}") from None
-        if sexagesimal:
-            self.sexagesimal.add(column)
-        return numbers
 
     def whole(self) -> "AstropyTable":
         from astropy.table import Table as AstropyTable

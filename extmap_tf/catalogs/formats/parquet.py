@@ -7,7 +7,6 @@ import pyarrow.parquet
 
 from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, Table, readable, units_in_yaml
 from extmap_tf.catalogs.formats.delimited import from_arrow
-from extmap_tf.catalogs.values import to_numbers
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,7 +48,9 @@ class Parquet(Table):
         plain = [column for column in numbers if column not in as_text]
         for batch in file.iter_batches(batch_rows, columns=[*numbers, *texts]):
             columns = from_arrow(batch, plain, texts)
-            yield columns | {column: self._numbers(column, batch.column(column)) for column in as_text}
+            yield columns | {
+                column: self._as_numbers(column, batch.column(column).cast(pa.string())) for column in as_text
+            }
 
     def _require_bounded(self, metadata, wanted):
         for group in range(metadata.num_row_groups):
@@ -61,15 +62,6 @@ class Parquet(Table):
                     f"{self.name}: a row group of {n_bytes / 1e9:.1f} GB; at most "
                     f"{_MAX_GROUP_BYTES / 1e9:.1f} GB are read at once: write it in smaller row groups"
                 )
-
-    def _numbers(self, column, values):
-        try:
-            numbers, sexagesimal = to_numbers(values.cast(pa.string()))
-        except ValueError as error:
-            raise DataError(f"{self.name}: column {column} must hold numbers, {error}") from None
-        if sexagesimal:
-            self.sexagesimal.add(column)
-        return numbers
 
     def arrow(self) -> pa.Table:
         """The whole as an Arrow table, which knows the types that a copy shall keep."""
