@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from extmap_tf.errors import ExtmapError
 
@@ -118,7 +118,7 @@ def run_program(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     received: list[int] = []
     _stopped.clear()
-    with _stopped_by_signals(received), _warnings_told():
+    with _full_log(), _stopped_by_signals(received), _warnings_told():
         try:
             args.run(args, rest) if args.beam else args.run(args)
             sys.stdout.flush()
@@ -153,6 +153,38 @@ def _stopped_by_signals(received: list[int]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Lossy:
+    """A stream of text on a disk that may be full: what cannot be written is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _full_log() -> Iterator[None]:
+    """A job whose standard error is on a full disk goes on; its exit status tells how it ended."""
+    stream = sys.stderr
+    with contextlib.redirect_stderr(cast(TextIO, _Lossy(stream))):
+        yield
+    try:
+        stream.flush()
+    except OSError:
+        # What Python still holds would make an exit status of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager

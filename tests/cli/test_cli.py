@@ -598,6 +598,25 @@ def test_a_signal_inside_exec_sets_the_exit_status(tmp_path):
     assert (result.returncode, one_line(result.stderr)) == (143, "extmap-tf: error: terminated")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize(("fails", "status"), [(False, 0), (True, 1)])
+def test_a_job_whose_log_is_on_a_full_disk_goes_on(fails, status, tmp_path):
+    program = (
+        "import logging, sys\n"
+        "from extmap_tf.errors import DataError\n"
+        "from extmap_tf.program import Command, run_command\n"
+        "def work(args):\n"
+        "    print('x' * 10_000, file=sys.stderr, flush=True)\n"
+        "    logging.getLogger('extmap_tf').warning('y')\n"
+        "    print('done')\n"
+        f"    if {fails}: raise DataError('z')\n"
+        "sys.exit(run_command(Command('x', 'X.', lambda parser: None, work), []))\n"
+    )
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full)
+    assert (result.returncode, result.stdout) == (status, b"done\n")
+
+
 def test_an_ignored_signal_stays_ignored():
     def interrupt(args):
         os.kill(os.getpid(), signal.SIGINT)
