@@ -29,6 +29,9 @@ from extmap_tf.settings.law import LawConfig
 # dustmaps, takes number k to be the quantile k / (n - 1).
 RANKS = tuple(np.linspace(0.0, 100.0, 21))
 
+# Of fewer a straight line between two passes by the percentiles.
+_LEAST_PROFILES = 16
+
 _WRONG = (ValueError, TypeError, AttributeError)
 
 _PIXELS_AT_ONCE = 4096
@@ -107,11 +110,13 @@ def write_hdf5(
     (of `extmap_tf.estimate.reliable_distance_kpc`; the data set ``reliable`` tells it of each distance), and
     of ours l, b, coverage and flag; its attribute DM_bin_edges has the distance moduli. ``/best_fit``
     [n_pixels, n_distances] is the median extinction at these, ``/samples`` [n_pixels, n_samples,
-    n_distances] the samples. For a map without samples these are profiles of equal rank, the percentiles
-    0, 5 to 100, so that medians and percentiles of them are right at each distance; the attribute
-    ``samples_are`` says which. Further data sets have the names of the attributes of `ExtinctionMap`. All
-    have checksums (Fletcher-32), which HDF5 checks as it reads. What the file is, is in the attributes of its
-    root.
+    n_distances] profiles whose medians and percentiles at each distance are the map's, as dustmaps takes
+    them. They are the map's samples, each put at every distance to the map's own quantile of its rank among
+    them and then in rising order along the sight (a few samples by themselves have narrower intervals); each
+    several times if there are under 16. For a map without samples these are profiles of equal rank, the
+    percentiles 0, 5 to 100; the attribute ``samples_are`` says which. Further data sets have the names of the
+    attributes of `ExtinctionMap`. All have checksums (Fletcher-32), which HDF5 checks as it reads. What the
+    file is, is in the attributes of its root.
 
     Parameters
     ----------
@@ -165,10 +170,12 @@ def write_hdf5(
     if volume.percentiles:
         cubes["reliable"] = volume.reliable[place].astype(np.uint8)
     best_fit = cubes.pop("extinction_median")
+    how = {"band": band, "law": law}
     if volume.n_samples:
-        samples, what = cubes.pop("samples"), "equally likely profiles"
+        samples = _spread(cubes.pop("samples"), volume, pixels, how)
+        what = "equally likely profiles, spread at each distance as the map's percentiles"
     elif volume.percentiles:
-        samples = _ranked(volume, pixels, {"band": band, "law": law})
+        samples = _ranked(volume, pixels, how, RANKS)
         what = "profiles of equal rank: the percentiles 0, 5, ..., 100 at each distance"
     else:
         samples, what = best_fit[:, None], "the one profile of the map"
@@ -184,24 +191,39 @@ def write_hdf5(
     return pixels
 
 
-def _ranked(volume, pixels, how):
-    """Profiles [n_pixels, n_ranks, n_distances] at `RANKS`, whose 68 and 95 % intervals are the map's."""
+def _spread(samples, volume, pixels, how):
+    """Samples [n_pixels, n, n_distances] with the map's percentiles, where the map has some.
+
+    They keep their ranks at each distance (the empirical copula: Schefzik et al. 2013, Stat. Sci. 28, 616),
+    and rise along the sight, for which intervals change by a few percent.
+    """
+    if not volume.percentiles:
+        return samples
+    again = -(-_LEAST_PROFILES // volume.n_samples)
+    samples = np.repeat(samples, again, axis=1)
+    quantiles = _ranked(volume, pixels, how, tuple(np.linspace(0.0, 100.0, samples.shape[1])))
+    order = np.argsort(np.argsort(samples, axis=1, kind="stable"), axis=1, kind="stable")
+    return np.sort(np.take_along_axis(quantiles, order, axis=1), axis=2)
+
+
+def _ranked(volume, pixels, how, ranks):
+    """Profiles [n_pixels, n_ranks, n_distances] at ranks, whose 68 and 95 % intervals are the map's."""
 
     def at(percentiles):
         where = (pixels.l_deg, pixels.b_deg)
         return volume.query_gal(*where, mode="percentile", percentile=percentiles, **how).value
 
     stored = volume.percentiles[0], volume.percentiles[-1]
-    inner = [rank for rank in RANKS if stored[0] < rank < stored[1]]
-    first = RANKS.index(inner[0])
+    inner = [rank for rank in ranks if stored[0] < rank < stored[1]]
+    first = ranks.index(inner[0])
     end = first + len(inner)
-    samples = np.empty((len(pixels.index), len(RANKS), volume.distance.n_distances), np.float32)
+    samples = np.empty((len(pixels.index), len(ranks), volume.distance.n_distances), np.float32)
     samples[:, first:end] = at(inner)
     outermost = at(stored)
-    for side, row, beyond in ((0, first, range(first)), (1, end - 1, range(end, len(RANKS)))):
+    for side, row, beyond in ((0, first, range(first)), (1, end - 1, range(end, len(ranks)))):
         # Straight on from the outermost rank through the outermost percentile.
         for k in beyond:
-            share = (RANKS[k] - RANKS[row]) / (stored[side] - RANKS[row])
+            share = (ranks[k] - ranks[row]) / (stored[side] - ranks[row])
             samples[:, k] = samples[:, row] + share * (outermost[:, side] - samples[:, row])
     return np.maximum(samples, 0.0)
 

@@ -28,6 +28,7 @@ import uuid
 from pathlib import Path
 
 from campaign_jobs import JOBS, MARK, digest, environment, make_inputs
+from mutations import used_seconds
 
 # The machine may be busy: a job that works on is none that hangs.
 HANG_SECONDS = 1200.0
@@ -126,7 +127,7 @@ def reference(job, work, inputs):
     process, seconds = trial.start(), 0.0
     until = time.monotonic() + HANG_SECONDS
     while process.poll() is None and time.monotonic() < until:
-        seconds = max(seconds, _used(process))
+        seconds = max(seconds, used_seconds(process.pid))
         time.sleep(0.05)
     if trial.wait(process, 0.0, "the unbroken run") != 0:
         raise SystemExit(f"{job.name} fails unbroken: {trial.folder}/log")
@@ -135,14 +136,6 @@ def reference(job, work, inputs):
     if trial.finish():
         print(f"{job.name}: unbroken: {'; '.join(trial.wrong)}", flush=True)
     return found, seconds
-
-
-def _used(process):
-    """Processor seconds of a process so far; 0 once it has ended."""
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
 
 
 def kills(job, work, inputs, unbroken, numbers, seed):
@@ -175,7 +168,7 @@ def _killed(trial, kind, unbroken, rng, log):
     job, (good, seconds) = trial.job, unbroken
     process = trial.start(log=log)
     moment = rng.uniform(0.02, 1.0) * seconds
-    while process.poll() is None and _used(process) < moment:
+    while process.poll() is None and used_seconds(process.pid) < moment:
         time.sleep(0.01)
     _strike(kind, process, trial, rng)
     status = trial.wait(process, STOP_SECONDS if kind in ("TERM", "INT") else HANG_SECONDS, f"after {kind}")

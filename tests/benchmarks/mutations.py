@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -31,7 +32,9 @@ from astropy.io import fits
 from astropy.table import Table
 
 MEMORY_BYTES = 6 << 30
+# Of the processor, and of the clock for one that does nothing.
 SECONDS = 20.0
+SLEEP_SECONDS = 900.0
 N_ROWS = 8
 TOKENS = [
     *(b"", b"\0", b"\n", b"\r", b'"', b"'", b"#", b"|", b"\t", b",", b";", b"\\", b"<", b"&", b"]]>", b"--"),
@@ -208,16 +211,32 @@ def run(seed, numbers, script):
             lines = queue.Queue()
             threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True).start()
             while numbers and numbers[0] <= part[-1]:
-                try:
-                    line = lines.get(timeout=SECONDS + 40.0)
-                    outcome = line.rstrip("\n").split("\t") if line else [numbers[0], "?", "death"]
-                except queue.Empty:
-                    outcome = [numbers[0], "?", "hang"]
+                line = _next_line(lines, process.pid)
+                outcome = [numbers[0], "?", "hang" if line is None else "death"]
+                if line:
+                    outcome = line.rstrip("\n").split("\t")
                 numbers.popleft()
                 yield int(outcome[0]), outcome[1], outcome[2]
                 if outcome[2] in ("death", "hang"):
                     process.kill()
                     break
+
+
+def _next_line(lines, pid):
+    """What a child prints next; None if it works on one input for too long, or sleeps."""
+    start, until = used_seconds(pid), time.monotonic() + SLEEP_SECONDS
+    while used_seconds(pid) - start < SECONDS and time.monotonic() < until:
+        with contextlib.suppress(queue.Empty):
+            return lines.get(timeout=1.0)
+    return None
+
+
+def used_seconds(pid):
+    """Processor seconds of a process so far, which a busy machine does not change; 0 once it has ended."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _pass_on(stream, lines):
