@@ -54,8 +54,8 @@ def warmup_inputs(known: KnownAnswer, config: Config) -> dict[str, dict[str, np.
     if others:
         requests["surveys"], stars_of_all = image | whole, requests["magnitudes_padded"] | whole
         for view in others:
-            requests["surveys"] |= view.nothing(1)
-            stars_of_all |= view.nothing(1, stars=True)
+            requests["surveys"] |= view.no_counts(1)
+            stars_of_all |= view.no_stars(1)
         requests["surveys_magnitudes_padded"] = stars_of_all
         requests["surveys_samples"] = requests["surveys"] | a_seed
     return requests

@@ -107,7 +107,7 @@ def check_server(client: "ModelClient", model: PathLike | None = None) -> Iterat
         yield from compare("magnitudes_padded", {**stars, "n_stars": n_stars, **place})
     if others:
         # Of the others there is nothing: the response is that of the first alone.
-        absent = {name: value for view in others for name, value in view.nothing(1).items()}
+        absent = {name: value for view in others for name, value in view.no_counts(1).items()}
         yield from compare("surveys", {**known.inputs, "coverage": np.ones(1, np.float32), **absent})
 
 

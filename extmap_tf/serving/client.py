@@ -227,7 +227,7 @@ class ModelClient:
             for view in views:
                 names, n_rows = list(view.star_inputs), len(range(n)[rows])
                 if names[0] not in columns:
-                    found |= view.nothing(n_rows, stars=True)
+                    found |= view.no_stars(n_rows)
                     continue
                 found |= {name: _padded(columns[name][rows]) for name in names}
                 found[view.named("n_stars")] = np.array(

@@ -229,13 +229,18 @@ class SurveyView:
         found = {self.named(f"{role}_mag"): band.name for role, band in roles.items()}
         return found | ({self.named("parallax_mas"): PARALLAX} if survey.parallax.band else {})
 
-    def nothing(self, n: int, stars: bool = False) -> dict[str, np.ndarray]:
-        """Inputs that say of `n` fields that the survey is not there, as counts or as padded stars."""
-        absent = {self.named("coverage"): np.zeros(n, np.float32)}
-        if stars:
-            rows = {name: np.zeros((n, 0), np.float32) for name in self.star_inputs}
-            return absent | rows | {self.named("n_stars"): np.zeros(n, np.int64)}
-        return absent | {d.name: np.zeros((n, *d.shape), np.float32) for d in self.diagrams}
+    def no_counts(self, n: int) -> dict[str, np.ndarray]:
+        """Inputs that say of `n` fields that the survey is not there, as diagrams."""
+        counts = {diagram.name: np.zeros((n, *diagram.shape), np.float32) for diagram in self.diagrams}
+        return self._no_coverage(n) | counts
+
+    def no_stars(self, n: int) -> dict[str, np.ndarray]:
+        """The same, as padded stars."""
+        rows = {name: np.zeros((n, 0), np.float32) for name in self.star_inputs}
+        return self._no_coverage(n) | rows | {self.named("n_stars"): np.zeros(n, np.int64)}
+
+    def _no_coverage(self, n):
+        return {self.named("coverage"): np.zeros(n, np.float32)}
 
     @property
     def n_pixels(self) -> int:
