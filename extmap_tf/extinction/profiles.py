@@ -23,7 +23,7 @@ these anywhere on the way, with a density that falls as d^-1/2 alone.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -116,14 +116,42 @@ def _disc(prior, distance, l_deg, b_deg, height_kpc, uniform):
 
     Heights are [n_profiles, 1]; `uniform` [n_profiles, 2] are numbers for its length and its warp.
     """
+    way = way_through_disc(distance, l_deg, b_deg)
+    warp_kpc = prior.warp_factor_max * uniform[:, 1:] * way.warp_kpc
+    above_kpc = np.abs(way.height_kpc - warp_kpc)
+    length_kpc = _uniform(prior.scale_length_min_kpc, prior.scale_length_max_kpc, uniform[:, :1])
+    return np.exp(-above_kpc / (height_kpc * way.flare) - way.outward_kpc / length_kpc)
+
+
+class WayThroughDisc(NamedTuple):
+    """Where a sightline is in the disc of the stars.
+
+    Parameters
+    ----------
+    height_kpc : ndarray [n_distances]
+        Above the plane.
+    warp_kpc : ndarray [n_distances]
+        Height of the warped disc's middle there.
+    flare : ndarray [n_distances]
+        How many times thicker the disc is than at the Sun.
+    outward_kpc : ndarray [n_distances]
+        Radius less that of the Sun.
+    """
+
+    height_kpc: np.ndarray
+    warp_kpc: np.ndarray
+    flare: np.ndarray
+    outward_kpc: np.ndarray
+
+
+def way_through_disc(distance: DistanceGrid, l_deg: float, b_deg: float) -> WayThroughDisc:
+    """Where the middles of the bins of a sightline are in the disc of the stars."""
     l, b, d = np.radians(l_deg), np.radians(b_deg), distance.centers_kpc
     x, y = _STARS.sun_kpc - d * np.cos(b) * np.cos(l), d * np.cos(b) * np.sin(l)
     radius = np.hypot(x, y)
     flare = 1.0 + _STARS.flare_slope_per_kpc * np.maximum(radius - _STARS.flare_kpc, 0.0)
-    warp_kpc = prior.warp_factor_max * uniform[:, 1:] * _STARS.warp_height_kpc(x, y)
-    above_kpc = np.abs(_STARS.sun_height_kpc + d * np.sin(b) - warp_kpc)
-    length_kpc = _uniform(prior.scale_length_min_kpc, prior.scale_length_max_kpc, uniform[:, :1])
-    return np.exp(-above_kpc / (height_kpc * flare) - (radius - _STARS.sun_kpc) / length_kpc)
+    height_kpc = _STARS.sun_height_kpc + d * np.sin(b)
+    return WayThroughDisc(height_kpc, _STARS.warp_height_kpc(x, y), flare, radius - _STARS.sun_kpc)
 
 
 def _draw_clouds(prior, distance, density, n_clouds, rngs):

@@ -13,7 +13,10 @@ the field. It is fitted to the counts n_p by minimising
 the Poisson likelihood and the prior. The parameters theta are standard normal under the training prior
 (`extmap_tf.extinction.profiles`): the modes of the Gaussian random field, and for the total extinction, the
 spectral index, the log-density's standard deviation, the scale height and the patchiness the normal quantiles
-of their uniform ranges. Single clouds, which training profiles have beside the field, are left to the field.
+of their ranges, as of the length and the warp of a disc. Where the training has walls, one cloud stands
+beside the field: its share of the total has the prior of all clouds', its place that of a wall's. Other
+clouds, and all where there are no walls, are left to the field. Dust has one patchiness, where training may
+have two layers of their own.
 The prior of c is log-normal, with ``nuisances.count_sigma``.
 
 The other nuisances of a pair (`extmap_tf.settings.nuisances.NuisanceConfig`) are not fitted but taken to be
@@ -66,9 +69,9 @@ _N_STARTS = 4
 
 
 class _Sky(NamedTuple):
-    """A sightline at one size of pixels: distance from the plane [n], and the table of expected stars."""
+    """A sightline at one size of pixels: its way through the disc [4, n], and the table of expected stars."""
 
-    depth_kpc: tf.Tensor
+    way: tf.Tensor
     extinction_mag: tf.Tensor
     counts: tf.Tensor
     background: tf.Tensor
@@ -155,7 +158,7 @@ class DirectFit:
         # One trace each, whatever the sightline and the number of CMDs.
         parameters = tf.TensorSpec([None, self.prior.n_parameters], tf.float32)
         sky = _Sky(
-            depth_kpc=tf.TensorSpec([n], tf.float32),
+            way=tf.TensorSpec([4, n], tf.float32),
             extinction_mag=tf.TensorSpec([None], tf.float32),
             counts=tf.TensorSpec([n + 1, None, None], tf.float32),
             background=tf.TensorSpec([], tf.float32),
@@ -181,13 +184,13 @@ class DirectFit:
         -------
         Sightline
         """
-        depth_kpc = self._config.distance.centers_kpc * abs(np.sin(np.radians(table.b_deg)))
+        way = self.prior.way(table.l_deg, table.b_deg)
         skies, blocks = [], []
         for size, background, _ in _STAGES:
             blocks.append(block_of(table.pixels, self._diagram, size))
             skies.append(
                 _Sky(
-                    tf.constant(depth_kpc, tf.float32),
+                    way,
                     tf.constant(table.extinction_mag),
                     tf.constant(summed(table.counts, blocks[-1])),
                     tf.constant(background),
@@ -277,7 +280,7 @@ class DirectFit:
 
     def _mean(self, theta, sky):
         """Expected counts [batch, n_kept]."""
-        return self._expected(*self.prior.physical(theta, sky.depth_kpc)[1:], sky)[0]
+        return self._expected(*self.prior.physical(theta, sky.way)[1:], sky)[0]
 
     def _expected(self, shells, patchiness, scale, sky):
         """Expected counts [batch, n_kept], and their derivatives [batch, n + 3, n_kept].
@@ -322,7 +325,7 @@ class DirectFit:
         """Objective [batch], its gradient [batch, n_parameters], and Fisher matrix, the prior's included."""
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            _, shells, patchiness, scale = self.prior.physical(theta, sky.depth_kpc)
+            _, shells, patchiness, scale = self.prior.physical(theta, sky.way)
             inner = tf.concat([shells, patchiness[:, None], tf.math.log(scale)[:, None]], axis=1)
         chain = tape.batch_jacobian(inner, theta)  # [batch, n + 3, n_parameters]
         expected, slopes = self._expected(shells, patchiness, scale, sky)
@@ -352,7 +355,7 @@ class DirectFit:
         n, step_kpc = self._n, self._config.distance.step_kpc
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            density, shells, patchiness, scale = self.prior.physical(theta, sky.depth_kpc)
+            density, shells, patchiness, scale = self.prior.physical(theta, sky.way)
             extinction = tf.cumsum(density, axis=1) * step_kpc
             logarithms = tf.math.log(tf.concat([density, extinction], axis=1))
         chain = tape.batch_jacobian(logarithms, theta)  # [batch, 2 n, n_parameters]

@@ -119,7 +119,7 @@ def test_standard_normal_parameters_are_the_training_prior(fit, sightline, confi
     n = 4000
     theta = tf.random.stateless_normal([n, fit.prior.n_parameters], [1, 2])
     ours = density_to_cumulative(
-        fit.prior.physical(theta, sightline.skies[0].depth_kpc)[0].numpy(), config.distance.step_kpc
+        fit.prior.physical(theta, sightline.skies[0].way)[0].numpy(), config.distance.step_kpc
     )
     smooth = config.replace(**{"profiles.clouds_mean": 0.0})
     rng = np.random.default_rng(1)
