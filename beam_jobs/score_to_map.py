@@ -14,6 +14,11 @@ def _add_options(parser):
     parser.add_argument(
         "--samples", type=int, default=0, metavar="N", help="also keep N sampled profiles a field (up to 32)"
     )
+    parser.add_argument(
+        "--walls",
+        action="store_true",
+        help="also keep the smallest wall of dust that would be found in each field, by distance",
+    )
 
 
 def _run(args, beam_argv):
@@ -22,7 +27,8 @@ def _run(args, beam_argv):
     start_beam()
     from beam_jobs.graphs.score_to_map import make_map
 
-    make_map(args.records, args.model, args.out, args.overwrite, beam_argv, args.samples, args.trust_model)
+    how = {"n_samples": args.samples, "trust_model": args.trust_model, "with_walls": args.walls}
+    make_map(args.records, args.model, args.out, args.overwrite, beam_argv, **how)
 
 
 def _check(args):

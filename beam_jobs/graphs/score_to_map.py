@@ -20,9 +20,9 @@ from beam_jobs import stores
 from beam_jobs.early import require_samples
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
+from extmap_tf.compare.visible_walls import VisibleWalls, places_to_try, visible_walls
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.files import PathLike
-from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
 from extmap_tf.map.layers import map_layers
@@ -123,17 +123,24 @@ def read_shard(shard: tuple[int, str], views: Sequence[SurveyView]) -> Iterator[
             first += len(examples)
 
 
-def to_map_layers(element: tuple[int, tuple], distance: DistanceGrid) -> tuple[int, dict[str, np.ndarray]]:
+def to_map_layers(
+    element: tuple[int, tuple], header: MapHeader, walls: VisibleWalls | None = None
+) -> tuple[int, dict[str, np.ndarray]]:
     """(index of the first field, (estimate, facts) [n]) -> the same of the layers that a map of them holds.
 
     Parameters
     ----------
     element : (int, (ProfileEstimate, dict of str to ndarray))
         What `SavedModelHandler` gives; the facts are coverage, n_stars and, of several surveys, surveys.
-    distance : extmap_tf.grids.distance.DistanceGrid
+    header : extmap_tf.map.header.MapHeader
+    walls : extmap_tf.compare.visible_walls.VisibleWalls, optional
+        Of the model, for the layer ``smallest_wall``.
     """
     first, (estimate, facts) = element
-    return first, map_layers(estimate, distance, "estimate", **facts)
+    if walls is not None:
+        place = header.grid.centers_deg(np.arange(first, first + estimate.shape[0]))
+        facts = facts | {"smallest_wall": walls.behind(*place, estimate.extinction_median, header.distance)}
+    return first, map_layers(estimate, header.distance, "estimate", **facts)
 
 
 def write_tile(element: tuple[int, dict[str, np.ndarray]], folder: str) -> str:
@@ -210,12 +217,13 @@ def build(
     shards: Sequence[tuple[int, str]],
     handler: SavedModelHandler,
     views: Sequence[SurveyView],
-    distance: DistanceGrid,
+    header: MapHeader,
     folder: str,
+    walls: VisibleWalls | None = None,
 ) -> beam.PCollection:
     """Apply the job's transforms to a pipeline that writes tiles into `folder`.
 
-    `views` are the surveys of the records, `distance` is the model's.
+    `views` are the surveys of the records, `header` is the map's, and `walls` are those of the model.
     """
     return (
         pipeline
@@ -223,7 +231,7 @@ def build(
         | "Spread over workers" >> beam.Reshuffle()
         | "Read records" >> beam.FlatMap(read_shard, views)
         | "Estimate profiles" >> RunInference(KeyedModelHandler(handler))
-        | "Make map layers" >> beam.Map(to_map_layers, distance)
+        | "Make map layers" >> beam.Map(to_map_layers, header, walls)
         | "Write tiles" >> beam.Map(write_tile, folder)
     )
 
@@ -239,6 +247,15 @@ def facts_of(card: ModelCard) -> str:
     return ", ".join([*facts, f"trained by extmap_tf {card.software_version}"])
 
 
+def _walls_of(model_folder, card, trust_model):
+    """The smallest walls that a model shows, found before the job's own work."""
+    from extmap_tf.model.scoring import Scorer
+
+    with stores.local_copy(model_folder) as local:
+        sample = Scorer(local, trust_model).sample_counts
+        return visible_walls(sample, card.config, places_to_try(card.config))
+
+
 def make_map(
     records_path: PathLike,
     model_path: PathLike,
@@ -247,6 +264,7 @@ def make_map(
     beam_argv: Sequence[str] = (),
     n_samples: int = 0,
     trust_model: bool = False,
+    with_walls: bool = False,
 ) -> None:
     """Run the job.
 
@@ -265,6 +283,8 @@ def make_map(
         Profiles drawn for each field that the map keeps, at most `beam_jobs.early.MAX_SAMPLES`.
     trust_model : bool
         As `extmap_tf.model.scoring.Scorer` takes it.
+    with_walls : bool
+        Also keep the smallest wall of dust that would be found (`extmap_tf.compare.visible_walls`).
     """
     from extmap_tf.model.heads import HEADS
     from extmap_tf.model.scoring import BATCH_SIZE
@@ -279,11 +299,12 @@ def make_map(
     model_folder, card = stores.find_model(model_path)
     require_fit(card, model_folder, manifest, records_path)
     percentiles = HEADS[card.config.network.head].percentiles
-    if n_samples and not percentiles:
+    if (n_samples or with_walls) and not percentiles:
         raise ConfigError(
             f"{model_folder}: its network, {card.config.network.preset}, gives one profile and has nothing "
-            "to draw samples from: leave --samples out"
+            "to draw samples from: leave --samples and --walls out"
         )
+    walls = _walls_of(model_folder, card, trust_model) if with_walls else None
     shards, first, n_tiles = [], 0, 0
     for split in manifest.splits.values():
         for entry in split:
@@ -301,13 +322,18 @@ def make_map(
         records_digest=card.records_digest,
         model_facts=facts_of(card),
     )
-    header = MapHeader(grid, card.config.distance, provenance, percentiles=percentiles, n_samples=n_samples)
+    header = MapHeader(
+        grid,
+        card.config.distance,
+        provenance,
+        percentiles=percentiles,
+        n_samples=n_samples,
+        wall_sigma=walls.rule.min_sigma if walls else 0.0,
+    )
     with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(
-            lambda pipeline: build(
-                pipeline, shards, handler, manifest.config.views, card.config.distance, folder
-            ),
+            lambda pipeline: build(pipeline, shards, handler, manifest.config.views, header, folder, walls),
             list(beam_argv),
             progress,
         )

@@ -7,8 +7,6 @@ from extmap_tf.options import add_model, add_sightlines, chosen_sightlines, fini
 from extmap_tf.program import Command
 from extmap_tf.quiet import start_tensorflow
 
-_MOST_PLACES = 5
-
 
 def _add_options(parser):
     parser.add_argument("map", help="map of 'score'")
@@ -115,18 +113,16 @@ def _run(args):
 
 
 def _walls_of(args, rule):
-    """The smallest walls that the model shows on up to `_MOST_PLACES` of its training sightlines."""
-    from extmap_tf.compare.visible_walls import visible_walls
+    """The smallest walls that the model shows on some of its training sightlines."""
+    from extmap_tf.compare.visible_walls import places_to_try, visible_walls
     from extmap_tf.model.versions import find_saved_model
 
     folder, card = find_saved_model(args.model)
     start_tensorflow()
     from extmap_tf.model.scoring import Scorer
 
-    places = card.config.mocks.sightlines_deg()
-    chosen = [places[i * (len(places) - 1) // (_MOST_PLACES - 1)] for i in range(_MOST_PLACES)]
     sample = Scorer(folder, args.trust_model).sample_counts
-    return visible_walls(sample, card.config, sorted(set(chosen)), rule)
+    return visible_walls(sample, card.config, places_to_try(card.config), rule)
 
 
 COMMAND = Command(

@@ -14,7 +14,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.evaluation.walls import wall_density
 from extmap_tf.extinction.dust import relative_density
 from extmap_tf.extinction.profiles import density_to_cumulative
-from extmap_tf.grids.sky import SkyGrid
+from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.grids.sphere import separation_deg
 from extmap_tf.mocks.fields import dim_and_count, one_field, visible_limits_mag
 from extmap_tf.mocks.nuisances import nothing_off
@@ -24,6 +24,7 @@ from extmap_tf.settings.dust import DustConfig
 
 DISTANCES_KPC = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 WALLS_MAG = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+MOST_PLACES = 9
 # A wall is found if a step is within this share of its distance.
 NEAR_SHARE = 0.3
 
@@ -44,6 +45,8 @@ class VisibleWalls:
         Extinction of the wall; NaN where even the largest that was tried is not shown.
     tried_mag : tuple of float
         The walls that were tried, ascending.
+    rule : StepRule
+        By which they were looked for.
     """
 
     l_deg: np.ndarray
@@ -51,12 +54,34 @@ class VisibleWalls:
     distances_kpc: np.ndarray
     wall_mag: np.ndarray
     tried_mag: tuple[float, ...]
+    rule: StepRule
 
-    def layer(self, grid: SkyGrid) -> np.ndarray:
-        """Of the place nearest to each sightline of a grid: [*sky, n_distances], mag."""
-        l_deg, b_deg = grid.centers_deg()
+    def behind(
+        self, l_deg: np.ndarray, b_deg: np.ndarray, extinction: np.ndarray, distance: DistanceGrid
+    ) -> np.ndarray:
+        """The smallest wall that each sightline of a map shows, at the outer edges of its bins.
+
+        It is that of the nearest place, between the distances there by its logarithm, and no less than the
+        share of the extinction behind it that the rule asks of a step: much dust hides a small wall.
+
+        Parameters
+        ----------
+        l_deg, b_deg : ndarray [n]
+        extinction : ndarray [n, n_distances]
+            Median, mag.
+        distance : DistanceGrid
+
+        Returns
+        -------
+        ndarray [n, n_distances]
+            mag; NaN where even the largest that was tried is not shown, as nearer than the first distance.
+        """
         apart = separation_deg(l_deg[:, None], b_deg[:, None], self.l_deg, self.b_deg)
-        return self.wall_mag[np.argmin(apart, axis=1)].reshape(*grid.shape, -1)
+        at_kpc = distance.outer_kpc
+        logs = [np.interp(at_kpc, self.distances_kpc, row, left=np.nan) for row in np.log(self.wall_mag)]
+        walls = np.exp(np.array(logs))[np.argmin(apart, axis=1)]
+        share = self.rule.min_share
+        return np.maximum(walls, share / (1.0 - share) * extinction)
 
 
 def visible_walls(
@@ -109,7 +134,15 @@ def visible_walls(
         often = shown.reshape(len(walls_mag), at_kpc.size, n_fields).mean(axis=2) >= 0.5
         smallest.append(np.where(often.any(axis=0), np.array(walls_mag)[np.argmax(often, axis=0)], np.nan))
     l_deg, b_deg = np.array(places, float).T
-    return VisibleWalls(l_deg, b_deg, at_kpc, np.array(smallest), tuple(walls_mag))
+    return VisibleWalls(l_deg, b_deg, at_kpc, np.array(smallest), tuple(walls_mag), rule)
+
+
+def places_to_try(config: Config) -> list[tuple[float, float]]:
+    """Up to `MOST_PLACES` of a model's training sightlines, spread over them."""
+    places = config.mocks.sightlines_deg()
+    return [
+        places[i] for i in sorted({k * (len(places) - 1) // (MOST_PLACES - 1) for k in range(MOST_PLACES)})
+    ]
 
 
 def _fields_behind(walls, config, place, rng):

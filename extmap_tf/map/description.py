@@ -8,6 +8,8 @@ from extmap_tf.estimate import EMPTY_FLAGS, SIGHTLINE_FLAGS
 from extmap_tf.extinction.bands import quantity_of
 from extmap_tf.extinction.law import law_text
 
+_WALLS_AT_KPC = (0.5, 1.0, 2.0, 4.0, 8.0)
+
 
 def summary_of(volume: Any) -> list[tuple[str, str]]:
     """What a map is, as a list of (name, text); a row without a name goes on with the one above.
@@ -54,6 +56,8 @@ def summary_of(volume: Any) -> list[tuple[str, str]]:
                 ("reliable to", f"{middle:.2f} kpc (16 to 84 % of them: {low:.2f} to {high:.2f})"),
                 ("", f"{100 * volume.reliable[good].mean():.0f} % of all distances are reliable"),
             ]
+    if volume.header.wall_sigma and good.any():
+        rows.append(("smallest wall", _walls_described(volume)))
     rows += [
         ("survey", f"{origin.survey} ({origin.blue_band}, {origin.band})"),
         ("law", law_text(origin.law_model, origin.law_rv)),
@@ -73,6 +77,16 @@ def _ratio_described(volume):
     excess = f"E({origin.blue_band}-{origin.band})/A({origin.band})"
     yield "", ratio
     yield "", f"{excess} = {origin.blue_over_red - 1.0:.4f}"
+
+
+def _walls_described(volume):
+    """The median of the smallest walls, at some distances; a dash where most sightlines show none."""
+    outer = volume.distance.outer_kpc
+    at = [int(np.argmin(np.abs(outer - d))) for d in _WALLS_AT_KPC if d <= outer[-1]]
+    walls = np.nan_to_num(volume.smallest_wall[volume.has_profile][:, at], nan=np.inf)
+    middle = ["-" if np.isinf(wall) else f"{wall:.2g}" for wall in np.median(walls, axis=0)]
+    kpc = ", ".join(f"{outer[k]:.3g}" for k in at)
+    return f"found at {volume.header.wall_sigma:g} sigma: {', '.join(middle)} mag at {kpc} kpc"
 
 
 def _flags_described(volume):

@@ -32,6 +32,9 @@ class MapHeader:
         In percent, 16, 50 and 84 among them; empty where the profiles have no spread.
     n_samples : int
         Samples of each profile, 0 if there are none.
+    wall_sigma : float
+        At how many standard deviations a wall of dust counts as found in the layer ``smallest_wall``; 0 if
+        there is no such layer.
     """
 
     grid: SightlineGrid | HealpixGrid
@@ -40,10 +43,12 @@ class MapHeader:
     min_coverage: float = MIN_COVERAGE
     percentiles: tuple[float, ...] = ()
     n_samples: int = 0
+    wall_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         require(0 <= self.min_coverage <= 1, "min_coverage", "0 to 1", self)
         require(self.n_samples >= 0, "n_samples", "0 or more", self)
+        require(self.wall_sigma >= 0, "wall_sigma", "0 or more", self)
         p = (0.0, *self.percentiles, 100.0)
         rising = all(low < high for low, high in itertools.pairwise(p))
         require(rising, "percentiles", "ascending, above 0 and below 100", self)

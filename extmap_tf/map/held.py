@@ -40,6 +40,7 @@ class HeldMap:
     reliable: np.ndarray
     reliable_distance_kpc: np.ndarray
     samples: np.ndarray
+    smallest_wall: np.ndarray
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class HeldMap:
         coverage: Any,
         n_stars: Any,
         surveys: Any = None,
+        smallest_wall: Any = None,
     ) -> None:
         if profiles.shape != header.grid.shape:
             raise DataError(
@@ -60,7 +62,12 @@ class HeldMap:
                 f"surveys must be given of an estimate by several surveys alone, this is an {kind} by "
                 f"{header.provenance.survey}"
             )
-        layers = map_layers(profiles, header.distance, kind, coverage, n_stars, least, surveys)
+        if (header.wall_sigma > 0) == (smallest_wall is None):
+            raise DataError(
+                f"smallest_wall must be given of a map with wall_sigma alone, this has {header.wall_sigma:g}"
+            )
+        optional = (surveys, smallest_wall)
+        layers = map_layers(profiles, header.distance, kind, coverage, n_stars, least, *optional)
         self._hold(header.of(profiles), layers)
 
     def _hold(self, header, layers, path=None, band="", factor=1.0):
@@ -202,7 +209,7 @@ class HeldMap:
         if factor == 1.0 and band in (None, self.band):
             return self
         layers = {
-            name: layer * factor if name in AXES and name != "flag" else layer
+            name: layer * factor if name in (*AXES, "smallest_wall") and name != "flag" else layer
             for name, layer in self._layers.items()
         }
         return self._held(self.header, layers, self.path, band or self.band, self._factor * float(factor))

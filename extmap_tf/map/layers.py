@@ -22,8 +22,12 @@ Layers = dict[str, np.ndarray]
 """What a map's file holds, by name: arrays of an estimate (`extmap_tf.estimate.AXES`), coverage, n_stars, and
 what is derived of them (`DERIVED_AXES`)."""
 
-DERIVED_AXES: dict[str, tuple[str, ...]] = {"reliable": ("edge",), "reliable_distance_kpc": ()}
-"""Layer that follows from the percentiles -> its axes, as in `extmap_tf.estimate.AXES`."""
+DERIVED_AXES: dict[str, tuple[str, ...]] = {
+    "reliable": ("edge",),
+    "reliable_distance_kpc": (),
+    "smallest_wall": ("edge",),
+}
+"""Layer that is no estimate's own -> its axes, as in `extmap_tf.estimate.AXES`."""
 
 Put = Callable[[int, Layers], None]
 """Fills a map's file, see `extmap_tf.map.formats.new_map_file`."""
@@ -37,6 +41,7 @@ def map_layers(
     n_stars: Any,
     min_coverage: float = MIN_COVERAGE,
     surveys: Any = None,
+    smallest_wall: Any = None,
 ) -> Layers:
     """What a map holds of each field, whether these are all of its fields or some.
 
@@ -51,12 +56,14 @@ def map_layers(
     min_coverage : float
     surveys : array_like, optional
         Of a map by several surveys which ones each field had: sums of 2^i.
+    smallest_wall : array_like, optional
+        Of the shape of `profiles` and its distances, as for `ExtinctionMap`.
 
     Returns
     -------
     dict of str to ndarray
-        By the names of `ProfileEstimate`, ``coverage``, ``n_stars``, where it is given ``surveys`` and, of
-        profiles with a spread, those of `reliability`.
+        By the names of `ProfileEstimate`, ``coverage``, ``n_stars``, where they are given ``surveys`` and
+        ``smallest_wall`` and, of profiles with a spread, those of `reliability`.
 
     Raises
     ------
@@ -103,7 +110,17 @@ def map_layers(
                 f"surveys of a map must be sums of 2^i below 256 of the shape {shape} of its fields"
             )
         layers |= {"surveys": surveys.astype(np.uint8)}
+    if smallest_wall is not None:
+        layers["smallest_wall"] = _walls(smallest_wall, (*shape, distance.n_distances), flag)
     return layers | reliability(layers, distance, profiles.percentiles) if profiles.has_spread else layers
+
+
+def _walls(smallest_wall, shape, flag):
+    walls = np.array(smallest_wall, np.float32)
+    if walls.shape != shape or (walls <= 0).any():
+        raise DataError(f"smallest_wall of a map must be above 0 or NaN, of the shape {shape}")
+    walls[flag & EMPTY_FLAGS.value != 0] = np.nan
+    return walls
 
 
 def reliability(layers: Layers, distance: DistanceGrid, percentiles: tuple[float, ...]) -> Layers:

@@ -45,6 +45,8 @@ class ExtinctionMap(HeldMap):
     surveys : array_like of int [*sky], optional
         Of an estimate by several surveys which ones each field had: the sum of 2^i of their places i in
         ``provenance.surveys``.
+    smallest_wall : array_like [*sky, n_distances], optional
+        Of a map with `MapHeader.wall_sigma`, see below.
 
     Attributes
     ----------
@@ -62,6 +64,10 @@ class ExtinctionMap(HeldMap):
         map whose profiles have a spread.
     reliable_distance_kpc : ndarray of float32 [*sky]
         See `extmap_tf.estimate.reliable_distance_kpc`; NaN without a profile.
+    smallest_wall : ndarray of float32 [*sky, n_distances]
+        Extinction of the smallest wall of dust at the outer edges that would be found in most fields like
+        this one, mag; NaN where even the largest that was tried would not, or without a profile. Of a map
+        that was scored with it; see `extmap_tf.compare.visible_walls`.
     path : Path or None
         The file it was read from.
 
@@ -122,10 +128,10 @@ class ExtinctionMap(HeldMap):
         Images EXTINCTION (mag, at the bins' outer edges), DENSITY (mag/kpc, inside the bins), COVERAGE,
         NSTARS and FLAG. A map whose profiles have a spread, where EXTINCTION and DENSITY are medians, also
         has EXTINCTION_MEAN, EXTINCTION_STD, EXTINCTION_PERCENTILES, the same of DENSITY, RELIABLE and
-        RELIABLE_DISTANCE; one with samples, SAMPLES. On the sky the first axis is longitude, stored
-        descending (CDELT1 < 0: l increases to the left, as viewers show it), the second latitude, in a plate
-        carrée (CAR with CRVAL2 = 0); the third axis of the cubes is distance, and a fourth the number i of
-        the percentile PERCi or of the sample. Every part repeats the provenance.
+        RELIABLE_DISTANCE; one with samples, SAMPLES; one scored with walls, SMALLEST_WALL. On the sky the
+        first axis is longitude, stored descending (CDELT1 < 0: l increases to the left, as viewers show it),
+        the second latitude, in a plate carrée (CAR with CRVAL2 = 0); the third axis of the cubes is distance,
+        and a fourth the number i of the percentile PERCi or of the sample. Every part repeats the provenance.
 
         A map on a HEALPix grid becomes tables in place of images, one row a pixel, nested and Galactic: SKY
         of single numbers, PROFILES of cubes, DISTANCES of the bins; see `extmap_tf.map.formats.tables`.

@@ -103,6 +103,12 @@ def explorer_data(
     }
     if volume.percentiles:
         data["reliable"] = _packed(np.ascontiguousarray(volume.reliable, np.uint8))
+    if volume.header.wall_sigma:
+        # 0 where none is found.
+        walls = np.nan_to_num(volume.smallest_wall.astype(float))
+        unit_mag = max(float(walls.max()), 1e-6) / 255.0
+        small = np.where(walls > 0, np.maximum(np.rint(walls / unit_mag), 1), 0).astype(np.uint8)
+        data["walls"] = {"unit": unit_mag, "sigma": volume.header.wall_sigma, "steps": _packed(small)}
     if truth is not None:
         # Whole numbers have no NaN.
         data["has_truth"] = truth.has_profile.ravel().astype(int).tolist()

@@ -7,6 +7,8 @@ import pytest
 
 from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from beam_jobs.pipeline import pipeline_options
+from extmap_tf.map.header import MapHeader
+from extmap_tf.map.provenance import Provenance
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("apitools"), reason="needs the extra gcp")
 
@@ -44,7 +46,10 @@ def test_every_job_builds_its_graph(tiny_config):
     handler = score_to_map.SavedModelHandler("gs://bucket/model/1", tiny_config)
     gpu = "--dataflow_service_options=worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
     shards = [(0, "gs://bucket/survey/all-00000-of-00001.tfrecord.gz")]
-    score = graph_of(lambda p: score_to_map.build(p, shards, handler, folder), [gpu])
+    about = MapHeader(tiny_config.sightlines, tiny_config.distance, Provenance.of(tiny_config, "estimate"))
+    score = graph_of(
+        lambda p: score_to_map.build(p, shards, handler, tiny_config.views, about, folder), [gpu]
+    )
     assert {"Read records", "Estimate profiles", "Write tiles"} <= steps(score)
     asked = score.options.get_all_options()["dataflow_service_options"]
     assert any("nvidia-tesla-t4" in option for option in asked)

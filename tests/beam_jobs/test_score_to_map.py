@@ -3,6 +3,8 @@ import pytest
 from astropy.io import fits
 
 from beam_jobs.graphs import score_to_map as job
+from extmap_tf.compare.steps import StepRule
+from extmap_tf.compare.visible_walls import VisibleWalls
 from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate
 from extmap_tf.map.formats import new_map_file
@@ -89,6 +91,24 @@ def test_samples_are_kept_only_when_asked_for(saved_model, survey_records, tiny_
         job.make_map(survey_records, saved_model, tmp_path / "many.fits", n_samples=33)
 
 
+def test_the_smallest_walls_are_those_of_the_model_behind_each_fields_dust(
+    saved_model, survey_records, tmp_path, monkeypatch
+):
+    walls = VisibleWalls(
+        np.array([0.0]), np.array([0.0]), np.array([0.2, 0.8]), np.array([[0.1, 0.4]]), (0.1, 0.4), StepRule()
+    )
+    asked = []
+    monkeypatch.setattr(job, "visible_walls", lambda sample, config, places: asked.append(places) or walls)
+    job.make_map(survey_records, saved_model, tmp_path / "map.fits", with_walls=True)
+    assert asked
+    volume = ExtinctionMap.read(tmp_path / "map.fits", verify=True)
+    assert volume.header.wall_sigma == StepRule().min_sigma
+    l_deg, b_deg = volume.grid.centers_deg()
+    flat = volume.extinction.reshape(len(l_deg), -1)
+    expected = walls.behind(l_deg, b_deg, flat, volume.distance).reshape(volume.extinction.shape)
+    np.testing.assert_allclose(volume.smallest_wall, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("at_once", [1, 4096])
 def test_tiles_put_in_any_order_give_the_file_of_a_map_made_at_once(
     at_once, tiny_config, tmp_path, monkeypatch
@@ -101,15 +121,15 @@ def test_tiles_put_in_any_order_give_the_file_of_a_map_made_at_once(
     samples = np.repeat(density[:, None], 3, axis=1)
     estimate = estimate_of(density).with_samples(samples, distance.step_kpc)
     facts = {"n_stars": np.arange(6), "coverage": np.linspace(0.4, 1, 6, dtype=np.float32)}
+    header = MapHeader(
+        grid, distance, Provenance.of(tiny_config, "estimate"), percentiles=PERCENTILES, n_samples=3
+    )
     paths = []
     for first, end in ((2, 4), (4, 6), (0, 2)):
         rows = slice(first, end)
         part = estimate[rows], {name: values[rows] for name, values in facts.items()}
-        tile = job.to_map_layers((first, part), distance)
+        tile = job.to_map_layers((first, part), header)
         paths.append(str(tmp_path / job.write_tile(tile, str(tmp_path))))
-    header = MapHeader(
-        grid, distance, Provenance.of(tiny_config, "estimate"), percentiles=PERCENTILES, n_samples=3
-    )
     with new_map_file(tmp_path / "tiles.fits", header) as put:
         job.put_tiles(put, paths, 6)
     facts = {name: values.reshape(grid.shape) for name, values in facts.items()}

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from extmap_tf.compare import visible_walls as module
+from extmap_tf.compare.steps import StepRule
 from extmap_tf.compare.visible_walls import VisibleWalls, visible_walls
 from extmap_tf.figures.clouds import clouds_and_walls
-from extmap_tf.grids.squares import SightlineGrid
+from extmap_tf.grids.distance import DistanceGrid
 
 
 @pytest.fixture
@@ -34,24 +35,41 @@ def test_the_smallest_wall_is_that_which_half_of_the_fields_show(tiny_config):
     assert (walls.wall_mag[:, far] <= 0.4).all()
 
 
-def test_a_layer_is_of_the_nearest_place():
+def test_walls_behind_fields_are_those_of_the_nearest_place_and_of_the_dust_before():
     walls = VisibleWalls(
         np.array([280.0, 284.0]),
         np.zeros(2),
-        np.array([1.0, 2.0]),
-        np.array([[0.1, 0.2], [0.3, np.nan]]),
+        np.array([1.0, 2.0, 3.0]),
+        np.array([[0.1, 0.4, 0.4], [0.3, 0.3, np.nan]]),
         (0.1,),
+        StepRule(),
     )
-    layer = walls.layer(SightlineGrid(279.0, 285.0, 0.0, 0.0, 1.0, 1.0))
-    assert layer.shape == (1, 7, 2)
-    assert (
-        layer[0, :, 0].tolist() == [0.1] * 4 + [0.3] * 3 or layer[0, :, 0].tolist() == [0.1] * 3 + [0.3] * 4
-    )
+    distance, extinction = DistanceGrid(0.5, 8), np.zeros((3, 8))
+    extinction[2] = 3.6
+    found = walls.behind(np.array([279.0, 285.0, 279.0]), np.zeros(3), extinction, distance)
+    # 0.5, 1, ..., 4 kpc; nearer than the first distance nothing is known to be found, farther it stays.
+    np.testing.assert_allclose(found[0], [np.nan, 0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4])
+    np.testing.assert_allclose(found[1], [np.nan, 0.3, 0.3, 0.3, np.nan, np.nan, np.nan, np.nan])
+    # A tenth of 4 mag is 0.4: a smaller step is none.
+    np.testing.assert_allclose(found[2], [np.nan] + [0.4] * 7)
+
+
+def test_places_to_try_are_some_of_the_training_sightlines(tiny_config):
+    every = tiny_config.mocks.sightlines_deg()
+    places = module.places_to_try(tiny_config)
+    assert set(places) <= set(every)
+    assert len(places) == min(len(every), module.MOST_PLACES)
+    assert len(set(places)) == len(places)
 
 
 def test_the_figure_draws_walls_and_no_cloud(volume):
     walls = VisibleWalls(
-        np.array([258.0]), np.zeros(1), np.array([0.5, 1.0]), np.array([[np.nan, 0.2]]), (0.1, 0.2)
+        np.array([258.0]),
+        np.zeros(1),
+        np.array([0.5, 1.0]),
+        np.array([[np.nan, 0.2]]),
+        (0.1, 0.2),
+        StepRule(),
     )
     above, below = clouds_and_walls([], volume, walls).axes[:2]
     assert above.get_title() == "no cloud found"

@@ -57,6 +57,9 @@ DERIVED = {
 }
 _OF_SURVEYS = {"SURVEYS": ("surveys", "", "sum of 2^i of the surveys in SURVEY, i from 0, that have stars")}
 _OF_SAMPLES = {"SAMPLES": ("samples", "mag", "equally likely profiles of EXTINCTION")}
+_OF_WALLS = {
+    "SMALLEST_WALL": ("smallest_wall", "mag", "{shown} of the smallest wall found there; NaN: not even large")
+}
 # Of what is not ">f4".
 DTYPES = {"n_stars": ">i4", "flag": "u1", "reliable": "u1", "surveys": "u1"}
 
@@ -125,6 +128,8 @@ def about_cards(header: MapHeader) -> list[fits.Card]:
     cards.append(card("NPERC", len(percentiles), "percentiles in this file"))
     cards += [card(f"PERC{i}", float(p), "[%] percentile") for i, p in enumerate(percentiles, 1)]
     cards.append(card("NSAMPLES", header.n_samples, "samples of each profile in this file"))
+    if header.wall_sigma:
+        cards.append(card("WALLSIG", float(header.wall_sigma), "standard deviations of a wall that is found"))
     return cards
 
 
@@ -154,6 +159,7 @@ def header_of(header: fits.Header) -> MapHeader:
         _value(header, "MINCOVER", float),
         tuple(_value(header, f"PERC{i}", float) for i in range(1, 1 + _value(header, "NPERC"))),
         _value(header, "NSAMPLES"),
+        _value(header, "WALLSIG", float) if "WALLSIG" in header else 0.0,
     )
 
 
@@ -177,6 +183,8 @@ def parts_of(header: MapHeader, quantity: str = "") -> dict[str, Part]:
         named |= _OF_SURVEYS
     if header.n_samples:
         named |= _OF_SAMPLES
+    if header.wall_sigma:
+        named |= _OF_WALLS
     shown, axes = quantity or quantity_of(header.provenance.band), AXES | DERIVED_AXES
     return {
         name: Part(layer, axes.get(layer, ()), unit, text.format(shown=shown))

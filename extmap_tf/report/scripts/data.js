@@ -27,6 +27,7 @@ for (const [name, text] of Object.entries(data.profiles)) {
 }
 const cells = new Int32Array(await unpack(sky.index));
 const reliable = data.reliable ? new Uint8Array(await unpack(data.reliable)) : null;
+const walls = data.walls ? new Uint8Array(await unpack(data.walls.steps)) : null;
 for (const cmd of data.cmds) { cmd.counts = new Uint16Array(await unpack(cmd.counts)); }
 const sure = Boolean(profiles.p16 && profiles.p84);
 const wrapped = (l) => Math.round((((l % 360) + 360) % 360) * 1e4) / 1e4;

@@ -11,6 +11,8 @@ const column = (name, i, k) => (k < 0 ? 0 : profiles[name][i * nD + k]);
 const density = (name, i, k) => (column(name, i, k) - column(name, i, k - 1)) / (data.edges[k + 1] - data.edges[k]);
 const half = (i, k) => 0.5 * (column("p84", i, k) - column("p16", i, k));
 const allowed = (i, k) => Math.max(data.limits.mag, data.limits.share * column("median", i, k));
+// null where even a large one would not be found.
+const wall = (i, k) => (walls[i * nD + k] ? walls[i * nD + k] * data.walls.unit : null);
 const A = data.quantity;
 const to = (k) => `from the Sun to ${short(data.edges[k + 1])} kpc`;
 const between = (k) => `from ${short(data.edges[k])} to ${short(data.edges[k + 1])} kpc`;
@@ -23,6 +25,8 @@ const layers = {
     title: (k) => `half of the 68 % interval of ${A} ${to(k)}` },
   reliability: { name: "reliability", there: sure, of: (i, k) => half(i, k) / allowed(i, k), has: known, colors: "both",
     unit: "1: the limit", fixed: [0, 2], title: (k) => `uncertainty at ${short(data.edges[k + 1])} kpc over its limit: up to 1 reliable` },
+  wall: { name: "smallest wall", there: Boolean(walls), of: (i, k) => wall(i, k), has: known, unit: "mag", colors: "unsure",
+    title: (k) => `smallest wall found at ${short(data.edges[k + 1])} kpc, ${A}; empty: none` },
   truth: { name: "true column", there: Boolean(profiles.truth), of: (i, k) => column("truth", i, k), has: (i) => data.has_truth[i],
     unit: "mag", title: (k) => `true ${A} ${to(k)}` },
   truth_density: { name: "true density", there: Boolean(profiles.truth), of: (i, k) => density("truth", i, k),
