@@ -1,8 +1,8 @@
 """Tables as columns of numbers, whatever their format, read batch by batch from a binary stream.
 
 The format follows from the first bytes, never from the name's ending. Parquet, FITS, text (among it the 2MASS
-PSC files) and IPAC tables take memory for a batch only; a VOTable is held whole. The bounds that all keep,
-on headers, lines, and what is held whole, are those of `extmap_tf.catalogs.formats.base`.
+PSC files), IPAC tables and VOTables take memory for a batch only. The bounds that all keep, on headers, lines
+and what is held whole, are those of `extmap_tf.catalogs.formats.base`.
 """
 
 import re

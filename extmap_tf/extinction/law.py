@@ -1,8 +1,13 @@
-"""The extinction law: how the bands are tied together."""
+"""The extinction law: how the bands are tied together.
+
+The default law at the wavelengths of the known bands is in ``law.csv``, made from ``dust_extinction`` by
+`extmap_tf.extinction.build_law`: to import that package takes most of a second of each worker.
+"""
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from importlib import resources
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.settings.law import LawConfig
@@ -69,6 +74,8 @@ def red_over_v(law: LawConfig, survey: SurveyConfig) -> float:
 
 def stated_rv(law: LawConfig) -> float | None:
     """R(V) of a law that has it as a parameter; None for a ratio of two bands and for averages."""
+    if (law.model, law.rv) in known_laws():
+        return law.rv
     return law.rv if law.model != "ratio" and _class_of(law)[1] else None
 
 
@@ -81,6 +88,36 @@ def a_over_av(law: LawConfig) -> Callable[[float], float] | None:
     """The law as a function of wavelength in um that gives A/A(V); None for a ratio of two bands."""
     if law.model == "ratio":
         return None
+    known = known_laws().get((law.model, law.rv))
+    if known is None:
+        return curve_of(law)
+
+    def curve(wavelength_um):
+        value = known.get(float(wavelength_um))
+        return curve_of(law)(wavelength_um) if value is None else value
+
+    return curve
+
+
+@cache
+def known_laws() -> Mapping[tuple[str, float], Mapping[float, float]]:
+    """A/A(V) by wavelength in um, of laws with R(V) by model and R(V)."""
+    laws: dict[tuple[str, float], dict[float, float]] = {}
+    for line in (resources.files("extmap_tf.extinction") / "law.csv").read_text().splitlines()[1:]:
+        model, rv, wavelength_um, value = line.split(",")
+        laws.setdefault((model, float(rv)), {})[float(wavelength_um)] = float(value)
+    return laws
+
+
+@lru_cache(maxsize=32)
+def curve_of(law: LawConfig) -> Callable[[float], float]:
+    """The law as ``dust_extinction`` has it, as a function of wavelength in um that gives A/A(V).
+
+    Raises
+    ------
+    ConfigError
+        It has no such law; the function raises it for a wavelength that the law does not cover.
+    """
     import astropy.units as u
 
     cls, has_rv = _class_of(law)

@@ -77,9 +77,8 @@ def test_long_fields_and_lines_are_refused_in_a_line():
     refused(b"\\x\n" * 3_000_000, "header of an IPAC table ends within 4 MB")
 
 
-def test_what_is_held_whole_is_bounded(monkeypatch):
-    monkeypatch.setattr(base, "MAX_WHOLE_BYTES", 1 << 20)
-    refused(gzip.compress(b"<VOTABLE>" + b" " * (2 << 20)), "a VOTable is held whole, of at most 1 MB")
+def test_what_is_not_rows_of_a_votable_is_bounded():
+    refused(gzip.compress(b"<VOTABLE>" + b" " * (5 << 20)), "a VOTable with more than 4 MB beside its rows")
 
 
 @pytest.mark.parametrize(

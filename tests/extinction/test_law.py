@@ -4,9 +4,12 @@ import pytest
 
 from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.bands import extinction_ratio
+from extmap_tf.extinction.build_law import wavelengths_um
 from extmap_tf.extinction.law import (
     a_over_av,
     blue_over_red,
+    curve_of,
+    known_laws,
     law_text,
     mean_blue_over_red,
     red_over_v,
@@ -85,3 +88,16 @@ def test_other_bands_keep_the_proportions_of_the_law_at_a_known_ratio():
         assert extinction_ratio(f"E({name}-Ks)", "Ks", law, known=("J", 2.9)) == pytest.approx(found - 1.0)
     assert extinction_ratio("J", "Ks", law, known=("J", 2.9)) == 2.9
     assert 0 < extinction_ratio("W2", "Ks", law, known=("J", 2.9)) < of_law["W2"]
+
+
+def test_the_table_of_the_default_law_is_that_of_dust_extinction():
+    for (model, rv), known in known_laws().items():
+        law = LawConfig(model, rv)
+        assert stated_rv(law) == rv
+        curve, exact = a_over_av(law), curve_of(law)
+        for wavelength_um in (*known, 0.7):
+            assert curve(wavelength_um) == pytest.approx(exact(wavelength_um), rel=1e-13)
+
+
+def test_all_bands_of_the_configurations_that_come_with_this_software_are_in_the_table():
+    assert set(wavelengths_um()) <= set(known_laws()["G23", 3.1])

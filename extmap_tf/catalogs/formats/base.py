@@ -30,8 +30,8 @@ MAX_HEADER_BYTES = 1 << 22
 MAX_LINE_BYTES = 1 << 24
 """No line of text and no row of a binary table may be longer."""
 MAX_WHOLE_BYTES = 1 << 29
-"""What is held whole - a VOTable, or any table whose columns are written again - may have so many bytes after
-decompression. Reading such a VOTable takes about three times as much."""
+"""What is held whole, such as any table whose columns are written again, may have so many bytes after
+decompression."""
 MAX_REMARKS = 10_000
 
 # In the messages of pyarrow, astropy and h5py.

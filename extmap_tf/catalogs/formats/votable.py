@@ -1,4 +1,4 @@
-"""VOTables, held whole."""
+"""VOTables, read some rows at a time."""
 
 import io
 import logging
@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from extmap_tf.catalogs.completeness import cut_off
-from extmap_tf.catalogs.formats.base import Table, astropy_reads, read_bounded, readable
+from extmap_tf.catalogs.formats.base import Table, astropy_reads, gathered, read_bounded, readable
+from extmap_tf.catalogs.formats.votable_rows import Outline, outline_of, pieces_of_rows
 from extmap_tf.catalogs.values import column_to_flags, column_to_numbers
 from extmap_tf.errors import DataError
 
@@ -21,27 +22,36 @@ _ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']([\dx ]+)")
 
 
 def open_votable(stream: BinaryIO, name: str) -> list[Table]:
-    """The tables of a VOTable document, in its order."""
-    from astropy.io.votable.tree import TableElement
-
-    raw = read_bounded(stream, name, "a VOTable")
-    document = parse_votable(raw, name)
-    elements = [table for table in document.iter_tables() if isinstance(table, TableElement)]
-    remarks = remarks_of(document)
+    """The tables of a VOTable document, in its order; their rows stay in it until they are read."""
+    outline = outline_of(stream, name)
+    document = parse_votable(outline.raw, name)
+    elements, remarks = _elements_of(document), remarks_of(document)
     if not elements:
         reason = cut_off(remarks)
         more = f"; its service says: {reason}" if reason else ""
         raise DataError(f"{name}: a VOTable document without a table{more}")
+    if len(elements) != outline.n_tables:
+        raise DataError(f"{name}: a VOTable whose tables are not where they should be: damaged")
     for remark in remarks:
         if "warning" in remark.lower() and cut_off([remark]) is None:
             _log.warning("%s: its service says: %s", name, remark[:300])
-    tables: list[Table] = [_VoTable(name, element, remarks) for element in elements]
-    promised = [found[2] for found in _ROWS.finditer(raw)]
+    tables: list[Table] = [
+        _VoTable(stream, name, outline, number, element, remarks) for number, element in enumerate(elements)
+    ]
+    promised = [found[2] for found in _ROWS.finditer(outline.raw)]
     if len(promised) == len(tables):
         for table, digits in zip(tables, promised, strict=True):
             if digits.strip().isdigit():
                 table.stated_rows = int(digits[:18])
     return tables
+
+
+def _elements_of(document):
+    """The tables in the order of the document."""
+    from astropy.io.votable.tree import TableElement
+
+    elements = [table for table in document.iter_tables() if isinstance(table, TableElement)]
+    return sorted(elements, key=lambda element: element._pos)
 
 
 def parse_votable(raw: bytes, name: str) -> Any:
@@ -52,7 +62,6 @@ def parse_votable(raw: bytes, name: str) -> Any:
     DataError
         It is none, is truncated, or would read other files or take more memory than its own size.
     """
-    from astropy.io import votable
 
     if re.search(rb"<html|<!DOCTYPE html", raw[:1000], re.IGNORECASE):
         raise DataError(f"{name}: a web page (HTML), not a VOTable nor another table: fetch the table itself")
@@ -65,6 +74,12 @@ def parse_votable(raw: bytes, name: str) -> Any:
     for found in _ARRAYSIZE.finditer(raw):
         if np.prod([float(n or 1) for n in found[1].split(b"x")]) > _MAX_CELL_VALUES:
             raise DataError(f"{name}: a VOTable with cells of {found[1].decode()} values: damaged")
+    return _parsed(raw, name)
+
+
+def _parsed(raw, name):
+    from astropy.io import votable
+
     # Room for as many rows as are promised would be made before the first is read.
     raw = _ROWS.sub(rb"\1", raw)
     with warnings.catch_warnings():
@@ -79,24 +94,34 @@ def parse_votable(raw: bytes, name: str) -> Any:
 class _VoTable(Table):
     format = "VOTable"
 
-    def __init__(self, name: str, element: Any, remarks: list[str]) -> None:
-        super().__init__(io.BytesIO(), name)
-        self._element = element
-        self._rows = element.array
-        fields = element.fields
+    def __init__(
+        self, stream: BinaryIO, name: str, outline: Outline, number: int, element: Any, remarks: list[str]
+    ) -> None:
+        super().__init__(stream, name)
+        self._outline, self._number_in_document = outline, number
+        self._fields = element.fields
         self.title = element.name or element.ID or element.description or ""
         self._index: dict[str, str] = {}
-        for field in fields:
+        for field in self._fields:
             self._index.setdefault(field.name or field.ID, field.ID)
         self.names = tuple(self._index)
-        self.units = {field.name: str(field.unit) for field in fields if field.unit is not None}
+        self.units = {field.name: str(field.unit) for field in self._fields if field.unit is not None}
         self.remarks = remarks
 
     def _batches(self, numbers, texts, batch_rows):
-        for start in range(0, len(self._rows), batch_rows):
-            rows = self._rows[start : start + batch_rows]
-            batch = {column: self._number(column, rows[self._index[column]]) for column in numbers}
-            yield batch | {column: column_to_flags(rows[self._index[column]]) for column in texts}
+        return gathered(self._pieces(numbers, texts), batch_rows)
+
+    def _pieces(self, numbers, texts):
+        """The rows, as many at a time as are in a few MB of the document."""
+        raw = self._outline.raw
+        for place in self._outline.rows:
+            if place.table != self._number_in_document:
+                continue
+            for some in pieces_of_rows(self.stream, place, self._outline, self._fields):
+                document = _parsed(raw[: place.place] + some + raw[place.place :], self.name)
+                rows = _elements_of(document)[self._number_in_document].array
+                batch = {column: self._number(column, rows[self._index[column]]) for column in numbers}
+                yield batch | {column: column_to_flags(rows[self._index[column]]) for column in texts}
 
     def _number(self, column, values):
         try:
@@ -108,8 +133,11 @@ class _VoTable(Table):
         return numbers
 
     def whole(self):
+        self.stream.seek(0)
+        raw = read_bounded(self.stream, self.name, "a table to be written again")
+        element = _elements_of(parse_votable(raw, self.name))[self._number_in_document]
         with readable(self.name), astropy_reads():
-            return self._element.to_table(use_names_over_ids=True)
+            return element.to_table(use_names_over_ids=True)
 
 
 def remarks_of(document: Any) -> list[str]:
