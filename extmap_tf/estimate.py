@@ -117,9 +117,10 @@ AXES: dict[str, tuple[str, ...]] = {
     "density_std": ("bin",),
     "density_percentiles": ("percentile", "bin"),
     "samples": ("sample", "edge"),
+    "odd_surveys": (),
 }
 _ALWAYS = ("extinction_median", "density_median", "flag")
-_SPREAD = tuple(name for name in AXES if name not in (*_ALWAYS, "samples"))
+_SPREAD = tuple(name for name in AXES if name not in (*_ALWAYS, "samples", "odd_surveys"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +149,8 @@ class ProfileEstimate:
         In the order of `percentiles`.
     samples : array_like [*sky, n_samples, n_distances], optional
         Whole profiles of extinction at the outer edges, each as likely as another, mag.
+    odd_surveys : array_like of int [*sky], optional
+        Of several surveys: bit i is set where the stars of survey i raised a flag.
     percentiles : tuple of float
         In percent, ascending.
 
@@ -167,6 +170,7 @@ class ProfileEstimate:
     density_std: np.ndarray | None = None
     density_percentiles: np.ndarray | None = None
     samples: np.ndarray | None = None
+    odd_surveys: np.ndarray | None = None
     percentiles: tuple[float, ...] = PERCENTILES
 
     def __post_init__(self) -> None:

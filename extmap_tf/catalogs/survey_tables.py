@@ -183,14 +183,19 @@ def _is_text(role):
 
 
 def _require_mas(values, place):
-    """Refuse parallaxes without a unit whose errors no telescope reaches: they are in arcsec."""
-    error = values.get("parallax_error")
-    if error is None or not np.isfinite(error).any():
+    """Refuse parallaxes without a unit whose errors no telescope reaches: they are in arcsec.
+
+    Without errors the parallaxes themselves tell it: those of distant stars scatter by their errors.
+    """
+    what, numbers = "errors", values.get("parallax_error")
+    if numbers is None:
+        what, numbers = "parallaxes", values.get("parallax")
+    if numbers is None or not np.isfinite(numbers).any():
         return
-    median_mas = float(np.nanmedian(error))
+    median_mas = float(np.nanmedian(np.abs(numbers)))
     if 0.0 < median_mas < _LEAST_MEDIAN_ERROR_MAS:
         raise DataError(
-            f"{place}: errors of {median_mas:.2g} mas in the median are those of parallaxes in arcsec: "
+            f"{place}: {what} of {median_mas:.2g} mas in the median are those of parallaxes in arcsec: "
             "state the unit, or convert them to mas"
         )
 

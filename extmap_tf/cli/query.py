@@ -81,8 +81,12 @@ def _run(args):
 
 
 def _query_position(volume, args, how):
+    import numpy as np
+
     from extmap_tf.errors import DataError
     from extmap_tf.estimate import Flag
+    from extmap_tf.map.places import equatorial, galactic
+    from extmap_tf.map.query import odd_survey_names
 
     if args.l is not None:
         values, flags = volume.query_gal(args.l, args.b, args.distance, return_flags=True, **how)
@@ -93,6 +97,9 @@ def _query_position(volume, args, how):
     for flag in Flag:
         if int(flags) & flag:
             print(f"extmap-tf: note: {flag.meaning}", file=sys.stderr)
+    place = galactic(args.l, args.b) if args.l is not None else equatorial(args.ra, args.dec)
+    for name in filter(None, odd_survey_names(volume, *np.atleast_1d(*place))):
+        print(f"extmap-tf: note: flagged by the stars of {name.replace('|', ' and ')}", file=sys.stderr)
     if args.distance is not None:
         print(*(f"{value:.4f}" for value in values.value.ravel()), values.unit)
         return

@@ -93,6 +93,9 @@ def _flags_described(volume):
     for flag in SIGHTLINE_FLAGS:
         if n := np.count_nonzero(volume.flag & flag.value):
             yield "", f"{n} {'have none' if flag & EMPTY_FLAGS else 'are doubtful'}: {flag.meaning}"
+    for survey, odd in volume.odd_by_survey.items():
+        if n := np.count_nonzero(odd):
+            yield "", f"{n} are doubtful by their stars of {survey}"
 
 
 def _values_described(volume):

@@ -28,6 +28,7 @@ class HeldMap:
     coverage: np.ndarray
     n_stars: np.ndarray
     surveys: np.ndarray
+    odd_surveys: np.ndarray
     flag: np.ndarray
     extinction_median: np.ndarray
     extinction_mean: np.ndarray
@@ -130,6 +131,14 @@ class HeldMap:
         return quantity_of(self.band)
 
     @property
+    def odd_by_survey(self) -> dict[str, np.ndarray]:
+        """Of a map by several surveys whether the stars of each raised a flag: bool [*sky] by its name."""
+        if not self.header.tells_surveys:
+            return {}
+        names = self.provenance.surveys
+        return {name: self.odd_surveys & (1 << i) != 0 for i, name in enumerate(names)}
+
+    @property
     def n_samples(self) -> int:
         """Samples of each profile in the map, 0 if there are none."""
         return self.header.n_samples
@@ -209,7 +218,7 @@ class HeldMap:
         if factor == 1.0 and band in (None, self.band):
             return self
         layers = {
-            name: layer * factor if name in (*AXES, "smallest_wall") and name != "flag" else layer
+            name: layer * factor if name in (*AXES, "smallest_wall") and layer.dtype.kind == "f" else layer
             for name, layer in self._layers.items()
         }
         return self._held(self.header, layers, self.path, band or self.band, self._factor * float(factor))

@@ -62,8 +62,8 @@ def map_layers(
     Returns
     -------
     dict of str to ndarray
-        By the names of `ProfileEstimate`, ``coverage``, ``n_stars``, where they are given ``surveys`` and
-        ``smallest_wall`` and, of profiles with a spread, those of `reliability`.
+        By the names of `ProfileEstimate`, ``coverage``, ``n_stars``, where they are given ``surveys``, with
+        ``odd_surveys``, and ``smallest_wall`` and, of profiles with a spread, those of `reliability`.
 
     Raises
     ------
@@ -90,6 +90,7 @@ def map_layers(
             raise DataError(f"{name} of a map must be whole numbers from 0 to {most}, got: {layer.dtype}")
     arrays = profiles.arrays()
     arrays.pop("flag")
+    odd = arrays.pop("odd_surveys", np.zeros(shape, np.uint8))
     layers: Layers = {name: np.array(array, np.float32) for name, array in arrays.items()}
     flag = np.zeros(shape, np.uint8)
     if kind == "estimate":
@@ -109,7 +110,8 @@ def map_layers(
             raise DataError(
                 f"surveys of a map must be sums of 2^i below 256 of the shape {shape} of its fields"
             )
-        layers |= {"surveys": surveys.astype(np.uint8)}
+        odd = np.where(flag & DOUBT_FLAGS.value, odd, 0)
+        layers |= {"surveys": surveys.astype(np.uint8), "odd_surveys": odd.astype(np.uint8)}
     if smallest_wall is not None:
         layers["smallest_wall"] = _walls(smallest_wall, (*shape, distance.n_distances), flag)
     return layers | reliability(layers, distance, profiles.percentiles) if profiles.has_spread else layers

@@ -162,6 +162,8 @@ class _Merging:
         surveys = None
         if self.header.tells_surveys:
             surveys = np.bitwise_or.reduce(self._layers("surveys", there, 0), axis=0)
+            odd = np.where(counts, self._layers("odd_surveys", there, 0), 0)
+            profiles = dataclasses.replace(profiles, odd_surveys=np.bitwise_or.reduce(odd, axis=0))
         coverage, n_stars = (self._layers(name, there, 0).max(axis=0) for name in ("coverage", "n_stars"))
         return profiles, coverage, n_stars, surveys
 

@@ -178,6 +178,28 @@ class Lookup:
         return values, flags
 
 
+def odd_survey_names(volume: Any, l_deg: np.ndarray, b_deg: np.ndarray) -> np.ndarray:
+    """Which surveys have stars that raised a flag in the fields nearest to some positions.
+
+    Parameters
+    ----------
+    volume : extmap_tf.map.volume.ExtinctionMap
+    l_deg, b_deg : ndarray [n]
+
+    Returns
+    -------
+    ndarray of str [n]
+        Names joined by ``|``; empty where there is none, outside, and of a map by one survey.
+    """
+    known = np.isfinite(l_deg) & (np.abs(b_deg) <= 90.0)
+    field = volume.grid.sightline_of(np.where(known, l_deg, np.nan), np.where(known, b_deg, np.nan))
+    names = np.full(len(field), "", object)
+    for survey, odd in volume.odd_by_survey.items():
+        here = (field >= 0) & odd.ravel()[np.maximum(field, 0)]
+        names[here] = [f"{name}|{survey}" if name else survey for name in names[here]]
+    return names.astype(str)
+
+
 def _percentiles(value):
     """A percentile, or a list of some."""
     try:

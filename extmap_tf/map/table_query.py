@@ -19,6 +19,7 @@ from extmap_tf.errors import DataError
 from extmap_tf.estimate import flag_names
 from extmap_tf.files import refuse_existing, whole_path
 from extmap_tf.grids.sphere import equatorial_to_galactic
+from extmap_tf.map.query import odd_survey_names
 from extmap_tf.map.volume import ExtinctionMap
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ _WRITERS = {
     **{".fits": "fits", ".fit": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".tsv": "ascii.tab"},
     **dict.fromkeys(_SUFFIXES["VOTable"], "votable"),
 }
-_FLAG_COLUMN, _REASONS_COLUMN = "extinction_flag", "extinction_reasons"
+_FLAG_COLUMN, _REASONS_COLUMN, _ODD_COLUMN = (
+    "extinction_flag",
+    "extinction_reasons",
+    "extinction_odd_surveys",
+)
 
 
 def query_table(
@@ -79,7 +84,8 @@ def query_table(
     -------
     n_rows, n_without : int
         Rows, and how many of them have no value. Each row's reasons are in the column ``extinction_flag``
-        as bits of `Flag`, in ``extinction_reasons`` by name.
+        as bits of `Flag`, in ``extinction_reasons`` by name; of a map by several surveys those whose
+        stars raised a flag are in ``extinction_odd_surveys``.
 
     Raises
     ------
@@ -109,7 +115,8 @@ def query_table(
     if how["mode"] == "samples":
         raise DataError("a table takes one value a row: choose another mode than samples")
     names = _names(volume, how)
-    for name in (*names, _FLAG_COLUMN, _REASONS_COLUMN):
+    odd = (_ODD_COLUMN,) if volume.header.tells_surveys else ()
+    for name in (*names, _FLAG_COLUMN, _REASONS_COLUMN, *odd):
         if name in present:
             raise DataError(f"{path}: has a column {name} already; rename it")
     values, flags = volume.query_gal(l_deg, b_deg, distance, return_flags=True, **how)
@@ -119,6 +126,7 @@ def query_table(
     new = {name: column * values.unit for name, column in found.items()}
     new[_FLAG_COLUMN] = flags.astype(np.int32)
     new[_REASONS_COLUMN] = flag_names(flags)
+    new |= {name: odd_survey_names(volume, l_deg, b_deg) for name in odd}
     with whole_path(out, overwrite=overwrite) as temporary:
         _write(table, arrow, new, temporary, suffix)
     return n_rows, int(np.isnan(rows).any(axis=1).sum())

@@ -59,6 +59,9 @@ class ExtinctionMap(HeldMap):
         Bits of `Flag`.
     extinction_mean, extinction_std, extinction_percentiles, density_mean, ..., samples
         As in `ProfileEstimate`, of float32, if the map has them.
+    surveys, odd_surveys : ndarray of uint8 [*sky]
+        Of an estimate by several surveys; the second are those whose stars raised a flag, see also
+        `odd_by_survey`.
     reliable : ndarray of bool [*sky, n_distances]
         Whether the extinction at the outer edges is reliable, see `extmap_tf.estimate.is_reliable`; only of a
         map whose profiles have a spread.

@@ -53,7 +53,7 @@ class TrainingDomain:
 
     @classmethod
     def of(cls, features: Iterable[Sequence[np.ndarray]]) -> Self:
-        """Learn the domain from what `_features` gives of batches of training diagrams."""
+        """Learn the domain from what `features_of` gives of batches of training diagrams."""
         n_stars, excess, shape = (np.concatenate(part) for part in zip(*features, strict=True))
         mean = shape.mean(axis=0)
         covariance = np.cov(shape.T) + _REGULARISATION * np.eye(shape.shape[1])
@@ -87,7 +87,7 @@ class TrainingDomain:
         -------
         tf.Tensor of int32 [batch]
         """
-        n_stars, excess, shape = _features(counts, reference)
+        n_stars, excess, shape = features_of(counts, reference)
         strangeness = tf.reduce_sum(tf.square(tf.matmul(shape - self.mean, self.whitening)), axis=-1)
         return (
             bit(Flag.FEW_STARS, n_stars < self.n_stars_min)
@@ -131,7 +131,7 @@ class Domains:
         for inputs, density in batches:
             reference = expected(inputs)
             for name in names:
-                features = _features(inputs[name], reference[name])
+                features = features_of(inputs[name], reference[name])
                 found[name].append([feature.numpy() for feature in features])
             n += len(density)
             if n >= _LEARN_FROM:
@@ -249,8 +249,8 @@ def bit(flag: Flag, condition: tf.Tensor) -> tf.Tensor:
     return tf.where(condition, flag.value, 0)
 
 
-def _features(counts, reference):
-    """Stars, ln(stars / stars of the reference) and shape [batch, 64]."""
+def features_of(counts: tf.Tensor, reference: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Stars, ln(stars / stars of the reference) [batch] and shape [batch, 64]; arguments as of `flag`."""
     expected = tf.math.expm1(reference)
     n_stars = tf.reduce_sum(counts, axis=[1, 2])
     excess = tf.math.log((n_stars + 1.0) / (tf.reduce_sum(expected, axis=[1, 2]) + 1.0))

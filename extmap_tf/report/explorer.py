@@ -94,6 +94,7 @@ def explorer_data(
         "has_profile": volume.has_profile.ravel().astype(int).tolist(),
         "flag": volume.flag.ravel().tolist(),
         "meanings": {str(flag.value): flag.meaning for flag in SIGHTLINE_FLAGS},
+        "odd": {name: np.flatnonzero(odd).tolist() for name, odd in volume.odd_by_survey.items()},
         "n_stars": volume.n_stars.ravel().tolist(),
         "coverage": volume.coverage.ravel().astype(float).round(3).tolist(),
         "limits": {"share": RELIABLE_FRACTION, "mag": RELIABLE_MAG * volume.factor},

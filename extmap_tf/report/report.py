@@ -249,6 +249,7 @@ def _flags(volume):
     for flag in SIGHTLINE_FLAGS:
         what = "no profile" if flag & EMPTY_FLAGS else "doubtful"
         rows.append((flag.meaning, np.count_nonzero(volume.flag & flag.value), what))
+    rows += [(f"by the stars of {s}", np.count_nonzero(x), "") for s, x in volume.odd_by_survey.items()]
     lines = [[name, f"{n:,}", f"{100 * n / total:.1f}", what] for name, n, what in rows]
     header = [("sightlines", ""), ("number", ""), ("share", "%"), ("values are", "")]
     return Section(

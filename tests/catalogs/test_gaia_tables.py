@@ -116,6 +116,15 @@ def test_parallaxes_in_arcsec_without_a_unit_are_refused():
         read(text_of(ARCHIVE | small))
 
 
+def test_parallaxes_in_arcsec_without_unit_or_errors_are_refused():
+    columns = {name: values for name, values in ARCHIVE.items() if name != "parallax_error"}
+    batch, _ = read(text_of(columns))
+    assert batch.n_stars == 3
+    columns["parallax"] = (np.array(ARCHIVE["parallax"]) * 1e-3).tolist()
+    with pytest.raises(DataError, match=r"column parallax: parallaxes of 0.0004 mas .* arcsec"):
+        read(text_of(columns))
+
+
 def test_a_parallax_in_kpc_is_refused():
     table = Table({name: values for name, values in ARCHIVE.items() if name != "duplicated_source"})
     table["parallax"].unit = "kpc"

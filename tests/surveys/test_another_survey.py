@@ -39,6 +39,77 @@ bright_mag = 12.0
 """
 
 
+DEEP_JHK = """
+name = "Deep VVV"
+
+[blue]
+name = "J"
+wavelength_um = 1.25
+error_floor_mag = 0.01
+snr10_mag = 19.5
+half_complete_mag = 19.8
+completeness_scale_mag = 0.15
+
+[red]
+name = "Ks"
+wavelength_um = 2.15
+error_floor_mag = 0.01
+snr10_mag = 18.0
+half_complete_mag = 18.3
+completeness_scale_mag = 0.15
+
+[[other_bands]]
+name = "H"
+wavelength_um = 1.65
+error_floor_mag = 0.01
+snr10_mag = 18.6
+half_complete_mag = 18.9
+completeness_scale_mag = 0.15
+
+[crowding]
+limit_mag = 15.0
+log10_stars_per_deg2 = 5.0
+loss_mag_per_dex = 0.5
+
+[cuts]
+bright_mag = 12.0
+
+[[diagrams]]
+y = {of = "Ks", minimum = 11.0, maximum = 18.2, n_pixels = 48}
+x = {of = "J-Ks", minimum = -0.5, maximum = 5.9, n_pixels = 32}
+
+[[diagrams]]
+y = {of = "J-H", minimum = -0.3, maximum = 3.7, n_pixels = 40}
+x = {of = "H-Ks", minimum = -0.3, maximum = 2.9, n_pixels = 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def three(tiny_config, tmp_path_factory):
+    """2MASS, Gaia, and a deep survey of three bands."""
+    folder = tmp_path_factory.mktemp("three")
+    (folder / "vvv.toml").write_text(DEEP_JHK)
+    data = tiny_config.to_dict()
+    del data["survey"], data["other_surveys"]
+    config = Config.from_dict(data | {"surveys": ["2mass", "gaia_dr3", "vvv.toml"]}, folder=folder)
+    return config.replace(**{"mocks.pool_fields": 2.0})
+
+
+def test_a_third_survey_with_three_bands_stands_beside_two(three):
+    assert [band.name for band in three.surveys[2].bands] == ["J", "H", "Ks"]
+    names = ["counts", "counts_gaia_dr3", "counts_gaia_dr3_2", "counts_deep_vvv", "counts_deep_vvv_2"]
+    assert [diagram.name for diagram in three.diagrams] == names
+    pair = simulate_pair(three, 1)
+    assert list(pair.diagrams) == names
+    first, of_magnitude, of_colors = (pair.diagrams[names[i]] for i in (0, 3, 4))
+    # It goes four magnitudes deeper than 2MASS, and has no bright stars.
+    assert of_magnitude.sum() > 2 * first.sum()
+    ks = three.diagrams[3].y
+    assert of_magnitude[ks.edges[1:] <= 12.0].sum() == 0
+    assert of_magnitude[ks.centers > 17.0].sum() > 0
+    assert 0.8 * of_magnitude.sum() < of_colors.sum() <= 1.2 * of_magnitude.sum()
+
+
 @pytest.fixture(scope="module")
 def deep_config(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("deep")

@@ -8,13 +8,18 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def fields(shared_data):
-    """(real field, mock field), with the code of the benchmark that draws them."""
+def gaia_field(shared_data):
+    """The code of the benchmark."""
     if not (shared_data / "gaia").is_dir():
         pytest.skip(f"{shared_data / 'gaia'} is absent")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
-        gaia_field = importlib.import_module("gaia_field")
+        return importlib.import_module("gaia_field")
+
+
+@pytest.fixture(scope="module")
+def fields(gaia_field, shared_data):
+    """(real field, mock field)."""
     real, mock = gaia_field.real_field(shared_data), gaia_field.Mock(gaia_field.gaia_config())
     return real, mock.behind(gaia_field.fitted_rate(real, mock))
 
@@ -36,3 +41,9 @@ def test_quartiles_agree_within_the_spread(fields, name):
 def test_as_many_parallaxes_are_negative(fields):
     real, mock = ((field.parallax_mas < 0).mean() for field in fields)
     assert 0.3 * real < mock < 2.0 * real
+
+
+def test_real_stars_raise_no_flag_by_the_outlier_rule_of_mock_pairs(gaia_field, shared_data):
+    flags = gaia_field.flags_by_pairs(shared_data, 600)
+    assert len(flags) == 2
+    assert not any(flags.values()), flags

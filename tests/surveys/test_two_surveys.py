@@ -1,5 +1,8 @@
 """A second survey is one more TOML file: from the configuration to the map no code knows its name."""
 
+import csv
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +12,10 @@ from beam_jobs.graphs import mocks_to_records, score_to_map, twomass_to_records
 from extmap_tf.cli import main
 from extmap_tf.diagrams import count_stars
 from extmap_tf.errors import ConfigError, DataError, MismatchError, ServingError
-from extmap_tf.estimate import Flag
+from extmap_tf.estimate import DOUBT_FLAGS, Flag, ProfileEstimate
+from extmap_tf.map.header import MapHeader
+from extmap_tf.map.provenance import Provenance
+from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.mocks.pairs import simulate_pair
 from extmap_tf.mocks.sky import write_sky
 from extmap_tf.model.build import build_network
@@ -20,6 +26,7 @@ from extmap_tf.model.warmup import warmup_inputs
 from extmap_tf.records.dataset import evaluation_dataset, serialized_examples, without_a_survey
 from extmap_tf.records.example import parse_examples, parse_field_facts
 from extmap_tf.records.manifest import Records
+from extmap_tf.report.report import write_report
 from extmap_tf.serving.channel import VersionStatus
 from extmap_tf.serving.check import check_server
 from extmap_tf.serving.client import ModelClient
@@ -253,8 +260,45 @@ def test_every_signature_answers_and_says_which_survey_is_odd(config, model):
 
 
 def test_records_become_a_map(config, model, fields, tmp_path):
-    score_to_map.make_map(fields.path, model.parent, tmp_path / "map.fits")
-    assert main(["info", str(tmp_path / "map.fits")]) == 0
+    path = tmp_path / "map.fits"
+    score_to_map.make_map(fields.path, model.parent, path)
+    volume = ExtinctionMap.read(path)
+    (batch,) = serialized_examples(fields.shard_paths("all")).batch(512)
+    scored = Scorer(model).score_examples(batch.numpy())
+    expected = np.where(scored.flag & DOUBT_FLAGS.value, scored.odd_surveys, 0)
+    np.testing.assert_array_equal(volume.odd_surveys.ravel(), expected)
+    assert main(["info", str(path)]) == 0
+
+
+def test_a_map_says_which_survey_is_odd_by_its_name(config, tmp_path, capsys):
+    grid, distance = config.sightlines, config.distance
+    density = np.full((*grid.shape, distance.n_distances), 0.1)
+    odd = np.zeros(grid.shape, np.uint8)
+    odd[0, 1], odd[1, 1] = 2, 3
+    flag = np.where(odd, Flag.ODD_COLORS.value, 0)
+    profiles = dataclasses.replace(
+        ProfileEstimate.of_density(density, distance.step_kpc, flag), odd_surveys=odd
+    )
+    header = MapHeader(grid, distance, Provenance.of(config, "estimate"))
+    there = np.ones(grid.shape, int)
+    made = ExtinctionMap(header, profiles, there, 100 * there, 3 * there)
+    made.write(tmp_path / "map.fits")
+    volume = ExtinctionMap.read(tmp_path / "map.fits")
+    assert {name: int(x.sum()) for name, x in volume.odd_by_survey.items()} == {"2MASS": 1, "Deep VVV": 2}
+    assert any("2 are doubtful by their stars of Deep VVV" in line for line in volume.describe())
+    l_deg, b_deg = (x[1] for x in grid.centers_deg())
+    query = ["query", str(tmp_path / "map.fits"), "--distance", "1"]
+    assert main([*query, "--l", str(l_deg), "--b", str(b_deg)]) == 0
+    assert "note: flagged by the stars of Deep VVV" in capsys.readouterr().err
+    l_of_row = grid.centers_deg()[0][:2]
+    (tmp_path / "t.csv").write_text(f"l,b\n{l_of_row[0]},{b_deg}\n{l_of_row[1]},{b_deg}\n10,80\n")
+    assert main([*query, "--table", str(tmp_path / "t.csv"), "--out", str(tmp_path / "o.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
+    assert [row["extinction_odd_surveys"] for row in rows] == ["", "Deep VVV", ""]
+    # In another band they are the same, and a report tells them.
+    np.testing.assert_array_equal(volume.in_band("V").odd_surveys, odd)
+    page = write_report(volume, tmp_path / "r.html").read_text()
+    assert "by the stars of Deep VVV" in page
 
 
 def test_tables_are_named_on_the_command_line(config, tables, tmp_path, capsys):

@@ -55,13 +55,16 @@ DERIVED = {
     "RELIABLE": ("reliable", "", "1 where EXTINCTION is known to 20 % or 0.05 mag"),
     "RELIABLE_DISTANCE": ("reliable_distance_kpc", "kpc", "reliable there and over 80 % of the way"),
 }
-_OF_SURVEYS = {"SURVEYS": ("surveys", "", "sum of 2^i of the surveys in SURVEY, i from 0, that have stars")}
+_OF_SURVEYS = {
+    "SURVEYS": ("surveys", "", "sum of 2^i of the surveys in SURVEY, i from 0, that have stars"),
+    "ODD_SURVEYS": ("odd_surveys", "", "the same of those whose stars are unlike the training mocks"),
+}
 _OF_SAMPLES = {"SAMPLES": ("samples", "mag", "equally likely profiles of EXTINCTION")}
 _OF_WALLS = {
     "SMALLEST_WALL": ("smallest_wall", "mag", "{shown} of the smallest wall found there; NaN: not even large")
 }
 # Of what is not ">f4".
-DTYPES = {"n_stars": ">i4", "flag": "u1", "reliable": "u1", "surveys": "u1"}
+DTYPES = {"n_stars": ">i4", "flag": "u1", "reliable": "u1", "surveys": "u1", "odd_surveys": "u1"}
 
 _PROVENANCE_KEYWORDS = {
     "KIND": ("kind", "estimate by a model, or truth of a mock sky"),

@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 NAMES = ("SKY", "PROFILES", "DISTANCES")
 
 # Programs for HEALPix do not know columns of bytes, but vectors of them.
-_DTYPES = {"n_stars": np.int32, "flag": np.int16, "surveys": np.int16, "reliable": np.uint8}
+_DTYPES = {
+    "n_stars": np.int32,
+    "flag": np.int16,
+    "surveys": np.int16,
+    "odd_surveys": np.int16,
+    "reliable": np.uint8,
+}
 
 
 class Tables:
@@ -62,7 +68,8 @@ class Tables:
         for name, part in parts.items():
             shape = (*grid.shape, *(lengths[axis] for axis in part.axes))
             values = _column(path, hdus["PROFILES" if part.axes else "SKY"], name, shape)
-            layers[part.layer] = values.astype(np.uint8) if part.layer in ("flag", "surveys") else values
+            bits = part.layer in ("flag", "surveys", "odd_surveys")
+            layers[part.layer] = values.astype(np.uint8) if bits else values
         return layers
 
     @contextlib.contextmanager

@@ -68,6 +68,8 @@ function tell() {
   element("b").value = data.b[at];
   const flags = Object.keys(data.meanings).filter((bit) => data.flag[at] & Number(bit)).map((bit) => data.meanings[bit]);
   const lines = [`l = ${wrapped(data.l[at])}, b = ${data.b[at]} deg`, `${data.n_stars[at]} stars, ${Math.round(100 * data.coverage[at])} % covered`];
+  const odd = Object.keys(data.odd).filter((survey) => data.odd[survey].includes(at));
+  if (odd.length) { flags.push(`by the stars of ${odd.join(" and ")}`); }
   lines.push(flags.length ? `flags: ${flags.join(", ")}` : "no flag");
   element("told").textContent = lines.join("; ");
   const here = [];
