@@ -1,11 +1,11 @@
 """Steps of the extinction along sightlines: dust within a short length, more than before and behind it.
 
-What a step is depends on how sharp a map sees, which is a share of the distance. In a window from d - h to
-d + h, with h a share of d and at least one distance bin, the height of a step is the rise inside less what
-the density in the two halves of a window before and behind would add to it: 0 in even dust, the column of a
-cloud that the window holds. It is taken of every sample of a profile by itself, so that its spread is known.
-A step is found in the narrowest window in which it stands out from that spread, unless a wider one around it
-holds more.
+What a step is depends on how sharp a map sees, which is a share of the distance, and near the Sun some bins.
+In a window from d - h to d + h, with h a share of d and at least one distance bin, in the widest at least
+some, the height of a step is the rise inside less what the density in the two halves of a window before and
+behind would add to it: 0 in even dust, the column of a cloud that the window holds. It is taken of every
+sample of a profile by itself, so that its spread is known. A step is found in the narrowest window in which
+it stands out from that spread, unless a wider one around it holds more.
 """
 
 from dataclasses import dataclass
@@ -42,6 +42,9 @@ class StepRule:
         The same of steps that count only beside one of `min_sigma`, in the same cloud.
     resolutions : tuple of float
         Half the lengths of windows over their distances, ascending.
+    least_bins : int
+        Half the length of the widest windows is at least so many distance bins: near the Sun, where few stars
+        stand in front of a cloud, a map knows its distance no better.
     """
 
     min_mag: float = 0.05
@@ -49,6 +52,7 @@ class StepRule:
     min_sigma: float = 3.0
     edge_sigma: float = 1.5
     resolutions: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.4)
+    least_bins: int = 5
 
     def __post_init__(self) -> None:
         require(self.min_mag > 0, "min_mag", "above 0", self)
@@ -57,6 +61,7 @@ class StepRule:
         require(self.edge_sigma >= 0, "edge_sigma", "0 or more", self)
         rising = self.resolutions and list(self.resolutions) == sorted(set(self.resolutions))
         within = rising and self.resolutions[0] >= 0.02 and self.resolutions[-1] <= 0.5
+        require(self.least_bins >= 1, "least_bins", "1 or more", self)
         require(within, "resolutions", "one or more from 0.02 to 0.5, ascending", self)
 
 
@@ -74,14 +79,18 @@ class Windows:
     half_kpc: np.ndarray
 
     @classmethod
-    def of(cls, distance: DistanceGrid, resolution: float) -> "Windows":
-        """Those of a grid of distances: each whole inside it."""
-        at, centers = distance.step_kpc, []
-        while at + _half(distance, resolution, at) <= distance.max_kpc * (1 + 1e-9):
+    def of(cls, distance: DistanceGrid, resolution: float, least_bins: int = 1) -> "Windows":
+        """Those of a grid of distances; none reaches beyond it."""
+
+        def half(at_kpc):
+            return np.maximum(resolution * np.asarray(at_kpc), least_bins * distance.step_kpc)
+
+        at, centers = max(distance.step_kpc, 0.75 * float(half(distance.step_kpc))), []
+        while at + half(at) <= distance.max_kpc * (1 + 1e-9):
             centers.append(at)
-            at += 2.0 * _half(distance, resolution, at) / _WINDOWS_PER_LENGTH
+            at += 2.0 * half(at) / _WINDOWS_PER_LENGTH
         centers_kpc = np.array(centers)
-        return cls(centers_kpc, _half(distance, resolution, centers_kpc))
+        return cls(centers_kpc, half(centers_kpc))
 
     def heights(self, extinction: np.ndarray, distance: DistanceGrid) -> tuple[np.ndarray, np.ndarray]:
         """Heights of the steps in all windows of some profiles, and the extinction behind them.
@@ -98,7 +107,9 @@ class Windows:
             mag.
         """
         center, half = self.centers_kpc, self.half_kpc
-        ends = np.stack([center - 2 * half, center - half, center + half, center + 2 * half])
+        # There is always something before it: dust that only thins out from the Sun on is no step.
+        near_kpc = np.maximum(center - half, 0.5 * half)
+        ends = np.stack([center - 2 * half, near_kpc, center + half, center + 2 * half])
         ends = np.clip(ends, 0.0, distance.max_kpc)
         first, near, far, last = np.moveaxis(
             profiles_at(extinction, distance, ends.ravel()).reshape(*extinction.shape[:-1], *ends.shape),
@@ -205,6 +216,7 @@ def steps_in(profiles: np.ndarray, sightlines: np.ndarray, distance: DistanceGri
     Steps
     """
     scales = [Windows.of(distance, resolution) for resolution in rule.resolutions]
+    scales.append(Windows.of(distance, rule.resolutions[-1], rule.least_bins))
     starts = range(0, sightlines.size, _SIGHTLINES_AT_ONCE)
     blocks = [sightlines[i : i + _SIGHTLINES_AT_ONCE] for i in starts]
     # Without a sightline, nothing of the right shape.
@@ -288,7 +300,3 @@ def _reached(rising, share, places_kpc):
     start, end = (np.take_along_axis(places_kpc, index, axis=-1) for index in (above - 1, above))
     part = np.clip((level - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
     return (start + part * (end - start))[..., 0]
-
-
-def _half(distance, resolution, at_kpc):
-    return np.maximum(resolution * np.asarray(at_kpc), distance.step_kpc)

@@ -77,9 +77,14 @@ class VisibleWalls:
             mag; NaN where even the largest that was tried is not shown, as nearer than the first distance.
         """
         apart = separation_deg(l_deg[:, None], b_deg[:, None], self.l_deg, self.b_deg)
-        at_kpc = distance.outer_kpc
-        logs = [np.interp(at_kpc, self.distances_kpc, row, left=np.nan) for row in np.log(self.wall_mag)]
-        walls = np.exp(np.array(logs))[np.argmin(apart, axis=1)]
+        largest = max(self.tried_mag)
+        # Where none was shown it would have been a larger one.
+        logs = np.log(np.where(np.isnan(self.wall_mag), 2.0 * largest, self.wall_mag))
+        walls = np.array(
+            [np.interp(distance.outer_kpc, self.distances_kpc, row, left=np.nan) for row in logs]
+        )
+        walls = np.exp(walls)[np.argmin(apart, axis=1)]
+        walls[walls > largest * (1.0 + 1e-9)] = np.nan
         share = self.rule.min_share
         return np.maximum(walls, share / (1.0 - share) * extinction)
 

@@ -109,13 +109,14 @@ def _sky(volume, truth, edges_kpc, clouds, width):
         for axis, layer, title in zip(row, layers, titles, strict=True):
             where = "" if title == UNSURE_TITLE else f", {near:.3g} to {far:.3g} kpc"
             mesh = view.draw(axis, layer[..., i], norm, colormaps["magma_r"], title + where)
-            if doubtful.any() and title != "truth":
-                marks = view.mark(axis, doubtful)
             if title != UNSURE_TITLE:
                 _draw_clouds_between(axis, view, known, near, far)
         colorbar(figure, mesh, row, f"{volume.quantity} (mag)", extend)
+        if doubtful.any():
+            # Not on the truth.
+            marks = [view.mark(axis, doubtful) for axis in (row[0], *row[len(maps) :])]
     if doubtful.any():
-        tell_doubtful(figure, marks)
+        tell_doubtful(figure, marks[0])
     narrow = isinstance(view, PlateCarree) and n_columns > (1 if width < TWO_COLUMNS else 2)
     outer_labels(axes, *(("l (deg)", "b (deg)") if narrow else view.labels))
     return figure

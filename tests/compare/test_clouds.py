@@ -92,6 +92,16 @@ def test_known_clouds_are_found_as_objects(found):
         assert cloud.flags == 0
 
 
+def test_a_near_cloud_whose_place_is_known_to_some_bins_only_is_found_in_a_wide_window(make_provenance):
+    near = (0.3, 0.05, 0.6, NEAR[3])
+    volume = map_of(samples_of([near], blur=0.3), make_provenance())
+    assert find_clouds(volume, StepRule(least_bins=1)) == []
+    (cloud,) = find_clouds(volume)
+    assert cloud.distance_kpc == pytest.approx(0.3, rel=0.15)
+    assert cloud.column_mag == pytest.approx(0.6, rel=0.2)
+    assert cloud.n_sightlines == 12
+
+
 def test_mass_is_column_times_area(found):
     near = found[0]
     cells = GRID.cells_deg2()[list(near.sightlines)]
@@ -195,7 +205,13 @@ def test_limits_leave_steps_out(cloudy, found):
     assert [cloud.n_sightlines for cloud in shares] == [12, 5]
     sigmas = [cloud.sigma for cloud in found]
     assert find_clouds(cloudy, StepRule(min_sigma=2 * max(sigmas))) == []
-    for bad in ({"min_mag": 0}, {"min_share": 1.0}, {"min_sigma": -1}, {"resolutions": (0.3, 0.2)}):
+    for bad in (
+        {"min_mag": 0},
+        {"min_share": 1.0},
+        {"min_sigma": -1},
+        {"resolutions": (0.3, 0.2)},
+        {"least_bins": 0},
+    ):
         with pytest.raises(ConfigError, match=next(iter(bad))):
             StepRule(**bad)
 

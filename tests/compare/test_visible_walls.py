@@ -41,7 +41,7 @@ def test_walls_behind_fields_are_those_of_the_nearest_place_and_of_the_dust_befo
         np.zeros(2),
         np.array([1.0, 2.0, 3.0]),
         np.array([[0.1, 0.4, 0.4], [0.3, 0.3, np.nan]]),
-        (0.1,),
+        (0.1, 0.4),
         StepRule(),
     )
     distance, extinction = DistanceGrid(0.5, 8), np.zeros((3, 8))
@@ -49,6 +49,7 @@ def test_walls_behind_fields_are_those_of_the_nearest_place_and_of_the_dust_befo
     found = walls.behind(np.array([279.0, 285.0, 279.0]), np.zeros(3), extinction, distance)
     # 0.5, 1, ..., 4 kpc; nearer than the first distance nothing is known to be found, farther it stays.
     np.testing.assert_allclose(found[0], [np.nan, 0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4])
+    # Before a distance where none was shown it grows, to none.
     np.testing.assert_allclose(found[1], [np.nan, 0.3, 0.3, 0.3, np.nan, np.nan, np.nan, np.nan])
     # A tenth of 4 mag is 0.4: a smaller step is none.
     np.testing.assert_allclose(found[2], [np.nan] + [0.4] * 7)

@@ -21,12 +21,12 @@ def with_walls(sure, grid=None):
     walls = 0.1 + 0.001 * np.arange(n)[:, None] + np.zeros(sure.distance.n_distances)
     walls[:, :2] = np.nan
     grid = grid or sure.grid
-    chosen = [layer[: grid.n_sightlines].reshape(*grid.shape, *layer.shape[1:]) for layer in (walls,)]
+    walls = walls[: grid.n_sightlines].reshape(*grid.shape, -1)
     header = MapHeader(grid, sure.distance, sure.provenance, wall_sigma=3.0)
     stars = np.full(grid.shape, 100)
     part = profiles[np.arange(grid.n_sightlines)].reshaped(*grid.shape)
     part = dataclasses.replace(part, flag=np.zeros(grid.shape, int))
-    return ExtinctionMap(header, part, np.ones(grid.shape), stars, smallest_wall=chosen[0])
+    return ExtinctionMap(header, part, np.ones(grid.shape), stars, smallest_wall=walls)
 
 
 @pytest.fixture(params=["squares", "pixels"])

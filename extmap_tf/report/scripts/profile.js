@@ -78,6 +78,7 @@ function tell() {
     here.push(`${A} to ${short(data.edges[k + 1], 4)} kpc: ${column("median", at, k).toFixed(3)} mag${interval}`);
     if (reliable) { here.push(reliable[at * nD + k] ? "reliable there" : "not reliable there"); }
     here.push(`rise in its last ${short(data.edges[k + 1] - data.edges[k])} kpc: ${density("median", at, k).toFixed(3)} mag/kpc`);
+    if (walls) { here.push(wall(at, k) ? `smallest wall found there: ${wall(at, k).toFixed(2)} mag` : "no wall would be found there"); }
   } else { here.push("no profile"); }
   if (state.truth && profiles.truth && data.has_truth[at]) { here.push(`truth: ${column("truth", at, k).toFixed(3)} mag`); }
   element("here").textContent = here.join("; ");
