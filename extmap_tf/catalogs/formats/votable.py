@@ -120,17 +120,11 @@ class _VoTable(Table):
             for some in pieces_of_rows(self.stream, place, self._outline, self._fields):
                 document = _parsed(raw[: place.place] + some + raw[place.place :], self.name)
                 rows = _elements_of(document)[self._number_in_document].array
-                batch = {column: self._number(column, rows[self._index[column]]) for column in numbers}
+                batch = {
+                    column: self._as_numbers(column, rows[self._index[column]], column_to_numbers)
+                    for column in numbers
+                }
                 yield batch | {column: column_to_flags(rows[self._index[column]]) for column in texts}
-
-    def _number(self, column, values):
-        try:
-            numbers, sexagesimal = column_to_numbers(values)
-        except ValueError as error:
-            raise DataError(f"{self.name}: column {column} must hold numbers: {error}") from None
-        if sexagesimal:
-            self.sexagesimal.add(column)
-        return numbers
 
     def whole(self):
         self.stream.seek(0)
