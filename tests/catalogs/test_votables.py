@@ -176,3 +176,10 @@ def test_a_document_of_marks_alone_is_refused_soon(filling, monkeypatch):
     content = b"<VOTABLE>" + filling * ((9 << 20) // len(filling))
     with pytest.raises(DataError, match="more than 4 MB beside its rows"):
         open_votable(io.BytesIO(content), "a.vot")
+
+
+def test_rows_that_are_hidden_are_not_lost_in_silence():
+    content = document(Table(stars()), "tabledata")
+    hidden = content.replace(b"<DATA>", b"<?a <!-- ?><DATA>").replace(b"</DATA>", b"</DATA><?b --> ?>")
+    with pytest.raises(DataError, match="not where they should be"):
+        open_votable(io.BytesIO(hidden), "a.vot")

@@ -30,8 +30,8 @@ def open_votable(stream: BinaryIO, name: str) -> list[Table]:
         reason = cut_off(remarks)
         more = f"; its service says: {reason}" if reason else ""
         raise DataError(f"{name}: a VOTable document without a table{more}")
-    if len(elements) != outline.n_tables:
-        raise DataError(f"{name}: a VOTable whose tables are not where they should be: damaged")
+    if len(elements) != outline.n_tables or any(len(element.array) for element in elements):
+        raise DataError(f"{name}: a VOTable whose tables or rows are not where they should be: damaged")
     for remark in remarks:
         if "warning" in remark.lower() and cut_off([remark]) is None:
             _log.warning("%s: its service says: %s", name, remark[:300])
@@ -62,7 +62,6 @@ def parse_votable(raw: bytes, name: str) -> Any:
     DataError
         It is none, is truncated, or would read other files or take more memory than its own size.
     """
-
     if re.search(rb"<html|<!DOCTYPE html", raw[:1000], re.IGNORECASE):
         raise DataError(f"{name}: a web page (HTML), not a VOTable nor another table: fetch the table itself")
     if b"<!ENTITY" in raw:
