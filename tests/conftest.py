@@ -39,7 +39,7 @@ def shared_data():
 def tiny_config():
     """A configuration whose jobs take seconds: 2 training sightlines, 6 fields of 0.1 deg; else defaults."""
     plain = dataclasses.replace(
-        Config.named("demo"),
+        Config.named("demo").replace(surveys=["2mass"]),
         profiles=ProfilePrior(),
         nuisances=NuisanceConfig(),
         network=Dense(),

@@ -19,7 +19,7 @@ from extmap_tf.diagrams import (
 from extmap_tf.grids.squares import SightlineGrid
 from extmap_tf.settings.config import Config
 
-(VIEW,) = VIEWS = Config.named("demo").views
+(VIEW,) = VIEWS = Config.named("carina").views
 (DIAGRAM,) = VIEW.diagrams
 
 

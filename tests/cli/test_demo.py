@@ -63,6 +63,21 @@ def test_every_output_is_there_and_nothing_else_beside_it(demo):
     assert main(["info", "--verify", *parts]) == 0
 
 
+def test_a_demo_of_two_surveys_tells_what_the_second_adds(config, tmp_path, capsys):
+    out = tmp_path / "demo"
+    run_demo(config.replace(surveys=["2mass", "gaia_dr3"]), out)
+    what = "the same network from 2MASS alone"
+    assert f"The same sky by {what}:" in capsys.readouterr().err
+    summary = json.loads((out / "summary.json").read_text())
+    assert list(summary["errors_of_other_maps"]) == [what]
+    both, alone = (ExtinctionMap.read(out / name) for name in ("map.fits", "map_from_2mass.fits"))
+    assert (both.surveys == 3).all()
+    assert (alone.surveys == 1).all()
+    assert (out / "figures" / "surveys.png").exists()
+    assert main(["info", "--verify", str(out)]) == 0
+    assert "of something else" not in capsys.readouterr().out
+
+
 def test_info_tells_a_demo_and_its_parts(demo, capsys):
     out, evaluation = demo
     assert main(["info", "--verify", str(out)]) == 0

@@ -19,7 +19,7 @@ def files(sure, make_map, tmp_path_factory):
     truth = make_map(kind="truth", model_name="", model_digest="", records_digest="", holes=False, seed=3)
     sure.write(folder / "map.fits")
     truth.write(folder / "truth.fits")
-    Config.named("demo").write(folder / "config.toml")
+    Config.named("carina").write(folder / "config.toml")
     maps = [str(folder / name) for name in ("map.fits", "truth.fits")]
     compared = ["compare", maps[0], "--with", maps[1], "--distance", "0.5", "1", "--out"]
     assert main([*compared, str(folder / "compare.json")]) == 0
@@ -34,7 +34,7 @@ def files(sure, make_map, tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("config.toml", ["configuration", Config.named("demo").digest, "fields of 0.5 deg"]),
+        ("config.toml", ["configuration", Config.named("carina").digest, "fields of 0.5 deg"]),
         ("evaluation.json", ["of an estimate against the truth", "at 1 kpc mean absolute error", "map.fits"]),
         ("compare.json", ["comparison", "A(Ks) in mag with truth", "positions at 0.5 kpc", "truth.fits"]),
         ("clouds.ecsv", ["by 'clouds'", "distance_kpc (kpc)", "carina-small", "software"]),

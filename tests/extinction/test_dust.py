@@ -16,7 +16,7 @@ GRID = DistanceGrid(0.1, 80)
 
 
 def test_same_seed_same_dust_and_other_clouds_with_another():
-    dust = Config.named("demo").dust
+    dust = Config.named("carina").dust
     first, again, other = (draw_dust(dust, SKY, GRID, seed).density for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

@@ -19,7 +19,7 @@ from extmap_tf.settings.config import Config
 from extmap_tf.settings.law import LawConfig
 from extmap_tf.settings.nuisances import NuisanceConfig
 
-SURVEY = Config.named("demo").survey
+SURVEY = Config.named("carina").survey
 
 
 @pytest.mark.parametrize(

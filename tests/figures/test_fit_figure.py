@@ -12,7 +12,7 @@ from extmap_tf.settings.config import Config
 
 @pytest.fixture(scope="module")
 def case():
-    config = Config.named("demo")
+    config = Config.named("carina")
     rng = np.random.default_rng(1)
     expected = np.zeros(config.diagrams[0].shape)
     expected[20:60, 8:20] = 3.0

@@ -236,7 +236,7 @@ def test_the_plane_is_as_dense_as_2mass_found_it():
     ],
 )
 def test_the_stars_of_version_0_3_0_are_drawn_to_the_bit(changes, n_stars, checksum):
-    galaxy = Galaxy.of(Config.named("demo").replace(**changes).galaxy)
+    galaxy = Galaxy.of(Config.named("carina").replace(**changes).galaxy)
     stars = draw(galaxy, 280.0, 1.0, 0.02, 15.0)
     data = b"".join(column.astype("<f4").tobytes() for column in columns_of(stars))
     assert (stars.n_stars, hashlib.sha256(data).hexdigest()[:16]) == (n_stars, checksum)

@@ -186,7 +186,7 @@ def test_stars_are_counted_in_their_pixel_and_its_cells_have_equal_areas():
     l_deg = rng.uniform(0.0, 360.0, n)
     b_deg = np.degrees(np.arcsin(rng.uniform(np.sin(np.radians(76.0)), 1.0, n)))
     blue, red = rng.uniform(8.0, 15.0, (2, n))
-    (view,) = views = Config.named("demo").views
+    (view,) = views = Config.named("carina").views
     batch = StarBatch(l_deg, b_deg, {"J": blue, "Ks": red}, n)
     slots, n_in_no_field = batch_to_slots(batch, CAP, views)
     pixel = healpy.ang2pix(CAP.nside, l_deg, b_deg, nest=True, lonlat=True)

@@ -388,7 +388,7 @@ def test_provenance_follows_the_configuration():
 
 
 def test_the_ratio_of_a_map_is_the_mean_of_its_models_training_pairs(make_map, tmp_path):
-    config = Config.named("demo").replace(**{"nuisances.law_ratio_mean": 0.0})
+    config = Config.named("carina").replace(**{"nuisances.law_ratio_mean": 0.0})
     ratio = blue_over_red(config.law, config.survey)
     model = config.replace(**{"nuisances.law_ratio_mean": 0.23, "nuisances.law_ratio_sigma": 0.2})
     origin = Provenance.of(config, "estimate", model)

@@ -7,7 +7,7 @@ from extmap_tf.diagrams import count_stars, pixel_of
 from extmap_tf.model.binning import clean_counts, flat_stars_to_counts, padded_stars_to_counts
 from extmap_tf.settings.config import Config
 
-CONFIG = Config.named("demo")
+CONFIG = Config.named("carina")
 DIAGRAM = CONFIG.diagrams[0]
 
 

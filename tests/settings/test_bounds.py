@@ -71,7 +71,7 @@ def sections(owner):
 
 
 def test_every_value_of_the_configuration_says_what_it_means():
-    for section in sections(Config.named("demo")):
+    for section in sections(Config.named("carina")):
         for spec in dataclasses.fields(section):
             assert meaning_of(spec), f"{type(section).__name__}.{spec.name}"
             default = spec.default

@@ -30,7 +30,7 @@ def test_carina_is_the_papers_sector():
 
 
 def test_digest_changes_with_any_value_and_parts_only_with_their_own():
-    config = Config.named("demo")
+    config = Config.named("carina")
     other = config.replace(**{"training.epochs": 3})
     assert other.digest != config.digest
     assert other.observation == config.observation
@@ -76,17 +76,17 @@ def test_bad_toml_is_refused_with_its_place(text, message):
 )
 def test_impossible_values_are_refused_with_their_place(key, value, message):
     with pytest.raises(ConfigError, match=message):
-        Config.named("demo").replace(**{key: value})
+        Config.named("carina").replace(**{key: value})
 
 
 def test_catalogs_replace_the_sightlines_of_the_builtin_galaxy():
     catalog = {"path": "a.resu", "l_deg": 280.0, "b_deg": 1.0, "area_deg2": 2.0}
-    config = Config.named("demo").replace(
+    config = Config.named("carina").replace(
         **{"mocks.l_deg": [], "mocks.b_deg": [], "mocks.catalogs": [catalog]}
     )
     assert config.mocks.sightlines_deg() == ((280.0, 1.0),)
     with pytest.raises(ConfigError, match="catalogs must be left out"):
-        Config.named("demo").replace(**{"mocks.catalogs": [catalog]})
+        Config.named("carina").replace(**{"mocks.catalogs": [catalog]})
 
 
 def catalog_toml(tmp_path, content, area_deg2=2.0):
@@ -94,7 +94,7 @@ def catalog_toml(tmp_path, content, area_deg2=2.0):
     tmp_path.mkdir(exist_ok=True)
     (tmp_path / "stars.csv").write_text(content)
     catalog = {"path": "stars.csv", "l_deg": 280.0, "b_deg": 1.0, "area_deg2": area_deg2}
-    data = Config.named("demo").to_dict()
+    data = Config.named("carina").to_dict()
     data["mocks"] |= {"l_deg": [], "b_deg": [], "catalogs": [catalog]}
     path = tmp_path / "mine.toml"
     path.write_text(tomli_w.dumps(data))
@@ -122,19 +122,19 @@ def test_a_catalog_too_small_for_its_fields_is_refused_with_both_areas(tmp_path)
 
 
 def test_a_survey_is_named_or_a_file_beside_the_toml_file(tmp_path):
-    survey = Config.named("demo").to_dict()["survey"] | {"name": "VVV"}
+    survey = Config.named("carina").to_dict()["survey"] | {"name": "VVV"}
     (tmp_path / "vvv.toml").write_text(tomli_w.dumps(survey))
     path = tmp_path / "mine.toml"
-    data = Config.named("demo").to_dict() | {"survey": "vvv.toml"}
+    data = Config.named("carina").to_dict() | {"survey": "vvv.toml"}
     path.write_text(tomli_w.dumps(data))
     config = Config.load(path)
-    assert config == Config.named("demo").replace(**{"survey.name": "VVV"})
-    assert config.replace(survey="2mass") == Config.named("demo")
+    assert config == Config.named("carina").replace(**{"survey.name": "VVV"})
+    assert config.replace(survey="2mass") == Config.named("carina")
 
 
 def test_a_survey_that_is_not_there_names_those_that_are(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": "ukidss.toml"}))
+    path.write_text(tomli_w.dumps(Config.named("carina").to_dict() | {"survey": "ukidss.toml"}))
     with pytest.raises(
         ConfigError,
         match=r"mine\.toml: survey must be .*\(2mass, 2mass_h, gaia_dr3\).*ukidss\.toml: no such file",
@@ -150,14 +150,14 @@ def test_a_survey_that_is_not_there_names_those_that_are(tmp_path):
 )
 def test_a_survey_that_is_no_file_is_refused_at_once(name, tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(tomli_w.dumps(Config.named("demo").to_dict() | {"survey": name}))
+    path.write_text(tomli_w.dumps(Config.named("carina").to_dict() | {"survey": name}))
     with pytest.raises(ConfigError, match=r"mine\.toml: survey must be a table, .*: no such file$"):
         Config.load(path)
 
 
 def test_a_stored_configuration_opens_no_survey_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = Config.named("demo")
+    config = Config.named("carina")
     (tmp_path / "vvv.toml").write_text(tomli_w.dumps(config.to_dict()["survey"]))
     stated = {"config": config.to_dict() | {"survey": "vvv.toml"}, "config_digest": config.digest}
     with pytest.raises(ConfigError, match=r"m: \[survey\] must be a table, got: 'vvv\.toml'"):
@@ -181,7 +181,7 @@ def test_a_stored_configuration_opens_no_survey_file(tmp_path, monkeypatch):
 )
 def test_a_text_that_is_no_configuration_is_told_in_one_line(content, message, tmp_path):
     path = tmp_path / "x.toml"
-    whole = Config.named("demo").to_dict()
+    whole = Config.named("carina").to_dict()
     if b"seed" in content or b"distance" in content:
         key = "seed" if b"seed" in content else "distance"
         rest = tomli_w.dumps({name: value for name, value in whole.items() if name != key})
@@ -199,15 +199,15 @@ def test_a_missing_file_names_the_builtin_ones(tmp_path):
 
 def test_write_keeps_what_is_there(tmp_path):
     path = tmp_path / "a.toml"
-    Config.named("demo").write(path)
+    Config.named("carina").write(path)
     with pytest.raises(DataError, match="exists already"):
         Config.named("carina").write(path)
-    assert Config.load(path) == Config.named("demo")
+    assert Config.load(path) == Config.named("carina")
     assert [p.name for p in tmp_path.iterdir()] == ["a.toml"]
 
 
 def test_mismatch_names_both_sides_and_the_value():
-    a, b = Config.named("demo"), Config.named("demo").replace(**{"cmd.n_color": 32})
+    a, b = Config.named("carina"), Config.named("carina").replace(**{"cmd.n_color": 32})
     with pytest.raises(MismatchError) as caught:
         require_same("observation", a.observation, "model m", b.observation, "records r")
     text = str(caught.value)

@@ -161,7 +161,7 @@ def test_every_file_of_a_newer_schema_is_refused_with_one_line(tmp_path):
 
 
 def test_files_without_a_schema_are_of_the_first():
-    config = Config.named("demo")
+    config = Config.named("carina")
     assert config.to_toml().startswith(f"schema = {identity.SCHEMA}\n")
     assert Config.from_dict(config.to_dict()) == config
     identity.require_readable({}, "a file of version 0.3.0")

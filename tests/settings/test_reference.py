@@ -20,7 +20,7 @@ def test_a_configuration_with_comments_is_that_configuration(name):
 def test_tables_that_repeat_survive(tmp_path):
     mocks = {"l_deg": [], "b_deg": [], "catalogs": [_catalog(10.0), _catalog(20.0)]}
     sightlines = {"nside": 8, "regions": [{"b_min_deg": 80.0}, {"b_max_deg": -80.0}]}
-    data = Config.named("demo").to_dict() | {"mocks": mocks, "sightlines": sightlines}
+    data = Config.named("carina").to_dict() | {"mocks": mocks, "sightlines": sightlines}
     config = Config.from_dict(data).with_catalogs_of(tmp_path)
     config.write(tmp_path / "mine.toml")
     text = configuration_text(tmp_path / "mine.toml")

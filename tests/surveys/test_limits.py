@@ -13,7 +13,7 @@ from extmap_tf.surveys.limits import (
 )
 from extmap_tf.surveys.observing import photometric_error
 
-SURVEY = Config.named("demo").survey
+SURVEY = Config.named("carina").survey
 
 
 @pytest.mark.parametrize("max_error_mag", [0.03, 0.15, 1.0])

@@ -17,7 +17,7 @@ from extmap_tf.surveys.observing import (
     reach_mag,
 )
 
-SURVEY = Config.named("demo").survey
+SURVEY = Config.named("carina").survey
 AREA_DEG2 = 1000.0  # So large that no field here is crowded.
 
 
