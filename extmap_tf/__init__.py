@@ -6,7 +6,7 @@ importing it loads nothing heavier than the standard library.
 
 from typing import Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _LAZY = {"Config": "extmap_tf.settings.config", "ExtinctionMap": "extmap_tf.map.volume"}
 

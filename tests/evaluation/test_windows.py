@@ -23,6 +23,12 @@ def test_honest_samples_cover_every_window():
         assert row.crps_mag < row.mean_absolute_error_mag
 
 
+def test_few_honest_samples_cover_as_often_as_many():
+    for row in window_scores(*drawn(n=4000, n_samples=32), 0.1, lags_kpc=(1.0,)):
+        assert row.coverage_68 == pytest.approx(0.68, abs=0.012)
+        assert row.coverage_90 == pytest.approx(0.90, abs=0.012)
+
+
 def test_right_bins_that_do_not_hang_together_are_found_out():
     for row in window_scores(*drawn(correlated=False), 0.1, lags_kpc=(1.0, 4.0)):
         assert row.coverage_68 < 0.5
