@@ -30,7 +30,7 @@ def test_a_shipped_model_is_whole_and_says_what_it_is(capsys):
         assert main(["info", "--verify", str(folder)]) == 0
         assert name in capsys.readouterr().out
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        assert size <= 16 * 2**20
+        assert size <= (16 if name == "carina" else 32) * 2**20
         _, card = find_saved_model(name)
         documented = json.loads((folder / "evaluation.json").read_text())
         assert documented["model_digest"] == card.digest

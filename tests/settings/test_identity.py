@@ -37,7 +37,7 @@ epochs = 20
 DEMO = Config.from_toml(_DEMO, "a demo")
 DEMO_DIGEST = "e324d8bd50da"
 """As extmap_tf 0.3.0 states it."""
-CARD_DIGEST, CARD_CONFIG_DIGEST = "bd9da7e5d893", "30fdbd33d798"
+CARD_DIGEST, CARD_CONFIG_DIGEST = "8308735f5996", "ef0072931c0d"
 
 
 def grown(cls, name, kind, default, **metadata):
