@@ -31,7 +31,7 @@ class WindowScore:
     crps_mag : float
         Mean continuous ranked probability score.
     coverage_68, coverage_90 : float
-        Share of the truths in the central interval of the samples: 0.68 and 0.90 for samples, 20 or more, from
+        Share of the truths in the central interval of the samples: 0.68 and 0.90 for 20 samples or more from
         the truth's distribution.
     """
 
@@ -117,8 +117,8 @@ def crps_of_samples(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _score(samples, truth, lag_kpc, low, high):
-    # At p (n + 1) in the order of the samples: one more draw lies below it with probability p, which of tens of
-    # samples it does not of the usual p (n - 1) + 1 (Hyndman & Fan 1996, Am. Stat. 50, 361, definition 6).
+    # At p (n + 1) in the order of n samples one more draw lies below with probability p, which it does not at
+    # the usual p (n - 1) + 1 where n is small (Hyndman & Fan 1996, Am. Stat. 50, 361, definition 6).
     levels = (5, 16, 50, 84, 95)
     p5, p16, median, p84, p95 = np.percentile(samples, levels, axis=1, method="weibull")
     error = median - truth

@@ -11,7 +11,7 @@ from extmap_tf.extinction.profiles import profiles_at
 from extmap_tf.map.volume import ExtinctionMap
 
 # What is drawn beside the dust, in its colours: as dark as dust of which nothing is known.
-UNSURE_TITLE = "half of its 68 % interval"
+UNSURE_TITLE = "half its 68 % interval"
 
 # A step is a bin, or so long a share of the distance of its near end, or of the last one.
 STEP_SHARE, LEAST_SHARE = 0.1, 0.02

@@ -177,7 +177,7 @@ def latitude_cuts(
         place = np.unravel_index(np.maximum(index, 0), grid.shape)
         for layer, title in zip(dust, names, strict=True):
             layers.append(np.where(index[:, None] >= 0, layer[place], np.nan))
-            titles.append(f"{title}, l = {drawn % 360:g}°")
+            titles.append(title if title == UNSURE_TITLE else f"{title}, l = {drawn % 360:g}°")
     n_columns = len(names)
     norm, extend = scale([layer for i, layer in enumerate(layers) if i % n_columns < len(maps)])
     shape = (4.0, 2.6, 1.8)[n_columns - 1] * width / TWO_COLUMNS

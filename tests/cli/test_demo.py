@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from extmap_tf.cli import main
 from extmap_tf.demo import _tell, run_demo
@@ -74,6 +75,13 @@ def test_a_demo_of_two_surveys_tells_what_the_second_adds(config, tmp_path, caps
     assert (both.surveys == 3).all()
     assert (alone.surveys == 1).all()
     assert (out / "figures" / "surveys.png").exists()
+    with fits.open(out / "map.fits") as hdus:
+        # As 0.5.0 wrote it.
+        del hdus["ODD_SURVEYS"]
+        for hdu in hdus:
+            hdu.header["EXTMAPV"] = 5
+        hdus.writeto(tmp_path / "old.fits", checksum=True)
+    assert not ExtinctionMap.read(tmp_path / "old.fits", verify=True).odd_surveys.any()
     assert main(["info", "--verify", str(out)]) == 0
     assert "of something else" not in capsys.readouterr().out
 

@@ -51,7 +51,7 @@ def test_the_uncertainty_is_half_the_interval_in_the_colours_of_the_dust(make_su
     figure = face_on(volume, truth=truth)
     found = drawn(figure)
     titles = ["estimate: dust seen from above", "truth: dust seen from above"]
-    assert list(found) == [*titles, "half of its 68 % interval in one sightline"]
+    assert list(found) == [*titles, "half its 68 % interval in one sightline"]
     estimate, true, uncertain = (mesh for _, mesh in found.values())
     half = half_interval_in_steps(volume)
     np.testing.assert_allclose(uncertain.get_array(), np.nanmean(half, axis=0), rtol=1e-5)

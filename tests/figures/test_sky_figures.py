@@ -73,7 +73,7 @@ def test_beside_a_slice_is_half_its_interval_in_the_same_colours(make_sure_map, 
     assert near_half.cmap.name == near.cmap.name
     # Without samples it is known from the Sun on only.
     bare = make_sure_map(narrow, samples=False)
-    assert "half of its 68 % interval" in titles(sky(bare))
+    assert "half its 68 % interval" in titles(sky(bare))
     assert len(meshes(slices(bare, (0.0, 0.1, 1.2)))) == 2
     # Nor where three panels beside one another would be too low.
     truth = make_sure_map(wide)

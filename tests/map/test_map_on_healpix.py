@@ -183,7 +183,7 @@ def test_the_file_is_a_table_that_other_programs_read(cap, cap_file):
         assert [hdu.name for hdu in hdus[1:]] == ["SKY", "PROFILES", "DISTANCES"]
         header = hdus["SKY"].header
         stated = {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "NSIDE": 32, "COORDSYS": "G"}
-        stated |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "BIT32": "ODD_COLORS", "EXTMAPV": 5}
+        stated |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "BIT32": "ODD_COLORS", "EXTMAPV": 6}
         assert {key: header[key] for key in stated} == stated
         assert (header["SKYNSIDE"], header["NREGIONS"], header["R1B"], header["R1RAD"]) == (32, 1, 90.0, 6.0)
         assert header["CONFDIG"] == cap.provenance.config_digest
@@ -219,7 +219,7 @@ def test_damaged_files_are_refused_in_one_line(cap_file, tmp_path):
         (lambda hdus: hdus[0].header.__setitem__("SKYNSIDE", 64), "PIXEL must be .* by its grids"),
         (lambda hdus: hdus[0].header.__setitem__("SKYNSIDE", 33), "nside must be a power of two"),
         (lambda hdus: hdus["PROFILES"].columns.del_col("DENSITY"), "PROFILES has no column DENSITY"),
-        (lambda hdus: hdus[0].header.__setitem__("EXTMAPV", 6), "update extmap_tf"),
+        (lambda hdus: hdus[0].header.__setitem__("EXTMAPV", 7), "update extmap_tf"),
     ):
         with fits.open(cap_file) as hdus:
             edit(hdus)

@@ -24,15 +24,18 @@ from extmap_tf.map.layers import Layers, Put, reliability
 from extmap_tf.settings.identity import require_readable
 
 # Of both layouts.
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 # In place of the version, in a HEALPix copy of a map for other programs.
 HEALPIX_KEYWORD = "EXTMAPHP"
 
-# Maps of version 0.4.0 (4) and before have no RELIABLE, and another RELIABLE_DISTANCE: that of the first bin
-# that is not reliable. Those of 0.3.0 (2, 3) also called the extinction cumulative.
-_OLD_VERSIONS = (2, 3, 4)
+# Maps of version 0.5.0 (5) and before do not say which survey's stars raised a flag. Those of 0.4.0 (4) and
+# before have no RELIABLE, and another RELIABLE_DISTANCE: that of the first bin that is not reliable. Those of
+# 0.3.0 (2, 3) also called the extinction cumulative.
+_OLD_VERSIONS = (2, 3, 4, 5)
+_VERSIONS_WITH_OLD_RELIABILITY = (2, 3, 4)
 _VERSIONS_WITH_OLD_NAMES = (2, 3)
+_SINCE_6 = "ODD_SURVEYS"
 _OLD_NAMES = {f"EXTINCTION{end}": f"CUMULATIVE{end}" for end in ("", "_MEAN", "_STD", "_PERCENTILES")}
 
 
@@ -115,12 +118,16 @@ def _layers_of(path, hdus, verify):
     about = header_of(header)
     parts = parts_of(about)
     if version in _OLD_VERSIONS:
+        parts.pop(_SINCE_6, None)
+    if version in _VERSIONS_WITH_OLD_RELIABILITY:
         parts = {name: part for name, part in parts.items() if name not in DERIVED}
     if version in _VERSIONS_WITH_OLD_NAMES:
         parts = {_OLD_NAMES.get(name, name): part for name, part in parts.items()}
     if verify:
         require_checksums(path, hdus)
     layers = layout.open(path, hdus, parts, about)
+    if "surveys" in layers:
+        layers.setdefault("odd_surveys", np.zeros_like(layers["surveys"]))
     if "reliable" in layers:
         layers["reliable"] = layers["reliable"].view(np.bool_)
     elif about.percentiles:
