@@ -96,6 +96,8 @@ def describe(path: PathLike, verify: bool = False) -> list[str]:
     for name in (STEPS_NAME, FETCH_NAME, FIT_NAME):
         if (path / name).is_file():
             return [str(path), *_describe_json(path / name)]
+    if not path.is_dir():
+        raise DataError(f"{path}: neither a file nor a folder")
     raise DataError(
         f"{path}: not a folder that info knows: neither records, nor a model, nor a fit, nor of "
         "fetch, map or demo"

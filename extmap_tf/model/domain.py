@@ -199,7 +199,8 @@ class Domains:
         shapes = {"mean": (n,), "whitening": (n, n)}
         parts = [spec.name for spec in fields(TrainingDomain)]
         try:
-            with np.load(path, allow_pickle=False) as data:
+            # NumPy leaves a file open that turns out to be no zip.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as data:
                 found = {
                     name: {part: np.asarray(data[_key(name, part)], np.float32) for part in parts}
                     for name in names

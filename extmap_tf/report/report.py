@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from extmap_tf import __version__
+from extmap_tf.errors import DataError
 from extmap_tf.estimate import EMPTY_FLAGS, RELIABLE_FRACTION, RELIABLE_MAG, SIGHTLINE_FLAGS, Flag
 from extmap_tf.evaluation.calibration import calibration_table, reliability_table
 from extmap_tf.evaluation.metrics import compare_maps
@@ -26,6 +27,8 @@ from extmap_tf.map.volume import ExtinctionMap
 from extmap_tf.report.explorer import explorer_data, explorer_script
 
 REPORT_NAME = "report.html"
+# No folder is meant by a name that ends so.
+_OTHER_SUFFIXES = (".pdf", ".png", ".svg", ".md", ".txt", ".doc", ".docx", ".ps", ".tex", ".fits", ".json")
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 DPI = 140
 DISTANCES_KPC = (0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0)
@@ -80,8 +83,16 @@ class Section:
 
 
 def report_path(out: str | Path) -> Path:
-    """The file to write: `out` if it ends in .html, else ``report.html`` in the folder `out`."""
+    """The file to write: `out` if it ends in .html, else ``report.html`` in the folder `out`.
+
+    Raises
+    ------
+    DataError
+        `out` has the name of a file of another kind.
+    """
     out = local_path(out)
+    if out.suffix.lower() in _OTHER_SUFFIXES and not out.is_dir():
+        raise DataError(f"{out}: a report is HTML: give it a name in .html, or a folder for report.html")
     return out if out.suffix.lower() in (".html", ".htm") else out / REPORT_NAME
 
 

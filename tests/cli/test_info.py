@@ -1,6 +1,7 @@
 """What `info` says of the files that other commands write, beside maps, records and models."""
 
 import json
+import os
 
 import pytest
 from astropy.table import Table
@@ -80,6 +81,12 @@ def test_json_of_somebody_else_or_edited_is_one_line(tmp_path, files):
     path.write_text(json.dumps(found | {"rows": [{}]}))
     with pytest.raises(DataError, match="damaged comparison"):
         describe(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="a device of Linux")
+def test_info_of_a_device_says_so():
+    with pytest.raises(DataError, match=r"^/dev/zero: neither a file nor a folder$"):
+        describe("/dev/zero")
 
 
 def test_info_goes_on_after_what_it_does_not_know(files, tmp_path, capsys):

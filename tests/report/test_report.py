@@ -106,6 +106,8 @@ def test_a_report_that_cannot_be_written_leaves_nothing(sure, make_map, tmp_path
         write_report(sure, tmp_path / "a" / "r.html", make_map(distance=DistanceGrid(0.1, 11)))
     with pytest.raises(DataError, match="outside the map"):
         write_report(sure, tmp_path / "r.html", sightlines=[(10.0, 0.0)])
+    with pytest.raises(DataError, match=r"r\.pdf: a report is HTML: give it a name in \.html"):
+        write_report(sure, tmp_path / "r.pdf")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "report.html").write_text("mine")
     with pytest.raises(DataError, match="exists already"):
