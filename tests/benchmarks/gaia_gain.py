@@ -18,7 +18,7 @@ import argparse
 from dataclasses import dataclass, replace
 
 import numpy as np
-from walls import GROUPS, fields_behind
+from walls import GROUPS, fields_behind, places_of
 
 from extmap_tf.estimate import PERCENTILES
 from extmap_tf.evaluation.metrics import write_json
@@ -186,12 +186,12 @@ def table_of_pairs(title, scores, used):
 
 def scored_walls(config, asked, n_fields):
     """Rows of walls, by each model."""
-    rng, rows = np.random.default_rng(2022), []
+    rng, places, rows = np.random.default_rng(2022), places_of(config), []
     for group in GROUPS:
         for mag in WALLS_MAG:
             for kpc in WALLS_KPC:
                 density = wall_density(mag, kpc, config.distance)
-                fields = fields_behind(config, density, group, n_fields, rng)
+                fields = fields_behind(config, density, group, n_fields, places, rng)
                 for name, model in asked.items():
                     percentiles, _ = model.score(fields)
                     score = wall_score(percentiles, mag, kpc, config.distance.step_kpc, group)
