@@ -39,33 +39,21 @@ bright_mag = 12.0
 """
 
 
-DEEP_JHK = """
+BAND = """
+name = "{}"
+wavelength_um = {}
+error_floor_mag = 0.01
+snr10_mag = {}
+half_complete_mag = {}
+completeness_scale_mag = 0.15
+"""
+
+DEEP_JHK = f"""
 name = "Deep VVV"
 
-[blue]
-name = "J"
-wavelength_um = 1.25
-error_floor_mag = 0.01
-snr10_mag = 19.5
-half_complete_mag = 19.8
-completeness_scale_mag = 0.15
-
-[red]
-name = "Ks"
-wavelength_um = 2.15
-error_floor_mag = 0.01
-snr10_mag = 18.0
-half_complete_mag = 18.3
-completeness_scale_mag = 0.15
-
-[[other_bands]]
-name = "H"
-wavelength_um = 1.65
-error_floor_mag = 0.01
-snr10_mag = 18.6
-half_complete_mag = 18.9
-completeness_scale_mag = 0.15
-
+[blue]{BAND.format("J", 1.25, 19.5, 19.8)}
+[red]{BAND.format("Ks", 2.15, 18.0, 18.3)}
+[[other_bands]]{BAND.format("H", 1.65, 18.6, 18.9)}
 [crowding]
 limit_mag = 15.0
 log10_stars_per_deg2 = 5.0
@@ -75,12 +63,12 @@ loss_mag_per_dex = 0.5
 bright_mag = 12.0
 
 [[diagrams]]
-y = {of = "Ks", minimum = 11.0, maximum = 18.2, n_pixels = 48}
-x = {of = "J-Ks", minimum = -0.5, maximum = 5.9, n_pixels = 32}
+y = {{of = "Ks", minimum = 11.0, maximum = 18.2, n_pixels = 48}}
+x = {{of = "J-Ks", minimum = -0.5, maximum = 5.9, n_pixels = 32}}
 
 [[diagrams]]
-y = {of = "J-H", minimum = -0.3, maximum = 3.7, n_pixels = 40}
-x = {of = "H-Ks", minimum = -0.3, maximum = 2.9, n_pixels = 32}
+y = {{of = "J-H", minimum = -0.3, maximum = 3.7, n_pixels = 40}}
+x = {{of = "H-Ks", minimum = -0.3, maximum = 2.9, n_pixels = 32}}
 """
 
 
