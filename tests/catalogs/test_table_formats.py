@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 
 import numpy as np
 import pytest
@@ -335,11 +336,11 @@ def repeated(form):
     if form == "ascii.ipac":
         return written(table, form).replace(b"xx_m", b" j_m")
     out = io.BytesIO()
-    table.write(out, format="fits")
-    return out.getvalue().replace(b"'xx_m", b"'j_m ")
+    table.write(out, format=form)
+    return out.getvalue().replace(b"'xx_m", b"'j_m ").replace(b'name="xx_m"', b'name="j_m"')
 
 
-@pytest.mark.parametrize("form", ["csv", "ascii.ipac", "fits"])
+@pytest.mark.parametrize("form", ["csv", "ascii.ipac", "fits", "votable"])
 def test_of_two_columns_with_one_name_the_user_chooses(form):
     from extmap_tf.catalogs.survey_tables import Reading
 
@@ -376,6 +377,15 @@ def test_the_value_for_none_in_a_machine_readable_table_is_none():
     begin = content.rindex(b"[", 0, start)
     content = content[:begin] + b"?=99.0 " + content[start:]
     assert read(content)[2] == {"no J magnitude": 3}
+
+
+def test_a_votable_around_a_fits_file_is_named():
+    out = io.BytesIO()
+    Table(stars()).write(out, format="votable")
+    inside = b"<FITS><STREAM>U0lNUExF</STREAM></FITS>"
+    content = re.sub(b"<TABLEDATA>.*</TABLEDATA>", inside, out.getvalue(), flags=re.DOTALL)
+    with pytest.raises(DataError, match="a VOTable whose rows are a FITS file inside it: save it as FITS"):
+        read(content)
 
 
 def test_what_is_no_table_is_named():

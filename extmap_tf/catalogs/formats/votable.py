@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from extmap_tf.catalogs.completeness import cut_off
-from extmap_tf.catalogs.formats.base import Table, astropy_reads, gathered, read_bounded, readable
+from extmap_tf.catalogs.formats.base import Table, astropy_reads, gathered, read_bounded, readable, told_apart
 from extmap_tf.catalogs.formats.votable_rows import Outline, outline_of, pieces_of_rows
 from extmap_tf.catalogs.values import column_to_flags, column_to_numbers
 from extmap_tf.errors import DataError
@@ -70,6 +70,10 @@ def parse_votable(raw: bytes, name: str) -> Any:
         raise DataError(
             f"{name}: a VOTable whose rows are at another address (STREAM href): fetch it with them"
         )
+    if re.search(rb"<(?:\w+:)?FITS\b", raw):
+        raise DataError(
+            f"{name}: a VOTable whose rows are a FITS file inside it: save it as FITS, or with TABLEDATA"
+        )
     for found in _ARRAYSIZE.finditer(raw):
         if np.prod([float(n or 1) for n in found[1].split(b"x")]) > _MAX_CELL_VALUES:
             raise DataError(f"{name}: a VOTable with cells of {found[1].decode()} values: damaged")
@@ -100,11 +104,10 @@ class _VoTable(Table):
         self._outline, self._number_in_document = outline, number
         self._fields = element.fields
         self.title = element.name or element.ID or element.description or ""
-        self._index: dict[str, str] = {}
-        for field in self._fields:
-            self._index.setdefault(field.name or field.ID, field.ID)
-        self.names = tuple(self._index)
-        self.units = {field.name: str(field.unit) for field in self._fields if field.unit is not None}
+        self.names, self.repeated = told_apart([field.name or field.ID for field in self._fields])
+        named = list(zip(self.names, self._fields, strict=True))
+        self._index = {column: field.ID for column, field in named}
+        self.units = {column: str(field.unit) for column, field in named if field.unit is not None}
         self.remarks = remarks
 
     def _batches(self, numbers, texts, batch_rows):
