@@ -47,3 +47,11 @@ def test_real_stars_raise_no_flag_by_the_outlier_rule_of_mock_pairs(gaia_field, 
     flags = gaia_field.flags_by_pairs(shared_data, 600)
     assert len(flags) == 2
     assert not any(flags.values()), flags
+
+
+def test_the_model_that_knows_gaia_doubts_nothing_but_the_place(gaia_field, shared_data):
+    _, estimate = gaia_field.asked(shared_data, "carina_gaia")
+    assert estimate.flag[0] == gaia_field.Flag.ODD_PLACE
+    assert estimate.odd_surveys[0] == 0
+    # Behind even dust by the counts there are 0.057 mag a kpc, to 6 kpc.
+    assert 0.1 < estimate.extinction_median[0, -1] < 0.6
