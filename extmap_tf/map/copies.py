@@ -202,8 +202,11 @@ def _spread(samples, volume, pixels, how):
     again = -(-_LEAST_PROFILES // volume.n_samples)
     samples = np.repeat(samples, again, axis=1)
     quantiles = _ranked(volume, pixels, how, tuple(np.linspace(0.0, 100.0, samples.shape[1])))
-    order = np.argsort(np.argsort(samples, axis=1, kind="stable"), axis=1, kind="stable")
-    return np.sort(np.take_along_axis(quantiles, order, axis=1), axis=2)
+    for first in range(0, len(samples), _PIXELS_AT_ONCE):
+        some = slice(first, first + _PIXELS_AT_ONCE)
+        order = np.argsort(np.argsort(samples[some], axis=1, kind="stable"), axis=1, kind="stable")
+        quantiles[some] = np.sort(np.take_along_axis(quantiles[some], order, axis=1), axis=2)
+    return quantiles
 
 
 def _ranked(volume, pixels, how, ranks):
