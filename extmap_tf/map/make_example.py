@@ -48,7 +48,8 @@ def pack(source: PathLike, out: PathLike) -> int:
     rounded = {name: _short(array) if array.dtype.kind == "f" else array for name, array in arrays.items()}
     profiles = ProfileEstimate(**rounded, percentiles=PERCENTILES)
     header = dataclasses.replace(volume.header, percentiles=PERCENTILES, n_samples=N_SAMPLES)
-    small = ExtinctionMap(header, profiles, volume.coverage, volume.n_stars)
+    surveys = volume.surveys if header.tells_surveys else None
+    small = ExtinctionMap(header, profiles, volume.coverage, volume.n_stars, surveys)
     with tempfile.TemporaryDirectory() as folder:
         small.write(Path(folder) / "example.fits")
         packed = gzip.compress((Path(folder) / "example.fits").read_bytes(), mtime=0)

@@ -116,7 +116,11 @@ def test_the_samples_have_the_maps_intervals_and_rise_along_the_sight(n_samples,
     profiles = example.profiles
     samples = np.concatenate([profiles.samples, profiles.samples * 1.01], axis=2)[:, :, :n_samples]
     volume = ExtinctionMap(
-        example.header, replace(profiles, samples=samples), example.coverage, example.n_stars
+        example.header,
+        replace(profiles, samples=samples),
+        example.coverage,
+        example.n_stars,
+        example.surveys,
     )
     pixels = write_hdf5(volume, tmp_path / "map.h5")
     query = bayestar(tmp_path / "map.h5")
