@@ -404,3 +404,16 @@ def test_what_is_no_table_is_named():
     ):
         with pytest.raises(DataError, match=words):
             read(content)
+
+
+def test_text_of_parquet_that_is_no_utf_8_is_one_line(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    from extmap_tf.map.table_query import read_table
+
+    cells = pa.array([b"\xff\xfe", b"x"], pa.binary())
+    texts = pa.StringArray.from_buffers(2, cells.buffers()[1], cells.buffers()[2])
+    pa.parquet.write_table(pa.table({"l": [1.0, 2.0], "name": texts}), tmp_path / "stars.parquet")
+    with pytest.raises(DataError, match=r"stars\.parquet: corrupted"):
+        read_table(tmp_path / "stars.parquet")

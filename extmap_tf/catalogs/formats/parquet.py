@@ -81,7 +81,9 @@ class Parquet(Table):
         from astropy.table import Table as AstropyTable
 
         arrow = self.arrow()
-        return AstropyTable({name: arrow[name].to_numpy() for name in arrow.column_names})
+        # Text that is no UTF-8 is found only now.
+        with readable(self.name):
+            return AstropyTable({name: arrow[name].to_numpy() for name in arrow.column_names})
 
 
 def _units(schema):
