@@ -268,7 +268,7 @@ def test_foreign_hdf5_files_are_one_line(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read as HDF5"):
         describe(path)
-    with pytest.raises(DataError, match="not a FITS file"):
+    with pytest.raises(DataError, match="HDF5, as copies of a map"):
         ExtinctionMap.read(path)
 
 
