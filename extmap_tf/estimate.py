@@ -118,9 +118,11 @@ AXES: dict[str, tuple[str, ...]] = {
     "density_percentiles": ("percentile", "bin"),
     "samples": ("sample", "edge"),
     "odd_surveys": (),
+    "extinction_common_std": ("edge",),
 }
 _ALWAYS = ("extinction_median", "density_median", "flag")
-_SPREAD = tuple(name for name in AXES if name not in (*_ALWAYS, "samples", "odd_surveys"))
+_OPTIONAL = ("samples", "odd_surveys", "extinction_common_std")
+_SPREAD = tuple(name for name in AXES if name not in (*_ALWAYS, *_OPTIONAL))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +153,9 @@ class ProfileEstimate:
         Whole profiles of extinction at the outer edges, each as likely as another, mag.
     odd_surveys : array_like of int [*sky], optional
         Of several surveys: bit i is set where the stars of survey i raised a flag.
+    extinction_common_std : array_like [*sky, n_distances], optional
+        Of a refined estimate the part of `extinction_std` that all its fields have in common, so that means
+        over fields have it, too, mag; 0 where a field was not refined.
     percentiles : tuple of float
         In percent, ascending.
 
@@ -171,6 +176,7 @@ class ProfileEstimate:
     density_percentiles: np.ndarray | None = None
     samples: np.ndarray | None = None
     odd_surveys: np.ndarray | None = None
+    extinction_common_std: np.ndarray | None = None
     percentiles: tuple[float, ...] = PERCENTILES
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ def test_outputs_of_a_model_become_an_estimate_and_others_are_left_out():
     estimate = ProfileEstimate.from_outputs(outputs())
     assert (estimate.shape, estimate.n_distances, estimate.n_samples) == ((5,), N, 0)
     assert estimate.has_spread
-    assert estimate.arrays().keys() == AXES.keys() - {"samples", "odd_surveys"}
+    assert estimate.arrays().keys() == AXES.keys() - {"samples", "odd_surveys", "extinction_common_std"}
     of_two = ProfileEstimate.from_outputs(outputs() | {"odd_surveys": np.arange(5) % 4})
     assert of_two[3:].odd_surveys.tolist() == [3, 0]
     at_50 = estimate.percentile("extinction", 50.0)

@@ -7,7 +7,9 @@ arrays that knows which fields it holds::
     tiles -> one file of an ExtinctionMap, filled tile by tile by the process that started the job
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -22,6 +24,7 @@ from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
 from extmap_tf.compare.visible_walls import VisibleWalls, places_to_try, visible_walls
 from extmap_tf.errors import ConfigError, DataError
+from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import PathLike
 from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
@@ -256,6 +259,33 @@ def _walls_of(model_folder, card, trust_model):
         return visible_walls(sample, card.config, places_to_try(card.config))
 
 
+@dataclass(frozen=True)
+class Refine:
+    """How to refine.
+
+    Parameters
+    ----------
+    offsets_path : str, optional
+        A file of offsets of the region; without one they are as uncertain as in training.
+    find_offsets : bool
+        Whether they are found from the region's own fields.
+    law : (float, float), optional
+        Mean and standard deviation of A(blue)/A(red); those of the training otherwise.
+    """
+
+    offsets_path: str | None = None
+    find_offsets: bool = False
+    law: tuple[float, float] | None = None
+
+    def believed(self, config: Config) -> Config:
+        """The configuration with the law as it is believed."""
+        if self.law is None:
+            return config
+        mean = self.law[0] - blue_over_red(config.law, config.survey)
+        changed = {"nuisances.law_ratio_mean": mean, "nuisances.law_ratio_sigma": self.law[1]}
+        return config.replace(**changed)
+
+
 def make_map(
     records_path: PathLike,
     model_path: PathLike,
@@ -265,6 +295,7 @@ def make_map(
     n_samples: int = 0,
     trust_model: bool = False,
     with_walls: bool = False,
+    refine: "Refine | None" = None,
 ) -> None:
     """Run the job.
 
@@ -285,6 +316,8 @@ def make_map(
         As `extmap_tf.model.scoring.Scorer` takes it.
     with_walls : bool
         Also keep the smallest wall of dust that would be found (`extmap_tf.compare.visible_walls`).
+    refine : Refine, optional
+        Refine the network's answers by the likelihood of each field's diagram.
     """
     from extmap_tf.model.heads import HEADS
     from extmap_tf.model.scoring import BATCH_SIZE
@@ -303,6 +336,16 @@ def make_map(
         raise ConfigError(
             f"{model_folder}: its network, {card.config.network.preset}, gives one profile and has nothing "
             "to draw samples from: leave --samples and --walls out"
+        )
+    if refine and not percentiles:
+        raise ConfigError(
+            f"{model_folder}: its network, {card.config.network.preset}, gives one profile and "
+            "has no samples for a refinement to begin with: leave --refine out"
+        )
+    if refine and len(card.config.diagrams) > 1:
+        raise ConfigError(
+            f"{model_folder}: its network takes {len(card.config.diagrams)} diagrams, and a refinement knows "
+            "but one: leave --refine out"
         )
     walls = _walls_of(model_folder, card, trust_model) if with_walls else None
     shards, first, n_tiles = [], 0, 0
@@ -331,6 +374,12 @@ def make_map(
         wall_sigma=walls.rule.min_sigma if walls else 0.0,
     )
     with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
+        if refine:
+            from beam_jobs.graphs.refining import RefiningHandler, prepare
+
+            refinement = prepare(handler, card.config, shards, first, folder, refine)
+            handler = RefiningHandler(model_folder, card.config, n_samples, trust_model, refinement)
+            header = dataclasses.replace(header, provenance=refinement.told_in(provenance))
         progress = progress_of_files(folder, "tile-*.npz", n_tiles, f"score ({grid.n_sightlines} sightlines)")
         run(
             lambda pipeline: build(pipeline, shards, handler, manifest.config.views, header, folder, walls),

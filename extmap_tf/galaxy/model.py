@@ -181,7 +181,7 @@ class Galaxy:
         """
         _check_sightline(l_deg, b_deg)
         table = band_table("J" if band != "J" else "Ks", band, float(self.binary_fraction))
-        modulus, _, mass = self._cells(l_deg, b_deg)
+        modulus, _, mass = self.cells(l_deg, b_deg)
         limits = np.atleast_1d(np.asarray(limits_mag, float))
         counts = np.zeros((len(self.components), len(limits)))
         faintest = limits - 0.5 * (modulus[:-1] + modulus[1:])[:, None]
@@ -243,7 +243,7 @@ class Galaxy:
         limits_mag = dict(limits_mag or {})
         deeper = tuple((band, float(limit) - limit_mag) for band, limit in limits_mag.items())
         table = band_table(blue, red, float(self.binary_fraction), tuple(others), deeper)
-        modulus, edges_kpc, mass = self._cells(l_deg, b_deg)
+        modulus, edges_kpc, mass = self.cells(l_deg, b_deg)
         # Draw to the end of the limit's magnitude pixel at the near side of each cell; the rest is cut below.
         row = np.ceil((limit_mag - modulus[:-1] - table.mag_edges_mag[0]) / table.mag_step_mag)
         row = np.clip(row.astype(int), 0, len(table.mag_edges_mag) - 1)
@@ -283,8 +283,8 @@ class Galaxy:
             log_t=columns.get("log_t"),
         )
 
-    def _cells(self, l_deg, b_deg):
-        """Edges of the cells, in modulus and kpc [n + 1], and their mass per deg2 [n_components, n]."""
+    def cells(self, l_deg: float, b_deg: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges of distance cells, in modulus and kpc [n + 1], and their mass per deg2 [n_components, n]."""
         n = int(np.ceil((5 * np.log10(self.max_kpc) + 10 - MODULUS_MIN_MAG) / MODULUS_STEP_MAG - 1e-9))
         modulus = MODULUS_MIN_MAG + MODULUS_STEP_MAG * np.arange(n + 1)
         edges = 10 ** (0.2 * modulus - 2)

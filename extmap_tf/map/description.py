@@ -64,6 +64,7 @@ def summary_of(volume: Any) -> list[tuple[str, str]]:
         *_ratio_described(volume),
         ("configuration", f"{origin.config_name} ({origin.config_digest})"),
         ("model", model if origin.model_name else "none"),
+        *([("refined by", f"the likelihood; {origin.offsets}")] if origin.offsets else []),
         ("software", origin.software),
     ]
     return rows
@@ -72,7 +73,9 @@ def summary_of(volume: Any) -> list[tuple[str, str]]:
 def _ratio_described(volume):
     origin = volume.provenance
     ratio = f"A({origin.blue_band})/A({origin.band}) = {origin.blue_over_red:.4f}"
-    if origin.law_ratio_sigma:
+    if volume.header.is_refined:
+        ratio += f" +- {origin.law_ratio_sigma:.3f}, as its stars and what is believed say"
+    elif origin.law_ratio_sigma:
         ratio += f" in the mean of the training pairs, where it scatters by {origin.law_ratio_sigma:g}"
     excess = f"E({origin.blue_band}-{origin.band})/A({origin.band})"
     yield "", ratio

@@ -66,6 +66,11 @@ class MapHeader:
         return self.provenance.kind == "estimate" and len(self.provenance.surveys) > 1
 
     @property
+    def is_refined(self) -> bool:
+        """Whether the likelihood refined a network's answers, so that fields have errors in common."""
+        return bool(self.provenance.offsets)
+
+    @property
     def lengths(self) -> dict[str, int]:
         """How long the axes of the map's layers are, by their names there."""
         n = self.distance.n_distances

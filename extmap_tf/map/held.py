@@ -42,6 +42,7 @@ class HeldMap:
     reliable_distance_kpc: np.ndarray
     samples: np.ndarray
     smallest_wall: np.ndarray
+    extinction_common_std: np.ndarray
 
     def __init__(
         self,

@@ -149,9 +149,15 @@ class _Merging:
             return whole
 
         if self.header.percentiles:
+            common: dict[str, np.ndarray] = {}
+            if self.header.is_refined:
+                # One map's common errors are not another's: the largest is on the safe side.
+                largest = np.nan_to_num(spread("extinction_common_std")).max(axis=0)
+                common["extinction_common_std"] = largest
             profiles = ProfileEstimate(
                 **_combine("density", spread, self._independent),
                 **_combine("extinction", spread, self._independent),
+                **common,
                 flag=flags,
                 percentiles=self.header.percentiles,
             )
@@ -230,6 +236,7 @@ def _ground(volume):
         "law": dataclasses.asdict(origin.law),
         "blue_over_red": origin.blue_over_red,
         "law_ratio_sigma": origin.law_ratio_sigma,
+        "refined": volume.header.is_refined,
         "distance": dataclasses.asdict(volume.distance),
         "grid": type(grid).__name__,
         "sky": grid.spacing,

@@ -39,6 +39,8 @@ class Provenance:
         The model and the training records behind it; empty for a truth.
     model_facts : str
         What the model's card says in short; empty for a truth.
+    offsets : str
+        Of a map that the likelihood refined: what its region and the Galaxy model disagree about.
     band, blue_band : str
         The band the map is in, and the other band of the survey.
     software : str
@@ -64,6 +66,7 @@ class Provenance:
     software: str = f"extmap_tf {__version__}"
     model_facts: str = ""
     law_ratio_sigma: float = 0.0
+    offsets: str = ""
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self)
@@ -90,7 +93,7 @@ class Provenance:
         model : extmap_tf.settings.config.Config, optional
             That of the model, whose law is the map's; by default the same.
         names : str
-            ``model_name``, ``model_digest``, ``records_digest``, ``model_facts``.
+            ``model_name``, ``model_digest``, ``records_digest``, ``model_facts``, ``offsets``.
         """
         law, nuisances = (model or config).law, (model or config).nuisances
         return cls(

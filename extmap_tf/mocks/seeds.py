@@ -1,6 +1,6 @@
 """The first word of every seed says what it is for, so that no two uses share random numbers."""
 
-CATALOG, PAIR, REFERENCE, SKY, FIT = 1, 2, 3, 5, 6
+CATALOG, PAIR, REFERENCE, SKY, FIT, REFINE = 1, 2, 3, 5, 6, 7
 
 
 def position_words(l_deg: float, b_deg: float) -> list[int]:

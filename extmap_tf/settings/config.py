@@ -275,6 +275,11 @@ class Config(Section):
             max(grid.b_max_deg, *b_deg) + margin,
         )
 
+    def middle_deg(self) -> tuple[float, float]:
+        """The middle (l, b) of `region_deg`."""
+        l_low, l_high, b_low, b_high = self.region_deg()
+        return (0.5 * (l_low + l_high)) % 360.0, 0.5 * (b_low + b_high)
+
     def outside_region(self, l_deg: Any, b_deg: Any) -> Any:
         """Whether positions [n], numpy arrays or tensors, lie outside `region_deg`.
 

@@ -59,6 +59,13 @@ _OF_SURVEYS = {
     "SURVEYS": ("surveys", "", "sum of 2^i of the surveys in SURVEY, i from 0, that have stars"),
     "ODD_SURVEYS": ("odd_surveys", "", "the same of those whose stars are unlike the training mocks"),
 }
+_OF_REFINED = {
+    "EXTINCTION_COMMON_STD": (
+        "extinction_common_std",
+        "mag",
+        "part of EXTINCTION_STD common to all fields; 0: not refined",
+    )
+}
 _OF_SAMPLES = {"SAMPLES": ("samples", "mag", "equally likely profiles of EXTINCTION")}
 _OF_WALLS = {
     "SMALLEST_WALL": ("smallest_wall", "mag", "{shown} of the smallest wall found there; NaN: not even large")
@@ -72,8 +79,8 @@ _PROVENANCE_KEYWORDS = {
     "BLUEBAND": ("blue_band", "the other band"),
     "LAW": ("law_model", "extinction law"),
     "LAWRV": ("law_rv", "R(V) of the law; empty where it has none"),
-    "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND), mean of the training"),
-    "BRSCAT": ("law_ratio_sigma", "scatter of BLUERED in the training"),
+    "BLUERED": ("blue_over_red", "A(BLUEBAND) / A(BAND), mean or as refined"),
+    "BRSCAT": ("law_ratio_sigma", "scatter of BLUERED in the training, or error"),
     "BANDUM": ("band_um", "[um] wavelength of BAND"),
     "BLUEUM": ("blue_band_um", "[um] wavelength of BLUEBAND"),
     "SURVEY": ("survey", "whose stars"),
@@ -83,10 +90,11 @@ _PROVENANCE_KEYWORDS = {
     "MODELDIG": ("model_digest", "digest of the model"),
     "RECDIG": ("records_digest", "digest of the training records"),
     "MODELIS": ("model_facts", "from the card of the model"),
+    "OFFSETS": ("offsets", "refined by the likelihood, with these offsets"),
     "SOFTWARE": ("software", "made by"),
 }
 # Left out where there is nothing to say.
-_OPTIONAL = ("MODELIS", "BRSCAT")
+_OPTIONAL = ("MODELIS", "BRSCAT", "OFFSETS")
 _SIGHTLINE_KEYWORDS = {
     "LMIN": ("l_min_deg", "[deg] first longitude"),
     "LMAX": ("l_max_deg", "[deg] last longitude (may exceed 360)"),
@@ -184,6 +192,8 @@ def parts_of(header: MapHeader, quantity: str = "") -> dict[str, Part]:
             named[name] = layer, unit, f"median of {text}"
     if header.tells_surveys:
         named |= _OF_SURVEYS
+    if header.is_refined:
+        named |= _OF_REFINED
     if header.n_samples:
         named |= _OF_SAMPLES
     if header.wall_sigma:
