@@ -59,6 +59,10 @@ class HeldMap:
                 f"{profiles.shape}"
             )
         kind, least = header.provenance.kind, header.min_coverage
+        if header.is_refined == (profiles.extinction_common_std is None):
+            raise DataError(
+                "extinction_common_std must be given of a refined map alone, whose provenance has offsets"
+            )
         if header.tells_surveys == (surveys is None):
             raise DataError(
                 f"surveys must be given of an estimate by several surveys alone, this is an {kind} by "

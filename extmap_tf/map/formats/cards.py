@@ -90,7 +90,7 @@ _PROVENANCE_KEYWORDS = {
     "MODELDIG": ("model_digest", "digest of the model"),
     "RECDIG": ("records_digest", "digest of the training records"),
     "MODELIS": ("model_facts", "from the card of the model"),
-    "OFFSETS": ("offsets", "refined by the likelihood, with these offsets"),
+    "OFFSETS": ("offsets", "of a refined map"),
     "SOFTWARE": ("software", "made by"),
 }
 # Left out where there is nothing to say.
