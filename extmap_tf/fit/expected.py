@@ -134,7 +134,7 @@ class ExpectedDiagrams:
         by_layer = np.zeros((n, n_layers, n_blocks))
         by_bin = np.zeros((n, behind.by_bin.shape[1] if slopes else 0, n_blocks))
         for r, shell in enumerate(place.shell):
-            cells = np.flatnonzero(self._dimming.shell_of_cell == shell) if slopes else []
+            cells = np.flatnonzero(self._dimming.shell_of_cell == shell)
             w = [behind.value[:, shell, None]]
             if slopes:
                 w += [behind.by_layer[:, shell], behind.by_bin[:, cells]]

@@ -44,11 +44,11 @@ class Shells:
 
     @classmethod
     def of(cls, distance: DistanceGrid) -> "Shells":
-        first = [0]
-        while first[-1] < distance.n_distances:
-            first.append(first[-1] + max(1, int(_SHELL_SHARE * first[-1])))
+        bins = [0]
+        while bins[-1] < distance.n_distances:
+            bins.append(bins[-1] + max(1, int(_SHELL_SHARE * bins[-1])))
         beyond = np.arange(_N_BEYOND)
-        first = np.append(first[:-1], distance.n_distances + beyond)
+        first = np.append(bins[:-1], distance.n_distances + beyond)
         far_kpc = distance.max_kpc * (1.0 + _BEYOND_SHARE) ** beyond
         return cls(first, np.append(distance.step_kpc * first[:-_N_BEYOND], far_kpc))
 
