@@ -31,11 +31,6 @@ def _add_options(parser):
         help="with --refine: offsets of the region (JSON); without, they are as uncertain as in training",
     )
     parser.add_argument(
-        "--find-offsets",
-        action="store_true",
-        help="with --refine: find the region's offsets from its own fields",
-    )
-    parser.add_argument(
         "--law",
         metavar="RATIO,SIGMA",
         help="with --refine: believe this A(blue)/A(red) and its error in place of the training's",
@@ -49,7 +44,7 @@ def _run(args, beam_argv):
     from beam_jobs.graphs.score_to_map import Refine, make_map
 
     how = {"n_samples": args.samples, "trust_model": args.trust_model, "with_walls": args.walls}
-    refine = Refine(args.offsets, args.find_offsets, law) if args.refine else None
+    refine = Refine(args.offsets, law) if args.refine else None
     make_map(args.records, args.model, args.out, args.overwrite, beam_argv, **how, refine=refine)
 
 
@@ -63,10 +58,8 @@ def _check(args):
     from extmap_tf.settings.nuisances import NuisanceConfig
 
     require_samples(args.samples)
-    if (args.offsets or args.find_offsets or args.law) and not args.refine:
-        raise ConfigError("--offsets, --find-offsets and --law are of a refinement: give --refine, too")
-    if args.offsets and args.find_offsets:
-        raise ConfigError("--offsets gives what --find-offsets would find: leave one of them out")
+    if (args.offsets or args.law) and not args.refine:
+        raise ConfigError("--offsets and --law are of a refinement: give --refine, too")
     law = _law(args.law) if args.law else None
     if args.offsets:
         RegionOffsets.read(args.offsets, NuisanceConfig())

@@ -1,7 +1,6 @@
 """The part of `beam_jobs.graphs.score_to_map` that refines a network's answers by the likelihood."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_jobs import stores
 from beam_jobs.graphs.score_to_map import Refine, SavedModelHandler, read_shard
 from extmap_tf.fit.offsets import RegionOffsets
-from extmap_tf.fit.refining import (
-    N_FOR_OFFSETS,
-    Refiner,
-    Seen,
-    find_offsets,
-    losses_mag,
-    usable,
-    with_offsets,
-)
+from extmap_tf.fit.refining import Refiner, Seen, losses_mag, usable, with_offsets
 from extmap_tf.fit.tables import RegionTable
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.settings.config import Config
@@ -30,8 +21,8 @@ if TYPE_CHECKING:
     from extmap_tf.model.scoring import Scorer
 
 _TABLE_NAME = "expected.npz"
-# Of so many fields some are empty, or not like any of the training.
-_CANDIDATES = 3 * N_FOR_OFFSETS
+# So many fields tell how much depth is lost to crowding.
+_CANDIDATES = 144
 
 
 @dataclass(frozen=True)
@@ -115,7 +106,7 @@ def prepare(
     folder: str,
     refine: Refine,
 ) -> Refinement:
-    """Find the region's offsets, or read them, and make the table that has them.
+    """Read the region's offsets, or take those of training, and make the table that has them.
 
     Parameters
     ----------
@@ -132,13 +123,10 @@ def prepare(
     refine : Refine
     """
     seen, config = _spread(handler, config, shards, n_fields), refine.believed(config)
-    if refine.find_offsets:
-        offsets, table = find_offsets(config, seen, lambda line: print(line, file=sys.stderr, flush=True))
-    else:
-        offsets = RegionOffsets.of_prior(config.nuisances)
-        if refine.offsets_path:
-            offsets = RegionOffsets.read(refine.offsets_path, config.nuisances)
-        table = with_offsets(config, offsets, losses_mag(config, seen))
+    offsets = RegionOffsets.of_prior(config.nuisances)
+    if refine.offsets_path:
+        offsets = RegionOffsets.read(refine.offsets_path, config.nuisances)
+    table = with_offsets(config, offsets, losses_mag(config, seen))
     path = stores.join(folder, _TABLE_NAME)
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         table.write(stream, config)
@@ -157,7 +145,4 @@ def _spread(handler, config, shards, n_fields):
                 here = wanted[(wanted >= first) & (wanted < first + len(batch["examples"]))]
                 examples += [batch["examples"][i - first] for i in here]
     seen = seen_of(scorer, examples, config)
-    good = np.flatnonzero(usable(seen) & (seen.estimate.flag == 0))
-    if len(good) > N_FOR_OFFSETS:
-        good = good[np.linspace(0, len(good) - 1, N_FOR_OFFSETS).round().astype(int)]
-    return seen[good]
+    return seen[usable(seen) & (seen.estimate.flag == 0)]

@@ -267,14 +267,11 @@ class Refine:
     ----------
     offsets_path : str, optional
         A file of offsets of the region; without one they are as uncertain as in training.
-    find_offsets : bool
-        Whether they are found from the region's own fields.
     law : (float, float), optional
         Mean and standard deviation of A(blue)/A(red); those of the training otherwise.
     """
 
     offsets_path: str | None = None
-    find_offsets: bool = False
     law: tuple[float, float] | None = None
 
     def believed(self, config: Config) -> Config:

@@ -11,7 +11,7 @@ from extmap_tf.errors import ConfigError
 from extmap_tf.extinction.law import mean_blue_over_red
 from extmap_tf.files import PathLike
 from extmap_tf.fit.expected import NUISANCES
-from extmap_tf.fit.posterior import Found, OffsetPrior
+from extmap_tf.fit.posterior import OffsetPrior
 from extmap_tf.json_files import JsonForm
 from extmap_tf.settings.config import Config
 from extmap_tf.settings.nuisances import NuisanceConfig
@@ -116,41 +116,3 @@ class RegionOffsets:
             for name, value, error in zip(NUISANCES, self.mean, errors, strict=True)
         ]
         return f"{', '.join(parts)}; {self.source}"
-
-
-def updated(prior: RegionOffsets, found: Found, of_field: OffsetPrior, own: np.ndarray) -> RegionOffsets:
-    """The region's offsets by what its fields say, each with its profile and its own offsets marginalised.
-
-    Parameters
-    ----------
-    prior : RegionOffsets
-    found : Found [n]
-        Of the fields, with `of_field` as the prior of their offsets.
-    of_field : OffsetPrior
-        Beside the same zero as `prior`.
-    own : ndarray [7]
-        Standard deviations of a field's own offsets beside the region's.
-    """
-    n = len(NUISANCES)
-    whole = np.linalg.inv(found.hessian)
-    spread = whole[:, -n:, -n:]
-    # A search ends a little before the minimum, and in the valley of law and extinction always on one side.
-    least = found.state.nuisances - np.einsum("nij,nj->ni", whole[:, -n:], found.gradient)
-    # What a field's likelihood alone says of its offsets: a Gaussian of this precision.
-    alone = np.linalg.inv(spread) - of_field.precision
-    pulled = np.einsum("nij,nj->ni", np.linalg.inv(spread), least)
-    pulled -= of_field.precision @ of_field.mean
-    precision, pull = np.linalg.inv(prior.covariance), np.linalg.solve(prior.covariance, prior.mean)
-    variance = np.diag(np.maximum(own, 1e-4) ** 2)
-    for one, towards in zip(alone, pulled, strict=True):
-        # Its own offsets blur what it says of the region's.
-        blur = np.linalg.inv(np.eye(n) + one @ variance)
-        precision = precision + blur @ one
-        pull = pull + blur @ towards
-    covariance = np.linalg.inv(0.5 * (precision + precision.T))
-    return RegionOffsets(covariance @ pull, covariance, f"found in {len(found.objective)} fields")
-
-
-def shifted(offsets: RegionOffsets, by: np.ndarray) -> RegionOffsets:
-    """The same beside another zero."""
-    return dataclasses.replace(offsets, mean=offsets.mean + by)

@@ -11,9 +11,7 @@ offsets o, with the expected counts mu of `extmap_tf.fit.expected`, and the trai
 parameters of the tree.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,8 +46,6 @@ class Found:
     ----------
     state : State [n]
     objective : ndarray [n]
-    gradient : ndarray [n, n_parameters]
-        What is left of it where the search ended.
     hessian : ndarray [n, n_parameters, n_parameters]
         Fisher's matrix and the prior's precision.
     expected : ndarray [n, n_blocks]
@@ -58,24 +54,9 @@ class Found:
 
     state: State
     objective: np.ndarray
-    gradient: np.ndarray
     hessian: np.ndarray
     expected: np.ndarray
     converged: np.ndarray
-
-    def __getitem__(self, rows: Any) -> "Found":
-        arrays = (self.objective, self.gradient, self.hessian, self.expected, self.converged)
-        return Found(self.state[rows], *(array[rows] for array in arrays))
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["Found"]) -> "Found":
-        """Several one after the other."""
-        states = (
-            np.concatenate([getattr(part.state, spec.name) for part in parts]) for spec in fields(State)
-        )
-        names = ("objective", "gradient", "hessian", "expected", "converged")
-        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        return cls(State(*states), *arrays)
 
 
 class Posterior:
@@ -164,7 +145,7 @@ class Posterior:
             growth[going] = np.where(better, 2.0, 2.0 * growth[going])
             # A refused step says nothing of how near the end is, unless steps are tiny already.
             last[going] = np.where(better, gain, np.where(predicted < _LEAST_GAIN, 0.0, np.inf))
-        return Found(state, objective, gradient, hessian, expected, last <= _LEAST_GAIN)
+        return Found(state, objective, hessian, expected, last <= _LEAST_GAIN)
 
     def likelihood_at(
         self, state: State, counts: np.ndarray, fields: Fields

@@ -6,7 +6,6 @@ the training prior of profiles, and of offsets what the whole region knows of th
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,10 +15,9 @@ from scipy.special import ndtri
 from extmap_tf.estimate import PERCENTILES, Flag, ProfileEstimate
 from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.fit.expected import NUISANCES, ExpectedDiagrams, Fields
-from extmap_tf.fit.offsets import OWN_SHARE, RegionOffsets, shifted, updated, widths
-from extmap_tf.fit.posterior import N_DRAWS, Found, Posterior
+from extmap_tf.fit.offsets import RegionOffsets
+from extmap_tf.fit.posterior import N_DRAWS, Posterior
 from extmap_tf.fit.profile_prior import profile_prior
-from extmap_tf.fit.stars import Shells, Stars, stars_of
 from extmap_tf.fit.tables import Baked, RegionTable, region_table
 from extmap_tf.grids.distance import DistanceGrid
 from extmap_tf.mocks.seeds import REFINE, position_words
@@ -40,12 +38,6 @@ _LARGEST_MAG = 1.5
 _MOST_OUTSIDE = 0.3
 # Fields that are covered less have no profile in a map.
 _LEAST_COVERAGE = 0.5
-
-N_FOR_OFFSETS = 48
-"""Fields that a region's offsets are found in."""
-_ROUNDS = 3
-# A table that has offsets up to these wrongly moves by its slopes as it should.
-_NEAR_ENOUGH = {"color_mag": 0.005, "mag_mag": 0.01, "depth_mag": 0.02, "law_ratio": 0.03}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,11 +135,6 @@ class Refiner:
         """The places (l, b) [n, 2], deg, whose tables serve the fields."""
         return np.round(np.stack([seen.l_deg, seen.b_deg], axis=1) / _NODE_DEG) * _NODE_DEG
 
-    def found(self, seen: Seen) -> Found:
-        """The most probable states of usable fields, those that converged."""
-        parts = [found[found.converged] for _, _, found in self._found(seen, np.arange(len(seen)))]
-        return Found.concatenate(parts)
-
     def fields_of(self, seen: Seen, node: np.ndarray) -> Fields:
         """What is known of fields beside their diagrams, for the table of a node (l, b)."""
         table = self._table
@@ -207,16 +194,13 @@ def usable(seen: Seen) -> np.ndarray:
     return good & clear & (stars >= _FEWEST_STARS) & (seen.coverage >= _LEAST_COVERAGE)
 
 
-def with_offsets(
-    config: Config, offsets: RegionOffsets, loss_mag: float, stars: Stars | None = None
-) -> RegionTable:
-    """The table of a region with its offsets in it exactly; `stars` are made where they are not given."""
+def with_offsets(config: Config, offsets: RegionOffsets, loss_mag: float) -> RegionTable:
+    """The table of a region with its offsets in it exactly."""
     off = dict(zip(NUISANCES, offsets.mean.tolist(), strict=True))
     law = blue_over_red(config.law, config.survey) + config.nuisances.law_ratio_mean
     return region_table(
         config,
-        stars,
-        Baked(
+        baked=Baked(
             max(law + off["law_ratio"], 1.05), off["color_mag"], off["mag_mag"], off["depth_mag"], loss_mag
         ),
     )
@@ -234,42 +218,6 @@ def _loss_mag(config, counts, coverage):
     limit_mag, y = config.survey.crowding.limit_mag, config.diagrams[0].y
     area_deg2 = coverage * config.sightlines.area_deg2
     return loss_of_count(np.interp(limit_mag, y.edges, brighter), config.survey, area_deg2)
-
-
-def find_offsets(
-    config: Config, seen: Seen, echo: Callable[[str], None] = lambda line: None
-) -> tuple[RegionOffsets, RegionTable]:
-    """The offsets of a region from the joint likelihood of some of its fields, and the table that has them.
-
-    Parameters
-    ----------
-    config : extmap_tf.settings.config.Config
-    seen : Seen
-        Fields spread over the region; those that cannot be refined are left out.
-    echo : callable
-        Is told how it goes.
-    """
-    seen = seen[usable(seen) & (seen.estimate.flag == 0)]
-    offsets = RegionOffsets.of_prior(config.nuisances)
-    if not len(seen):
-        return offsets, with_offsets(config, offsets, 0.0)
-    own, loss_mag = OWN_SHARE * widths(config.nuisances), losses_mag(config, seen)
-    stars = stars_of(config, Shells.of(config.distance))
-    table = with_offsets(config, offsets, loss_mag, stars)
-    near = np.array([_NEAR_ENOUGH.get(name, np.inf) for name in NUISANCES])
-    for round_ in range(_ROUNDS):
-        zero = baked_offsets(config, table)
-        refiner = Refiner(config, table, offsets)
-        found = refiner.found(seen)
-        if not len(found.objective):
-            break
-        prior = shifted(RegionOffsets.of_prior(config.nuisances), -zero)
-        offsets = shifted(updated(prior, found, refiner.offsets, own), zero)
-        echo(f"offsets, round {round_ + 1} of at most {_ROUNDS}: {offsets.text()}")
-        if (np.abs(offsets.mean - zero) < near).all() and round_:
-            break
-        table = with_offsets(config, offsets, loss_mag, stars)
-    return offsets, table
 
 
 def statistics_of(increments: np.ndarray, distance: DistanceGrid) -> dict[str, np.ndarray]:

@@ -58,7 +58,6 @@ def test_a_belief_of_the_law_moves_its_prior(tiny_config):
     ("options", "words"),
     [
         (["--offsets", "x.json"], "give --refine"),
-        (["--refine", "--offsets", "x.json", "--find-offsets"], "leave one of them out"),
         (["--refine", "--law", "3"], "--law must be RATIO,SIGMA"),
         (["--refine", "--law", "3,0"], "an error above 0"),
         (["--refine", "--offsets", "nowhere.json"], "nowhere.json: no such file"),

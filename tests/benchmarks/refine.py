@@ -1,12 +1,11 @@
 """Regions of mock fields that share what is off: errors and intervals of a network, and of its refinement.
 
     python tests/benchmarks/refine.py [MODEL] [--regions N] [--fields N] [--seed N]
-                                      [--offsets told,found,prior] [--json FILE]
+                                      [--offsets told,prior] [--json FILE]
 
 Each region is a patch of sky, with offsets drawn once from the training's distribution, and profiles of the
-training prior, one for each field. The refinement is told the offsets, finds them from the fields as
-`score --refine` does, or knows their prior alone. Rows: mean and median absolute errors of A, coverage of
-the central 68 % interval, and the same of windows from samples; then the offsets, found and true.
+training prior, one for each field. The refinement is told the offsets, or knows their prior alone. Rows: mean
+and median absolute errors of A, coverage of the central 68 % interval, and the same of windows from samples.
 """
 
 import argparse
@@ -62,12 +61,10 @@ def true_offsets(config, off):
 
 
 def offsets_of(how, config, seen, true):
-    """The offsets of a region as they are told, found, or known before, and the table that has them."""
+    """The offsets of a region as they are told, or known before, and the table that has them."""
     from extmap_tf.fit.offsets import RegionOffsets
-    from extmap_tf.fit.refining import find_offsets, losses_mag, with_offsets
+    from extmap_tf.fit.refining import losses_mag, with_offsets
 
-    if how == "found":
-        return find_offsets(config, seen, lambda line: print(line, flush=True))
     told = RegionOffsets(true, np.zeros((len(true), len(true))))
     offsets = told if how == "told" else RegionOffsets.of_prior(config.nuisances)
     return offsets, with_offsets(config, offsets, losses_mag(config, seen))
@@ -114,20 +111,19 @@ def main():
     parser.add_argument("--regions", type=int, default=4)
     parser.add_argument("--fields", type=int, default=49)
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--offsets", default="told,found,prior")
+    parser.add_argument("--offsets", default="told,prior")
     parser.add_argument("--json")
     args = parser.parse_args()
     start_tensorflow()
-    from extmap_tf.fit.expected import NUISANCES
     from extmap_tf.fit.refining import Refiner, Seen
     from extmap_tf.model.scoring import Scorer
     from extmap_tf.model.versions import find_saved_model
 
     folder, card = find_saved_model(args.model)
     config, scorer, ways = card.config, Scorer(folder), args.offsets.split(",")
-    rng, densities, pulls, not_refined = np.random.default_rng(args.seed), [], [], []
+    rng, densities, not_refined = np.random.default_rng(args.seed), [], []
     estimates, samples = ({name: [] for name in ("network", *ways)} for _ in range(2))
-    seconds = dict.fromkeys(("offsets", "fields"), 0.0)
+    seconds = dict.fromkeys(("table", "fields"), 0.0)
     for _ in range(args.regions):
         (l, b, counts, density, _), off = region(config, args.fields, rng)
         inputs = (counts.astype(np.float32), l, b, np.ones(len(l), np.float32))
@@ -139,26 +135,19 @@ def main():
         for how in ways:
             start = time.process_time()
             offsets, table = offsets_of(how, config, seen, true)
-            found_at = time.process_time()
+            table_at = time.process_time()
             refined = Refiner(config, table, offsets).refine(seen)
-            seconds["fields"] += time.process_time() - found_at
+            seconds["fields"] += time.process_time() - table_at
+            seconds["table"] += table_at - start
             estimates[how].append(refined)
             step_kpc = config.distance.step_kpc
             samples[how].append(np.diff(refined.samples, axis=2, prepend=0.0) / step_kpc)
             not_refined.append(np.mean(refined.flag != seen.estimate.flag))
-            if how == "found":
-                seconds["offsets"] += found_at - start
-                error = np.sqrt(np.diag(offsets.covariance))
-                for name, *values in zip(NUISANCES, offsets.mean, error, true, strict=True):
-                    print("{}: {:+.3f} +- {:.3f}, true {:+.3f}".format(name, *values), flush=True)
-                pulls.append((offsets.mean - true) / error)
     scores = tables(np.concatenate(densities), estimates, samples, config.distance)
-    if pulls:
-        print("rms of (found - true) / error:", np.sqrt(np.mean(np.square(pulls), axis=0)).round(2))
     n_refined = args.regions * args.fields * len(ways)
     print(f"not refined: {100 * np.mean(not_refined):.1f} %")
     print(f"core seconds a field: {seconds['fields'] / n_refined:.3f}")
-    print(f"core seconds a region for its offsets: {seconds['offsets'] / args.regions:.1f}")
+    print(f"core seconds a table: {seconds['table'] / args.regions / len(ways):.1f}")
     if args.json:
         write_json({"refine": scores}, args.json, overwrite=True)
 

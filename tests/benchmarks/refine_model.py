@@ -1,4 +1,4 @@
-"""The expected stars behind `score --refine`, at the truth: what would bias the offsets that are found.
+"""The expected stars behind `score --refine`, at the truth: what would bias offsets found with it.
 
     python tests/benchmarks/refine_model.py [CONFIG] [--regions N] [--fields N] [--area K]
 
@@ -16,11 +16,12 @@ from scipy.special import ndtri
 
 from extmap_tf.fit.expected import NUISANCES, State
 from extmap_tf.fit.offsets import RegionOffsets
-from extmap_tf.fit.refining import N_FOR_OFFSETS, Refiner, Seen, baked_offsets, losses_mag, with_offsets
+from extmap_tf.fit.refining import Refiner, Seen, baked_offsets, losses_mag, with_offsets
 from extmap_tf.settings.config import Config
 from extmap_tf.text_tables import aligned
 
 LARGEST_MAG = 1.5
+N_STATED = 48
 
 
 def normals_of(patchiness, config):
@@ -84,7 +85,7 @@ def main():
         rows = {
             "bias": np.linalg.solve(fisher, slope),
             "+-": np.sqrt(variance / args.area),
-            f"{N_FOR_OFFSETS} fields": np.sqrt(variance * args.regions * args.fields / N_FOR_OFFSETS),
+            f"{N_STATED} fields": np.sqrt(variance * args.regions * args.fields / N_STATED),
         }
         lines += [[how, what, *(f"{x:.4f}" for x in values)] for what, values in rows.items()]
     print(aligned([("", ""), ("", ""), *((name, "") for name in NUISANCES)], lines))

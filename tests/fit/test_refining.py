@@ -7,15 +7,14 @@ from extmap_tf.errors import ConfigError, DataError
 from extmap_tf.estimate import PERCENTILES, ProfileEstimate
 from extmap_tf.extinction.profiles import density_to_cumulative, draw_densities
 from extmap_tf.fit import profile_prior, tables
-from extmap_tf.fit.offsets import RegionOffsets, widths
-from extmap_tf.fit.refining import Refiner, Seen, find_offsets, statistics_of
+from extmap_tf.fit.offsets import RegionOffsets
+from extmap_tf.fit.refining import Refiner, Seen, statistics_of
 from extmap_tf.fit.tables import RegionTable, region_table
 from extmap_tf.galaxy import Galaxy
 from extmap_tf.mocks.fields import dim_and_count, one_field
 from extmap_tf.mocks.nuisances import Nuisances
 
 L_DEG, B_DEG, N = 284.0, -1.0, 10
-OFF = Nuisances(color_mag=0.03, mag_mag=-0.04, law_ratio=0.1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,19 +117,6 @@ def test_what_cannot_be_refined_stays_as_it_is(refined, config, table):
     assert not found.flag.any()
     assert not found.extinction_common_std.any()
     np.testing.assert_array_equal(found.extinction_median, few.estimate.extinction_median)
-
-
-def test_offsets_of_a_region_are_found(config):
-    told = []
-    offsets, table = find_offsets(config, fields(config, OFF, 2)[1], told.append)
-    errors = np.sqrt(np.diag(offsets.covariance))
-    assert (errors < 0.9 * widths(config.nuisances))[[0, 1]].all()
-    assert errors[0] < 0.01
-    true = np.array([OFF.color_mag, OFF.mag_mag, 0.0, 0.0, 0.0, 0.0, OFF.law_ratio])
-    assert (np.abs(offsets.mean - true) < 3 * errors + 0.005).all()
-    assert table.baked.color_mag == pytest.approx(OFF.color_mag, abs=0.012)
-    assert offsets.text().isascii()
-    assert "found in" in told[-1]
 
 
 def test_a_table_is_read_as_it_was_written(config, table, tmp_path):
