@@ -41,7 +41,8 @@ def _run(args, beam_argv):
     law = _check(args)
     start_tensorflow()
     start_beam()
-    from beam_jobs.graphs.score_to_map import Refine, make_map
+    from beam_jobs.graphs.refining import Refine
+    from beam_jobs.graphs.score_to_map import make_map
 
     how = {"n_samples": args.samples, "trust_model": args.trust_model, "with_walls": args.walls}
     refine = Refine(args.offsets, law) if args.refine else None

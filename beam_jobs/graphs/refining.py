@@ -10,7 +10,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import stores
-from beam_jobs.graphs.score_to_map import Refine, SavedModelHandler, read_shard
+from beam_jobs.graphs.estimating import SavedModelHandler, read_shard
+from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.fit.offsets import RegionOffsets
 from extmap_tf.fit.refining import Refiner, Seen, losses_mag, usable, with_offsets
 from extmap_tf.fit.tables import RegionTable
@@ -23,6 +24,30 @@ if TYPE_CHECKING:
 _TABLE_NAME = "expected.npz"
 # So many fields tell how much depth is lost to crowding.
 _CANDIDATES = 144
+
+
+@dataclass(frozen=True)
+class Refine:
+    """How to refine.
+
+    Parameters
+    ----------
+    offsets_path : str, optional
+        A file of offsets of the region; without one they are as uncertain as in training.
+    law : (float, float), optional
+        Mean and standard deviation of A(blue)/A(red); those of the training otherwise.
+    """
+
+    offsets_path: str | None = None
+    law: tuple[float, float] | None = None
+
+    def believed(self, config: Config) -> Config:
+        """The configuration with the law as it is believed."""
+        if self.law is None:
+            return config
+        mean = self.law[0] - blue_over_red(config.law, config.survey)
+        changed = {"nuisances.law_ratio_mean": mean, "nuisances.law_ratio_sigma": self.law[1]}
+        return config.replace(**changed)
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,23 @@ arrays that knows which fields it holds::
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from beam_jobs import stores
 from beam_jobs.early import require_samples
+from beam_jobs.graphs.estimating import SavedModelHandler, read_shard
+from beam_jobs.graphs.refining import Refine, RefiningHandler, prepare
 from beam_jobs.pipeline import check_start, progress_of_files, run
 from beam_jobs.shards import n_shards_for
 from extmap_tf.compare.visible_walls import VisibleWalls, places_to_try, visible_walls
 from extmap_tf.errors import ConfigError, DataError
-from extmap_tf.extinction.law import blue_over_red
 from extmap_tf.files import PathLike
 from extmap_tf.map.formats import new_map_file
 from extmap_tf.map.header import MapHeader
@@ -32,98 +32,13 @@ from extmap_tf.map.layers import map_layers
 from extmap_tf.map.provenance import Provenance
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
-from extmap_tf.program import unless_stopped
-from extmap_tf.quiet import start_tensorflow
-from extmap_tf.settings.config import Config
 from extmap_tf.settings.survey import SurveyView
 
 if TYPE_CHECKING:
-    from extmap_tf.model.scoring import Scorer
+    pass
 
 # Some 40 MB.
 _FIELDS_PUT_AT_ONCE = 4096
-
-
-class SavedModelHandler(ModelHandler[dict, tuple, object]):
-    """RunInference over the ``examples`` signature of a SavedModel.
-
-    Its elements are batches, as `read_shard` makes them, so that all that follows handles arrays.
-
-    Parameters
-    ----------
-    folder : str
-        A version folder.
-    config : extmap_tf.settings.config.Config
-        Of the model.
-    n_samples : int
-        Profiles to draw for each field.
-    trust_model : bool
-        As `extmap_tf.model.scoring.Scorer` takes it.
-    """
-
-    def __init__(
-        self, folder: str, config: Config | None = None, n_samples: int = 0, trust_model: bool = False
-    ) -> None:
-        super().__init__()
-        self._folder = folder
-        self._config = config
-        self._n_samples = n_samples
-        self._trust_model = trust_model
-
-    def load_model(self) -> "Scorer":
-        start_tensorflow()
-        from extmap_tf.model.scoring import Scorer
-
-        # It is read whole: what was copied from an object store is not needed any more.
-        with stores.local_copy(self._folder) as folder:
-            return Scorer(folder, self._trust_model)
-
-    def run_inference(
-        self, batch: Sequence[dict], model: Any, inference_args: dict[str, Any] | None = None
-    ) -> list[tuple]:
-        return [self._estimate_of(model, **fields) for fields in batch]
-
-    def _estimate_of(self, model, examples, **facts):
-        estimate = model.score_examples(examples)
-        if self._n_samples:
-            assert self._config is not None
-            density = model.sample_examples(examples, self._config, self._config.seed)
-            estimate = estimate.with_samples(density[:, : self._n_samples], self._config.distance.step_kpc)
-        return estimate, facts
-
-    def get_num_bytes(self, batch: Sequence[dict]) -> int:
-        return sum(len(example) for fields in batch for example in fields["examples"])
-
-    def batch_elements_kwargs(self) -> dict[str, int]:
-        return {"min_batch_size": 1, "max_batch_size": 1}
-
-
-def read_shard(shard: tuple[int, str], views: Sequence[SurveyView]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(first index, path) of a shard -> batches of its fields.
-
-    Parameters
-    ----------
-    shard : (int, str)
-    views : sequence of extmap_tf.settings.survey.SurveyView
-        The surveys of the records.
-
-    Yields
-    ------
-    (int, dict)
-        Index of the first field, and of each: examples, the serialized records [n], n_stars and coverage [n].
-    """
-    start_tensorflow()
-    from extmap_tf.model.scoring import BATCH_SIZE
-    from extmap_tf.records.dataset import corruption_named, serialized_examples
-    from extmap_tf.records.example import parse_field_facts
-
-    first, path = shard
-    with stores.local_copy(path) as local, corruption_named(path):
-        for batch in unless_stopped(serialized_examples([local]).batch(BATCH_SIZE).prefetch(1)):
-            facts = {name: value.numpy() for name, value in parse_field_facts(batch, views).items()}
-            examples = batch.numpy().tolist()
-            yield first, {"examples": examples, **facts}
-            first += len(examples)
 
 
 def to_map_layers(
@@ -259,30 +174,6 @@ def _walls_of(model_folder, card, trust_model):
         return visible_walls(sample, card.config, places_to_try(card.config))
 
 
-@dataclass(frozen=True)
-class Refine:
-    """How to refine.
-
-    Parameters
-    ----------
-    offsets_path : str, optional
-        A file of offsets of the region; without one they are as uncertain as in training.
-    law : (float, float), optional
-        Mean and standard deviation of A(blue)/A(red); those of the training otherwise.
-    """
-
-    offsets_path: str | None = None
-    law: tuple[float, float] | None = None
-
-    def believed(self, config: Config) -> Config:
-        """The configuration with the law as it is believed."""
-        if self.law is None:
-            return config
-        mean = self.law[0] - blue_over_red(config.law, config.survey)
-        changed = {"nuisances.law_ratio_mean": mean, "nuisances.law_ratio_sigma": self.law[1]}
-        return config.replace(**changed)
-
-
 def make_map(
     records_path: PathLike,
     model_path: PathLike,
@@ -292,7 +183,7 @@ def make_map(
     n_samples: int = 0,
     trust_model: bool = False,
     with_walls: bool = False,
-    refine: "Refine | None" = None,
+    refine: Refine | None = None,
 ) -> None:
     """Run the job.
 
@@ -372,8 +263,6 @@ def make_map(
     )
     with stores.scratch_neighbour(out) as folder, stores.whole_upload(out) as local:
         if refine:
-            from beam_jobs.graphs.refining import RefiningHandler, prepare
-
             refinement = prepare(handler, card.config, shards, first, folder, refine)
             handler = RefiningHandler(model_folder, card.config, n_samples, trust_model, refinement)
             header = dataclasses.replace(header, provenance=refinement.told_in(provenance))

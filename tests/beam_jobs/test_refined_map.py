@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from beam_jobs.graphs.score_to_map import Refine, make_map
+from beam_jobs.graphs.refining import Refine
+from beam_jobs.graphs.score_to_map import make_map
 from extmap_tf.cli import main
 from extmap_tf.fit import refining
 from extmap_tf.map.volume import ExtinctionMap
