@@ -23,7 +23,7 @@ def _add_options(parser):
     parser.add_argument(
         "--refine",
         action="store_true",
-        help="refine by the likelihood of each field's diagram (slower, sharper)",
+        help="a trial: refine by the likelihood of each field's diagram (much slower)",
     )
     parser.add_argument(
         "--offsets",
