@@ -4,15 +4,14 @@ import codecs
 import csv
 import itertools
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from extmap_tf.catalogs.completeness import stated_rows
+from extmap_tf.catalogs.formats.arrow_batches import as_texts, from_arrow
 from extmap_tf.catalogs.formats.base import (
     Table,
     astropy_reads,
@@ -24,7 +23,7 @@ from extmap_tf.catalogs.formats.base import (
 )
 from extmap_tf.catalogs.formats.gzip_streams import unzipped
 from extmap_tf.catalogs.formats.text_streams import READ_BYTES, Cleaned, Lent, Limited, parts_of_vizier
-from extmap_tf.catalogs.values import MISSING, to_flag
+from extmap_tf.catalogs.values import MISSING
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -261,7 +260,7 @@ class DelimitedText(Table):
             batch = batch.slice(skip)
             if batch.num_rows:
                 yield from_arrow(batch, [], texts) | {
-                    column: self._as_numbers(column, _texts(batch.column(column))) for column in numbers
+                    column: self._as_numbers(column, as_texts(batch.column(column))) for column in numbers
                 }
 
     def _arrow_batches(self, batch_rows, types):
@@ -291,7 +290,7 @@ class DelimitedText(Table):
             finally:
                 lent.close()
             columns = {
-                column: [cell for batch in batches for cell in _texts(batch.column(column)).to_pylist()]
+                column: [cell for batch in batches for cell in as_texts(batch.column(column)).to_pylist()]
                 for column in self.names
             }
             return AstropyTable({name: np.array(cells, str) for name, cells in columns.items()})
@@ -316,14 +315,6 @@ def _decoded(head, whole):
         return codecs.getincrementaldecoder("utf-8-sig")().decode(head, whole)
     except UnicodeDecodeError:
         return head.decode("latin-1")
-
-
-def _texts(cells):
-    """Cells of bytes as text, as `_decoded`."""
-    try:
-        return pc.cast(cells, pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([None if cell is None else cell.decode("latin-1") for cell in cells.to_pylist()])
 
 
 def _is_no_row(line):
@@ -399,19 +390,3 @@ def _is_number(text):
     except ValueError:
         return False
     return text.strip().lower() not in ("nan", "inf", "infinity")
-
-
-def from_arrow(batch: pa.RecordBatch, numbers: Iterable[str], texts: Iterable[str]) -> dict[str, np.ndarray]:
-    """Columns of a record batch as numpy has them: float64, and flags of 3 bytes."""
-    columns = {}
-    for column in numbers:
-        values = batch.column(column).cast(pa.float64())
-        columns[column] = values.to_numpy(zero_copy_only=False)
-    for column in texts:
-        values = batch.column(column)
-        if not pa.types.is_dictionary(values.type):
-            values = pc.dictionary_encode(values)
-        categories = [to_flag(value) for value in values.dictionary.to_pylist()] + [b""]
-        codes = values.indices.fill_null(len(categories) - 1).to_numpy(zero_copy_only=False)
-        columns[column] = np.array(categories, "S3")[codes]
-    return columns

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
+from extmap_tf.catalogs.formats.arrow_batches import from_arrow
 from extmap_tf.catalogs.formats.base import MAX_WHOLE_BYTES, Table, readable, units_in_yaml
-from extmap_tf.catalogs.formats.delimited import from_arrow
 from extmap_tf.errors import DataError
 
 if TYPE_CHECKING:
