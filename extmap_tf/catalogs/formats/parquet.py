@@ -55,6 +55,9 @@ class Parquet(Table):
     def _require_bounded(self, metadata, wanted):
         for group in range(metadata.num_row_groups):
             row_group = metadata.row_group(group)
+            # Arrow ends the process where the metadata of a single column are damaged: look only if need be.
+            if row_group.total_byte_size <= _MAX_GROUP_BYTES:
+                continue
             chunks = (row_group.column(i) for i in range(row_group.num_columns))
             n_bytes = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema in wanted)
             if n_bytes > _MAX_GROUP_BYTES:
