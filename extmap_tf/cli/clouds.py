@@ -109,7 +109,7 @@ def _run(args):
         cloud_tables.write_clouds(found, volume, args.out, args.overwrite)
         print(f"{args.out}: {len(found)} clouds")
     else:
-        print(cloud_tables.format_clouds(found, volume.band))
+        print(cloud_tables.format_clouds(found, volume.band) if found else "no clouds found")
 
 
 def _walls_of(args, rule):

@@ -277,6 +277,12 @@ def test_a_row_behind_a_comment_sign_is_no_star():
     assert_all_read(content + b"#" + content.splitlines()[-1] + b"\n")
 
 
+@pytest.mark.parametrize("cell", ["#N/A", "#DIV/0!", "#NAME?"])
+def test_an_error_of_a_spreadsheet_in_the_first_cell_is_no_remark(cell):
+    head, *rows = text_of(stars()).splitlines()
+    assert_all_read(b"\n".join([b"note," + head, *(cell.encode() + b"," + row for row in rows)]) + b"\n")
+
+
 def test_rows_that_are_remarks_are_counted():
     assert read(text_of(stars()) + b"x,#finished,normally\n")[2] == {"a remark, no row": 1}
 

@@ -165,9 +165,9 @@ def test_clouds_of_a_sightline_are_printed(cloudy_file, cloudy, capsys):
     (row,) = (line.split() for line in runs(capsys, *argv, "258,-0.5").splitlines()[2:])
     assert int(row[2]) == 6
     assert float(row[3]) == pytest.approx(cloud.distance_kpc, abs=6e-3)
-    assert len(runs(capsys, *argv, "260,1").splitlines()) == 2
+    assert runs(capsys, *argv, "260,1").strip() == "no clouds found"
     assert "is outside the map" in fails(capsys, *argv, "10,0")
-    assert len(runs(capsys, "clouds", cloudy_file, "--min-step", 3).splitlines()) == 2
+    assert runs(capsys, "clouds", cloudy_file, "--min-step", 3).strip() == "no clouds found"
     assert "min_share" in fails(capsys, "clouds", cloudy_file, "--min-share", 2)
 
 

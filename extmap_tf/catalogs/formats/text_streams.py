@@ -11,6 +11,9 @@ from extmap_tf.errors import DataError
 
 # Each read of a Python stream waits for the interpreter: few and large ones.
 READ_BYTES = 1 << 22
+# Lines that begin with # are remarks, but for the errors of spreadsheets, which stand for missing cells.
+_MISSING = rb"(?:N/A|VALUE!|DIV/0!|REF!|NAME\?|NUM!|NULL!)[,;|\t ]"
+_REMARK = re.compile(rb"(?m)(?<![^\r\n])[ \t]*#(?!%s)[^\r\n]*(?:\r\n|\r|\n|\Z)" % _MISSING)
 # VizieR's text: each table of an answer begins with such a line.
 _NEXT_TABLE = re.compile(rb"^#(?:RESOURCE=|Table[ \t])", re.MULTILINE)
 
@@ -100,7 +103,7 @@ class Cleaned(Lent):
             block = block[end.end() :] if end else b""
             self._n_skip -= 1
         if b"#" in block:
-            block = re.sub(rb"(?m)(?<![^\r\n])[ \t]*#[^\r\n]*(?:\r\n|\r|\n|\Z)", self._remark, block)
+            block = _REMARK.sub(self._remark, block)
         if self._squeeze:
             block = re.sub(rb"[ \t]+", b" ", block)
             block = re.sub(rb"(?m)^ | (?=\r?$)", b"", block)
