@@ -5,6 +5,7 @@ import email.utils
 import random
 import re
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,13 +86,24 @@ class _Passing(Exception):
 
 
 class _Session(requests.Session):
-    """Never waits for ever."""
+    """Never waits for ever, and ends all of its connections when it is closed."""
 
-    timeout_s: float
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__()
+        self._timeout_s = timeout_s
+        # Those of errors, too, which nobody else closes.
+        self._responses: weakref.WeakSet[requests.Response] = weakref.WeakSet()
 
     def request(self, *args: Any, **how: Any) -> requests.Response:
-        how.setdefault("timeout", self.timeout_s)
-        return super().request(*args, **how)
+        how.setdefault("timeout", self._timeout_s)
+        response = super().request(*args, **how)
+        self._responses.add(response)
+        return response
+
+    def close(self) -> None:
+        for response in list(self._responses):
+            response.close()
+        super().close()
 
 
 class TapClient:
@@ -113,10 +125,13 @@ class TapClient:
         self.url = url
         self.note = note
         self._mode, self._manners = mode, manners
-        self._session = _Session()
-        self._session.timeout_s = manners.timeout_s
+        self._session = _Session(manners.timeout_s)
         software = create_session().headers["User-Agent"]
         self._session.headers["User-Agent"] = f"extmap_tf/{__version__} {software!s}"
+
+    def close(self) -> None:
+        """End the connections that are kept; the next request makes a new one."""
+        self._session.close()
 
     def units_by_column(self, table: str) -> dict[str, str]:
         """The columns of a table, with their units or an empty text.

@@ -1,5 +1,6 @@
 """The stars of a grid's fields from a TAP service, box by box, as Parquet files that the readers take."""
 
+import contextlib
 import datetime
 import json
 import warnings
@@ -160,6 +161,7 @@ def fetch_stars(
         is of another region, service or survey, or in use.
     """
     with (
+        contextlib.closing(client),
         unfinished_folder(out, overwrite, folder_with=FETCH_NAME) as folder,
         warnings.catch_warnings(action="ignore"),
     ):
