@@ -97,10 +97,9 @@ def _run(config: Config, steps: Steps) -> "Evaluation":
         f"the shipped model {name}, trained for longer": _Other(f"map_by_{name}.fits", str(model))
         for name, model in shipped_models_for(config).items()
     }
+    alone = f"the same network from {first.name} alone"
     if config.other_surveys:
-        others[f"the same network from {first.name} alone"] = _Other(
-            f"map_from_{first.key}.fits", str(folder / "model"), f"survey_{first.key}"
-        )
+        others[alone] = _Other(f"map_from_{first.key}.fits", str(folder / "model"), f"survey_{first.key}")
     truth, volume = (ExtinctionMap.read(folder / name) for name in ("truth.fits", "map.fits"))
 
     def draw():
@@ -118,7 +117,7 @@ def _run(config: Config, steps: Steps) -> "Evaluation":
     evaluation = compare_maps(volume, truth)
     found = {what: compare_maps(ExtinctionMap.read(folder / o.name), truth) for what, o in others.items()}
     if config.other_surveys:
-        _draw_gain(config, folder, evaluation, found[f"the same network from {first.name} alone"])
+        _draw_gain(config, folder, evaluation, found[alone])
     _write_summary(config, folder, steps, ModelCard.read(folder / "training"), evaluation, found)
     _tell(first.red.name, evaluation, found)
     return evaluation

@@ -9,7 +9,7 @@ arrays that knows which fields it holds::
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -33,9 +33,6 @@ from extmap_tf.map.provenance import Provenance
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checks import require_fit
 from extmap_tf.settings.survey import SurveyView
-
-if TYPE_CHECKING:
-    pass
 
 # Some 40 MB.
 _FIELDS_PUT_AT_ONCE = 4096

@@ -38,17 +38,7 @@ _FORM = JsonForm(
 
 def widths(nuisances: NuisanceConfig) -> np.ndarray:
     """Standard deviations [7] of the training's offsets, in the order of `NUISANCES`."""
-    return np.array(
-        [
-            nuisances.color_sigma_mag,
-            nuisances.mag_sigma_mag,
-            nuisances.depth_sigma_mag,
-            nuisances.count_sigma,
-            nuisances.luminous_sigma,
-            nuisances.distance_sigma,
-            nuisances.law_ratio_sigma,
-        ]
-    )
+    return np.array(nuisances.sigmas)
 
 
 @dataclass(frozen=True, eq=False)

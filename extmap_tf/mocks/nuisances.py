@@ -97,16 +97,7 @@ def draw_nuisances(
     -------
     Nuisances
     """
-    sigmas = (
-        nuisances.color_sigma_mag,
-        nuisances.mag_sigma_mag,
-        nuisances.depth_sigma_mag,
-        nuisances.count_sigma,
-        nuisances.luminous_sigma,
-        nuisances.distance_sigma,
-        nuisances.law_ratio_sigma,
-    )
-    offsets = _normals(rng, len(sigmas)) * sigmas
+    offsets = _normals(rng, len(nuisances.sigmas)) * nuisances.sigmas
     offsets[-1] += nuisances.law_ratio_mean
     others: dict[str, SurveyOffsets] = {}
     for number, survey in enumerate(surveys):

@@ -89,3 +89,16 @@ class NuisanceConfig(Section):
         at_least=0,
         at_most=0.5,
     )
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Of what is off in any survey: colour, magnitude, depth, the three numbers of stars, the law."""
+        return (
+            self.color_sigma_mag,
+            self.mag_sigma_mag,
+            self.depth_sigma_mag,
+            self.count_sigma,
+            self.luminous_sigma,
+            self.distance_sigma,
+            self.law_ratio_sigma,
+        )
