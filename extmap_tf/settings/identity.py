@@ -155,9 +155,13 @@ def require_same(part: str, first: Any, first_name: str, second: Any, second_nam
     difference = _first_difference(_plain(first), _plain(second), "")
     if difference:
         key, a, b = difference
+        has = [f"{key} = {a!r}", f"{b!r}"]
+        if isinstance(a, dict) or isinstance(b, dict):
+            # One lacks it: the name tells more than all its values.
+            has = [key if isinstance(value, dict) else f"no {key}" for value in (a, b)]
         raise MismatchError(
-            f"{part} differs: {first_name} ({digest_of(first)}) has {key} = {a!r}, "
-            f"{second_name} ({digest_of(second)}) has {b!r}; make both with one configuration"
+            f"{part} differs: {first_name} ({digest_of(first)}) has {has[0]}, "
+            f"{second_name} ({digest_of(second)}) has {has[1]}; make both with one configuration"
         )
 
 

@@ -12,11 +12,13 @@ import pytest
 from extmap_tf.errors import DataError, ExtmapError, MismatchError
 from extmap_tf.model.card import ModelCard
 from extmap_tf.model.checkpoints import _state_of
+from extmap_tf.model.checks import find_start
 from extmap_tf.model.objective import ProfileScore
 from extmap_tf.model.trained import load_trained
 from extmap_tf.model.training import facts_of, train
 from extmap_tf.records.dataset import evaluation_dataset
 from extmap_tf.records.manifest import Records
+from extmap_tf.settings.config import Config
 
 SILENT = {"echo": lambda line: None}
 
@@ -315,6 +317,8 @@ def test_a_start_from_another_network_or_other_distances_is_refused(trained, moc
     config = records.manifest.config.replace(**{"network.widths": [32, 32]})
     with pytest.raises(MismatchError, match=r"network differs: model .* has widths = .*\[32, 32\]"):
         train(records, config, tmp_path / "t", start_from=trained, **SILENT)
+    with pytest.raises(MismatchError, match=r"carina_gaia \(\w+\) has survey gaia_dr3, .* has no survey"):
+        find_start("carina_gaia", Config.named("carina"))
     with pytest.raises(DataError, match="no SavedModel there"):
         train(records, records.manifest.config, tmp_path / "t", start_from=tmp_path, **SILENT)
     assert not (tmp_path / "t").exists()
